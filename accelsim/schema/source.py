@@ -1,0 +1,385 @@
+"""YAML files read without surprises, each value with the line it was written on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from accelsim.errors import InputError, Problem, did_you_mean, nearest
+
+MAX_BYTES = 10_000_000
+MAX_NODES = 1_000_000  # after aliases are expanded, which is what stops an alias bomb
+MAX_DEPTH = 100
+MAX_DIGITS = 100
+
+Key = str | int
+Location = tuple[Key, ...]
+
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+_INT = re.compile(rf"[-+]?{_DIGITS}")
+_BASED_INT = re.compile(r"[-+]?0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)")
+_FLOAT = re.compile(rf"[-+]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][-+]?[0-9]+)?")
+_LEADING_ZERO = re.compile(r"[-+]?0_?[0-9]")
+_NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|nan|infinity)", re.IGNORECASE)
+_WORDS: dict[str, bool | None] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+_FALSE_FRIENDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a value stands, and where its parts stand."""
+
+    line: int | None
+    parts: dict[Key, _Place] = field(default_factory=dict)
+    file: str | None = None  # set only where a value came from elsewhere: --set
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file's plain data, and the line of each value in it; the data is not to be changed."""
+
+    path: str
+    data: Any
+    _place: _Place
+
+    def where(self, location: Location = ()) -> tuple[str, int | None]:
+        """The file and 1-based line of a key path, or of its nearest parent that exists."""
+        place, file = self._place, self.path
+        for key in location:
+            if key not in place.parts:
+                break
+            place = place.parts[key]
+            file = place.file or file
+        return file, place.line
+
+    def line(self, location: Location = ()) -> int | None:
+        """The 1-based line of a key path, or of its nearest parent that exists."""
+        return self.where(location)[1]
+
+    def problem(self, message: str, location: Location = (), hint: str | None = None) -> Problem:
+        """A Problem that points at a key path of this file."""
+        file, line = self.where(location)
+        return Problem(message, file, line, hint)
+
+    def override(self, path: str, value_text: str) -> Source:
+        """This source with the value at a dotted path replaced, as `--set path=value` does.
+
+        List items go by index, or by their `name`: `layers.l0.threshold`. Raises InputError.
+        """
+        file = f"--set {path}"
+        value, place = _read(value_text, file, one_value=True)
+        place = _without_lines(place, file)
+
+        def replace(data: Any, where: _Place, location: Location) -> tuple[Any, _Place]:
+            if not location:
+                return value, place
+            key, rest = location[0], location[1:]
+            old = data[key] if not isinstance(data, dict) or key in data else None
+            new, new_place = replace(old, where.parts.get(key, where), rest)
+            copy: Any = dict(data) if isinstance(data, dict) else list(data)
+            copy[key] = new
+            return copy, _Place(where.line, {**where.parts, key: new_place}, where.file)
+
+        data, new_place = replace(self.data, self._place, self._locate(path, file))
+        return Source(self.path, data, new_place)
+
+    def _locate(self, path: str, file: str) -> Location:
+        """The location that a dotted path names; its last key may be new."""
+        data: Any = self.data
+        location: Location = ()
+        parts = path.split(".")
+        while parts:
+            if isinstance(data, dict):
+                # A key may itself hold dots, so the longest that exists wins.
+                taken = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in data), 0)
+                if not taken and len(parts) == 1 and parts[0]:
+                    return (*location, parts[0])
+                key: Key | None = ".".join(parts[:taken]) if taken else None
+            else:
+                taken = 1
+                key = _item(data, parts[0]) if isinstance(data, list) else None
+            if key is None:
+                raise InputError.of(f"no '{path}' in {self.path}", file=file, hint=self._nearest_path(path))
+            data = data[key]
+            location = (*location, key)
+            parts = parts[taken:]
+        return location
+
+    def _nearest_path(self, path: str) -> str | None:
+        paths = list(_dotted(self.data))
+        if close := nearest(path, paths):
+            return f"did you mean '{close}'?"
+        leaf = path.rsplit(".", 1)[-1]
+        same_leaf = [p for p in paths if p.rsplit(".", 1)[-1] == leaf]
+        if same_leaf:
+            return f"did you mean '{same_leaf[0]}'?"
+        return did_you_mean(path, self.data) if isinstance(self.data, dict) else None
+
+
+def load_yaml(path: str | PathLike[str]) -> Source:
+    """A YAML file as plain data; raises InputError for whatever is wrong with the file."""
+    name = fspath(path)
+    try:
+        with open(name, "rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError.of("no such file", file=name, hint=_nearest_file(Path(name))) from None
+    except IsADirectoryError:
+        raise InputError.of("is a directory, expected a YAML file", file=name) from None
+    except OSError as error:
+        raise InputError.of(f"cannot read: {error.strerror or error}", file=name) from None
+    except ValueError:
+        raise InputError.of("not the name of a file", file=repr(name)) from None
+    if len(raw) > MAX_BYTES:
+        raise InputError.of(f"larger than {MAX_BYTES // 1_000_000} MB", file=name)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError.of("not UTF-8 text", file=name, line=line) from None
+    data, place = _read(text, name)
+    if data is None:
+        raise InputError.of("the file is empty", file=name)
+    return Source(name, data, place)
+
+
+def parse_yaml(text: str, name: str = "<text>") -> Source:
+    """YAML text as plain data; `name` stands for the file in messages. Raises InputError."""
+    data, place = _read(text, name)
+    if data is None:
+        raise InputError.of("the file is empty", file=name)
+    return Source(name, data, place)
+
+
+def _read(text: str, file: str, one_value: bool = False) -> tuple[Any, _Place]:
+    """The data and places of a text; `one_value` leaves lines out of the problems."""
+    reader = _Reader(text)
+    reader.read()
+    if reader.problems:
+        raise InputError(
+            Problem(p.message, file, None if one_value else p.line, p.hint) for p in reader.problems
+        )
+    return reader.data, reader.place
+
+
+class _Stop(Exception):
+    """The text cannot be read any further; the problem is already noted."""
+
+
+class _Reader:
+    """Builds plain data from YAML events, noting every problem on the way.
+
+    The events come from PyYAML; what a plain word means is decided here, since PyYAML
+    follows YAML 1.1, where `1e-9` is a string and `no` is false. Keys stay as written.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.data: Any = None
+        self.place = _Place(1)
+        self.problems: list[Problem] = []
+        self._text = text
+        self._nodes = 0
+        self._anchors: dict[str, tuple[Any, _Place, int]] = {}
+
+    def read(self) -> None:
+        try:
+            # The pure Python loader, not libyaml: its messages are the same everywhere.
+            self._loader = yaml.SafeLoader(self._text)
+            self._document()
+        except _Stop:
+            pass
+        except yaml.reader.ReaderError as error:
+            line = self._text.count("\n", 0, error.position) + 1
+            self._note(f"a character that YAML does not allow: {_character(error.character)}", line)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            message = " ".join(filter(None, [error.context, error.problem]))
+            hint = "indent with spaces, not tabs" if "'\\t'" in message else None
+            self._note(f"not valid YAML: {message}", mark.line + 1 if mark else None, hint)
+        except (ValueError, OverflowError) as error:
+            # PyYAML lets these out for an escape such as "\UFFFFFFFF" or a %YAML 9999...
+            self._note(f"not valid YAML: {error}", self._loader.line + 1)
+
+    def _document(self) -> None:
+        self._next()  # the start of the stream
+        if isinstance(self._loader.peek_event(), yaml.StreamEndEvent):
+            return
+        self._next()  # the start of the document
+        self.data, self.place = self._value(self._next(), 0)
+        self._next()  # the end of the document
+        event = self._next()
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._note("a second document starts here, expected one per file", event.start_mark.line + 1)
+
+    def _next(self) -> Any:
+        return self._loader.get_event()
+
+    def _note(self, message: str, line: int | None, hint: str | None = None) -> None:
+        self.problems.append(Problem(message, None, line, hint))
+
+    def _stop(self, message: str, line: int | None, hint: str | None = None) -> _Stop:
+        self._note(message, line, hint)
+        return _Stop()
+
+    def _count(self, nodes: int, line: int) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            raise self._stop(f"more than {MAX_NODES} values once its aliases are expanded", line)
+
+    def _value(self, event: Any, depth: int) -> tuple[Any, _Place]:
+        line = event.start_mark.line + 1
+        if depth > MAX_DEPTH:
+            raise self._stop(f"nested more than {MAX_DEPTH} deep", line)
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self._anchors:
+                raise self._stop(f"alias '*{event.anchor}' stands before its anchor is complete", line)
+            value, place, nodes = self._anchors[event.anchor]
+            self._count(nodes, line)
+            return value, _Place(line, place.parts)
+        before = self._nodes
+        self._count(1, line)
+        if event.tag is not None and not (event.tag == "!" and isinstance(event, yaml.ScalarEvent)):
+            self._note(f"the tag '{event.tag}' is not supported", line, "leave it out; quotes make text")
+        value, place = self._untagged(event, line, depth)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, place, self._nodes - before)
+        return value, place
+
+    def _untagged(self, event: Any, line: int, depth: int) -> tuple[Any, _Place]:
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, line), _Place(line)
+        parts: dict[Key, _Place] = {}
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Any] = []
+            while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+                value, place = self._value(event, depth + 1)
+                parts[len(items)] = _Place(event.start_mark.line + 1, place.parts)
+                items.append(value)
+            return items, _Place(line, parts)
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key_line = event.start_mark.line + 1
+            key = self._key(event, key_line, depth)
+            value, place = self._value(self._next(), depth + 1)
+            if key is None:
+                continue
+            if key in mapping:
+                self._note(f"duplicate key '{key}'", key_line, f"first on line {parts[key].line}")
+                continue
+            mapping[key] = value
+            parts[key] = _Place(key_line, place.parts)
+        return mapping, _Place(line, parts)
+
+    def _key(self, event: Any, line: int, depth: int) -> str | None:
+        """A key, always text as it was written; None where it is refused."""
+        if not isinstance(event, yaml.ScalarEvent):
+            self._value(event, depth + 1)
+            self._note("a key must be a word, not a list, a mapping or an alias", line)
+            return None
+        self._count(1, line)
+        key: str = event.value
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (key, _Place(line), 1)
+        if event.tag is not None:
+            self._note(f"the tag '{event.tag}' is not supported on a key", line)
+        elif not key:
+            self._note("a key is missing before ':'", line)
+        elif key == "<<" and event.style is None:
+            self._note("the merge key '<<' is not supported", line, "write the keys out")
+        else:
+            return self._text_value(key, line)
+        return None
+
+    def _scalar(self, event: Any, line: int) -> Any:
+        text: str = event.value
+        if event.style is not None or event.tag is not None:
+            return self._text_value(text, line)
+        if text in _WORDS:
+            return _WORDS[text]
+        if text.lower() in _FALSE_FRIENDS:
+            right = _FALSE_FRIENDS[text.lower()]
+            hint = f"write {right}, or quote it: '{text}'"
+            self._note(f"'{text}' is neither a boolean nor clearly text", line, hint)
+        elif _NOT_FINITE.fullmatch(text):
+            self._note(f"'{text}' is not a finite number", line, "quote it if it is text")
+        elif _BASED_INT.fullmatch(text) or _FLOAT.fullmatch(text):
+            return self._number(text, line)
+        return self._text_value(text, line)
+
+    def _number(self, text: str, line: int) -> int | float | None:
+        if len(text) > MAX_DIGITS:
+            self._note(f"a number of more than {MAX_DIGITS} characters", line)
+        elif _BASED_INT.fullmatch(text):
+            try:
+                return int(text, 0)
+            except ValueError:
+                self._note(f"'{text}' is not a number: stray underscore", line)
+        elif _LEADING_ZERO.match(text):
+            plain = text.lstrip("+-0_") or "0"
+            hint = f"write {plain}, or quote it: '{text}'"
+            self._note(f"'{text}' starts with 0, which some read as octal", line, hint)
+        elif _INT.fullmatch(text):
+            return int(text)
+        else:
+            value = float(text)
+            if abs(value) != float("inf"):
+                return value
+            self._note(f"{text} is too large for a number", line)
+        return None
+
+    def _text_value(self, text: str, line: int) -> str:
+        # A lone half of a surrogate pair can be written as an escape, but never printed.
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            self._note("half of a surrogate pair is not a character", line)
+            return "?"
+        return text
+
+
+def _item(items: list[Any], word: str) -> int | None:
+    """The index of a list item, by its `name` or by its index."""
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get("name") == word:
+            return index
+    if re.fullmatch("[0-9]{1,9}", word) and int(word) < len(items):
+        return int(word)
+    return None
+
+
+def _dotted(data: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted path into the data, as `--set` takes it."""
+    pairs: list[tuple[str, Any]] = []
+    if isinstance(data, dict):
+        pairs = list(data.items())
+    elif isinstance(data, list):
+        for index, item in enumerate(data):
+            name = item.get("name") if isinstance(item, dict) else None
+            pairs.append((name if isinstance(name, str) else str(index), item))
+    for key, value in pairs:
+        yield prefix + key
+        yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _without_lines(place: _Place, file: str) -> _Place:
+    return _Place(None, {key: _without_lines(part, file) for key, part in place.parts.items()}, file)
+
+
+def _nearest_file(path: Path) -> str | None:
+    try:
+        siblings = sorted(p.name for p in path.parent.iterdir())
+    except OSError:
+        return None
+    close = nearest(path.name, siblings)
+    return f"did you mean '{path.parent / close}'?" if close else None
+
+
+def _character(code: Any) -> str:
+    return f"U+{ord(code) if isinstance(code, str) else code:04X}"
