@@ -1,0 +1,233 @@
+"""Components wired by channels, checked: everything connected, every price there, before anything runs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, PositiveInt, model_validator
+
+from accelsim.components import KINDS, ComponentSpec
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.library import find
+from accelsim.schema import (
+    Model,
+    PositiveFrequency,
+    PositiveLength,
+    PositiveTime,
+    PositiveVoltage,
+    Source,
+    Temperature,
+    check_schema_tag,
+    load_yaml,
+    parse,
+)
+from accelsim.schema.cost import CostTable
+
+PICOSECONDS = 10**12
+
+AnySpec = Annotated[
+    functools.reduce(operator.or_, (kind.spec for kind in KINDS.values())), Field(discriminator="kind")
+]
+
+
+class ClockDomain(Model):
+    """A clock; its period must be a whole number of picoseconds, because time is an integer here."""
+
+    frequency: PositiveFrequency
+
+    @model_validator(mode="after")
+    def _whole_period(self) -> ClockDomain:
+        if abs(PICOSECONDS / self.frequency - self.period_ps()) > 1e-6 * self.period_ps():
+            raise ValueError("expected a frequency whose period is a whole number of picoseconds")
+        return self
+
+    def period_ps(self) -> int:
+        """Return the clock period in picoseconds."""
+        return max(round(PICOSECONDS / self.frequency), 1)
+
+
+class ChannelSpec(Model):
+    """A link from one component to another.
+
+    Either bounded (``capacity`` tokens, ``latency`` cycles of the consumer), or ``lockstep``: no storage, both ends
+    work on the same job at the same time.
+    """
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    capacity: PositiveInt = 1
+    latency: PositiveInt = 1
+    lockstep: bool = False
+
+    def name(self) -> str:
+        return f"{self.from_}->{self.to}"
+
+
+class Pacing(Model):
+    """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
+
+    mode: Literal["real_time", "back_to_back"]
+    frame_period: PositiveTime | None = None
+
+    @model_validator(mode="after")
+    def _period_given(self) -> Pacing:
+        if self.mode == "real_time" and self.frame_period is None:
+            raise ValueError("real_time pacing needs a frame_period, for example '10 ms'")
+        return self
+
+
+class Technology(Model):
+    """Price list and operating point; ``node`` only when it differs from that of the table."""
+
+    cost: str
+    voltage: PositiveVoltage
+    temperature: Temperature
+    node: PositiveLength | None = None
+
+
+class Calibration(Model):
+    """A key of this file that was fitted, and to what."""
+
+    key: str
+    to: str
+
+
+class ArchitectureSpec(Model):
+    """What an architecture file may say."""
+
+    name: str
+    description: str = ""
+    workload: str
+    clocks: Annotated[dict[str, ClockDomain], Field(min_length=1)]
+    technology: Technology
+    pacing: Pacing
+    components: Annotated[dict[str, AnySpec], Field(min_length=1)]  # type: ignore[valid-type]
+    channels: list[ChannelSpec] = []
+    arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
+    calibrated: list[Calibration] = []
+    assumptions: list[str] = []
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A checked chip: its grammar, its price list and where they came from."""
+
+    spec: ArchitectureSpec
+    cost: CostTable
+    sha256: str
+
+    def components(self) -> Mapping[str, ComponentSpec]:
+        """Return the components by name, in the order of the file."""
+        return cast("Mapping[str, ComponentSpec]", self.spec.components)
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """Return the components of one kind by name."""
+        return {name: spec for name, spec in self.components().items() if spec.kind == kind}
+
+    def period_ps(self, component: str) -> int:
+        """Return the clock period of a component in picoseconds."""
+        clocks = self.spec.clocks
+        clock = self.components()[component].clock
+        return (clocks[clock] if clock else next(iter(clocks.values()))).period_ps()
+
+    def clock_hz(self) -> float:
+        """Return the frequency of the first clock."""
+        return next(iter(self.spec.clocks.values())).frequency
+
+
+def load_architecture(name: str | Path, overrides: Mapping[str, str] | None = None) -> Architecture:
+    """Read and check an architecture by name or path, together with its cost table.
+
+    ``overrides``: dotted key -> value text. Raises InputError with every problem of the file at once.
+    """
+    path = find(name, "arch")
+    source = load_yaml(path)
+    for key, value in (overrides or {}).items():
+        source = source.override(key, value)
+    check_schema_tag(source, "arch")
+    spec = parse(ArchitectureSpec, source)
+    cost_path = _beside(path, spec.technology.cost)
+    cost = load_cost(cost_path)
+    problems = [*_wiring_problems(spec, source), *_price_problems(spec, cost, source, cost_path)]
+    if problems:
+        raise InputError(problems)
+    digest = hashlib.sha256(path.read_bytes() + cost_path.read_bytes())
+    digest.update(repr(sorted((overrides or {}).items())).encode())
+    return Architecture(spec, cost, digest.hexdigest())
+
+
+def load_cost(path: Path) -> CostTable:
+    """Read and check a cost table; raises InputError."""
+    source = load_yaml(path)
+    check_schema_tag(source, "cost")
+    table = parse(CostTable, source)
+    problems = []
+    for section in ("energy", "clock", "area", "leakage"):
+        for index, row in enumerate(getattr(table, section)):
+            where = (section, index, "kind")
+            if row.kind not in KINDS:
+                problems.append(source.problem(f"unknown kind '{row.kind}'", where, did_you_mean(row.kind, KINDS)))
+            elif section == "energy" and row.action not in KINDS[row.kind].actions:
+                actions = KINDS[row.kind].actions
+                message = f"a {row.kind} has no action '{row.action}'"
+                problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
+    if problems:
+        raise InputError(problems)
+    return table
+
+
+def _beside(path: Path, cost: str) -> Path:
+    """Return the cost table named in an architecture: a file beside it, in cost/ beside it, or of the library."""
+    for candidate in (path.parent / cost, path.parent / "cost" / f"{cost}.yaml"):
+        if candidate.is_file():
+            return candidate
+    return find(cost, "arch/cost")
+
+
+def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
+    names = list(spec.components)
+    problems = []
+    seen: set[str] = set()
+    for index, channel in enumerate(spec.channels):
+        for key, end in (("from", channel.from_), ("to", channel.to)):
+            if end not in spec.components:
+                where = ("channels", index, key)
+                problems.append(source.problem(f"no component named '{end}'", where, did_you_mean(end, names)))
+        if channel.name() in seen:
+            problems.append(source.problem(f"two channels {channel.name()}", ("channels", index)))
+        seen.add(channel.name())
+    wired = {end for channel in spec.channels for end in (channel.from_, channel.to)}
+    for name, component in cast("Mapping[str, ComponentSpec]", spec.components).items():
+        where = ("components", name)
+        if name not in wired and KINDS[component.kind].actions:
+            problems.append(source.problem(f"component '{name}' is connected to nothing", where))
+        if component.clock is not None and component.clock not in spec.clocks:
+            hint = did_you_mean(component.clock, spec.clocks)
+            problems.append(source.problem(f"no clock named '{component.clock}'", (*where, "clock"), hint))
+    for name in spec.arbitration:
+        if name not in spec.components:
+            hint = did_you_mean(name, names)
+            problems.append(source.problem(f"no component named '{name}'", ("arbitration", name), hint))
+    return problems
+
+
+def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cost_path: Path) -> list[Problem]:
+    """A price that is missing stops the run before it starts; it is never taken as zero."""
+    problems = []
+    energy = {(row.kind, row.action) for row in cost.energy}
+    area = {row.kind for row in cost.area}
+    leakage = {row.kind for row in cost.leakage}
+    for name, component in cast("Mapping[str, ComponentSpec]", spec.components).items():
+        missing = [f"action '{a}'" for a in KINDS[component.kind].actions if (component.kind, a) not in energy]
+        missing += ["area"] if component.kind not in area else []
+        missing += ["leakage"] if component.kind not in leakage else []
+        for what in missing:
+            message = f"no price for {what} of a {component.kind} in {cost_path.name}"
+            problems.append(source.problem(message, ("components", name)))
+    return problems

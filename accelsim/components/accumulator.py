@@ -1,0 +1,37 @@
+"""Readout accumulation: adds the partial sums of the PE sets and holds the result of a group."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class Accumulator(ComponentSpec):
+    """``units`` saturating adders of ``width_bits`` behind the PE sets, each with its output register."""
+
+    kind: Literal["accumulator"]
+    units: PositiveInt
+    width_bits: Annotated[int, Ge(2)]
+    cycles_per_group: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.units
+
+
+def service_cycles(spec: Accumulator, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = groups * cycles_per_group."""
+    return counts["groups"] * spec.cycles_per_group
+
+
+component_kind(
+    "accumulator",
+    Accumulator,
+    {"add": "one addition of two partial sums", "write": "one result put into its output register"},
+    service_cycles,
+)

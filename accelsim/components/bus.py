@@ -1,0 +1,32 @@
+"""On-chip wires that carry a row from its memory to the arithmetic."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import PositiveLength
+
+
+class Bus(ComponentSpec):
+    """``lanes`` buses of ``width_bits`` wires and ``length`` each; a lane moves one word per cycle."""
+
+    kind: Literal["bus"]
+    width_bits: PositiveInt
+    length: PositiveLength
+    lanes: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.lanes
+
+
+def service_cycles(spec: Bus, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = ceil(transfers / lanes)."""
+    return -(-counts["transfer"] // spec.lanes)
+
+
+component_kind("bus", Bus, {"transfer": "one word moved over the whole length"}, service_cycles)

@@ -1,0 +1,66 @@
+"""What every kind of component tells the rest of the house about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.schema import Model
+
+Counts = Mapping[str, NDArray[np.int64]]
+"""What happened in one job on one component: name of the count -> value per frame."""
+
+
+class ComponentSpec(Model):
+    """What the YAML may say about a component; every kind adds its own keys."""
+
+    kind: str
+    clock: str | None = None
+    """Clock domain; the architecture's first clock when it is not given."""
+
+    def instances(self) -> int:
+        """Return how many copies of the priced unit the component holds (banks, PEs, neurons ..)."""
+        return 1
+
+    def multipliers(self) -> int:
+        """Return how many multiplications it can start per cycle, for peak figures."""
+        return 0
+
+    def dimensions(self) -> dict[str, float]:
+        """Return the numbers by which a price may scale: the Spec's own numeric keys, in SI units."""
+        values = self.model_dump()
+        return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of component: its grammar, what can be counted on it, and its closed-form service time.
+
+    ``actions`` are the events that cost energy; every one needs a price. ``service_cycles(spec, counts)`` gives
+    the busy cycles of a job per frame from what was counted, and knows neither the engine nor joules.
+    """
+
+    name: str
+    spec: type[ComponentSpec]
+    actions: Mapping[str, str]
+    service_cycles: Callable[[Any, Counts], NDArray[np.int64]]
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def component_kind(
+    name: str,
+    spec: type[ComponentSpec],
+    actions: Mapping[str, str],
+    service_cycles: Callable[[Any, Counts], NDArray[np.int64]],
+) -> Kind:
+    """Register a kind of component under the name that YAML uses for it."""
+    if name in KINDS:
+        raise ValueError(f"component kind {name!r} is registered twice")
+    KINDS[name] = Kind(name, spec, dict(actions), service_cycles)
+    return KINDS[name]

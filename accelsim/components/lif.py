@@ -1,0 +1,32 @@
+"""Leaky integrate-and-fire units: leak, add the current, compare, reset."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class Lif(ComponentSpec):
+    """``units`` neurons updated side by side; membranes are signed words of ``membrane_bits``."""
+
+    kind: Literal["lif"]
+    units: PositiveInt
+    membrane_bits: Annotated[int, Ge(2)]
+    cycles_per_update: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.units
+
+
+def service_cycles(spec: Lif, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = time_steps * ceil(neurons / units) * cycles_per_update; time steps depend on each other."""
+    return counts["time_steps"] * -(-counts["neurons"] // spec.units) * spec.cycles_per_update
+
+
+component_kind("lif", Lif, {"update": "one neuron takes one time step"}, service_cycles)

@@ -1,0 +1,49 @@
+"""Sets of spike-driven processing elements: AND a spike with a weight, accumulate with saturation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class PeArray(ComponentSpec):
+    """``sets`` x ``pes`` elements that multiply ``weight_bits`` weights by one bit each.
+
+    ``switch_cycles`` is what a change of block costs: latching the partial sums, clearing the accumulators and
+    filling the row pipeline.
+    """
+
+    kind: Literal["pe_array"]
+    sets: PositiveInt
+    pes: PositiveInt
+    weight_bits: Annotated[int, Ge(2)]
+    accumulator_bits: Annotated[int, Ge(2)]
+    switch_cycles: Annotated[int, Ge(0)] = 1
+
+    def instances(self) -> int:
+        return self.sets * self.pes
+
+    def multipliers(self) -> int:
+        return self.sets * self.pes
+
+
+def service_cycles(spec: PeArray, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = steps + switch_cycles * blocks: one row per step, and a switch after each block."""
+    return counts["steps"] + spec.switch_cycles * counts["blocks"]
+
+
+component_kind(
+    "pe_array",
+    PeArray,
+    {
+        "accumulate": "one PE adds one weight to its accumulator",
+        "idle": "one PE sits out a step, its clock gated",
+    },
+    service_cycles,
+)

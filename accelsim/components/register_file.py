@@ -1,0 +1,41 @@
+"""Flip-flop storage: input buffer, membrane and spike registers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class RegisterFile(ComponentSpec):
+    """``entries`` words of ``width_bits``, ``writes_per_cycle`` of them loaded at a time."""
+
+    kind: Literal["register_file"]
+    stores: str
+    entries: PositiveInt
+    width_bits: PositiveInt
+    writes_per_cycle: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.entries
+
+    def bits(self) -> int:
+        """Return the capacity in bits."""
+        return self.entries * self.width_bits
+
+
+def service_cycles(spec: RegisterFile, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = ceil(writes / writes_per_cycle); reads are combinational."""
+    return -(-counts["write"] // spec.writes_per_cycle)
+
+
+component_kind(
+    "register_file",
+    RegisterFile,
+    {"read": "one word read", "write": "one word written"},
+    service_cycles,
+)

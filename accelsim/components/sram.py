@@ -1,0 +1,45 @@
+"""Single-port SRAM: banks of equal macros, one row per access."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class Sram(ComponentSpec):
+    """``banks`` macros of ``rows`` x ``width_bits``; ``stores`` names what a schedule keeps in them."""
+
+    kind: Literal["sram"]
+    stores: str
+    rows: PositiveInt
+    width_bits: PositiveInt
+    banks: PositiveInt = 1
+    cycles_per_access: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.banks
+
+    def bits(self) -> int:
+        """Return the capacity of all banks in bits."""
+        return self.banks * self.rows * self.width_bits
+
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"macro_bits": self.rows * self.width_bits}
+
+
+def service_cycles(spec: Sram, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = cycles_per_access * accesses of the busiest bank (``bank_accesses``)."""
+    return counts["bank_accesses"] * spec.cycles_per_access
+
+
+component_kind(
+    "sram",
+    Sram,
+    {"read": "one row of one bank read", "write": "one row of one bank written"},
+    service_cycles,
+)

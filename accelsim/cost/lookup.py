@@ -1,0 +1,126 @@
+"""Finding the price of one component in a table, at its size and operating point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor, voltage_energy_factor
+from accelsim.errors import InputError
+from accelsim.schema.cost import AreaPrice, ClockPrice, CostTable, EnergyPrice, LeakagePrice
+
+
+@dataclass(frozen=True)
+class Range:
+    """A price with its spread, in SI units, and whether it was fitted.
+
+    ``row`` names the table row: two prices of one row are wrong together.
+    """
+
+    value: float
+    low: float
+    high: float
+    row: str
+    calibrated: bool = False
+
+    def times(self, factor: float) -> Range:
+        """Return the price multiplied by a number."""
+        return Range(self.value * factor, self.low * factor, self.high * factor, self.row, self.calibrated)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Voltage (V), temperature (K) and node (m) of a chip."""
+
+    voltage: float
+    temperature: float
+    node: float
+
+
+class PriceList:
+    """A cost table at one operating point.
+
+    Energies scale with `voltage_energy_factor` and `node_energy_factor`, areas with `node_area_factor`, leakage with
+    `leakage_factor`; leakage is not scaled between nodes, for which no rule holds.
+    """
+
+    def __init__(self, table: CostTable, point: OperatingPoint) -> None:
+        self.table = table
+        self.point = point
+
+    def energy(self, kind: str, action: str, dimensions: Mapping[str, float]) -> Range:
+        """Return the energy of one action of one instance in joule; raises InputError when there is no row."""
+        rows = [row for row in self.table.energy if (row.kind, row.action) == (kind, action)]
+        return self._scaled(rows, f"energy of {kind} {action}", dimensions)
+
+    def clock(self, kind: str, dimensions: Mapping[str, float]) -> Range | None:
+        """Return the energy per clock cycle of one instance in joule, or None for a kind without a row."""
+        rows = [row for row in self.table.clock if row.kind == kind]
+        return self._scaled(rows, f"clock of {kind}", dimensions) if rows else None
+
+    def area(self, kind: str, dimensions: Mapping[str, float]) -> Range | None:
+        """Return the area of one instance in square metre, or None when another row includes it."""
+        rows = [row for row in self.table.area if row.kind == kind]
+        return self._scaled(rows, f"area of {kind}", dimensions)
+
+    def leakage(self, kind: str, dimensions: Mapping[str, float]) -> Range | None:
+        """Return the leakage power of one instance in watt, or None when another row includes it."""
+        rows = [row for row in self.table.leakage if row.kind == kind]
+        return self._scaled(rows, f"leakage of {kind}", dimensions)
+
+    def _scaled(
+        self,
+        rows: Sequence[EnergyPrice | ClockPrice | AreaPrice | LeakagePrice],
+        name: str,
+        dimensions: Mapping[str, float],
+    ) -> Range:
+        if not rows:
+            raise InputError.of(f"no price for the {name} in cost table '{self.table.name}'")
+        if getattr(rows[0], "included_in", None) is not None:
+            return Range(0.0, 0.0, 0.0, name)
+        laws = self.table.laws.get(rows[0].kind, {})
+        points = [np.array([row.value, row.low, row.high], float) * self._to_point(row) for row in rows]
+        for dimension, law in laws.items():
+            if law == "proportional":
+                for i, row in enumerate(rows):
+                    if dimension in row.at:
+                        points[i] = points[i] * (dimensions[dimension] / row.at[dimension])
+        along = next((d for d, law in laws.items() if law == "interpolate" and d in rows[0].at), None)
+        if along is None:
+            value, low, high = points[0]
+        else:
+            value, low, high = _power_law([row.at[along] for row in rows], points, dimensions[along])
+        return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows))
+
+    def _to_point(self, row: EnergyPrice | ClockPrice | AreaPrice | LeakagePrice) -> float:
+        """Return the factor from the row's node, voltage and temperature to those of the chip."""
+        node, voltage = row.node or self.table.node, row.voltage or self.table.voltage
+        if isinstance(row, AreaPrice):
+            return node_area_factor(self.point.node, node) / row.utilization
+        if isinstance(row, LeakagePrice):
+            law = self.table.leakage_scaling
+            return leakage_factor(
+                self.point.voltage,
+                self.point.temperature,
+                voltage,
+                self.table.temperature,
+                dibl=law.dibl,
+                swing_mv_per_decade=law.swing_mv_per_decade,
+                doubling_kelvin=law.doubling_kelvin,
+            )
+        return node_energy_factor(self.point.node, node) * voltage_energy_factor(self.point.voltage, voltage)
+
+
+def _power_law(at: Sequence[float], points: Sequence[np.ndarray], where: float) -> np.ndarray:
+    """Interpolate along one dimension by a power law between neighbours, extrapolated beyond the ends."""
+    order = np.argsort(at)
+    x = np.log(np.asarray(at, float)[order])
+    y = np.log(np.asarray(points)[order])
+    if len(x) == 1:
+        return np.exp(y[0])
+    right = int(np.clip(np.searchsorted(x, math.log(where)), 1, len(x) - 1))
+    share = (math.log(where) - x[right - 1]) / (x[right] - x[right - 1])
+    return np.exp(y[right - 1] + share * (y[right] - y[right - 1]))

@@ -1,0 +1,53 @@
+"""What a run of the kernels leaves behind: outputs for scoring, counts for time and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.architecture import Architecture
+from accelsim.components import KINDS
+from accelsim.schedule.job import Schedule
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Counts of what happened, per frame.
+
+    ``counts[job, component][name]``: [frames]. ``macs[job][dense | performed | skipped]``: totals over the run;
+    performed and skipped are counted apart from each other.
+    ``saturations[layer]``: saturated additions, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
+    """
+
+    counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
+    macs: Mapping[str, Mapping[str, int]]
+    saturations: Mapping[str, int]
+    sparsity: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Values and activity of a whole batch.
+
+    ``outputs``: [frames, classes] of the last layer, or None where random activity has no values.
+    ``spikes[layer]``: [frames, steps, neurons].
+    """
+
+    outputs: NDArray[np.integer] | None
+    spikes: Mapping[str, NDArray[np.uint8]]
+    activity: Activity
+
+
+def service_of(
+    schedule: Schedule, architecture: Architecture, activity: Activity
+) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """Return the busy cycles per frame of every (job, component): the component's closed form of its counts."""
+    specs = architecture.components()
+    return {
+        (job.name, name): KINDS[specs[name].kind].service_cycles(specs[name], activity.counts[job.name, name])
+        for job in schedule.jobs
+        for name in job.members()
+    }

@@ -1,0 +1,41 @@
+"""The network in float, on the same inputs: what the quantised one is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.kernels.lif import lif_float
+from accelsim.schema.workload import SpikeSumOp
+from accelsim.workload import Batch, Workload
+
+FEATURES = "features"
+
+
+def float_outputs(workload: Workload, batch: Batch) -> NDArray[np.float32]:
+    """Return the outputs [frames, classes] of the float network; features enter as x / 2^input_bits.
+
+    The tensors of ``reference_weights`` carry ``LAYER.beta`` and ``LAYER.threshold`` beside the matrices.
+    """
+    spec, tensors = workload.spec, workload.reference
+    if tensors is None:
+        raise ValueError(f"workload '{spec.name}' has no reference weights")
+    made: dict[str, NDArray] = {FEATURES: batch.features.astype(np.float32) / 2**spec.input_bits}
+    for layer in spec.layers:
+        source, weights = made[layer.input], tensors[layer.weights].astype(np.float32)
+        if isinstance(layer, SpikeSumOp):
+            made[layer.name] = source.sum(axis=1, dtype=np.float32) @ weights
+            continue
+        current = source @ weights
+        if layer.input == FEATURES:
+            current = np.repeat(current[:, None], spec.time_steps, axis=1)
+        made[layer.name] = lif_float(
+            current,
+            tensors[layer.recurrent_weights].astype(np.float32),
+            batch.starts,
+            float(tensors[f"{layer.name}.beta"]),
+            float(tensors[f"{layer.name}.threshold"]),
+            layer.reset == "subtract",
+            spec.membrane_carry,
+        ).astype(np.float32)
+    return made[spec.layers[-1].name]

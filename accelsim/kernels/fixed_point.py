@@ -1,0 +1,23 @@
+"""Two's-complement fixed point: range, saturation and shifts, as the hardware does them."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+def signed_range(bits: int) -> tuple[int, int]:
+    """Return the smallest and largest value of a signed word: -2^(bits-1), 2^(bits-1) - 1."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+@numba.njit(inline="always")
+def shift(value, places):  # type: ignore[no-untyped-def]
+    """Shift left by ``places``, or arithmetically right (towards minus infinity) when it is negative."""
+    return value << places if places >= 0 else value >> -places
+
+
+def shift_array(values: NDArray[np.int32], places: int) -> NDArray[np.int32]:
+    """Shift an array left by ``places``, or arithmetically right (towards minus infinity) when negative."""
+    return values << places if places >= 0 else values >> -places

@@ -1,0 +1,122 @@
+"""One run, from files to a Result: load, schedule, execute, simulate, price, score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.architecture import Architecture, load_architecture
+from accelsim.cost import price
+from accelsim.execute import execute, service_of
+from accelsim.execute.reference import float_outputs
+from accelsim.record import Run, record
+from accelsim.result import Result
+from accelsim.schedule import build_schedule
+from accelsim.score import Accuracy, scorer
+from accelsim.simulate import Clocking, Link, close_books, simulate
+from accelsim.workload import Batch, Workload, load_batch, load_workload
+
+Progress = Callable[[str, int | None, int | None], None]
+"""Called with the name of the stage, and how much of how much of it is done where that is known."""
+
+WORKLOAD_PREFIX = "workload."
+
+
+def run(
+    architecture: str | Path,
+    workload: str | Path | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Result:
+    """Simulate one workload on one architecture and return the record.
+
+    ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
+    architecture names. ``overrides``: dotted key -> value text, for any key of the architecture, or of the workload
+    with the prefix ``workload.``; for example ``{"clocks.main.frequency": "500 MHz"}``.
+    Raises InputError for anything wrong with the files, DeadlockError when the chip stops before its work is done.
+    """
+    return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
+
+
+def run_in_full(
+    architecture: str | Path,
+    workload: str | Path | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Run:
+    """Do what `run` does, and return every intermediate product."""
+    tell = progress or (lambda stage, done, total: None)
+    for_chip, for_network = split_overrides(overrides or {})
+
+    tell("load", None, None)
+    chip = load_architecture(architecture, for_chip)
+    network = load_workload(workload or chip.spec.workload, for_network)
+    schedule = build_schedule(network, chip)
+    batch = load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
+    execution = execute(
+        schedule, network, chip, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
+    )
+    service = service_of(schedule, chip, execution.activity)
+    frames = len(batch.features)
+    timeline = simulate(
+        schedule,
+        links(chip),
+        service,
+        clocking(chip),
+        frames,
+        arbitration=chip.spec.arbitration,
+        progress=lambda done: tell("cycles", done, frames),
+    )
+    ledger = close_books(schedule, service, timeline, execution.activity)
+    bill = price(chip, schedule, execution.activity, ledger, timeline.duration_ps * 1e-12)
+    accuracy, reference = _score(network, batch, execution.outputs, tell)
+    return Run(
+        chip, network, batch, schedule, execution, timeline, ledger, bill, accuracy, reference, seed
+    )
+
+
+def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the overrides of the architecture and those of the workload, without their prefix."""
+    chip = {k: v for k, v in overrides.items() if not k.startswith(WORKLOAD_PREFIX)}
+    network = {k.removeprefix(WORKLOAD_PREFIX): v for k, v in overrides.items() if k.startswith(WORKLOAD_PREFIX)}
+    return chip, network
+
+
+def links(chip: Architecture) -> list[Link]:
+    """Return the bounded channels of a chip as the engine wants them."""
+    return [Link(c.from_, c.to, c.capacity, c.latency) for c in chip.spec.channels if not c.lockstep]
+
+
+def clocking(chip: Architecture) -> Clocking:
+    """Return the clock periods of a chip and the pace of its frames."""
+    pacing = chip.spec.pacing
+    period = round(pacing.frame_period * 1e12) if pacing.mode == "real_time" and pacing.frame_period else 0
+    return Clocking({name: chip.period_ps(name) for name in chip.components()}, period)
+
+
+def _score(
+    network: Workload, batch: Batch, outputs: NDArray | None, tell: Progress
+) -> tuple[Accuracy | None, Accuracy | None]:
+    """Return how well the hardware's outputs and those of the float network recognise the batch."""
+    if network.spec.score is None or outputs is None or batch.references is None:
+        return None, None
+    judge = scorer(network.spec.score, network.folder)
+
+    def rate(values: NDArray, name: str, reference: bool) -> Accuracy:
+        per_utterance = np.split(values, batch.starts[1:-1])
+        return judge.score(
+            per_utterance, batch.references, reference=reference, progress=lambda d, t: tell(f"score of {name}", d, t)
+        )
+
+    hardware = rate(outputs, "the chip", False)
+    if network.reference is None:
+        return hardware, None
+    return hardware, rate(float_outputs(network, batch), "the float network", True)

@@ -1,0 +1,208 @@
+"""From the products of a run to its Result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim import result as r
+from accelsim.architecture import Architecture
+from accelsim.cost import Bill
+from accelsim.execute import Execution
+from accelsim.operations import DEFAULT_DEFINITION, definitions
+from accelsim.schedule import Schedule
+from accelsim.score import Accuracy
+from accelsim.simulate import Ledger, Timeline
+from accelsim.workload import Batch, Workload
+
+KIB_BITS = 8 * 1024
+_LIBRARIES = ("numpy", "numba", "scipy", "simpy", "pydantic")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a run made, for those who want more than its Result."""
+
+    architecture: Architecture
+    workload: Workload
+    batch: Batch
+    schedule: Schedule
+    execution: Execution
+    timeline: Timeline
+    ledger: Ledger
+    bill: Bill
+    accuracy: Accuracy | None
+    reference: Accuracy | None
+    seed: int
+
+
+def record(run: Run, command: str = "") -> r.Result:
+    """Return the Result of a run."""
+    performance = _performance(run)
+    bill, seconds = run.bill, performance.seconds
+    total_j, area_m2 = bill.total_j(), bill.total_area_m2()
+    throughput = definitions(run.architecture, performance, total_j / seconds, area_m2)
+    chosen = throughput[DEFAULT_DEFINITION]
+    spread = bill.spread(seconds)
+    return r.Result(
+        arch=r.Identity(name=run.architecture.spec.name, sha256=run.architecture.sha256),
+        workload=r.Identity(name=run.workload.spec.name, sha256=run.workload.sha256),
+        seed=run.seed,
+        versions=_versions(),
+        command=command,
+        performance=performance,
+        energy=r.EnergyTotals(
+            total_j=total_j,
+            dynamic_j=bill.total_j("dynamic"),
+            clock_j=bill.total_j("clock"),
+            leakage_j=bill.total_j("leakage"),
+            per_frame_j=total_j / performance.frames,
+        ),
+        power_w=total_j / seconds,
+        area_mm2=area_m2 * 1e6,
+        memory_bytes={
+            kind: sum(spec.bits() for spec in run.architecture.of_kind(kind).values()) // 8
+            for kind in ("sram", "register_file")
+        },
+        efficiency=r.Efficiency(
+            gops=chosen.gops,
+            tops_per_w=chosen.tops_per_w,
+            gops_per_mm2=chosen.gops_per_mm2,
+            op_definition=DEFAULT_DEFINITION,
+            mw_per_mm2=total_j / seconds * 1e3 / (area_m2 * 1e6),
+            definitions=throughput,
+        ),
+        accuracy=_accuracy(run),
+        layers=_layers(run),
+        components=_components(run),
+        uncertainty=r.Uncertainty(
+            power_w=spread["power_w"],
+            area_mm2=_scaled(spread["area_m2"], 1e6),
+            mw_per_mm2=_scaled(spread["power_density_w_per_m2"], 1e-3),
+        ),
+        leakage_bracket=_bracket(run, seconds),
+        provenance=_provenance(run),
+    )
+
+
+def _performance(run: Run) -> r.Performance:
+    timeline, batch, chip = run.timeline, run.batch, run.architecture
+    frames, period_ps = len(batch.features), round(1e12 / chip.clock_hz())
+    frame_ps = round(batch.frame_period_s * 1e12)
+    latency = -(-(timeline.finished_ps - timeline.arrived_ps) // period_ps)
+    paced = chip.spec.pacing.mode == "real_time"
+    work_ps = (timeline.finished_ps - timeline.started_ps).mean() if paced else timeline.duration_ps / frames
+    macs = run.execution.activity.macs.values()
+    performed = sum(m["performed"] for m in macs)
+    return r.Performance(
+        frames=frames,
+        utterances=len(batch.starts) - 1,
+        cycles=-(-timeline.duration_ps // period_ps),
+        cycles_per_frame=float(work_ps / period_ps),
+        clock_hz=chip.clock_hz(),
+        seconds=timeline.duration_ps * 1e-12,
+        audio_seconds=batch.audio_seconds,
+        real_time_factor=timeline.duration_ps * 1e-12 / batch.audio_seconds,
+        macs_dense=sum(m["dense"] for m in macs),
+        macs_performed=performed,
+        mmac_per_audio_second=performed / batch.audio_seconds / 1e6,
+        latency_cycles=r.Latency(
+            p50=int(np.percentile(latency, 50, method="higher")),
+            p99=int(np.percentile(latency, 99, method="higher")),
+            max=int(latency.max()),
+        ),
+        deadline_misses=int((timeline.finished_ps - timeline.arrived_ps > frame_ps).sum()) if paced else 0,
+    )
+
+
+def _accuracy(run: Run) -> r.AccuracyRecord | None:
+    ours = run.accuracy
+    if ours is None:
+        return None
+    return r.AccuracyRecord(
+        metric=ours.metric,
+        value=ours.value,
+        low=ours.low,
+        high=ours.high,
+        reference_value=run.reference.value if run.reference else None,
+        loss=ours.value - run.reference.value if run.reference else None,
+        n=ours.n,
+        unit=ours.unit,
+        dataset=run.batch.source,
+    )
+
+
+def _layers(run: Run) -> list[r.LayerRecord]:
+    activity, layers = run.execution.activity, []
+    for name in dict.fromkeys(job.layer for job in run.schedule.jobs):
+        jobs = [job.name for job in run.schedule.jobs if job.layer == name]
+        macs = [activity.macs[job] for job in jobs if job in activity.macs]
+        layers.append(
+            r.LayerRecord(
+                name=name,
+                cycles=sum(run.timeline.job_cycles[job] for job in jobs),
+                macs_dense=sum(m["dense"] for m in macs),
+                macs_performed=sum(m["performed"] for m in macs),
+                sparsity=activity.sparsity.get(name),
+                saturations=activity.saturations.get(name, 0),
+                adc=None,
+                energy_j=run.bill.layer_energy_j.get(name, 0.0),
+            )
+        )
+    return layers
+
+
+def _components(run: Run) -> list[r.ComponentRecord]:
+    return [
+        r.ComponentRecord(
+            name=name,
+            kind=spec.kind,
+            busy_cycles=run.ledger.cycles[name]["busy"],
+            wait_input_cycles=run.ledger.cycles[name]["wait_input"],
+            wait_output_cycles=run.ledger.cycles[name]["wait_output"],
+            idle_cycles=run.ledger.cycles[name]["idle"],
+            actions=dict(run.ledger.counts.get(name, {})),
+            energy_j=r.EnergyShares(**run.bill.energy_j[name]),
+            area_mm2=run.bill.area_m2[name] * 1e6,
+        )
+        for name, spec in run.architecture.components().items()
+    ]
+
+
+def _bracket(run: Run, seconds: float) -> list[r.Bracket]:
+    """What the chip would draw if its SRAM leaked as published elsewhere, each at its own voltage."""
+    bits = sum(sram.bits() for sram in run.architecture.of_kind("sram").values())
+    active = (run.bill.total_j() - run.bill.total_j("leakage")) / seconds
+    return [
+        r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)
+        for row in run.architecture.cost.leakage_bracket
+    ]
+
+
+def _provenance(run: Run) -> r.Provenance:
+    spec, bill = run.architecture.spec, run.bill
+    calibrated = [f"{c.key} = {_at(spec.model_dump(), c.key)}, fitted to {c.to}" for c in spec.calibrated]
+    share = bill.calibrated_j() / bill.total_j()
+    rows = sorted({t.price.row for t in bill.terms if t.price.calibrated and t.price.value})
+    if rows:
+        calibrated.append(f"{', '.join(rows)} (cost table '{run.architecture.cost.name}'): {share:.1%} of the energy")
+    predicted = ["cycles from counted work", f"{1 - share:.1%} of the energy", "area"]
+    return r.Provenance(predicted=predicted, calibrated=calibrated, assumptions=list(spec.assumptions))
+
+
+def _at(data: object, key: str) -> object:
+    for part in key.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _scaled(interval: r.Interval, factor: float) -> r.Interval:
+    return interval[0] * factor, interval[1] * factor
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"accelsim": importlib.metadata.version("accelsim-speech"), "python": platform.python_version(), **versions}

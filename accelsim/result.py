@@ -1,0 +1,220 @@
+"""The frozen record of a run: JSON both ways, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accelsim.errors import InputError
+
+SCHEMA = "accelsim/result@1"
+Interval = tuple[float, float]
+"""5 % and 95 % points."""
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Identity(Record):
+    name: str
+    sha256: str
+
+
+class Latency(Record):
+    p50: int
+    p99: int
+    max: int
+
+
+class Performance(Record):
+    """``cycles_per_frame``: work of one frame; ``real_time_factor``: time needed over audio time (below 1: in time).
+
+    ``deadline_misses``: frames that were not finished one frame period after they arrived (real-time pacing).
+    """
+
+    frames: int
+    utterances: int
+    cycles: int
+    cycles_per_frame: float
+    clock_hz: float
+    seconds: float
+    audio_seconds: float
+    real_time_factor: float
+    macs_dense: int
+    macs_performed: int
+    mmac_per_audio_second: float
+    latency_cycles: Latency
+    deadline_misses: int
+
+
+class EnergyTotals(Record):
+    total_j: float
+    dynamic_j: float
+    clock_j: float
+    leakage_j: float
+    per_frame_j: float
+
+
+class Throughput(Record):
+    """One way to count operations, and what follows from it."""
+
+    definition: str
+    gops: float
+    tops_per_w: float
+    gops_per_mm2: float
+
+
+class Efficiency(Record):
+    gops: float
+    tops_per_w: float
+    gops_per_mm2: float
+    op_definition: str
+    mw_per_mm2: float
+    definitions: dict[str, Throughput]
+
+
+class AccuracyRecord(Record):
+    """``value``: on the simulated hardware, ``reference_value``: the float network on the same data; same unit.
+
+    ``loss``: value - reference_value.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    reference_value: float | None
+    loss: float | None
+    n: int
+    unit: str
+    dataset: str
+
+
+class AdcRecord(Record):
+    conversions: int
+    clipped: int
+
+
+class LayerRecord(Record):
+    name: str
+    cycles: int
+    macs_dense: int
+    macs_performed: int
+    sparsity: float | None
+    saturations: int
+    adc: AdcRecord | None
+    energy_j: float
+
+
+class EnergyShares(Record):
+    dynamic: float
+    clock: float
+    leakage: float
+
+
+class ComponentRecord(Record):
+    name: str
+    kind: str
+    busy_cycles: int
+    wait_input_cycles: int
+    wait_output_cycles: int
+    idle_cycles: int
+    actions: dict[str, int]
+    energy_j: EnergyShares
+    area_mm2: float
+
+
+class Bracket(Record):
+    """Power of the chip if its SRAM leaked as published elsewhere, at that publication's voltage."""
+
+    name: str
+    power_w: float
+    source: str
+
+
+class Uncertainty(Record):
+    """Spread over the ranges of the cost rows; calibrated rows have none."""
+
+    power_w: Interval
+    area_mm2: Interval
+    mw_per_mm2: Interval
+
+
+class Provenance(Record):
+    predicted: list[str]
+    calibrated: list[str]
+    assumptions: list[str]
+
+
+class Result(Record):
+    """Everything that one run told; keys are only ever added."""
+
+    schema_: Literal["accelsim/result@1"] = Field(SCHEMA, alias="schema")
+    arch: Identity
+    workload: Identity
+    seed: int
+    versions: dict[str, str]
+    command: str
+    performance: Performance
+    energy: EnergyTotals
+    power_w: float
+    area_mm2: float
+    memory_bytes: dict[str, int]
+    efficiency: Efficiency
+    accuracy: AccuracyRecord | None
+    layers: list[LayerRecord]
+    components: list[ComponentRecord]
+    uncertainty: Uncertainty
+    leakage_bracket: list[Bracket]
+    provenance: Provenance
+
+    def to_json(self) -> str:
+        """Return the record as JSON text, one key a line."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, file: str | None = None) -> Result:
+        """Read a record back; raises InputError when the text is not one."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError.of(f"not an {SCHEMA} record: {where}: {first['msg']}", file=file) from None
+
+    def write(self, folder: Path) -> Path:
+        """Write ``result.json`` into a folder, made if need be, and return its path.
+
+        The text goes to a temporary file first and is then renamed, so that a killed run leaves either the old
+        file or the new one. Raises InputError when the folder cannot be written.
+        """
+        path = folder / "result.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".result-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(self.to_json())
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise InputError.of(f"cannot write {path}: {error.strerror}") from None
+        return path
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError now if `Result.write` could not write into a folder later."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError.of(f"cannot write to the output folder {folder}")

@@ -1,0 +1,61 @@
+"""Jobs and the schedule: what each component does, in which order, once per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work that a component repeats in every frame.
+
+    ``component`` leads; the ``lockstep`` members work on the same job at the same time and the slowest of all sets
+    the pace. The job starts when there is a token on every channel that it ``takes`` from, and ends by putting one
+    on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive from outside; the frame is
+    finished when the ``last`` job ends. ``work`` says how the kernels cut it (a few names and numbers).
+    """
+
+    name: str
+    layer: str
+    component: str
+    lockstep: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    paced: bool = False
+    last: bool = False
+    work: Mapping[str, int | str | bool] = field(default_factory=lambda: MappingProxyType({}))
+
+    def members(self) -> tuple[str, ...]:
+        """Return every component that the job occupies, the leading one first."""
+        return (self.component, *self.lockstep)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All jobs of one frame; the order within a component is the order in which it runs them."""
+
+    jobs: tuple[Job, ...]
+
+    def of(self, component: str) -> tuple[Job, ...]:
+        """Return the jobs that a component leads, in order."""
+        return tuple(job for job in self.jobs if job.component == component)
+
+    def leaders(self) -> tuple[str, ...]:
+        """Return the components that lead a job, in order of first appearance."""
+        return tuple(dict.fromkeys(job.component for job in self.jobs))
+
+    def table(self) -> list[dict[str, str]]:
+        """Return the schedule as printable rows."""
+        return [
+            {
+                "job": job.name,
+                "component": job.component,
+                "in lock-step": ", ".join(job.lockstep),
+                "takes": ", ".join(job.takes),
+                "gives": ", ".join(job.gives),
+                "work": ", ".join(f"{k}={v}" for k, v in job.work.items()),
+            }
+            for job in self.jobs
+        ]

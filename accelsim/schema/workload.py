@@ -1,0 +1,162 @@
+"""The grammar of a workload: a quantised network, its inputs and how it is scored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from accelsim.data.features import LogMel
+from accelsim.errors import did_you_mean
+from accelsim.schema.parse import Model
+from accelsim.schema.quantity import PositiveTime
+
+Bits = Annotated[int, Field(ge=2, le=8)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class LifOp(Model):
+    """A recurrent layer of leaky integrate-and-fire neurons; its maths stands in `accelsim.kernels.lif`.
+
+    ``weights``, ``recurrent_weights``: names of tensors [inputs, neurons] and [neurons, neurons], which all inputs but
+    random ones need. The partial sums
+    are shifted left by ``input_shift`` and ``recurrent_shift`` places (negative: right) before the membrane.
+    ``beta``: leak per time step, a multiple of 2^-beta_bits.
+    """
+
+    op: Literal["lif"]
+    name: str
+    input: str
+    neurons: PositiveInt
+    weight_bits: Bits
+    weights: str | None = None
+    recurrent_weights: str | None = None
+    input_shift: int = 0
+    recurrent_shift: int = 0
+    beta: Annotated[float, Field(ge=0, le=1)]
+    beta_bits: Annotated[int, Field(ge=1, le=16)] = 8
+    threshold: PositiveInt
+    reset: Literal["subtract", "zero"]
+
+    @model_validator(mode="after")
+    def _beta_on_grid(self) -> LifOp:
+        if not (self.beta * 2**self.beta_bits).is_integer():
+            raise ValueError(f"expected beta to be a multiple of 2^-{self.beta_bits}, found {self.beta}")
+        return self
+
+    def beta_numerator(self) -> int:
+        """Return beta as the integer that the hardware multiplies by: beta * 2^beta_bits."""
+        return int(self.beta * 2**self.beta_bits)
+
+
+class SpikeSumOp(Model):
+    """A linear readout: out[t] = sum_s sum_j S[t,s,j] W_j over all time steps of a frame."""
+
+    op: Literal["spike_sum"]
+    name: str
+    input: str
+    neurons: PositiveInt
+    weight_bits: Bits
+    weights: str | None = None
+
+
+class SpeechInputs(Model):
+    """Recorded speech, cut into frames of features; see `accelsim.data`."""
+
+    source: Literal["speech"]
+    dataset: str
+    split: str
+    features: LogMel = LogMel()
+    utterances: PositiveInt | None = None
+    """Use only the first so many utterances."""
+
+    def width(self) -> int:
+        """Return the number of input features."""
+        return self.features.bands
+
+
+class RandomInputs(Model):
+    """Independent random bits and spikes at given densities, for cycles and energy alone.
+
+    ``input_ones``: probability that a bit of an input feature is 1. ``spikes``: probability that an input of a
+    recurrent layer spikes in a time step. ``readout``: probability that an input of the readout spikes in any time
+    step of a frame; with two steps each one alone has probability ``spikes``, so 2 spikes >= readout >= spikes.
+    """
+
+    source: Literal["random"]
+    frames: PositiveInt
+    frame_period: PositiveTime
+    features: PositiveInt
+    input_ones: Probability
+    spikes: Probability
+    readout: Probability
+
+    @model_validator(mode="after")
+    def _possible(self) -> RandomInputs:
+        if not self.spikes <= self.readout <= 2 * self.spikes:
+            raise ValueError("expected spikes <= readout <= 2 * spikes")
+        return self
+
+    def width(self) -> int:
+        """Return the number of input features."""
+        return self.features
+
+
+class ViterbiScore(Model):
+    """Phoneme error rate of a Viterbi decode over acoustic states, see `accelsim.score.viterbi`."""
+
+    kind: Literal["viterbi_phonemes"]
+    decoder: str
+    output_scale: Annotated[float, Field(gt=0)]
+    output_delay: Annotated[int, Field(ge=0)] = 0
+    acoustic_scale: Annotated[float, Field(gt=0)]
+    lm_weight: Annotated[float, Field(ge=0)]
+    insertion_penalty: float = 0.0
+
+
+class WorkloadSpec(Model):
+    """A quantised network: layers in order, each reading ``features`` or a layer before it.
+
+    ``weights``: safetensors file with the integers; ``reference_weights``: the same network in float;
+    ``time_steps``: repetitions of each frame; ``membrane_carry``: membranes live on from frame to frame.
+    """
+
+    name: str
+    description: str = ""
+    weights: str | None = None
+    reference_weights: str | None = None
+    time_steps: PositiveInt = 1
+    membrane_carry: bool = True
+    input_bits: Annotated[int, Field(ge=1, le=8)] = 8
+    inputs: Annotated[SpeechInputs | RandomInputs, Field(discriminator="source")]
+    layers: Annotated[list[Annotated[LifOp | SpikeSumOp, Field(discriminator="op")]], Field(min_length=1)]
+    score: ViterbiScore | None = None
+
+    @model_validator(mode="after")
+    def _connected(self) -> WorkloadSpec:
+        known = ["features"]
+        for layer in self.layers:
+            if layer.name in known:
+                raise ValueError(f"two layers are named '{layer.name}'")
+            if layer.input not in known:
+                hint = did_you_mean(layer.input, known)
+                raise ValueError(f"layer '{layer.name}' reads '{layer.input}', which comes after it or is missing; {hint}")
+            known.append(layer.name)
+        return self
+
+    @model_validator(mode="after")
+    def _weights_given(self) -> WorkloadSpec:
+        if isinstance(self.inputs, RandomInputs):
+            return self
+        if self.weights is None:
+            raise ValueError("expected 'weights', a safetensors file: only random inputs do without")
+        for layer in self.layers:
+            if layer.weights is None or (isinstance(layer, LifOp) and layer.recurrent_weights is None):
+                raise ValueError(f"layer '{layer.name}' names no weights: only random inputs do without")
+        return self
+
+    def inputs_of(self, layer: LifOp | SpikeSumOp) -> int:
+        """Return how many inputs a layer has."""
+        if layer.input == "features":
+            return self.inputs.width()
+        return next(before.neurons for before in self.layers if before.name == layer.input)

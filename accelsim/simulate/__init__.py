@@ -1,0 +1,7 @@
+"""When does each thing happen: the discrete-event engine. The only place that imports simpy."""
+
+from accelsim.simulate.engine import Clocking, Link, Timeline, simulate
+from accelsim.simulate.invariants import close_books
+from accelsim.simulate.ledger import Ledger
+
+__all__ = ["Clocking", "Ledger", "Link", "Timeline", "close_books", "simulate"]

@@ -1,0 +1,258 @@
+"""The discrete-event engine: it animates any schedule on any components, job by job, in integer time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from accelsim.errors import DeadlockError
+from accelsim.schedule.job import Job, Schedule
+from accelsim.simulate.arbiter import Arbiter
+from accelsim.simulate.channel import Channel
+from accelsim.simulate.ledger import STATES, Ticks
+
+NEVER = 2**62
+
+
+@dataclass(frozen=True)
+class Link:
+    """A bounded channel as the engine needs it: capacity in tokens, latency in cycles of the consumer's clock."""
+
+    producer: str
+    consumer: str
+    capacity: int
+    latency: int
+
+    def name(self) -> str:
+        return f"{self.producer}->{self.consumer}"
+
+
+@dataclass(frozen=True)
+class Clocking:
+    """Clock period of every component in picoseconds, and when the frames arrive.
+
+    ``frame_period_ps``: a frame every so often (real time), or 0 for back-to-back.
+    """
+
+    period_ps: Mapping[str, int]
+    frame_period_ps: int = 0
+
+    def tick_ps(self) -> int:
+        """Return the integer time base: the greatest common divisor of all periods."""
+        return math.gcd(*self.period_ps.values(), self.frame_period_ps)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When everything happened: cycles per component and state, arrival and end of every frame.
+
+    ``cycles``, ``total``: cycles of each component's own clock. [frames]: ``arrived_ps`` (back-to-back: when its paced
+    job could begin), ``started_ps`` (first job after the paced one), ``finished_ps``.
+    ``job_cycles``: busy and held-up cycles of each job's leader, summed over frames.
+    """
+
+    cycles: Mapping[str, Mapping[str, int]]
+    total: Mapping[str, int]
+    duration_ps: int
+    arrived_ps: NDArray[np.int64]
+    started_ps: NDArray[np.int64]
+    finished_ps: NDArray[np.int64]
+    job_cycles: Mapping[str, int]
+    channel_peak: Mapping[str, int]
+
+
+Service = Mapping[tuple[str, str], NDArray[np.int64]]
+"""Busy cycles per frame of (job, component)."""
+
+
+def simulate(
+    schedule: Schedule,
+    links: Sequence[Link],
+    service: Service,
+    clocking: Clocking,
+    frames: int,
+    *,
+    arbitration: Mapping[str, str] | None = None,
+    process_order: Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Timeline:
+    """Run ``frames`` repetitions of the schedule and return when everything happened.
+
+    A job starts on an edge of its component's clock when its tokens are there and its lock-step members are free,
+    lasts as long as the slowest of them (max over members of service cycles), and ends when its tokens are put.
+    ``arbitration``: policy per component that several leaders share (default ``oldest_first``).
+    ``process_order``: in which order the processes are started; the result must not depend on it.
+    ``progress``: called with the number of finished frames now and then.
+
+    Raises DeadlockError when the run stops with jobs undone or tokens left over.
+    """
+    return _Run(schedule, links, service, clocking, frames, arbitration or {}, progress).result(process_order)
+
+
+class _Run:
+    """State of one run: channels, arbiters, running sums."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        links: Sequence[Link],
+        service: Service,
+        clocking: Clocking,
+        frames: int,
+        arbitration: Mapping[str, str],
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.env = simpy.Environment()
+        self.schedule = schedule
+        self.clocking = clocking
+        self.frames = frames
+        self.progress = progress
+        self.tick = clocking.tick_ps()
+        self.scale = {name: period // self.tick for name, period in clocking.period_ps.items()}
+        self.frame_ticks = clocking.frame_period_ps // self.tick
+        self.channels = {
+            link.name(): Channel(self.env, link.name(), link.capacity, link.latency * self.scale[link.consumer])
+            for link in links
+        }
+        users: dict[str, list[str]] = {}
+        for job in schedule.jobs:
+            for member in job.members():
+                leaders = users.setdefault(member, [])
+                if job.component not in leaders:
+                    leaders.append(job.component)
+        self.arbiters = {
+            name: Arbiter(self.env, leaders, arbitration.get(name, "oldest_first"))
+            for name, leaders in users.items()
+            if len(leaders) > 1
+        }
+        self.service = {
+            key: (np.broadcast_to(cycles, (frames,)) * self.scale[key[1]]).tolist()
+            for key, cycles in service.items()
+        }
+        self.ticks = {name: Ticks() for name in clocking.period_ps}
+        self.arrived = [0] * frames
+        self.started = [NEVER] * frames
+        self.finished = [0] * frames
+        self.job_ticks = {job.name: 0 for job in schedule.jobs}
+        self.doing: dict[str, str] = {}
+
+    def result(self, process_order: Sequence[str] | None) -> Timeline:
+        leaders = self.schedule.leaders()
+        for name in process_order or leaders:
+            self.env.process(self._component(name))
+        self.env.run()
+        self._check_complete()
+        end = max(max(self.finished, default=0), self.frames * self.frame_ticks)
+        return self._timeline(end)
+
+    def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
+        """Run every job that ``name`` leads, in order, for every frame."""
+        env, ticks, scale = self.env, self.ticks[name], self.scale[name]
+        plan = [self._plan(job) for job in self.schedule.of(name)]
+        for frame in range(self.frames):
+            arrival = frame * self.frame_ticks
+            for job, takes, gives, shared, services in plan:
+                waited_from = env.now
+                if job.paced and env.now < arrival:
+                    self.doing[name] = f"waits for frame {frame} to arrive"
+                    yield env.timeout(arrival - env.now)
+                for channel in takes:
+                    seen_at = channel.arrival()
+                    if seen_at is None:
+                        self.doing[name] = f"waits in {job.name} (frame {frame}) for a token on {channel.name}"
+                        yield channel.wait_for_token()
+                        seen_at = channel.arrival()
+                    if seen_at > env.now:
+                        yield env.timeout(seen_at - env.now)
+                    channel.take()
+                for member in shared:
+                    self.doing[name] = f"waits in {job.name} (frame {frame}) to get {member}"
+                    yield self.arbiters[member].request(name)
+                if scale > 1 and env.now % scale:
+                    yield env.timeout(-env.now % scale)
+                start = env.now
+                # Before its frame has arrived a component has nothing to wait for: that time is idle.
+                ticks.wait_input += start - max(waited_from, min(arrival, start))
+                if job.paced:
+                    self.arrived[frame] = arrival if self.frame_ticks else start
+                elif start < self.started[frame]:
+                    self.started[frame] = start
+
+                longest = 0
+                for member, durations in services:
+                    duration = durations[frame]
+                    self.ticks[member].busy += duration
+                    longest = max(longest, duration)
+                longest += -longest % scale
+                if longest:
+                    yield env.timeout(longest)
+                for member, _ in services:
+                    self.ticks[member].engaged += longest
+                self.job_ticks[job.name] += longest
+                for member in shared:
+                    self.arbiters[member].release()
+                for channel in takes:
+                    channel.free()
+
+                ended = env.now
+                for channel in gives:
+                    if channel.full():
+                        self.doing[name] = f"waits in {job.name} (frame {frame}) for room on {channel.name}"
+                        yield channel.wait_for_slot()
+                    channel.put()
+                ticks.wait_output += env.now - ended
+                if job.last:
+                    self.finished[frame] = env.now
+                    if self.progress is not None and frame % 256 == 255:
+                        self.progress(frame + 1)
+        self.doing[name] = ""
+
+    def _plan(self, job: Job) -> tuple[Job, list[Channel], list[Channel], list[str], list[tuple[str, list[int]]]]:
+        # Shared members are taken in one global order: two leaders that want the same two never block each other.
+        shared = sorted(member for member in job.members() if member in self.arbiters)
+        return (
+            job,
+            [self.channels[name] for name in job.takes],
+            [self.channels[name] for name in job.gives],
+            shared,
+            [(member, self.service[job.name, member]) for member in job.members()],
+        )
+
+    def _check_complete(self) -> None:
+        stuck = [f"{name} {what}" for name, what in sorted(self.doing.items()) if what]
+        left = [f"{c.name} holds {c.used}" for c in self.channels.values() if c.used]
+        if stuck or left:
+            raise DeadlockError("the run stopped before all work was done:\n  " + "\n  ".join(stuck + left))
+
+    def _timeline(self, end: int) -> Timeline:
+        cycles: dict[str, dict[str, int]] = {}
+        total: dict[str, int] = {}
+        leaders = set(self.schedule.leaders())
+        for name, ticks in self.ticks.items():
+            scale = self.scale[name]
+            total[name] = -(-end // scale)
+            # A member that waits for a slower one is held up at its input; a leader's own waits come on top.
+            waits = {
+                "busy": ticks.busy // scale,
+                "wait_input": (ticks.engaged - ticks.busy + (ticks.wait_input if name in leaders else 0)) // scale,
+                "wait_output": ticks.wait_output // scale,
+            }
+            cycles[name] = {**waits, "idle": total[name] - sum(waits.values())}
+        lead_scale = {job.name: self.scale[job.component] for job in self.schedule.jobs}
+        assert all(set(states) == set(STATES) for states in cycles.values())
+        return Timeline(
+            cycles=cycles,
+            total=total,
+            duration_ps=end * self.tick,
+            arrived_ps=np.asarray(self.arrived, np.int64) * self.tick,
+            started_ps=np.asarray(self.started, np.int64) * self.tick,
+            finished_ps=np.asarray(self.finished, np.int64) * self.tick,
+            job_cycles={name: ticks // lead_scale[name] for name, ticks in self.job_ticks.items()},
+            channel_peak={name: channel.peak for name, channel in self.channels.items()},
+        )

@@ -1,0 +1,49 @@
+"""Laws that hold in every run, checked at the end of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accelsim.errors import InvariantError
+from accelsim.execute.activity import Activity
+from accelsim.schedule.job import Schedule
+from accelsim.simulate.engine import Service, Timeline
+from accelsim.simulate.ledger import Ledger
+
+
+def close_books(schedule: Schedule, service: Service, timeline: Timeline, activity: Activity) -> Ledger:
+    """Return the ledger of a run after checking it.
+
+    busy + wait_input + wait_output + idle = total and none below zero, busy = sum of the jobs' service cycles, MACs
+    performed + skipped = dense, every count at least zero. Raises InvariantError, which is a bug in accelsim or in a
+    component and never the user's.
+    """
+    wrong: list[str] = []
+    for name, states in timeline.cycles.items():
+        if sum(states.values()) != timeline.total[name] or min(states.values()) < 0:
+            wrong.append(f"{name}: cycles {states} do not add up to {timeline.total[name]}")
+    busy: dict[str, int] = {}
+    for (_, name), cycles in service.items():
+        busy[name] = busy.get(name, 0) + int(cycles.sum())
+    for name, cycles in busy.items():
+        if timeline.cycles[name]["busy"] != cycles:
+            wrong.append(f"{name}: busy for {timeline.cycles[name]['busy']} cycles, its jobs take {cycles}")
+    for job, macs in activity.macs.items():
+        if macs["performed"] + macs["skipped"] != macs["dense"]:
+            wrong.append(f"{job}: MACs performed + skipped are not the dense MACs: {macs}")
+    counts = _counts(schedule, activity)
+    for name, actions in counts.items():
+        wrong += [f"{name}: {action} counted {count} times" for action, count in actions.items() if count < 0]
+    if wrong:
+        raise InvariantError("the books do not balance:\n  " + "\n  ".join(wrong))
+    return Ledger(timeline.cycles, timeline.total, counts)
+
+
+def _counts(schedule: Schedule, activity: Activity) -> Mapping[str, Mapping[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for job in schedule.jobs:
+        for member in job.members():
+            mine = counts.setdefault(member, {})
+            for action, per_frame in activity.counts[job.name, member].items():
+                mine[action] = mine.get(action, 0) + int(per_frame.sum())
+    return counts

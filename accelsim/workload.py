@@ -1,0 +1,159 @@
+"""The quantised network with its tensors and inputs, checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError, did_you_mean
+from accelsim.kernels.fixed_point import signed_range
+from accelsim.library import find_workload
+from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema.workload import LifOp, SpeechInputs, WorkloadSpec
+
+Tensors = Mapping[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A checked network: its grammar, integer tensors, float reference tensors, and where it came from."""
+
+    spec: WorkloadSpec
+    tensors: Tensors
+    reference: Tensors | None
+    folder: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All frames of all utterances, end to end.
+
+    features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
+    utterance, or None; audio_seconds: length of the audio that the frames stand for.
+    """
+
+    features: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    names: tuple[str, ...]
+    source: str
+    references: tuple[tuple[str, ...], ...] | None
+    audio_seconds: float
+    frame_period_s: float
+
+
+def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) -> Workload:
+    """Read and check a workload by name, folder or path.
+
+    ``overrides``: dotted key -> value text, as `--set workload.KEY=VALUE` gives them. Raises InputError with every
+    problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the weight range.
+    """
+    path = find_workload(name)
+    source = load_yaml(path)
+    for key, value in (overrides or {}).items():
+        source = source.override(key, value)
+    check_schema_tag(source, "workload")
+    spec = parse(WorkloadSpec, source)
+    digest = hashlib.sha256(path.read_bytes() + repr(sorted((overrides or {}).items())).encode())
+    tensors: Tensors = {}
+    reference = None
+    if spec.weights is not None:
+        tensors = _read_tensors(path.parent / spec.weights, digest)
+        _check_tensors(spec, tensors, source, spec.weights, integers=True)
+    if spec.reference_weights is not None:
+        reference = _read_tensors(path.parent / spec.reference_weights, digest)
+        _check_tensors(spec, reference, source, spec.reference_weights, integers=False)
+    return Workload(spec, tensors, reference, path.parent, digest.hexdigest())
+
+
+def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
+    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+    inputs = workload.spec.inputs
+    if not isinstance(inputs, SpeechInputs):
+        empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
+        starts = np.array([0, inputs.frames], np.int64)
+        period = inputs.frame_period
+        return Batch(empty, starts, ("random",), "random activity", None, inputs.frames * period, period)
+
+    from accelsim.data import load
+
+    utterances = load(inputs.dataset, inputs.split)[: inputs.utterances]
+    codes = []
+    for utterance in utterances:
+        codes.append(inputs.features.codes(utterance.audio))
+        if progress is not None:
+            progress(inputs.dataset, len(codes), len(utterances))
+    empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
+    if empty_ones or not codes:
+        raise InputError.of(f"utterances shorter than one frame: {', '.join(empty_ones) or 'the set is empty'}")
+    starts = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int64)
+    phones = [u.phones for u in utterances]
+    frames = np.concatenate(codes)
+    return Batch(
+        features=frames,
+        starts=starts,
+        names=tuple(u.name for u in utterances),
+        source=f"{inputs.dataset}/{inputs.split}",
+        references=None if any(p is None for p in phones) else tuple(p for p in phones if p is not None),
+        audio_seconds=len(frames) * inputs.features.hop_s,
+        frame_period_s=inputs.features.hop_s,
+    )
+
+
+def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
+    """Read a safetensors file; the format holds plain numbers only, so nothing in it can run."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if not path.is_file():
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.safetensors")])
+        raise InputError.of(f"no weights at {path}", hint=near)
+    raw = path.read_bytes()
+    digest.update(raw)
+    try:
+        return load(raw)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
+
+
+def _check_tensors(
+    spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool
+) -> None:
+    problems = []
+    for index, layer in enumerate(spec.layers):
+        wanted = {"weights": (layer.weights, (spec.inputs_of(layer), layer.neurons))}
+        if isinstance(layer, LifOp):
+            wanted["recurrent_weights"] = (layer.recurrent_weights, (layer.neurons, layer.neurons))
+        for key, (name, shape) in wanted.items():
+            if name is None:
+                continue
+            if name not in tensors:
+                message, hint = f"no tensor '{name}'", did_you_mean(name, tensors)
+            else:
+                message, hint = _tensor_problem(name, tensors[name], shape, layer.weight_bits, integers), None
+            if message:
+                problems.append(source.problem(f"{message} in {file}", ("layers", index, key), hint))
+        if isinstance(layer, LifOp) and not integers:
+            for scalar in (f"{layer.name}.beta", f"{layer.name}.threshold"):
+                if scalar not in tensors:
+                    problems.append(source.problem(f"no tensor '{scalar}' in {file}", ("layers", index)))
+    if problems:
+        raise InputError(problems)
+
+
+def _tensor_problem(name: str, tensor: NDArray, shape: tuple[int, int], bits: int, integers: bool) -> str | None:
+    if tensor.shape != shape:
+        return f"tensor '{name}' has shape {list(tensor.shape)}, expected {list(shape)}"
+    if not integers:
+        return None if np.isfinite(tensor.astype(np.float32)).all() else f"tensor '{name}' holds NaN or infinity"
+    low, high = signed_range(bits)
+    if tensor.dtype != np.int8:
+        return f"tensor '{name}' has type {tensor.dtype}, expected int8"
+    if tensor.size and (tensor.min() < low or tensor.max() > high):
+        return f"tensor '{name}' has values outside {low} .. {high} ({bits} bits)"
+    return None
