@@ -45,13 +45,17 @@ def find_workload(name: str | Path) -> Path:
     candidate = shelf / str(name) / "workload.yaml"
     if candidate.is_file():
         return candidate
-    names = [p.parent.name for p in shelf.glob("*/workload.yaml")]
-    raise InputError.of(f"no workload named '{name}'", hint=did_you_mean(path.stem, names))
+    raise InputError.of(f"no workload named '{name}'", hint=did_you_mean(path.stem, workload_names()))
 
 
 def names(folder: str, suffix: str = ".yaml") -> list[str]:
     """Return the names that `find` knows in a folder of the library, sorted."""
     return sorted(path.stem for path in (root() / folder).glob(f"*{suffix}"))
+
+
+def workload_names() -> list[str]:
+    """Return the names that `find_workload` knows, sorted."""
+    return sorted(path.parent.name for path in (root() / "workloads").glob("*/workload.yaml"))
 
 
 def _names(name: str, shelf: Path, suffix: str) -> str | None:

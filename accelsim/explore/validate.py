@@ -1,0 +1,58 @@
+"""Checking a file of any schema on its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from accelsim.architecture import ArchitectureSpec, load_architecture, load_cost
+from accelsim.errors import InputError, did_you_mean
+from accelsim.explore.compare import load_paper
+from accelsim.result import Result
+from accelsim.schema import json_schema, load_yaml
+from accelsim.schema.cost import CostTable
+from accelsim.schema.paper import Paper
+from accelsim.schema.workload import WorkloadSpec
+from accelsim.workload import load_workload
+
+SCHEMAS: dict[str, Any] = {
+    "arch": ArchitectureSpec,
+    "cost": CostTable,
+    "workload": WorkloadSpec,
+    "paper": Paper,
+}
+
+
+def validate_file(path: Path) -> str:
+    """Check one file by its ``schema:`` tag and say what it is; raises InputError with all its problems."""
+    if path.suffix == ".json":
+        return f"a result of {Result.from_json(_text(path), str(path)).arch.name}"
+    data = load_yaml(path).data
+    tag = data.get("schema") if isinstance(data, dict) else None
+    kind = str(tag).removeprefix("accelsim/").split("@")[0]
+    if kind == "arch":
+        return f"architecture '{load_architecture(path).spec.name}'"
+    if kind == "cost":
+        return f"cost table '{load_cost(path).name}'"
+    if kind == "workload":
+        return f"workload '{load_workload(path).spec.name}'"
+    if kind == "paper":
+        return f"paper '{load_paper(path).name}'"
+    hint = did_you_mean(kind, SCHEMAS) if tag else "write for example 'schema: accelsim/arch@1'"
+    raise InputError.of(f"unknown schema {tag!r}" if tag else "missing key 'schema'", file=str(path), hint=hint)
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """Return the JSON schema of a kind of file; raises InputError for an unknown one."""
+    if name == "result":
+        return Result.model_json_schema(by_alias=True)
+    if name not in SCHEMAS:
+        raise InputError.of(f"no schema named '{name}'", hint=did_you_mean(name, [*SCHEMAS, "result"]))
+    return json_schema(SCHEMAS[name], name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError.of(f"cannot read {path}: {error}") from None
