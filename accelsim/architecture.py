@@ -8,7 +8,7 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -31,9 +31,12 @@ from accelsim.schema.cost import CostTable
 
 PICOSECONDS = 10**12
 
-AnySpec = Annotated[
-    functools.reduce(operator.or_, (kind.spec for kind in KINDS.values())), Field(discriminator="kind")
-]
+if TYPE_CHECKING:
+    AnySpec = ComponentSpec
+else:
+    AnySpec = Annotated[
+        functools.reduce(operator.or_, (kind.spec for kind in KINDS.values())), Field(discriminator="kind")
+    ]
 
 
 class ClockDomain(Model):
@@ -107,7 +110,7 @@ class ArchitectureSpec(Model):
     clocks: Annotated[dict[str, ClockDomain], Field(min_length=1)]
     technology: Technology
     pacing: Pacing
-    components: Annotated[dict[str, AnySpec], Field(min_length=1)]  # type: ignore[valid-type]
+    components: Annotated[dict[str, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
     calibrated: list[Calibration] = []
@@ -124,7 +127,7 @@ class Architecture:
 
     def components(self) -> Mapping[str, ComponentSpec]:
         """Return the components by name, in the order of the file."""
-        return cast("Mapping[str, ComponentSpec]", self.spec.components)
+        return self.spec.components
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """Return the components of one kind by name."""
@@ -177,6 +180,13 @@ def load_cost(path: Path) -> CostTable:
                 actions = KINDS[row.kind].actions
                 message = f"a {row.kind} has no action '{row.action}'"
                 problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
+            covered_by = getattr(row, "included_in", None)
+            if covered_by is not None:
+                priced = {other.kind for other in getattr(table, section) if other.included_in is None}
+                if covered_by not in priced:
+                    message = f"no {section} row with a value for kind '{covered_by}'"
+                    where = (section, index, "included_in")
+                    problems.append(source.problem(message, where, did_you_mean(covered_by, priced)))
     if problems:
         raise InputError(problems)
     return table
@@ -197,13 +207,13 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     for index, channel in enumerate(spec.channels):
         for key, end in (("from", channel.from_), ("to", channel.to)):
             if end not in spec.components:
-                where = ("channels", index, key)
-                problems.append(source.problem(f"no component named '{end}'", where, did_you_mean(end, names)))
+                hint = did_you_mean(end, names)
+                problems.append(source.problem(f"no component named '{end}'", ("channels", index, key), hint))
         if channel.name() in seen:
             problems.append(source.problem(f"two channels {channel.name()}", ("channels", index)))
         seen.add(channel.name())
     wired = {end for channel in spec.channels for end in (channel.from_, channel.to)}
-    for name, component in cast("Mapping[str, ComponentSpec]", spec.components).items():
+    for name, component in spec.components.items():
         where = ("components", name)
         if name not in wired and KINDS[component.kind].actions:
             problems.append(source.problem(f"component '{name}' is connected to nothing", where))
@@ -223,7 +233,7 @@ def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cos
     energy = {(row.kind, row.action) for row in cost.energy}
     area = {row.kind for row in cost.area}
     leakage = {row.kind for row in cost.leakage}
-    for name, component in cast("Mapping[str, ComponentSpec]", spec.components).items():
+    for name, component in spec.components.items():
         missing = [f"action '{a}'" for a in KINDS[component.kind].actions if (component.kind, a) not in energy]
         missing += ["area"] if component.kind not in area else []
         missing += ["leakage"] if component.kind not in leakage else []

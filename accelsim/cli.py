@@ -78,7 +78,11 @@ def run(
         from accelsim.pipeline import run as simulate
 
         result = simulate(
-            architecture, workload, overrides=overrides, seed=seed, command=shlex.join(["accelsim", *sys.argv[1:]]),
+            architecture,
+            workload,
+            overrides=overrides,
+            seed=seed,
+            command=shlex.join(["accelsim", *sys.argv[1:]]),
             progress=tell,
         )
     if out is not None:
@@ -117,7 +121,9 @@ def compare(
         table = [
             {**figure.model_dump(), "ours": ours, "ratio": ratio, "holds": holds} for figure, ours, ratio, holds in rows
         ]
-        typer.echo(json.dumps({"paper": comparison.paper.name, "holds": comparison.holds(), "figures": table}, indent=2))
+        typer.echo(
+            json.dumps({"paper": comparison.paper.name, "holds": comparison.holds(), "figures": table}, indent=2)
+        )
     else:
         from accelsim.report.comparison import comparison_table
 
@@ -131,7 +137,9 @@ def compare(
 
 
 @app.command(epilog="Example:\n\n  accelsim validate arch/*.yaml arch/cost/*.yaml workloads/*/workload.yaml")
-def validate(files: Annotated[list[Path], typer.Argument(help="Architectures, cost tables, workloads or papers.")]) -> None:
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Architectures, cost tables, workloads or papers.")],
+) -> None:
     """Check files of any accelsim schema and report all their problems at once."""
     from accelsim.explore.validate import validate_file
 
@@ -206,7 +214,9 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        typer.echo(f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}", err=True)
+        typer.echo(
+            f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}", err=True
+        )
         sys.exit(error.exit_code)
     except AccelsimError as error:
         typer.echo(f"error: {error}", err=True)
@@ -252,11 +262,20 @@ def _progress() -> Iterator[Progress]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda stage, done=None, total=None: None
+
+        def silent(stage: str, done: int | None = None, total: int | None = None) -> None:
+            pass
+
+        yield silent
         return
     bar = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True,
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     )
     task = bar.add_task("", total=None)
     begun = time.monotonic()

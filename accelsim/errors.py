@@ -25,7 +25,8 @@ class Problem:
         if self.file is not None:
             line = "" if self.line is None else f":{self.line}"
             text = f"{fspath(self.file)}{line}: {text}"
-        return " ".join(text.split())
+        # One line, with nothing in it that a terminal would obey or could not show.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 class AccelsimError(Exception):

@@ -22,8 +22,7 @@ def definitions(
 ) -> Mapping[str, Throughput]:
     """Return GOPS, TOPS/W and GOPS/mm2 under each definition; ``power_w`` and ``area_m2`` of this run."""
     multipliers_hz = sum(
-        spec.multipliers() / (architecture.period_ps(name) * 1e-12)
-        for name, spec in architecture.components().items()
+        spec.multipliers() / (architecture.period_ps(name) * 1e-12) for name, spec in architecture.components().items()
     )
     operations_hz = {
         "dense": 2 * performance.macs_dense / performance.seconds,

@@ -53,7 +53,7 @@ def run_in_full(
     progress: Progress | None = None,
 ) -> Run:
     """Do what `run` does, and return every intermediate product."""
-    tell = progress or (lambda stage, done, total: None)
+    tell: Progress = progress or (lambda stage, done, total: None)
     for_chip, for_network = split_overrides(overrides or {})
 
     tell("load", None, None)
@@ -78,9 +78,7 @@ def run_in_full(
     ledger = close_books(schedule, service, timeline, execution.activity)
     bill = price(chip, schedule, execution.activity, ledger, timeline.duration_ps * 1e-12)
     accuracy, reference = _score(network, batch, execution.outputs, tell)
-    return Run(
-        chip, network, batch, schedule, execution, timeline, ledger, bill, accuracy, reference, seed
-    )
+    return Run(chip, network, batch, schedule, execution, timeline, ledger, bill, accuracy, reference, seed)
 
 
 def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

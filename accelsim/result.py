@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError
 
-SCHEMA = "accelsim/result@1"
+SCHEMA: Literal["accelsim/result@1"] = "accelsim/result@1"
 Interval = tuple[float, float]
 """5 % and 95 % points."""
 

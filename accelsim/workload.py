@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from accelsim.library import find_workload
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.workload import LifOp, SpeechInputs, WorkloadSpec
 
-Tensors = Mapping[str, NDArray]
+Tensors = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Workload:
     reference: Tensors | None
     folder: Path
     sha256: str
+
+    def tensor(self, name: str | None) -> NDArray[np.int8]:
+        """Return a weight matrix by the name that a layer gives, [inputs, neurons]; raises KeyError."""
+        if name is None:
+            raise KeyError(f"a layer of '{self.spec.name}' names no weights")
+        return self.tensors[name]
 
 
 @dataclass(frozen=True)
@@ -121,9 +128,7 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
         raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
 
 
-def _check_tensors(
-    spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool
-) -> None:
+def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool) -> None:
     problems = []
     for index, layer in enumerate(spec.layers):
         wanted = {"weights": (layer.weights, (spec.inputs_of(layer), layer.neurons))}
@@ -132,9 +137,8 @@ def _check_tensors(
         for key, (name, shape) in wanted.items():
             if name is None:
                 continue
-            if name not in tensors:
-                message, hint = f"no tensor '{name}'", did_you_mean(name, tensors)
-            else:
+            message, hint = f"no tensor '{name}'", did_you_mean(name, tensors)
+            if name in tensors:
                 message, hint = _tensor_problem(name, tensors[name], shape, layer.weight_bits, integers), None
             if message:
                 problems.append(source.problem(f"{message} in {file}", ("layers", index, key), hint))
@@ -146,14 +150,14 @@ def _check_tensors(
         raise InputError(problems)
 
 
-def _tensor_problem(name: str, tensor: NDArray, shape: tuple[int, int], bits: int, integers: bool) -> str | None:
+def _tensor_problem(name: str, tensor: NDArray[Any], shape: tuple[int, int], bits: int, integers: bool) -> str:
     if tensor.shape != shape:
         return f"tensor '{name}' has shape {list(tensor.shape)}, expected {list(shape)}"
     if not integers:
-        return None if np.isfinite(tensor.astype(np.float32)).all() else f"tensor '{name}' holds NaN or infinity"
+        return "" if np.isfinite(tensor.astype(np.float32)).all() else f"tensor '{name}' holds NaN or infinity"
     low, high = signed_range(bits)
     if tensor.dtype != np.int8:
         return f"tensor '{name}' has type {tensor.dtype}, expected int8"
     if tensor.size and (tensor.min() < low or tensor.max() > high):
         return f"tensor '{name}' has values outside {low} .. {high} ({bits} bits)"
-    return None
+    return ""

@@ -61,13 +61,13 @@ class PriceList:
         rows = [row for row in self.table.clock if row.kind == kind]
         return self._scaled(rows, f"clock of {kind}", dimensions) if rows else None
 
-    def area(self, kind: str, dimensions: Mapping[str, float]) -> Range | None:
-        """Return the area of one instance in square metre, or None when another row includes it."""
+    def area(self, kind: str, dimensions: Mapping[str, float]) -> Range:
+        """Return the area of one instance in square metre; zero when the row of another kind includes it."""
         rows = [row for row in self.table.area if row.kind == kind]
         return self._scaled(rows, f"area of {kind}", dimensions)
 
-    def leakage(self, kind: str, dimensions: Mapping[str, float]) -> Range | None:
-        """Return the leakage power of one instance in watt, or None when another row includes it."""
+    def leakage(self, kind: str, dimensions: Mapping[str, float]) -> Range:
+        """Return the leakage power of one instance in watt; zero when the row of another kind includes it."""
         rows = [row for row in self.table.leakage if row.kind == kind]
         return self._scaled(rows, f"leakage of {kind}", dimensions)
 

@@ -84,9 +84,7 @@ def price_list(architecture: Architecture) -> PriceList:
     return PriceList(table, point)
 
 
-def price(
-    architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float
-) -> Bill:
+def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float) -> Bill:
     """Price a run: E = sum_a N_a E_a(V) + cycles E_clock(V) + P_leak(V, T) t, and the area beside it.
 
     Dynamic energy from the ledger's counts, clock energy from its cycles, leakage from the duration in seconds.

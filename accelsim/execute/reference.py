@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +22,9 @@ def float_outputs(workload: Workload, batch: Batch) -> NDArray[np.float32]:
     spec, tensors = workload.spec, workload.reference
     if tensors is None:
         raise ValueError(f"workload '{spec.name}' has no reference weights")
-    made: dict[str, NDArray] = {FEATURES: batch.features.astype(np.float32) / 2**spec.input_bits}
+    made: dict[str, NDArray[Any]] = {FEATURES: batch.features.astype(np.float32) / 2**spec.input_bits}
     for layer in spec.layers:
-        source, weights = made[layer.input], tensors[layer.weights].astype(np.float32)
+        source, weights = made[layer.input], tensors[str(layer.weights)].astype(np.float32)
         if isinstance(layer, SpikeSumOp):
             made[layer.name] = source.sum(axis=1, dtype=np.float32) @ weights
             continue
@@ -31,7 +33,7 @@ def float_outputs(workload: Workload, batch: Batch) -> NDArray[np.float32]:
             current = np.repeat(current[:, None], spec.time_steps, axis=1)
         made[layer.name] = lif_float(
             current,
-            tensors[layer.recurrent_weights].astype(np.float32),
+            tensors[str(layer.recurrent_weights)].astype(np.float32),
             batch.starts,
             float(tensors[f"{layer.name}.beta"]),
             float(tensors[f"{layer.name}.threshold"]),

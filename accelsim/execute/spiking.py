@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ FEATURES = "features"
 # The readout's wide sums are made for so many frames at a time and kept in the width of the output register.
 _FRAMES_PER_READOUT = 8192
 
-Drives = Mapping[str, NDArray[np.uint8]]
+Drives = dict[str, NDArray[np.uint8]]
 """What drives each matrix: features [frames, inputs] or spikes [frames, steps, inputs], by job name."""
 
 
@@ -42,10 +43,8 @@ def execute_spiking(
     """
     run = _Run(schedule, workload, architecture, batch, progress or (lambda _: None))
     if isinstance(workload.spec.inputs, RandomInputs):
-        drives = run.draw(workload.spec.inputs, seed)
-        outputs, spikes = None, {}
-    else:
-        drives, outputs, spikes = run.values()
+        return Execution(None, {}, run.count(run.draw(workload.spec.inputs, seed)))
+    drives, outputs, spikes = run.values()
     return Execution(outputs, spikes, run.count(drives))
 
 
@@ -70,10 +69,10 @@ class _Run:
         self.readout = next(iter(architecture.of_kind("accumulator").values()))
         self.saturations = {layer.name: 0 for layer in self.spec.layers}
 
-    def values(self) -> tuple[dict[str, NDArray], NDArray, dict[str, NDArray[np.uint8]]]:
+    def values(self) -> tuple[Drives, NDArray[np.integer], dict[str, NDArray[np.uint8]]]:
         """Return what drives each matrix, the outputs of the last layer, and the spikes of every other one."""
-        drives: dict[str, NDArray] = {}
-        made: dict[str, NDArray] = {FEATURES: self.batch.features}
+        drives: Drives = {}
+        made: dict[str, NDArray[Any]] = {FEATURES: self.batch.features}
         for layer in self.spec.layers:
             self.progress(layer.name)
             source = made[layer.input]
@@ -93,17 +92,16 @@ class _Run:
     def draw(self, inputs: RandomInputs, seed: int) -> Drives:
         """Return random drives at the given densities, each matrix with a stream of its own."""
         steps = self.spec.time_steps
-        drives: dict[str, NDArray] = {}
+        drives: Drives = {}
         for index, job in enumerate(job for job in self.jobs.values() if "walk" in job.work):
             width = self._layer_inputs(job)
             if job.work["walk"] == "bits":
                 bits = self.spec.input_bits
                 drives[job.name] = random_bits(seed, index, self.frames, width, bits, inputs.input_ones)
             else:
-                anywhere = inputs.readout if job.name.endswith(".sum") else inputs.spikes
-                each = inputs.spikes if steps > 1 else anywhere
-                anywhere = anywhere if job.name.endswith(".sum") else None
-                drives[job.name] = random_spikes(seed, index, self.frames, steps, width, each, anywhere)
+                readout = inputs.readout if job.name.endswith(".sum") else None
+                each = inputs.spikes if steps > 1 or readout is None else readout
+                drives[job.name] = random_spikes(seed, index, self.frames, steps, width, each, readout)
         return drives
 
     def count(self, drives: Drives) -> Activity:
@@ -121,11 +119,9 @@ class _Run:
 
     def _current(self, layer: LifOp, source: NDArray[np.uint8]) -> tuple[NDArray[np.int32], str]:
         """Return the feed-forward current of every time step [frames, steps, neurons], and its job's name."""
-        weights, steps = self.workload.tensors[layer.weights], self.spec.time_steps
+        weights, steps = self.workload.tensor(layer.weights), self.spec.time_steps
         if layer.input == FEATURES:
-            sums, clamped = bit_serial(
-                source, weights, self.spec.input_bits, self.pe.sets, self.pe.accumulator_bits
-            )
+            sums, clamped = bit_serial(source, weights, self.spec.input_bits, self.pe.sets, self.pe.accumulator_bits)
             shape = (self.frames, steps, layer.neurons)
             current = np.broadcast_to(shift_array(sums, layer.input_shift)[:, None], shape)
             name = f"{layer.name}.input"
@@ -141,7 +137,7 @@ class _Run:
     def _neurons(self, layer: LifOp, current: NDArray[np.int32]) -> NDArray[np.uint8]:
         spikes, _, in_sum, in_membrane = lif(
             current,
-            self.workload.tensors[layer.recurrent_weights],
+            self.workload.tensor(layer.recurrent_weights),
             self.batch.starts,
             recurrent_shift=layer.recurrent_shift,
             beta_numerator=layer.beta_numerator(),
@@ -158,7 +154,7 @@ class _Run:
 
     def _sum(self, layer: SpikeSumOp, spikes: NDArray[np.uint8]) -> NDArray[np.integer]:
         job = self.jobs[f"{layer.name}.sum"]
-        weights, bits = self.workload.tensors[layer.weights], self.readout.width_bits
+        weights, bits = self.workload.tensor(layer.weights), self.readout.width_bits
         low, high = signed_range(bits)
         out = np.empty((self.frames, layer.neurons), np.int16 if bits <= 16 else np.int32)
         merged = job.work["walk"] == "merged"
@@ -200,7 +196,7 @@ class _Run:
         walk, skip = job.work["walk"], bool(job.work["skip"])
         groups, banks = int(job.work["groups"]), int(job.work["banks"])
         selector, memory_name, bus, controller = job.lockstep
-        memory = self.architecture.components()[memory_name]
+        memory = self.architecture.of_kind("sram")[memory_name]
         passes = 1
         if walk == "bits":
             bits = self.spec.input_bits

@@ -1,5 +1,5 @@
 """Many runs: compare with published figures."""
 
-from accelsim.explore.compare import Comparison, Row, compare, load_paper
+from accelsim.explore.comparison import Comparison, Row, compare, load_paper
 
 __all__ = ["Comparison", "Row", "compare", "load_paper"]

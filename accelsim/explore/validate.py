@@ -7,7 +7,7 @@ from typing import Any
 
 from accelsim.architecture import ArchitectureSpec, load_architecture, load_cost
 from accelsim.errors import InputError, did_you_mean
-from accelsim.explore.compare import load_paper
+from accelsim.explore.comparison import load_paper
 from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
 from accelsim.schema.cost import CostTable

@@ -6,6 +6,8 @@ the definition: features and rows ascending, bits of a feature ascending (least 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -140,8 +142,8 @@ def _spike_rows(spikes, weights, banks, low, high, shared):  # type: ignore[no-u
 def _product(inputs: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDArray[np.int32]:
     """Exact integer product at BLAS speed: every partial sum is below 2^24, so float32 holds it exactly."""
     bound = float(np.abs(weights.astype(np.int64)).sum(axis=0).max(initial=0)) * float(inputs.max(initial=0))
-    dtype = np.float32 if bound < 2**24 else np.float64
-    wide = weights.astype(dtype)
+    dtype: type[Any] = np.float32 if bound < 2**24 else np.float64
+    wide: NDArray[Any] = weights.astype(dtype)
     out = np.empty((len(inputs), weights.shape[1]), np.int32)
     for start in range(0, len(inputs), _FRAMES_PER_PRODUCT):
         part = slice(start, start + _FRAMES_PER_PRODUCT)

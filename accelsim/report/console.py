@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from accelsim.result import Result
+from accelsim.schedule import Schedule
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
-from accelsim.schedule import Schedule
 
 ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green"}
 
@@ -31,9 +31,7 @@ def summary(result: Result, paper: Paper | None = None) -> RenderableType:
 
 def _headline(result: Result, paper: Paper | None) -> Table:
     p, e, u = result.performance, result.efficiency, result.uncertainty
-    table = Table(
-        title=f"{result.workload.name} on {result.arch.name}", title_justify="left", box=None, pad_edge=False
-    )
+    table = Table(title=f"{result.workload.name} on {result.arch.name}", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("this run", justify="right", style="bold")
     table.add_column("", style="dim")
@@ -65,20 +63,44 @@ def _headline(result: Result, paper: Paper | None) -> Table:
     )
     late = f", {p.deadline_misses} frames late" if p.deadline_misses else ""
     row("time", format_si(p.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}")
-    row("real-time factor", f"{p.real_time_factor:.4g}", "below 1: faster than real time" if p.real_time_factor < 1 else "")
-    row("work", f"{p.mmac_per_audio_second:.2f} MMAC/s", f"{_share(p.macs_performed, p.macs_dense)} of the dense MACs",
-        "performance.mmac_per_audio_second")
+    row(
+        "real-time factor",
+        f"{p.real_time_factor:.4g}",
+        "below 1: faster than real time" if p.real_time_factor < 1 else "",
+    )
+    row(
+        "work",
+        f"{p.mmac_per_audio_second:.2f} MMAC/s",
+        f"{_share(p.macs_performed, p.macs_dense)} of the dense MACs",
+        "performance.mmac_per_audio_second",
+    )
     row("power", format_si(result.power_w, "W"), _between(u.power_w, 1, "W"), "power_w")
-    row("energy per frame", format_si(result.energy.per_frame_j, "J"),
-        f"leakage {_share(result.energy.leakage_j, result.energy.total_j)}")
+    row(
+        "energy per frame",
+        format_si(result.energy.per_frame_j, "J"),
+        f"leakage {_share(result.energy.leakage_j, result.energy.total_j)}",
+    )
     row("area", f"{result.area_mm2:.3f} mm2", f"{u.area_mm2[0]:.3f} to {u.area_mm2[1]:.3f}", "area_mm2")
-    row("power density", f"{e.mw_per_mm2:.4g} mW/mm2", f"{u.mw_per_mm2[0]:.3g} to {u.mw_per_mm2[1]:.3g}",
-        "efficiency.mw_per_mm2")
+    row(
+        "power density",
+        f"{e.mw_per_mm2:.4g} mW/mm2",
+        f"{u.mw_per_mm2[0]:.3g} to {u.mw_per_mm2[1]:.3g}",
+        "efficiency.mw_per_mm2",
+    )
     for name, way in e.definitions.items():
-        row(f"efficiency, {name}", f"{way.tops_per_w:.4g} TOPS/W", way.definition, f"efficiency.definitions.{name}.tops_per_w")
+        row(
+            f"efficiency, {name}",
+            f"{way.tops_per_w:.4g} TOPS/W",
+            way.definition,
+            f"efficiency.definitions.{name}.tops_per_w",
+        )
     for name, way in e.definitions.items():
-        row(f"area efficiency, {name}", f"{way.gops_per_mm2:.4g} GOPS/mm2", "",
-            f"efficiency.definitions.{name}.gops_per_mm2")
+        row(
+            f"area efficiency, {name}",
+            f"{way.gops_per_mm2:.4g} GOPS/mm2",
+            "",
+            f"efficiency.definitions.{name}.gops_per_mm2",
+        )
     return table
 
 
@@ -107,7 +129,10 @@ def _components(result: Result) -> Table:
         table.add_row(
             c.name,
             c.kind,
-            *(_share(part, cycles) for part in (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)),
+            *(
+                _share(part, cycles)
+                for part in (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
+            ),
             format_si(joules, "J"),
             _share(joules, result.energy.total_j),
             f"{c.area_mm2:.4f}",

@@ -6,7 +6,6 @@ time, the whole datapath in lock-step, one row per step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import MappingProxyType
 
 from accelsim.architecture import Architecture
@@ -18,6 +17,8 @@ from accelsim.schema.workload import LifOp, SpikeSumOp
 from accelsim.workload import Workload
 
 FEATURES = "features"
+
+Work = dict[str, int | str | bool]
 
 
 def schedule_spiking(workload: Workload, architecture: Architecture) -> Schedule:
@@ -66,13 +67,11 @@ class _Spiking:
             if isinstance(layer, SpikeSumOp):
                 work = self._readout_walk()
                 jobs.append(self._matrix(layer, "sum", "readout_weights", takes, (to_readout,), work))
-                jobs.append(
-                    Job(f"{layer.name}.output", layer.name, self.readout_name, takes=(to_readout,), last=True)
-                )
+                jobs.append(Job(f"{layer.name}.output", layer.name, self.readout_name, takes=(to_readout,), last=True))
                 continue
             if layer.input == FEATURES:
-                work = {"walk": "bits", "type": "A", "banks": self.pe.sets, "skip": self.skip.skip_inputs}
-                jobs.append(self._matrix(layer, "input", "input_weights", takes, (), work))
+                bits: Work = {"walk": "bits", "type": "A", "banks": self.pe.sets, "skip": self.skip.skip_inputs}
+                jobs.append(self._matrix(layer, "input", "input_weights", takes, (), bits))
             else:
                 jobs.append(self._matrix(layer, "feedforward", "recurrent_weights", takes, (), self._walk()))
             jobs.append(self._matrix(layer, "recurrent", "recurrent_weights", (), (to_neurons,), self._walk()))
@@ -89,13 +88,13 @@ class _Spiking:
         self._stop_on_problems()
         return Schedule(tuple(jobs))
 
-    def _walk(self) -> dict[str, int | str | bool]:
+    def _walk(self) -> Work:
         """How a recurrent layer's rows are walked: Type B in one time step, Type D when two share each row."""
         if self.steps == 1 or not self.parallel:
             return {"walk": "each", "type": "B", "banks": self.pe.sets, "skip": self.skip.skip_spikes}
         return {"walk": "shared", "type": "D", "banks": self._sets_per_step(), "skip": False}
 
-    def _readout_walk(self) -> dict[str, int | str | bool]:
+    def _readout_walk(self) -> Work:
         """How the readout's rows are walked: Type C merges the time steps, else each has PE sets of its own."""
         skip = self.skip.skip_spikes
         if self.steps == 1 or not self.parallel:
@@ -114,16 +113,15 @@ class _Spiking:
         role: str,
         takes: tuple[str, ...],
         gives: tuple[str, ...],
-        work: dict[str, int | str | bool],
+        work: Work,
     ) -> Job:
         """Return the job of one weight matrix, led by the PEs; memory, bus and selectors go in lock-step."""
         memory = self.memory[role]
         lockstep = (self.skip_name, self.weights_name[role], self.bus_name, self.controller_name)
         groups = -(-layer.neurons // self.pe.pes)
         accesses = -(-self.pe.pes * self.pe.weight_bits // memory.width_bits)
-        shape = {"groups": groups, "accesses_per_row": accesses}
-        work = MappingProxyType({**work, **shape})
-        return Job(f"{layer.name}.{name}", layer.name, self.pe_name, lockstep, takes, gives, work=work)
+        cut = MappingProxyType({**work, "groups": groups, "accesses_per_row": accesses})
+        return Job(f"{layer.name}.{name}", layer.name, self.pe_name, lockstep, takes, gives, work=cut)
 
     def _check_fit(self) -> None:
         spec, widths = self.workload.spec, {FEATURES: self.workload.spec.inputs.width()}
@@ -185,7 +183,9 @@ class _Spiking:
 
     def _storing(self, what: str) -> str:
         stores = {
-            spec.stores: name for kind in ("sram", "register_file") for name, spec in self.architecture.of_kind(kind).items()
+            spec.stores: name
+            for kind in ("sram", "register_file")
+            for name, spec in self.architecture.of_kind(kind).items()
         }
         if what not in stores:
             hint = did_you_mean(what, stores)

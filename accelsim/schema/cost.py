@@ -10,7 +10,6 @@ from accelsim.schema.parse import Model
 from accelsim.schema.quantity import (
     Length,
     NonNegativeArea,
-    NonNegativeEnergy,
     NonNegativePower,
     PositiveEnergy,
     PositiveLength,

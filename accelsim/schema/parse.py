@@ -33,9 +33,12 @@ def _make_strict(schema: Any) -> None:
 
 
 class Model(BaseModel):
-    """The base of everything read from YAML: frozen, no unknown keys, no silent conversion."""
+    """The base of everything read from YAML: frozen, no unknown keys, no silent conversion.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    The default of a quantity is written in SI units: `vdd: Voltage = 0.9`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -283,6 +286,8 @@ def _words(error: ErrorDetails, location: Location) -> tuple[str, str | None]:
     if base in _EXPECTED:
         if base == "string" and isinstance(value, int | float):
             hint = "quote it to make it text"
+        if base == "int" and isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+            hint = f"write {int(value)}"
         return f"{label}expected {_EXPECTED[base]}, {found}", hint
     return f"{label}{error['msg']}", None
 

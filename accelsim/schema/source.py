@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ class Source:
         return location
 
     def _nearest_path(self, path: str) -> str | None:
-        paths = list(_dotted(self.data))
+        paths = list(islice(_dotted(self.data), 10_000))
         if close := nearest(path, paths):
             return f"did you mean '{close}'?"
         leaf = path.rsplit(".", 1)[-1]

@@ -140,7 +140,7 @@ class WorkloadSpec(Model):
                 raise ValueError(f"two layers are named '{layer.name}'")
             if layer.input not in known:
                 hint = did_you_mean(layer.input, known)
-                raise ValueError(f"layer '{layer.name}' reads '{layer.input}', which comes after it or is missing; {hint}")
+                raise ValueError(f"layer '{layer.name}' reads '{layer.input}', which is not before it; {hint}")
             known.append(layer.name)
         return self
 

@@ -34,7 +34,7 @@ class Arbiter:
     def request(self, leader: str) -> simpy.Event:
         """Return an event that fires when ``leader`` holds the component."""
         granted = self.env.event()
-        self._waiting[leader] = (self.env.now, granted)
+        self._waiting[leader] = (int(self.env.now), granted)
         self._decide_later()
         return granted
 
@@ -50,7 +50,7 @@ class Arbiter:
         decision = simpy.Event(self.env)
         decision._ok, decision._value = True, None
         decision.callbacks.append(self._decide)
-        self.env.schedule(decision, priority=_AFTER_ALL_OTHERS)
+        self.env.schedule(decision, priority=_AFTER_ALL_OTHERS)  # type: ignore[arg-type]
 
     def _decide(self, _: simpy.Event) -> None:
         self._deciding = False

@@ -59,7 +59,7 @@ class Channel:
         """Put a token into a free slot."""
         self.used += 1
         self.peak = max(self.peak, self.used)
-        self._seen_at.append(self.env.now + self.latency)
+        self._seen_at.append(int(self.env.now) + self.latency)
         if self._getter is not None:
             getter, self._getter = self._getter, None
             getter.succeed()

@@ -132,8 +132,7 @@ class _Run:
             if len(leaders) > 1
         }
         self.service = {
-            key: (np.broadcast_to(cycles, (frames,)) * self.scale[key[1]]).tolist()
-            for key, cycles in service.items()
+            key: (np.broadcast_to(cycles, (frames,)) * self.scale[key[1]]).tolist() for key, cycles in service.items()
         }
         self.ticks = {name: Ticks() for name in clocking.period_ps}
         self.arrived = [0] * frames
@@ -153,7 +152,8 @@ class _Run:
 
     def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
         """Run every job that ``name`` leads, in order, for every frame."""
-        env, ticks, scale = self.env, self.ticks[name], self.scale[name]
+        env: Any = self.env  # simpy types its clock as float; here it only ever holds integers
+        ticks, scale = self.ticks[name], self.scale[name]
         plan = [self._plan(job) for job in self.schedule.of(name)]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks

@@ -25,9 +25,9 @@ def close_books(schedule: Schedule, service: Service, timeline: Timeline, activi
     busy: dict[str, int] = {}
     for (_, name), cycles in service.items():
         busy[name] = busy.get(name, 0) + int(cycles.sum())
-    for name, cycles in busy.items():
-        if timeline.cycles[name]["busy"] != cycles:
-            wrong.append(f"{name}: busy for {timeline.cycles[name]['busy']} cycles, its jobs take {cycles}")
+    for name, needed in busy.items():
+        if timeline.cycles[name]["busy"] != needed:
+            wrong.append(f"{name}: busy for {timeline.cycles[name]['busy']} cycles, its jobs take {needed}")
     for job, macs in activity.macs.items():
         if macs["performed"] + macs["skipped"] != macs["dense"]:
             wrong.append(f"{job}: MACs performed + skipped are not the dense MACs: {macs}")

@@ -64,7 +64,11 @@ def compare(
             on_run(key, done, len(needed))
         spec = paper.runs[key]
         results[key] = run(
-            paper.architecture, spec.workload, overrides=spec.set, seed=seed, command=f"compare {paper.name}",
+            paper.architecture,
+            spec.workload,
+            overrides=spec.set,
+            seed=seed,
+            command=f"compare {paper.name}",
             progress=progress,
         )
     return Comparison(paper, tuple(_row(figure, results) for figure in paper.figures), results)
