@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from accelsim.execute.reference import float_outputs
 from accelsim.record import Run, record
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
-from accelsim.score import Accuracy, scorer
+from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
@@ -101,20 +102,18 @@ def clocking(chip: Architecture) -> Clocking:
 
 
 def _score(
-    network: Workload, batch: Batch, outputs: NDArray | None, tell: Progress
+    network: Workload, batch: Batch, outputs: NDArray[Any] | None, tell: Progress
 ) -> tuple[Accuracy | None, Accuracy | None]:
     """Return how well the hardware's outputs and those of the float network recognise the batch."""
-    if network.spec.score is None or outputs is None or batch.references is None:
+    if network.decoder is None or outputs is None or batch.references is None:
         return None, None
-    judge = scorer(network.spec.score, network.folder)
+    ends = batch.starts[1:-1]
 
-    def rate(values: NDArray, name: str, reference: bool) -> Accuracy:
-        per_utterance = np.split(values, batch.starts[1:-1])
-        return judge.score(
-            per_utterance, batch.references, reference=reference, progress=lambda d, t: tell(f"score of {name}", d, t)
-        )
+    def progress(done: int, total: int) -> None:
+        tell("score", done, total)
 
-    hardware = rate(outputs, "the chip", False)
+    hardware = network.scorer().score(np.split(outputs, ends), batch.references, progress)
     if network.reference is None:
         return hardware, None
-    return hardware, rate(float_outputs(network, batch), "the float network", True)
+    values = float_outputs(network, batch)
+    return hardware, network.scorer(reference=True).score(np.split(values, ends), batch.references, progress)

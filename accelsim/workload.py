@@ -16,6 +16,7 @@ from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.workload import LifOp, SpeechInputs, WorkloadSpec
+from accelsim.score import ViterbiPhonemes
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -27,6 +28,7 @@ class Workload:
     spec: WorkloadSpec
     tensors: Tensors
     reference: Tensors | None
+    decoder: Tensors | None
     folder: Path
     sha256: str
 
@@ -35,6 +37,20 @@ class Workload:
         if name is None:
             raise KeyError(f"a layer of '{self.spec.name}' names no weights")
         return self.tensors[name]
+
+    def scorer(self, *, reference: bool = False) -> ViterbiPhonemes:
+        """Return the decoder that scores the outputs of the hardware, or of the float ``reference``.
+
+        Raises InputError when its tensors do not fit, ValueError when the workload is not scored.
+        """
+        spec = self.spec.score
+        if spec is None or self.decoder is None:
+            raise ValueError(f"workload '{self.spec.name}' is not scored")
+        options = spec.model_dump(exclude={"kind", "decoder", "phones"})
+        try:
+            return ViterbiPhonemes.from_tensors(self.decoder, spec.phones, reference=reference, **options)
+        except ValueError as error:
+            raise InputError.of(str(error), file=str(self.folder / spec.decoder)) from None
 
 
 @dataclass(frozen=True)
@@ -75,7 +91,11 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(spec, reference, source, spec.reference_weights, integers=False)
-    return Workload(spec, tensors, reference, path.parent, digest.hexdigest())
+    decoder = _read_tensors(path.parent / spec.score.decoder, digest) if spec.score else None
+    workload = Workload(spec, tensors, reference, decoder, path.parent, digest.hexdigest())
+    if decoder is not None:
+        workload.scorer()
+    return workload
 
 
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
@@ -89,7 +109,10 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
 
     from accelsim.data import load
 
-    utterances = load(inputs.dataset, inputs.split)[: inputs.utterances]
+    utterances = load(inputs.dataset, inputs.split)
+    if workload.spec.score is not None:
+        utterances = [utterance for utterance in utterances if utterance.phones]
+    utterances = utterances[: inputs.utterances]
     codes = []
     for utterance in utterances:
         codes.append(inputs.features.codes(utterance.audio))

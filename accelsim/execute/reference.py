@@ -35,8 +35,8 @@ def float_outputs(workload: Workload, batch: Batch) -> NDArray[np.float32]:
             current,
             tensors[str(layer.recurrent_weights)].astype(np.float32),
             batch.starts,
-            float(tensors[f"{layer.name}.beta"]),
-            float(tensors[f"{layer.name}.threshold"]),
+            float(tensors[f"{layer.name}.beta"][0]),
+            float(tensors[f"{layer.name}.threshold"][0]),
             layer.reset == "subtract",
             spec.membrane_carry,
         ).astype(np.float32)

@@ -68,7 +68,7 @@ class SpeechInputs(Model):
     split: str
     features: LogMel = LogMel()
     utterances: PositiveInt | None = None
-    """Use only the first so many utterances."""
+    """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
 
     def width(self) -> int:
         """Return the number of input features."""
@@ -103,10 +103,14 @@ class RandomInputs(Model):
 
 
 class ViterbiScore(Model):
-    """Phoneme error rate of a Viterbi decode over acoustic states, see `accelsim.score.viterbi`."""
+    """Phoneme error rate of a Viterbi decode over acoustic states, see `accelsim.score.viterbi`.
+
+    ``decoder``: safetensors file with its tensors; ``phones``: names in the order of the tensors, silence first.
+    """
 
     kind: Literal["viterbi_phonemes"]
     decoder: str
+    phones: Annotated[list[str], Field(min_length=2)]
     output_scale: Annotated[float, Field(gt=0)]
     output_delay: Annotated[int, Field(ge=0)] = 0
     acoustic_scale: Annotated[float, Field(gt=0)]

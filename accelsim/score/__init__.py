@@ -1,0 +1,6 @@
+"""How well does it recognise speech: values in, error rates with confidence intervals out."""
+
+from accelsim.score.error_rate import Accuracy, phoneme_error_rate
+from accelsim.score.viterbi import ViterbiPhonemes, best_phones
+
+__all__ = ["Accuracy", "ViterbiPhonemes", "best_phones", "phoneme_error_rate"]

@@ -1,0 +1,148 @@
+"""Export the trained networks as the integers and floats that accelsim reads, and tune the decoder.
+
+    python export.py --work W           # after align.py and train.py, writes beside this file
+
+The decoder's three numbers (acoustic scale, bigram weight, insertion penalty) are tuned on the development speakers
+with the float network and used unchanged for the 4-bit one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from align import NAMES, STATES
+from safetensors.numpy import save_file
+from tqdm import tqdm
+from train import BETA_BITS, CLASSES, DELAY, MATRICES, Rsnn
+
+from accelsim.execute.reference import float_outputs
+from accelsim.workload import load_batch, load_workload
+
+HERE = Path(__file__).parent
+TENSORS = dict(zip(MATRICES, ("l0.weight_in", "l0.weight_rec", "l1.weight_in", "l1.weight_rec", "fc.weight"), strict=True))
+SMOOTHING = 0.5
+
+
+def network(path: Path, quantised: bool) -> Rsnn:
+    """The trained network of one stage."""
+    model = Rsnn()
+    model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    model.quantised = quantised
+    return model.eval()
+
+
+def integers(model: Rsnn) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Integer weights, and the values of workload.yaml that belong to them.
+
+    A membrane has F fractional bits, threshold 2^F, with the smallest F for which no partial sum is shifted right:
+    the input's is q x 2^e / 256, so its shift is F + e - 8; a spike's is q 2^e, shift F + e.
+    """
+    exponent = {name: int(model.exponents[i]) for i, name in enumerate(MATRICES)}
+    tensors = {}
+    for name, tensor in TENSORS.items():
+        scaled = model.weight(name).detach().numpy() / 2.0 ** exponent[name]
+        tensors[tensor] = np.rint(scaled).astype(np.int8)
+        assert np.abs(scaled - tensors[tensor]).max() < 1e-4
+    values = {}
+    for layer, (beta, input_bits) in enumerate(zip(model.betas().tolist(), (8, 0), strict=True)):
+        into, back = exponent[f"l{layer}_in"] - input_bits, exponent[f"l{layer}_rec"]
+        places = max(-into, -back, 0)
+        values |= {
+            f"l{layer}.input_shift": str(places + into),
+            f"l{layer}.recurrent_shift": str(places + back),
+            f"l{layer}.beta": repr(round(beta * 2**BETA_BITS) / 2**BETA_BITS),
+            f"l{layer}.threshold": str(1 << places),
+        }
+    values["output_scale"] = repr(2.0 ** exponent["fc"])
+    return tensors, values
+
+
+def floats(model: Rsnn) -> dict[str, np.ndarray]:
+    """The float network in the same names; features enter as x / 256, thresholds are 1."""
+    tensors = {tensor: getattr(model, name).detach().numpy() for name, tensor in TENSORS.items()}
+    for layer, beta in enumerate(model.betas().tolist()):
+        tensors |= {f"l{layer}.beta": np.float32(beta)[None], f"l{layer}.threshold": np.float32(1)[None]}
+    return tensors
+
+
+def decoder(work: Path, quantised: Rsnn, reference: Rsnn) -> dict[str, np.ndarray]:
+    """The decoder's tensors, counted on the training alignments."""
+    with np.load(work / "alignment.npz", allow_pickle=False) as data:
+        labels, tied, offsets = data["labels"].astype(np.int64), data["tied"], data["offsets"]
+        training = data["splits"] == "train"
+        phones, ends = data["phones"].astype(np.int64), data["phone_offsets"]
+    count = np.full(CLASSES, SMOOTHING)
+    stayed, seen = np.full((len(NAMES), STATES), 1.0), np.full((len(NAMES), STATES), 2.0)
+    pairs = np.full((len(NAMES), len(NAMES)), SMOOTHING)
+    for u in np.nonzero(training)[0]:
+        left, phone, part = labels[offsets[u] : offsets[u + 1]].T
+        np.add.at(count, tied[left, phone, part], 1)
+        np.add.at(seen, (phone[:-1], part[:-1]), 1)
+        same = (phone[1:] == phone[:-1]) & (part[1:] == part[:-1]) & (left[1:] == left[:-1])
+        np.add.at(stayed, (phone[:-1][same], part[:-1][same]), 1)
+        said = phones[ends[u] : ends[u + 1]]
+        np.add.at(pairs, (said[:-1], said[1:]), 1)
+    return {
+        "tied": tied.astype(np.int16),
+        "log_prior": np.log(count / count.sum()).astype(np.float32),
+        "bias": quantised.bias.detach().numpy(),
+        "reference_bias": reference.bias.detach().numpy(),
+        "stay": np.clip(stayed / seen, 0.01, 0.99).astype(np.float32),
+        "bigram": np.log(pairs / pairs.sum(axis=1, keepdims=True)).astype(np.float32),
+    }
+
+
+def write_values(values: dict[str, str]) -> None:
+    """Put the values into workload.yaml, keeping everything else as it stands."""
+    path = HERE / "workload.yaml"
+    text = path.read_text()
+    for key, value in values.items():
+        layer, _, name = key.rpartition(".")
+        before = rf"(name: {layer},[^}}]*?" if layer else "("
+        text, found = re.subn(rf"{before}\b{name}: )[-0-9.e]+", rf"\g<1>{value}", text, count=1)
+        assert found == 1, key
+    path.write_text(text)
+
+
+def tune() -> dict[str, str]:
+    """The decoder settings with the lowest phoneme error rate of the float network on the development speakers."""
+    workload = load_workload(HERE, {"inputs.dataset": "mini_librispeech", "inputs.split": "dev"})
+    batch = load_batch(workload)
+    outputs = np.split(float_outputs(workload, batch), batch.starts[1:-1])
+    base = workload.scorer(reference=True)
+    best: tuple[float, Any] = (np.inf, None)
+    grid = list(itertools.product((0.3, 0.4, 0.5, 0.65, 0.8), (0.5, 1.0, 1.5, 2.0), (-2.0, -1.0, 0.0, 1.0)))
+    for scale, weight, penalty in tqdm(grid, desc="decoder settings"):
+        settings = {"acoustic_scale": scale, "lm_weight": weight, "insertion_penalty": penalty}
+        judge = type(base)(**{**vars(base), **settings})
+        rate = judge.score(outputs, batch.references or ()).value
+        best = min(best, (rate, settings), key=lambda pair: pair[0])
+    print(f"development speakers, float: {best[0]:.2f} % with {best[1]}")
+    return {key: repr(value) for key, value in best[1].items()}
+
+
+def main() -> None:
+    """Command line of the export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--float-stage", default="float")
+    parser.add_argument("--quantised-stage", default="quantised")
+    arguments = parser.parse_args()
+    reference = network(arguments.work / f"{arguments.float_stage}.pt", quantised=False)
+    quantised = network(arguments.work / f"{arguments.quantised_stage}.pt", quantised=True)
+    tensors, values = integers(quantised)
+    save_file(tensors, HERE / "weights.safetensors")
+    save_file(floats(reference), HERE / "float.safetensors", {"inputs": "features / 256"})
+    save_file(decoder(arguments.work, quantised, reference), HERE / "decoder.safetensors")
+    write_values(values | {"output_delay": str(DELAY)})
+    write_values(tune())
+
+
+if __name__ == "__main__":
+    main()
