@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Simulate accelerators for speech networks: what comes out, how well it recognises, how many cycles, "
     "how much power and area.",
-    epilog="Exit codes: 0 done; 1 the run failed or a judged figure left its tolerance; 2 bad input; 130 interrupted.",
+    epilog="Exit codes: 0 done; 1 the run failed or a judged figure left its tolerance; 2 bad input; "
+    "130 interrupted; 143 terminated.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Speech data: list it, or download it once.")
 app.add_typer(data_app, name="data")
@@ -211,6 +213,8 @@ def data_get(name: Annotated[str, typer.Argument(help="Name of a data set.", met
 
 def main() -> None:
     """Run the command line; every error a user can meet ends in one message and an exit code."""
+    # A terminated run unwinds like an interrupted one, so that its temporary file goes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except InputError as error:
@@ -221,7 +225,10 @@ def main() -> None:
     except AccelsimError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Typer turns an interrupt within a command into the exit code 130, and says nothing.
+        if isinstance(error, SystemExit) and error.code != 130:
+            raise
         typer.echo("interrupted; nothing half-written is left behind", err=True)
         sys.exit(130)
     except BrokenPipeError:

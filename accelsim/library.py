@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from accelsim.errors import InputError, did_you_mean
 
 _PACKAGE = Path(__file__).parent
+_SHELVES = {"arch": "architecture", "arch/cost": "cost table", "arch/papers": "paper"}
 
 
 def root() -> Path:
@@ -22,30 +24,29 @@ def find(name: str | Path, folder: str, suffix: str = ".yaml") -> Path:
     library. Raises InputError with the nearest name.
     """
     path = Path(name)
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists it says no to a name that no file can have
         return path
     shelf = root() / folder
     if path.name == str(path):
         candidate = shelf / (path.name if path.suffix == suffix else path.name + suffix)
-        if candidate.exists():
+        if os.path.exists(candidate):
             return candidate
     if path.name != str(path):
         raise InputError.of(f"no such file: {path}", hint=_names(path.stem, shelf, suffix))
-    raise InputError.of(f"no {folder} named '{name}'", hint=_names(path.stem, shelf, suffix))
+    what = _SHELVES.get(folder, folder)
+    raise InputError.of(f"no {what} named '{name}', and no such file", hint=_names(path.stem, shelf, suffix))
 
 
 def find_workload(name: str | Path) -> Path:
     """Return the ``workload.yaml`` that a name, a folder or a path stands for; raises InputError."""
     path = Path(name)
-    if path.is_dir():
-        path = path / "workload.yaml"
-    if path.is_file():
-        return path
-    shelf = root() / "workloads"
-    candidate = shelf / str(name) / "workload.yaml"
-    if candidate.is_file():
-        return candidate
-    raise InputError.of(f"no workload named '{name}'", hint=did_you_mean(path.stem, workload_names()))
+    for candidate in (path, path / "workload.yaml", root() / "workloads" / path / "workload.yaml"):
+        if os.path.isfile(candidate):
+            return candidate
+    if os.path.isdir(path):
+        raise InputError.of(f"no workload.yaml in the folder {name}")
+    hint = did_you_mean(path.stem, workload_names())
+    raise InputError.of(f"no workload named '{name}', and no such file or folder", hint=hint)
 
 
 def names(folder: str, suffix: str = ".yaml") -> list[str]:

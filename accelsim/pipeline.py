@@ -107,13 +107,13 @@ def _score(
     """Return how well the hardware's outputs and those of the float network recognise the batch."""
     if network.decoder is None or outputs is None or batch.references is None:
         return None, None
-    ends = batch.starts[1:-1]
-
     def progress(done: int, total: int) -> None:
         tell("score", done, total)
 
-    hardware = network.scorer().score(np.split(outputs, ends), batch.references, progress)
+    hardware = network.scorer().score(
+        np.split(outputs, batch.starts[1:-1]), batch.references, progress
+    )
     if network.reference is None:
         return hardware, None
-    values = float_outputs(network, batch)
-    return hardware, network.scorer(reference=True).score(np.split(values, ends), batch.references, progress)
+    judge = network.scorer(reference=True)
+    return hardware, judge.score(float_outputs(network, batch), batch.references, progress)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import stat
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -194,17 +195,17 @@ class Result(Record):
         file or the new one. Raises InputError when the folder cannot be written.
         """
         path = folder / "result.json"
+        temporary = folder / f".result-{uuid4().hex}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".result-")
             try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                with temporary.open("x", encoding="utf-8") as file:
                     file.write(self.to_json())
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(temporary, path)
+                temporary.replace(path)
             except BaseException:
-                os.unlink(temporary)
+                temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise InputError.of(f"cannot write {path}: {error.strerror}") from None
@@ -213,8 +214,16 @@ class Result(Record):
 
 def check_writable(folder: Path) -> None:
     """Raise InputError now if `Result.write` could not write into a folder later."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError.of(f"cannot write to the output folder {folder}")
+    for place in (folder, *folder.parents):
+        try:
+            mode = os.stat(place).st_mode
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError.of(f"cannot write to the output folder {folder}: {reason}") from None
+        if not stat.S_ISDIR(mode):
+            raise InputError.of(f"cannot write to the output folder {folder}: {place} is not a folder")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError.of(f"cannot write to the output folder {folder}: no permission to write in {place}")
+        return

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.lif import lif_float
-from accelsim.schema.workload import SpikeSumOp
+from accelsim.schema.workload import LifOp
 from accelsim.workload import Batch, Workload
 
 FEATURES = "features"
 
 
-def float_outputs(workload: Workload, batch: Batch) -> NDArray[np.float32]:
-    """Return the outputs [frames, classes] of the float network; features enter as x / 2^input_bits.
+def float_outputs(workload: Workload, batch: Batch) -> Iterator[NDArray[np.float32]]:
+    """Yield the outputs [frames, classes] of the float network, one utterance at a time to keep memory small.
 
-    The tensors of ``reference_weights`` carry ``LAYER.beta`` and ``LAYER.threshold`` beside the matrices.
+    Features enter as x / 2^input_bits. The tensors of ``reference_weights`` carry ``LAYER.beta`` and
+    ``LAYER.threshold`` beside the matrices.
     """
     spec, tensors = workload.spec, workload.reference
     if tensors is None:
         raise ValueError(f"workload '{spec.name}' has no reference weights")
     made: dict[str, NDArray[Any]] = {FEATURES: batch.features.astype(np.float32) / 2**spec.input_bits}
     for layer in spec.layers:
-        source, weights = made[layer.input], tensors[str(layer.weights)].astype(np.float32)
-        if isinstance(layer, SpikeSumOp):
-            made[layer.name] = source.sum(axis=1, dtype=np.float32) @ weights
+        if not isinstance(layer, LifOp):
             continue
-        current = source @ weights
+        current = made[layer.input].astype(np.float32) @ tensors[str(layer.weights)].astype(np.float32)
         if layer.input == FEATURES:
             current = np.repeat(current[:, None], spec.time_steps, axis=1)
         made[layer.name] = lif_float(
@@ -39,5 +40,8 @@ def float_outputs(workload: Workload, batch: Batch) -> NDArray[np.float32]:
             float(tensors[f"{layer.name}.threshold"][0]),
             layer.reset == "subtract",
             spec.membrane_carry,
-        ).astype(np.float32)
-    return made[spec.layers[-1].name]
+        )
+    readout = spec.layers[-1]
+    weights = tensors[str(readout.weights)].astype(np.float32)
+    for first, last in pairwise(batch.starts):
+        yield made[readout.input][first:last].sum(axis=1, dtype=np.float32) @ weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ class ViterbiPhonemes:
 
     def score(
         self,
-        outputs: Sequence[NDArray[Any]],
+        outputs: Iterable[NDArray[Any]],
         references: Sequence[Sequence[str]],
         progress: Callable[[int, int], None] | None = None,
     ) -> Accuracy:
@@ -96,7 +96,7 @@ class ViterbiPhonemes:
         for utterance in outputs:
             hypotheses.append(self.decode(utterance))
             if progress is not None:
-                progress(len(hypotheses), len(outputs))
+                progress(len(hypotheses), len(references))
         return phoneme_error_rate(hypotheses, references)
 
 
