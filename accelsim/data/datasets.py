@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from accelsim import library
 from accelsim.data.features import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -75,11 +76,9 @@ def data_folder() -> Path:
 
 def sample_folder() -> Path:
     """The folder of the LibriVox sample, in a source checkout or inside an installed package."""
-    package = Path(__file__).resolve().parents[1]
-    for root in (package, package.parent):
-        folder = root / "workloads" / "rsnn_phoneme" / "sample"
-        if folder.is_dir():
-            return folder
+    folder = library.root() / "workloads" / "rsnn_phoneme" / "sample"
+    if folder.is_dir():
+        return folder
     raise _problem("the LibriVox sample is not part of this installation", "reinstall accelsim")
 
 
