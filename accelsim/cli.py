@@ -19,6 +19,8 @@ from accelsim.errors import AccelsimError, InputError, Problem
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
     from accelsim.pipeline import Progress
 
@@ -206,9 +208,14 @@ def data_list() -> None:
 @data_app.command("get", epilog="Example:\n\n  accelsim data get mini_librispeech")
 def data_get(name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")]) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     from accelsim.data import get
 
-    typer.echo(f"{name}: {get(name, progress=lambda text: typer.echo(text, err=True))}")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        folder = get(name, progress=progress.console.print, bar=_DownloadBar(progress))
+    typer.echo(f"{name}: {folder}")
 
 
 def main() -> None:
@@ -259,6 +266,27 @@ def _print(what: RenderableType) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False).print(what)
+
+
+class _DownloadBar:
+    """Draws a download on a rich progress display, in the way in which pooch reports it."""
+
+    def __init__(self, progress: RichProgress) -> None:
+        self.progress = progress
+        self.task: TaskID | None = None
+        self.total = 0
+
+    def update(self, amount: int) -> None:
+        if self.task is None:
+            self.task = self.progress.add_task("download", total=self.total)
+        self.progress.update(self.task, advance=amount)
+
+    def reset(self) -> None:
+        if self.task is not None:
+            self.progress.reset(self.task)
+
+    def close(self) -> None:
+        self.progress.stop()
 
 
 @contextmanager

@@ -6,10 +6,11 @@ import csv
 import os
 import re
 import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -97,10 +98,21 @@ def load(name: str, split: str) -> list[Utterance]:
     return reader(split)
 
 
-def get(name: str, progress: Callable[[str], None] | None = None) -> Path:
+class DownloadBar(Protocol):
+    """What draws a download: `total` in bytes is set first, then `update` gets the bytes of each piece."""
+
+    total: int
+
+    def update(self, amount: int) -> None: ...
+    def reset(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadBar | None = None) -> Path:
     """Download a data set, check its checksum, unpack it safely; returns the folder that now holds it.
 
-    Does nothing but report when the data is already there. `progress` receives one line of text per step.
+    Does nothing but report when the data is already there. `progress` receives one line of text per step, `bar` the
+    bytes. A killed download or unpacking leaves nothing that would be taken for the data set.
     Raises InputError for an unknown set, and for a set without a published checksum to check against.
     """
     report = progress or (lambda line: None)
@@ -123,18 +135,39 @@ def get(name: str, progress: Callable[[str], None] | None = None) -> Path:
     import pooch
 
     report(f"downloading {download.url} ({download.licence}) to {folder}")
-    archive = pooch.retrieve(
-        download.url, known_hash=download.checksum, path=folder, fname=download.url.rsplit("/", 1)[-1]
-    )
+    try:
+        archive = pooch.retrieve(
+            download.url,
+            known_hash=download.checksum,
+            path=folder,
+            fname=download.url.rsplit("/", 1)[-1],
+            downloader=pooch.HTTPDownloader(progressbar=bar or False),
+        )
+    except ValueError:
+        raise _problem(f"the download of {name} does not have the pinned checksum", "try again later") from None
+    except OSError as error:
+        hint = f"check the connection, or provide {download.layout} in {folder}"
+        raise _problem(f"cannot download {download.url}: {error}", hint) from None
     report(f"checksum {download.checksum} holds; unpacking")
     unpack(Path(archive), folder)
     return folder
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive below `folder`; tarfile's 'data' filter refuses paths and links that lead outside."""
-    with tarfile.open(archive) as source:
-        source.extractall(folder, filter="data")
+    """Unpack a tar archive below `folder`; tarfile's 'data' filter refuses paths and links that lead outside.
+
+    Everything is unpacked aside first and then moved into place, so that a killed run leaves no half of a set.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive) as source, tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as aside:
+        source.extractall(aside, filter="data")
+        for entry in sorted(Path(aside).iterdir()):
+            target = folder / entry.name
+            if not target.exists():
+                entry.rename(target)
+                continue
+            for part in sorted(entry.iterdir()):  # another part of the same corpus is there already
+                part.rename(target / part.name)
 
 
 def _present(name: str, folder: Path) -> bool:

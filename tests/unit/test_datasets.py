@@ -88,3 +88,67 @@ def test_real_sets_load_by_speaker(name, split, speakers):
     utterances = load(name, split)
     assert len({u.speaker for u in utterances}) == speakers
     assert any(u.phones for u in utterances)
+
+
+def test_download_is_checked_unpacked_and_drawn(tmp_path, monkeypatch):
+    """A real download, from a server on this machine, of a small archive in the layout of the public one."""
+    import functools
+    import hashlib
+    import http.server
+    import threading
+
+    from accelsim.data import datasets
+
+    served, folder = tmp_path / "served", tmp_path / "data"
+    served.mkdir()
+    folder.mkdir()
+    archive = served / "train-clean-5.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo("LibriSpeech/train-clean-5/1/2/1-2.trans.txt")
+        member.size = 12
+        tar.addfile(member, io.BytesIO(b"1-2-0 HELLO\n"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/train-clean-5.tar.gz"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    monkeypatch.setenv("ACCELSIM_DATA", str(folder))
+
+    class Bar:
+        total, seen, closed = 0, 0, False
+
+        def update(self, amount):
+            self.seen += amount
+
+        def reset(self):
+            self.seen = 0
+
+        def close(self):
+            self.closed = True
+
+    def serve(checksum):
+        known = datasets.DOWNLOADS["mini_librispeech"]
+        monkeypatch.setitem(
+            datasets.DOWNLOADS,
+            "mini_librispeech",
+            datasets.Download(url, checksum, "here", known.licence, known.layout),
+        )
+
+    serve(f"sha256:{'0' * 64}")
+    with pytest.raises(InputError, match="does not have the pinned checksum"):
+        get("mini_librispeech", bar=Bar())
+    assert not (folder / "LibriSpeech").exists()
+
+    serve(f"sha256:{digest}")
+    bar = Bar()
+    assert get("mini_librispeech", bar=bar) == folder
+    assert (folder / "LibriSpeech/train-clean-5/1/2/1-2.trans.txt").read_text() == "1-2-0 HELLO\n"
+    assert bar.total == archive.stat().st_size and bar.closed
+    assert not list(folder.glob(".unpack-*"))
+    server.shutdown()
+    server.server_close()
+
+    (folder / "train-clean-5.tar.gz").unlink()
+    (folder / "LibriSpeech/train-clean-5").rename(folder / "elsewhere")
+    with pytest.raises(InputError, match=r"cannot download http://127.0.0.1.*provide LibriSpeech"):
+        get("mini_librispeech")
