@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import simpy
 
-# Requests of one instant are collected first and granted after all its other events, so that the outcome does
-# not depend on the order in which simpy happens to run the processes.
+# Requests of one instant are collected first and granted after all its other events, one arbiter after the other, so
+# that the outcome does not depend on the order in which simpy happens to run the processes.
 _AFTER_ALL_OTHERS = 2
 
 POLICIES = ("oldest_first", "fixed_priority", "round_robin")
@@ -18,13 +18,16 @@ class Arbiter:
 
     ``oldest_first``: longest waiting, ties in the order of ``leaders``; ``fixed_priority``: the order of
     ``leaders``; ``round_robin``: the first one after the last grant that asks.
+    ``turn``: arbiters with a lower one decide first in an instant, and what follows from their grants comes before the
+    next arbiter's decision.
     """
 
-    def __init__(self, env: simpy.Environment, leaders: Sequence[str], policy: str) -> None:
+    def __init__(self, env: simpy.Environment, leaders: Sequence[str], policy: str, turn: int = 0) -> None:
         if policy not in POLICIES:
             raise ValueError(f"unknown arbitration policy {policy!r}")
         self.env = env
         self.policy = policy
+        self.turn = turn
         self.rank = {leader: i for i, leader in enumerate(leaders)}
         self.holder: str | None = None
         self._last = len(leaders) - 1
@@ -50,7 +53,7 @@ class Arbiter:
         decision = simpy.Event(self.env)
         decision._ok, decision._value = True, None
         decision.callbacks.append(self._decide)
-        self.env.schedule(decision, priority=_AFTER_ALL_OTHERS)  # type: ignore[arg-type]
+        self.env.schedule(decision, priority=_AFTER_ALL_OTHERS + self.turn)  # type: ignore[arg-type]
 
     def _decide(self, _: simpy.Event) -> None:
         self._deciding = False

@@ -108,6 +108,7 @@ class _Run:
         arbitration: Mapping[str, str],
         progress: Callable[[int], None] | None,
     ) -> None:
+        _check(schedule)
         self.env = simpy.Environment()
         self.schedule = schedule
         self.clocking = clocking
@@ -126,10 +127,10 @@ class _Run:
                 leaders = users.setdefault(member, [])
                 if job.component not in leaders:
                     leaders.append(job.component)
+        shared = sorted(name for name, leaders in users.items() if len(leaders) > 1)
         self.arbiters = {
-            name: Arbiter(self.env, leaders, arbitration.get(name, "oldest_first"))
-            for name, leaders in users.items()
-            if len(leaders) > 1
+            name: Arbiter(self.env, users[name], arbitration.get(name, "oldest_first"), turn)
+            for turn, name in enumerate(shared)
         }
         self.service = {
             key: (np.broadcast_to(cycles, (frames,)) * self.scale[key[1]]).tolist() for key, cycles in service.items()
@@ -147,7 +148,7 @@ class _Run:
             self.env.process(self._component(name))
         self.env.run()
         self._check_complete()
-        end = max(max(self.finished, default=0), self.frames * self.frame_ticks)
+        end = max(int(self.env.now), self.frames * self.frame_ticks)
         return self._timeline(end)
 
     def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
@@ -256,3 +257,18 @@ class _Run:
             job_cycles={name: ticks // lead_scale[name] for name, ticks in self.job_ticks.items()},
             channel_peak={name: channel.peak for name, channel in self.channels.items()},
         )
+
+
+def _check(schedule: Schedule) -> None:
+    """Raise ValueError for a schedule whose cycles could not be booked: a mistake in accelsim, not of the user."""
+    leaders = schedule.leaders()
+    ends: dict[tuple[str, str], str] = {}
+    for job in schedule.jobs:
+        for member in job.lockstep:
+            if member in leaders:
+                raise ValueError(f"{member} leads jobs and is also in lock-step with {job.component}")
+        for verb, channels in (("taken from", job.takes), ("given to", job.gives)):
+            for channel in channels:
+                other = ends.setdefault((verb, channel), job.component)
+                if other != job.component:
+                    raise ValueError(f"{channel} is {verb} by {other} and {job.component}")
