@@ -1,0 +1,213 @@
+"""The event engine as a plain loop over ticks: at every tick, look at everybody.
+
+A tick is the greatest common divisor of all clock periods. Written from the engine's docstrings:
+
+- a leader runs its jobs in order, frame after frame;
+- a paced job waits for its frame; a job takes a token from each of its channels (seen ``latency`` cycles after it was
+  put), then gets the members that several leaders share in the order of their names, then waits for its clock's edge;
+- it lasts as long as its slowest member, rounded up to its own clock; then it lets go of members and slots, and puts
+  a token on each of its channels as soon as there is room;
+- who gets a shared member is decided at the end of an instant, the members in the order of their names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+PATIENCE = 400
+"""Ticks without any change after which the loop is stuck: longer than any single wait in the tests."""
+
+
+@dataclass
+class Wire:
+    capacity: int
+    latency: int
+    seen_at: deque[int] = field(default_factory=deque)
+    used: int = 0
+
+
+@dataclass
+class Shared:
+    """A member that several leaders want."""
+
+    leaders: list[str]
+    policy: str
+    holder: str | None = None
+    last: int = -1
+    asked_at: dict[str, int] = field(default_factory=dict)
+
+    def choose(self) -> str:
+        asking = [leader for leader in self.leaders if leader in self.asked_at]
+        if self.policy == "fixed_priority":
+            return asking[0]
+        if self.policy == "round_robin":
+            for step in range(1, len(self.leaders) + 1):
+                leader = self.leaders[(self.last + step) % len(self.leaders)]
+                if leader in asking:
+                    return leader
+        oldest = min(self.asked_at.values())
+        return next(leader for leader in asking if self.asked_at[leader] == oldest)
+
+
+@dataclass
+class Leader:
+    name: str
+    jobs: list
+    scale: int
+    job: int = 0
+    frame: int = 0
+    phase: str = "arrive"
+    at: int = 0
+    """How far it is within its phase: which channel, which member."""
+    started: int = 0
+    ends: int = 0
+
+
+class Stuck(Exception):
+    """Nothing moves any more and not all work is done."""
+
+
+class TickLoop:
+    """Run it by making one; the attributes then hold what the engine's Timeline holds, in ticks."""
+
+    def __init__(self, jobs, links, service, period_ps, frame_period_ps, frames, arbitration) -> None:
+        self.tick = next(
+            tick for tick in range(min(period_ps.values()), 0, -1)
+            if all(p % tick == 0 for p in (*period_ps.values(), frame_period_ps))
+        )  # fmt: skip
+        self.scale = {name: period // self.tick for name, period in period_ps.items()}
+        self.frame_ticks = frame_period_ps // self.tick
+        self.frames, self.service = frames, service
+        self.wires = {link.name(): Wire(link.capacity, link.latency * self.scale[link.consumer]) for link in links}
+        names = list(dict.fromkeys(job.component for job in jobs))
+        self.leaders = [Leader(n, [j for j in jobs if j.component == n], self.scale[n]) for n in names]
+        wanted: dict[str, list[str]] = {}
+        for job in jobs:
+            for member in job.members():
+                if job.component not in wanted.setdefault(member, []):
+                    wanted[member].append(job.component)
+        self.shared = {
+            member: Shared(leaders, arbitration.get(member, "oldest_first"))
+            for member, leaders in sorted(wanted.items())
+            if len(leaders) > 1
+        }
+        self.spent: Counter = Counter()
+        self.arrived, self.started, self.finished = [0] * frames, [2**62] * frames, [0] * frames
+        self.job_ticks: Counter = Counter()
+        self.now = 0
+        self._run()
+
+    def _run(self) -> None:
+        unchanged = 0
+        while any(leader.phase != "done" for leader in self.leaders):
+            unchanged = 0 if self._instant() else unchanged + 1
+            if unchanged > PATIENCE:
+                raise Stuck
+            for leader in self.leaders:
+                self._spend_a_tick(leader)
+            self.now += 1
+        # The tick in which the last one was done has been counted, though nobody did anything in it.
+        self.end = max(self.now - 1, self.frames * self.frame_ticks)
+        if any(wire.used for wire in self.wires.values()):
+            raise Stuck
+
+    def _instant(self) -> bool:
+        """Let everything happen that happens at this tick; tell whether anything did."""
+        changed = False
+        while True:
+            while any([self._step(leader) for leader in self.leaders]):
+                changed = True
+            free = [s for s in self.shared.values() if s.holder is None and s.asked_at]
+            if not free:
+                return changed
+            member = free[0]
+            member.holder = member.choose()
+            member.last = member.leaders.index(member.holder)
+            del member.asked_at[member.holder]
+            changed = True
+
+    def _step(self, leader: Leader) -> bool:
+        """Move one leader on by one phase, if it can be."""
+        if leader.phase == "done":
+            return False
+        job, frame, now = leader.jobs[leader.job], leader.frame, self.now
+        members = sorted(m for m in job.members() if m in self.shared)
+        if leader.phase == "arrive":
+            if job.paced and now < frame * self.frame_ticks:
+                return False
+            return self._enter(leader, "take")
+        if leader.phase == "take":
+            if leader.at == len(job.takes):
+                return self._enter(leader, "members")
+            tokens = self.wires[job.takes[leader.at]].seen_at
+            if not tokens or tokens[0] > now:
+                return False
+            tokens.popleft()
+            leader.at += 1
+            return True
+        if leader.phase == "members":
+            if leader.at == len(members):
+                return self._enter(leader, "edge")
+            member = self.shared[members[leader.at]]
+            if member.holder == leader.name:
+                leader.at += 1
+                return True
+            if leader.name not in member.asked_at:
+                member.asked_at[leader.name] = now
+                return True
+            return False
+        if leader.phase == "edge":
+            if now % leader.scale:
+                return False
+            if job.paced:
+                self.arrived[frame] = frame * self.frame_ticks if self.frame_ticks else now
+            else:
+                self.started[frame] = min(self.started[frame], now)
+            leader.started = now
+            leader.ends = now + max(self._ticks(job, member, frame) for member in job.members())
+            while leader.ends % leader.scale:
+                leader.ends += 1
+            self.job_ticks[job.name] += leader.ends - now
+            return self._enter(leader, "run")
+        if leader.phase == "run":
+            if now < leader.ends:
+                return False
+            for member in members:
+                self.shared[member].holder = None
+            for name in job.takes:
+                self.wires[name].used -= 1
+            return self._enter(leader, "put")
+        if leader.at < len(job.gives):
+            wire = self.wires[job.gives[leader.at]]
+            if wire.used == wire.capacity:
+                return False
+            wire.used += 1
+            wire.seen_at.append(now + wire.latency)
+            leader.at += 1
+            return True
+        if job.last:
+            self.finished[frame] = now
+        leader.job += 1
+        if leader.job == len(leader.jobs):
+            leader.job, leader.frame = 0, frame + 1
+        return self._enter(leader, "done" if leader.frame == self.frames else "arrive")
+
+    def _enter(self, leader: Leader, phase: str) -> bool:
+        leader.phase, leader.at = phase, 0
+        return True
+
+    def _ticks(self, job, member: str, frame: int) -> int:
+        return int(self.service[job.name, member][frame]) * self.scale[member]
+
+    def _spend_a_tick(self, leader: Leader) -> None:
+        if leader.phase in ("arrive", "take", "members", "edge"):
+            if self.now >= leader.frame * self.frame_ticks:
+                self.spent[leader.name, "wait_input"] += 1
+        elif leader.phase == "put":
+            self.spent[leader.name, "wait_output"] += 1
+        elif leader.phase == "run":
+            job = leader.jobs[leader.job]
+            for member in job.members():
+                works = self.now < leader.started + self._ticks(job, member, leader.frame)
+                self.spent[member, "busy" if works else "wait_input"] += 1
