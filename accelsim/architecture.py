@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import operator
@@ -30,6 +31,9 @@ from accelsim.schema import (
 from accelsim.schema.cost import CostTable
 
 PICOSECONDS = 10**12
+
+_POINT_KEYS = ("clocks", "technology", "pacing")
+_POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
 if TYPE_CHECKING:
     AnySpec = ComponentSpec
@@ -113,6 +117,8 @@ class ArchitectureSpec(Model):
     components: Annotated[dict[str, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
+    operating_points: dict[str, dict[str, str]] = {}
+    """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
     assumptions: list[str] = []
 
@@ -124,6 +130,8 @@ class Architecture:
     spec: ArchitectureSpec
     cost: CostTable
     sha256: str
+    operating_points: Mapping[str, Architecture]
+    """The same chip at its other operating points, by name."""
 
     def components(self) -> Mapping[str, ComponentSpec]:
         """Return the components by name, in the order of the file."""
@@ -151,18 +159,31 @@ def load_architecture(name: str | Path, overrides: Mapping[str, str] | None = No
     """
     path = find(name, "arch")
     source = load_yaml(path)
-    for key, value in (overrides or {}).items():
-        source = source.override(key, value)
     check_schema_tag(source, "arch")
+    architecture = _checked(path, source, overrides or {})
+    points = {
+        point: _checked(path, source, {**(overrides or {}), **settings})
+        for point, settings in architecture.spec.operating_points.items()
+    }
+    return dataclasses.replace(architecture, operating_points=points)
+
+
+def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Architecture:
+    for key, value in overrides.items():
+        source = source.override(key, value)
     spec = parse(ArchitectureSpec, source)
     cost_path = _beside(path, spec.technology.cost)
     cost = load_cost(cost_path)
-    problems = [*_wiring_problems(spec, source), *_price_problems(spec, cost, source, cost_path)]
+    problems = [
+        *_wiring_problems(spec, source),
+        *_price_problems(spec, cost, source, cost_path),
+        *_point_problems(spec, source),
+    ]
     if problems:
         raise InputError(problems)
     digest = hashlib.sha256(path.read_bytes() + cost_path.read_bytes())
-    digest.update(repr(sorted((overrides or {}).items())).encode())
-    return Architecture(spec, cost, digest.hexdigest())
+    digest.update(repr(sorted(overrides.items())).encode())
+    return Architecture(spec, cost, digest.hexdigest(), {})
 
 
 def load_cost(path: Path) -> CostTable:
@@ -225,6 +246,16 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
             hint = did_you_mean(name, names)
             problems.append(source.problem(f"no component named '{name}'", ("arbitration", name), hint))
     return problems
+
+
+def _point_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
+    """An operating point may move time and price alone, because every one shares the values of the run."""
+    return [
+        source.problem(f"an operating point cannot change '{key}'", ("operating_points", point, key), _POINT_HINT)
+        for point, settings in spec.operating_points.items()
+        for key in settings
+        if key.split(".")[0] not in _POINT_KEYS
+    ]
 
 
 def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cost_path: Path) -> list[Problem]:

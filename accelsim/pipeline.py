@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.cost import price
-from accelsim.execute import execute, service_of
+from accelsim.execute import Activity, execute, service_of
 from accelsim.execute.reference import float_outputs
-from accelsim.record import Run, record
+from accelsim.record import Operation, Run, record
 from accelsim.result import Result
-from accelsim.schedule import build_schedule
+from accelsim.schedule import Schedule, build_schedule
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -65,8 +65,20 @@ def run_in_full(
     execution = execute(
         schedule, network, chip, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
-    service = service_of(schedule, chip, execution.activity)
-    frames = len(batch.features)
+    operation = operate(chip, schedule, execution.activity, len(batch.features), tell)
+    points = {
+        name: operate(other, schedule, execution.activity, len(batch.features), tell)
+        for name, other in chip.operating_points.items()
+    }
+    accuracy, reference = _score(network, batch, execution.outputs, tell)
+    return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed)
+
+
+def operate(
+    chip: Architecture, schedule: Schedule, activity: Activity, frames: int, tell: Progress = lambda *_: None
+) -> Operation:
+    """Simulate and price what happened at one operating point; the values stay the same."""
+    service = service_of(schedule, chip, activity)
     timeline = simulate(
         schedule,
         links(chip),
@@ -76,10 +88,9 @@ def run_in_full(
         arbitration=chip.spec.arbitration,
         progress=lambda done: tell("cycles", done, frames),
     )
-    ledger = close_books(schedule, service, timeline, execution.activity)
-    bill = price(chip, schedule, execution.activity, ledger, timeline.duration_ps * 1e-12)
-    accuracy, reference = _score(network, batch, execution.outputs, tell)
-    return Run(chip, network, batch, schedule, execution, timeline, ledger, bill, accuracy, reference, seed)
+    ledger = close_books(schedule, service, timeline, activity)
+    bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
+    return Operation(chip, timeline, ledger, bill)
 
 
 def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -107,12 +118,11 @@ def _score(
     """Return how well the hardware's outputs and those of the float network recognise the batch."""
     if network.decoder is None or outputs is None or batch.references is None:
         return None, None
+
     def progress(done: int, total: int) -> None:
         tell("score", done, total)
 
-    hardware = network.scorer().score(
-        np.split(outputs, batch.starts[1:-1]), batch.references, progress
-    )
+    hardware = network.scorer().score(np.split(outputs, batch.starts[1:-1]), batch.references, progress)
     if network.reference is None:
         return hardware, None
     judge = network.scorer(reference=True)

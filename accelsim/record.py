@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,17 +24,28 @@ _LIBRARIES = ("numpy", "numba", "scipy", "simpy", "pydantic")
 
 
 @dataclass(frozen=True)
-class Run:
-    """Everything that a run made, for those who want more than its Result."""
+class Operation:
+    """What a run took at one operating point: when everything happened, and what it cost."""
 
     architecture: Architecture
+    timeline: Timeline
+    ledger: Ledger
+    bill: Bill
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a run made, for those who want more than its Result.
+
+    ``operation``: at the architecture's own operating point; ``points``: at its other ones, by name.
+    """
+
     workload: Workload
     batch: Batch
     schedule: Schedule
     execution: Execution
-    timeline: Timeline
-    ledger: Ledger
-    bill: Bill
+    operation: Operation
+    points: Mapping[str, Operation]
     accuracy: Accuracy | None
     reference: Accuracy | None
     seed: int
@@ -41,18 +53,33 @@ class Run:
 
 def record(run: Run, command: str = "") -> r.Result:
     """Return the Result of a run."""
-    performance = _performance(run)
-    bill, seconds = run.bill, performance.seconds
-    total_j, area_m2 = bill.total_j(), bill.total_area_m2()
-    throughput = definitions(run.architecture, performance, total_j / seconds, area_m2)
-    chosen = throughput[DEFAULT_DEFINITION]
-    spread = bill.spread(seconds)
+    chip = run.operation.architecture
     return r.Result(
-        arch=r.Identity(name=run.architecture.spec.name, sha256=run.architecture.sha256),
+        arch=r.Identity(name=chip.spec.name, sha256=chip.sha256),
         workload=r.Identity(name=run.workload.spec.name, sha256=run.workload.sha256),
         seed=run.seed,
         versions=_versions(),
         command=command,
+        **dict(_operation(run, run.operation)),
+        area_mm2=run.operation.bill.total_area_m2() * 1e6,
+        memory_bytes={
+            kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8 for kind in ("sram", "register_file")
+        },
+        operating_points={name: _operation(run, operation) for name, operation in run.points.items()},
+        accuracy=_accuracy(run),
+        layers=_layers(run),
+        components=_components(run),
+        leakage_bracket=_bracket(run),
+        provenance=_provenance(run),
+    )
+
+
+def _operation(run: Run, operation: Operation) -> r.OperationRecord:
+    performance, bill = _performance(run, operation), operation.bill
+    total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
+    throughput = definitions(operation.architecture, performance, total_j / seconds, area_m2)
+    chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
+    return r.OperationRecord(
         performance=performance,
         energy=r.EnergyTotals(
             total_j=total_j,
@@ -62,11 +89,6 @@ def record(run: Run, command: str = "") -> r.Result:
             per_frame_j=total_j / performance.frames,
         ),
         power_w=total_j / seconds,
-        area_mm2=area_m2 * 1e6,
-        memory_bytes={
-            kind: sum(spec.bits() for spec in run.architecture.of_kind(kind).values()) // 8
-            for kind in ("sram", "register_file")
-        },
         efficiency=r.Efficiency(
             gops=chosen.gops,
             tops_per_w=chosen.tops_per_w,
@@ -75,21 +97,16 @@ def record(run: Run, command: str = "") -> r.Result:
             mw_per_mm2=total_j / seconds * 1e3 / (area_m2 * 1e6),
             definitions=throughput,
         ),
-        accuracy=_accuracy(run),
-        layers=_layers(run),
-        components=_components(run),
         uncertainty=r.Uncertainty(
             power_w=spread["power_w"],
             area_mm2=_scaled(spread["area_m2"], 1e6),
             mw_per_mm2=_scaled(spread["power_density_w_per_m2"], 1e-3),
         ),
-        leakage_bracket=_bracket(run, seconds),
-        provenance=_provenance(run),
     )
 
 
-def _performance(run: Run) -> r.Performance:
-    timeline, batch, chip = run.timeline, run.batch, run.architecture
+def _performance(run: Run, operation: Operation) -> r.Performance:
+    timeline, batch, chip = operation.timeline, run.batch, operation.architecture
     frames, period_ps = len(batch.features), round(1e12 / chip.clock_hz())
     frame_ps = round(batch.frame_period_s * 1e12)
     latency = -(-(timeline.finished_ps - timeline.arrived_ps) // period_ps)
@@ -143,52 +160,55 @@ def _layers(run: Run) -> list[r.LayerRecord]:
         layers.append(
             r.LayerRecord(
                 name=name,
-                cycles=sum(run.timeline.job_cycles[job] for job in jobs),
+                cycles=sum(run.operation.timeline.job_cycles[job] for job in jobs),
                 macs_dense=sum(m["dense"] for m in macs),
                 macs_performed=sum(m["performed"] for m in macs),
                 sparsity=activity.sparsity.get(name),
                 saturations=activity.saturations.get(name, 0),
                 adc=None,
-                energy_j=run.bill.layer_energy_j.get(name, 0.0),
+                energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
             )
         )
     return layers
 
 
 def _components(run: Run) -> list[r.ComponentRecord]:
+    ledger, bill = run.operation.ledger, run.operation.bill
     return [
         r.ComponentRecord(
             name=name,
             kind=spec.kind,
-            busy_cycles=run.ledger.cycles[name]["busy"],
-            wait_input_cycles=run.ledger.cycles[name]["wait_input"],
-            wait_output_cycles=run.ledger.cycles[name]["wait_output"],
-            idle_cycles=run.ledger.cycles[name]["idle"],
-            actions=dict(run.ledger.counts.get(name, {})),
-            energy_j=r.EnergyShares(**run.bill.energy_j[name]),
-            area_mm2=run.bill.area_m2[name] * 1e6,
+            busy_cycles=ledger.cycles[name]["busy"],
+            wait_input_cycles=ledger.cycles[name]["wait_input"],
+            wait_output_cycles=ledger.cycles[name]["wait_output"],
+            idle_cycles=ledger.cycles[name]["idle"],
+            actions=dict(ledger.counts.get(name, {})),
+            energy_j=r.EnergyShares(**bill.energy_j[name]),
+            area_mm2=bill.area_m2[name] * 1e6,
         )
-        for name, spec in run.architecture.components().items()
+        for name, spec in run.operation.architecture.components().items()
     ]
 
 
-def _bracket(run: Run, seconds: float) -> list[r.Bracket]:
+def _bracket(run: Run) -> list[r.Bracket]:
     """What the chip would draw if its SRAM leaked as published elsewhere, each at its own voltage."""
-    bits = sum(sram.bits() for sram in run.architecture.of_kind("sram").values())
-    active = (run.bill.total_j() - run.bill.total_j("leakage")) / seconds
+    chip, bill = run.operation.architecture, run.operation.bill
+    bits = sum(sram.bits() for sram in chip.of_kind("sram").values())
+    active = (bill.total_j() - bill.total_j("leakage")) / (run.operation.timeline.duration_ps * 1e-12)
     return [
         r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)
-        for row in run.architecture.cost.leakage_bracket
+        for row in chip.cost.leakage_bracket
     ]
 
 
 def _provenance(run: Run) -> r.Provenance:
-    spec, bill = run.architecture.spec, run.bill
+    chip, bill = run.operation.architecture, run.operation.bill
+    spec = chip.spec
     calibrated = [f"{c.key} = {_at(spec.model_dump(), c.key)}, fitted to {c.to}" for c in spec.calibrated]
     share = bill.calibrated_j() / bill.total_j()
     rows = sorted({t.price.row for t in bill.terms if t.price.calibrated and t.price.value})
     if rows:
-        calibrated.append(f"{', '.join(rows)} (cost table '{run.architecture.cost.name}'): {share:.1%} of the energy")
+        calibrated.append(f"{', '.join(rows)} (cost table '{chip.cost.name}'): {share:.1%} of the energy")
     predicted = ["cycles from counted work", f"{1 - share:.1%} of the energy", "area"]
     return r.Provenance(predicted=predicted, calibrated=calibrated, assumptions=list(spec.assumptions))
 

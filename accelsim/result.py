@@ -152,8 +152,21 @@ class Provenance(Record):
     assumptions: list[str]
 
 
-class Result(Record):
-    """Everything that one run told; keys are only ever added."""
+class OperationRecord(Record):
+    """Time and cost at one operating point; the values, and so the accuracy, are those of the run."""
+
+    performance: Performance
+    energy: EnergyTotals
+    power_w: float
+    efficiency: Efficiency
+    uncertainty: Uncertainty
+
+
+class Result(OperationRecord):
+    """Everything that one run told; keys are only ever added.
+
+    ``operating_points``: the same run at the architecture's other operating points.
+    """
 
     schema_: Literal["accelsim/result@1"] = Field(SCHEMA, alias="schema")
     arch: Identity
@@ -161,16 +174,12 @@ class Result(Record):
     seed: int
     versions: dict[str, str]
     command: str
-    performance: Performance
-    energy: EnergyTotals
-    power_w: float
     area_mm2: float
     memory_bytes: dict[str, int]
-    efficiency: Efficiency
+    operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     layers: list[LayerRecord]
     components: list[ComponentRecord]
-    uncertainty: Uncertainty
     leakage_bracket: list[Bracket]
     provenance: Provenance
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.result import Result
+from accelsim.result import OperationRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
@@ -30,78 +31,85 @@ def summary(result: Result, paper: Paper | None = None) -> RenderableType:
 
 
 def _headline(result: Result, paper: Paper | None) -> Table:
-    p, e, u = result.performance, result.efficiency, result.uncertainty
+    """One column for the run and one for each of its other operating points; the paper's figures beside them."""
+    points: list[OperationRecord] = [result, *result.operating_points.values()]
     table = Table(title=f"{result.workload.name} on {result.arch.name}", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
-    table.add_column("this run", justify="right", style="bold")
+    table.add_column(f"this run\n{_clock(result)}", justify="right", style="bold")
+    for name, point in result.operating_points.items():
+        table.add_column(f"{name}\n{_clock(point)}", justify="right")
     table.add_column("", style="dim")
     if paper is not None:
-        table.add_column(f"paper ({paper.reference.rsplit(', ', 1)[-1]})", justify="right", style="cyan")
-        table.add_column("role")
+        table.add_column(f"paper\n{paper.reference.rsplit(', ', 1)[-1]}", justify="right", style="cyan")
+        table.add_column("our figure is")
 
-    def row(name: str, value: str, note: str = "", path: str = "") -> None:
-        if paper is None:
-            table.add_row(name, value, note)
-            return
-        beside = [f for f in paper.figures if f.path == path and f.short]
-        roles = ", ".join(dict.fromkeys(f"[{ROLE_STYLE[f.role]}]{f.role}[/]" for f in beside))
-        table.add_row(name, value, note, ", ".join(f.short or "" for f in beside), roles)
+    def row(name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "") -> None:
+        values = [value(point) for point in points]
+        if path.startswith(("accuracy", "area_mm2", "performance.mmac")):
+            values[1:] = [""] * (len(points) - 1)  # the same at every operating point
+        beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
+        roles = dict.fromkeys(f"[{ROLE_STYLE[figure.role]}]{figure.role}[/]" for figure in beside)
+        published = [", ".join(figure.short or "" for figure in beside), ", ".join(roles)] if paper else []
+        table.add_row(name, *values, note, *published)
 
-    a = result.accuracy
+    a, p, u = result.accuracy, result.performance, result.uncertainty
     if a is None:
-        row("accuracy", "none", "this workload recognises nothing")
+        row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
-        row(a.metric, f"{a.value:.2f} {a.unit}", f"95 % {a.low:.1f} to {a.high:.1f}, {a.n} phones of {a.dataset}")
+        row(
+            a.metric,
+            lambda _: f"{a.value:.2f} {a.unit}",
+            f"95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} phones, {a.dataset}",
+            "accuracy.value",
+        )
         if a.reference_value is not None:
-            change = f"{a.loss:+.2f} points by quantisation"
-            row("  same network in float", f"{a.reference_value:.2f} {a.unit}", change, "accuracy.loss")
-    row("cycles per frame", f"{p.cycles_per_frame:.1f}", f"{p.frames:,} frames", "performance.cycles_per_frame")
+            row("  the network in float", lambda _: f"{a.reference_value:.2f} {a.unit}", "", "accuracy")
+            row("  lost by quantisation", lambda _: f"{a.loss:+.2f} points", "", "accuracy.loss")
     row(
-        "latency p50 / p99 / max",
-        f"{p.latency_cycles.p50} / {p.latency_cycles.p99} / {p.latency_cycles.max}",
-        f"cycles at {format_si(p.clock_hz, 'Hz')}",
+        "cycles per frame",
+        lambda o: f"{o.performance.cycles_per_frame:.1f}",
+        f"{p.frames:,} frames of {p.utterances} utterances",
+        "performance.cycles_per_frame",
     )
-    late = f", {p.deadline_misses} frames late" if p.deadline_misses else ""
-    row("time", format_si(p.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}")
+    row("latency p50 / max", lambda o: _latency(o), "from arrival to result")
+    late = f"; {p.deadline_misses} frames late" if p.deadline_misses else ""
     row(
-        "real-time factor",
-        f"{p.real_time_factor:.4g}",
-        "below 1: faster than real time" if p.real_time_factor < 1 else "",
+        "time", lambda o: format_si(o.performance.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}"
     )
+    row("real-time factor", lambda o: f"{o.performance.real_time_factor:.3g}", "time over audio time")
     row(
         "work",
-        f"{p.mmac_per_audio_second:.2f} MMAC/s",
+        lambda _: f"{p.mmac_per_audio_second:.2f} MMAC/s",
         f"{_share(p.macs_performed, p.macs_dense)} of the dense MACs",
         "performance.mmac_per_audio_second",
     )
-    row("power", format_si(result.power_w, "W"), _between(u.power_w, 1, "W"), "power_w")
-    row(
-        "energy per frame",
-        format_si(result.energy.per_frame_j, "J"),
-        f"leakage {_share(result.energy.leakage_j, result.energy.total_j)}",
-    )
-    row("area", f"{result.area_mm2:.3f} mm2", f"{u.area_mm2[0]:.3f} to {u.area_mm2[1]:.3f}", "area_mm2")
-    row(
-        "power density",
-        f"{e.mw_per_mm2:.4g} mW/mm2",
-        f"{u.mw_per_mm2[0]:.3g} to {u.mw_per_mm2[1]:.3g}",
-        "efficiency.mw_per_mm2",
-    )
-    for name, way in e.definitions.items():
-        row(
-            f"efficiency, {name}",
-            f"{way.tops_per_w:.4g} TOPS/W",
-            way.definition,
-            f"efficiency.definitions.{name}.tops_per_w",
-        )
-    for name, way in e.definitions.items():
-        row(
-            f"area efficiency, {name}",
-            f"{way.gops_per_mm2:.4g} GOPS/mm2",
-            "",
-            f"efficiency.definitions.{name}.gops_per_mm2",
-        )
+    row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {_between(u.power_w, 'W')}", "power_w")
+    row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
+    row("  of which leakage", lambda o: _share(o.energy.leakage_j, o.energy.total_j))
+    row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
+    row("power density", lambda o: f"{o.efficiency.mw_per_mm2:.3g} mW/mm2", "", "efficiency.mw_per_mm2")
+    for name, way in result.efficiency.definitions.items():
+        for unit, key in (("TOPS/W", "tops_per_w"), ("GOPS/mm2", "gops_per_mm2")):
+            row(
+                f"{unit}, {name} operations",
+                partial(_efficiency, name, key),
+                way.definition if key == "tops_per_w" else "",
+                f"efficiency.definitions.{name}.{key}",
+            )
     return table
+
+
+def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
+    return f"{getattr(point.efficiency.definitions[definition], key):.4g}"
+
+
+def _clock(point: OperationRecord) -> str:
+    return format_si(point.performance.clock_hz, "Hz")
+
+
+def _latency(point: OperationRecord) -> str:
+    latency, period_s = point.performance.latency_cycles, 1 / point.performance.clock_hz
+    return f"{format_si(latency.p50 * period_s, 's')} / {format_si(latency.max * period_s, 's')}"
 
 
 def _layers(result: Result) -> Table:
@@ -177,5 +185,5 @@ def _share(part: float, whole: float) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def _between(interval: tuple[float, float], factor: float, unit: str) -> str:
-    return f"{format_si(interval[0] * factor, unit)} to {format_si(interval[1] * factor, unit)}"
+def _between(interval: tuple[float, float], unit: str) -> str:
+    return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
