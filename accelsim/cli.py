@@ -208,13 +208,9 @@ def data_list() -> None:
 @data_app.command("get", epilog="Example:\n\n  accelsim data get mini_librispeech")
 def data_get(name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")]) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from accelsim.data import get
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        folder = get(name, progress=progress.console.print, bar=_DownloadBar(progress))
+    folder = get(name, progress=lambda line: typer.echo(line, err=True), bar=_DownloadBar())
     typer.echo(f"{name}: {folder}")
 
 
@@ -269,24 +265,30 @@ def _print(what: RenderableType) -> None:
 
 
 class _DownloadBar:
-    """Draws a download on a rich progress display, in the way in which pooch reports it."""
+    """Draws a download on standard error, in the way in which pooch reports it."""
 
-    def __init__(self, progress: RichProgress) -> None:
-        self.progress = progress
-        self.task: TaskID | None = None
+    def __init__(self) -> None:
         self.total = 0
+        self.drawn: tuple[RichProgress, TaskID] | None = None
 
     def update(self, amount: int) -> None:
-        if self.task is None:
-            self.task = self.progress.add_task("download", total=self.total)
-        self.progress.update(self.task, advance=amount)
+        if self.drawn is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            progress = Progress(console=Console(stderr=True), transient=True)
+            progress.start()
+            self.drawn = progress, progress.add_task("download", total=self.total)
+        progress, task = self.drawn
+        progress.update(task, advance=amount)
 
     def reset(self) -> None:
-        if self.task is not None:
-            self.progress.reset(self.task)
+        if self.drawn is not None:
+            self.drawn[0].reset(self.drawn[1])
 
     def close(self) -> None:
-        self.progress.stop()
+        if self.drawn is not None:
+            self.drawn[0].stop()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from os import PathLike, fspath
 
 LONGEST_LIST = 12
 LONGEST_TEXT = 60
+LEAST_LIKENESS = 0.59
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,20 @@ class InvariantError(AccelsimError):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """The choice spelled most like `name`, whatever its case; None if none is close."""
-    by_lower: dict[str, str] = {}
+    """The choice spelled most like `name`, whatever its case, the first of equals; None if none is close."""
+    best, best_likeness = None, LEAST_LIKENESS
+    # difflib keeps what it learns of its second sequence, so that one is the name.
+    matcher = difflib.SequenceMatcher(b=name.lower())
     for choice in choices:
         if choice == name:
             return choice
-        by_lower.setdefault(choice.lower(), choice)
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
+        matcher.set_seq1(choice.lower())
+        # The quick ratios bound the slow one from above.
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > best_likeness:
+            likeness = matcher.ratio()
+            if likeness > best_likeness:
+                best, best_likeness = choice, likeness
+    return best
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
-from pydantic_core import ErrorDetails, core_schema
+from pydantic_core import ErrorDetails, PydanticKnownError, core_schema
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
 from accelsim.schema.source import Key, Location, Source
@@ -20,6 +21,20 @@ _STRICT_TYPES = {"int", "float", "bool", "str"}
 _TAG = re.compile(r"accelsim/([a-z_]+)@([0-9]{1,6})")
 
 
+@dataclass(frozen=True)
+class _ExactLiteral:
+    """Refuses `true` and `1.0` where a literal 1 is asked for, which Python holds equal."""
+
+    expected: tuple[Any, ...]
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, bool | int | float) and type(value) not in map(type, self.expected):
+            *most, last = map(repr, self.expected)
+            expected = f"{', '.join(most)} or {last}" if most else last
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
+
+
 def _make_strict(schema: Any) -> None:
     if isinstance(schema, list | tuple):
         for part in schema:
@@ -27,6 +42,17 @@ def _make_strict(schema: Any) -> None:
     elif isinstance(schema, dict):
         if schema.get("type") in _STRICT_TYPES:
             schema["strict"] = True
+        elif schema.get("type") == "literal" and any(isinstance(v, int) for v in schema["expected"]):
+            # In place, since the models that hold this schema refer to this very object.
+            exact = _ExactLiteral(tuple(schema["expected"]))
+            inner = dict(schema)
+            schema.clear()
+            schema.update(core_schema.no_info_before_validator_function(exact, inner))
+            return
+        elif isinstance(schema.get("function"), dict) and isinstance(
+            schema["function"].get("function"), _ExactLiteral
+        ):
+            return
         for key, part in schema.items():
             if key not in ("default", "metadata", "serialization", "expected"):
                 _make_strict(part)
@@ -265,7 +291,8 @@ def _words(error: ErrorDetails, location: Location) -> tuple[str, str | None]:
         return f"expected a mapping with {name}, {found}", None
     if kind == "union_tag_invalid":
         choices = re.findall(r"'([^']*)'", context["expected_tags"])
-        return f"unknown {location[-1]} '{context['tag']}'", did_you_mean(context["tag"], choices)
+        tag = value[location[-1]] if isinstance(value, dict) else context["tag"]
+        return f"unknown {location[-1]} {show(tag)}", did_you_mean(str(tag), choices)
     if kind in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         if isinstance(value, str) and choices:

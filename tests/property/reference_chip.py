@@ -161,9 +161,9 @@ def zero_skip(chip: Chip, blocks: list[Block], seen: Counter) -> Machine:
             yield
 
 
-def memory(chip: Chip, name: str, blocks: list[Block], seen: Counter, steps_apart: list[list[int]]) -> Machine:
-    """Every bank gives its rows one after the other; the next block begins when all banks are through."""
-    for rows, inputs in steps_apart:
+def memory(chip: Chip, name: str, seen: Counter, reads: list[tuple[list[int], int]]) -> Machine:
+    """Every bank gives its rows one after the other; the next (rows, inputs) begins when all banks are through."""
+    for rows, inputs in reads:
         per_bank = inputs // chip.banks[name] + (1 if inputs % chip.banks[name] else 0)
         queues: list[deque[int]] = [deque() for _ in range(chip.banks[name])]
         for row in rows:
@@ -221,7 +221,7 @@ def readout(chip: Chip) -> Machine:
         yield
 
 
-# --- leaders, jobs and channels -----------------------------------------------------------------------------------------
+# --- leaders, jobs and channels ---------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -333,14 +333,14 @@ class Loop:
             for block in blocks:
                 # A readout of time steps one after the other reads each step's rows before the next step's.
                 if matrix.readout and (self.steps > 1 and not chip.parallel):
-                    wanted = [[i for i, s in enumerate(step) if s or not chip.skip_spikes] for step in matrix.drive[frame]]
-                    reads += [(rows, block.inputs) for rows in wanted]
+                    for step in matrix.drive[frame]:
+                        reads.append(([i for i, s in enumerate(step) if s or not chip.skip_spikes], block.inputs))
                 else:
                     reads.append((block.rows, block.inputs))
             machines = {
                 "pe": pe_sets(chip, blocks, seen),
                 "zero_skip": zero_skip(chip, blocks, seen),
-                matrix.memory: memory(chip, matrix.memory, blocks, seen, reads),
+                matrix.memory: memory(chip, matrix.memory, seen, reads),
                 "weight_bus": weight_bus(chip, matrix.memory, blocks, seen),
                 "controller": controller(chip, blocks, seen),
             }

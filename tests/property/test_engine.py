@@ -66,7 +66,7 @@ def cases(draw: st.DrawFn) -> Case:
         is_sink = not gives[index]
         job = Job(
             f"job{index}", "layer", led_by[index], tuple(members), tuple(takes[index]), tuple(gives[index]),
-            paced=index == 0, last=is_sink and draw(st.booleans()) or index == count - 1,
+            paced=index == 0, last=(is_sink and draw(st.booleans())) or index == count - 1,
         )  # fmt: skip
         jobs.append(job)
         for member in job.members():
@@ -119,7 +119,9 @@ def assert_same(one: Timeline, other: Timeline) -> None:
         assert np.array_equal(value, getattr(other, name)), name
 
 
-def run(jobs: list[Job], links: list[Link], frames: int = 2, order: list[str] | None = None, **more: object) -> Timeline:
+def run(
+    jobs: list[Job], links: list[Link], frames: int = 2, order: list[str] | None = None, **more: object
+) -> Timeline:
     """Run jobs of 3 cycles on one clock."""
     members = {member for job in jobs for member in job.members()}
     service = {(job.name, member): np.full(frames, 3) for job in jobs for member in job.members()}

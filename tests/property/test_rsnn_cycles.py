@@ -28,6 +28,7 @@ from accelsim.schedule import Schedule, build_schedule
 from accelsim.simulate import Timeline, close_books, simulate
 from accelsim.workload import Workload, load_batch, load_workload
 
+ACTIONS = {"accumulate", "idle", "select", "read", "write", "transfer", "dispatch", "update"}
 CYCLE_PS = 10_000_000  # 100 kHz
 MEMORY = {"input": "weights_input", "feedforward": "weights_recurrent", "recurrent": "weights_recurrent"}
 
@@ -75,7 +76,8 @@ def plain_loop(chip: Architecture, workload: Workload, drives: dict[str, np.ndar
     for layer in spec.layers:
         width = layer.neurons
         if layer.op == "spike_sum":
-            matrix = Matrix(f"{layer.name}.sum", "weights_fc", width, drives[f"{layer.name}.sum"].tolist(), readout=True)
+            name = f"{layer.name}.sum"
+            matrix = Matrix(name, "weights_fc", width, drives[name].tolist(), readout=True)
             pe_tasks.append(Task(matrix.name, source, "to_readout", matrix=matrix))
             continue
         first = "input" if layer.input == "features" else "feedforward"
@@ -132,7 +134,7 @@ def assert_equal(
         assert (name, timeline.cycles[name]) == (name, spent)
     assert any("accumulate" in actions for actions in counts.values())
     for name, actions in counts.items():
-        for action in actions.keys() & {"accumulate", "idle", "select", "read", "write", "transfer", "dispatch", "update"}:
+        for action in actions.keys() & ACTIONS:
             if name != "fc_accumulator":
                 assert (name, action, actions[action]) == (name, action, loop.seen[name, action])
 

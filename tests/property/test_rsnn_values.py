@@ -129,8 +129,12 @@ def network(
     thresholds = [int(n) for n in generator.integers(1, min(2 ** (membrane_bits - 1), 60), 2)]
     betas = [int(n) for n in generator.integers(0, 9, 2)]
     shapes = {
-        "a": (features, first), "ar": (first, first), "b": (first, second), "br": (second, second), "c": (second, classes)
-    }  # fmt: skip
+        "a": (features, first),
+        "ar": (first, first),
+        "b": (first, second),
+        "br": (second, second),
+        "c": (second, classes),
+    }
     tensors = {name: integers(generator, -8, 7, shape, np.int8) for name, shape in shapes.items()}
 
     def lif_layer(index: int, name: str, source: str, neurons: int, weights: str) -> dict:
@@ -171,7 +175,12 @@ def network(
 
 
 modes_and_sets = st.sampled_from(
-    [(mode, sets) for mode in MODES for sets in (1, 2, 4) if MODES[mode][1] == "sequential" or sets % MODES[mode][0] == 0]
+    [
+        (mode, sets)
+        for mode, (steps, time_steps, _) in MODES.items()
+        for sets in (1, 2, 4)
+        if time_steps == "sequential" or sets % steps == 0
+    ]
 )
 
 
