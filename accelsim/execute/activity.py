@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.schedule.job import Schedule
+from accelsim.schedule.job import Schedule, part_of
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def service_of(
     schedule: Schedule, architecture: Architecture, activity: Activity
 ) -> dict[tuple[str, str], NDArray[np.int64]]:
     """Return the busy cycles per frame of every (job, component): the component's closed form of its counts."""
-    specs = architecture.components()
-    return {
-        (job.name, name): KINDS[specs[name].kind].service_cycles(specs[name], activity.counts[job.name, name])
-        for job in schedule.jobs
-        for name in job.members()
-    }
+    service = {}
+    for job in schedule.jobs:
+        for name in job.members():
+            spec = architecture.components()[part_of(name)]
+            service[job.name, name] = KINDS[spec.kind].service_cycles(spec, activity.counts[job.name, name])
+    return service
