@@ -325,7 +325,7 @@ class _Reader:
             except ValueError:
                 self._note(f"'{text}' is not a number: stray underscore", line)
         elif _LEADING_ZERO.match(text):
-            plain = text.lstrip("+-0_") or "0"
+            plain = re.sub("^([-+]?)[0_]+(?=[0-9])", r"\1", text)
             hint = f"write {plain}, or quote it: '{text}'"
             self._note(f"'{text}' starts with 0, which some read as octal", line, hint)
         elif _INT.fullmatch(text):

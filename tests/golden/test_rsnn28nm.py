@@ -28,8 +28,8 @@ from accelsim.workload import load_workload
 
 # --- 1. by hand -------------------------------------------------------------------------------------------------------
 #
-# Chip: 2 sets x 2 PEs (all else as in arch/rsnn28nm.yaml), back to back at 100 kHz. Network: 2 features -> l0 (2 neurons)
-# -> out (3 classes), two time steps, merged spikes, beta 1/2, threshold 60, reset by subtraction. A set holds one row.
+# Chip: 2 sets x 2 PEs (else as in arch/rsnn28nm.yaml), back to back at 100 kHz. Network: 2 features -> l0 (2 neurons)
+# -> out (3 classes), two time steps, merged spikes, beta 1/2, threshold 60, reset by subtraction; one row per bank.
 #
 #   w = | 1 -2 |     r = | 2 -1 |     v = |  1  2  3 |     x(0) = (49,  0) = (0x31, 0x00)
 #       | 3  6 |         | 0  3 |         | -4  5 -6 |     x(1) = (17, 24) = (0x11, 0x18)
@@ -226,8 +226,8 @@ def test_simulated_cycles_are_the_expected_ones(mode: str) -> None:
 
 
 def test_complexity() -> None:
-    # MACs carried out per frame: a set input bit adds one row (128), a spike of a step adds a row; in the merged readout
-    # the spikes of both steps add one row (1,920 weights).
+    # MACs carried out per frame: a set input bit adds one row (128 weights), as does a spike of a step; in the merged
+    # readout the spikes of both steps add one row (1,920 weights) together.
     per_frame = 40 * 8 * ONES * 128 + 2 * 3 * 128 * SPIKE * 128 + 128 * ANY_STEP * 1920
     assert per_frame * 100 / 1e6 == pytest.approx(13.86, rel=0.02)
     assert paper_activity("merged").performance.mmac_per_audio_second == pytest.approx(13.86, rel=0.02)
@@ -244,7 +244,7 @@ def test_memory() -> None:
     assert paper_activity("merged").memory_bytes["sram"] == (48 + 384 + 1920) * 512 // 8 == 150_528
 
 
-# --- 3. which way each idea moves the figures ---------------------------------------------------------------------------
+# --- 3. which way each idea moves the figures -------------------------------------------------------------------------
 
 
 def test_parallel_time_steps_read_each_row_once_for_both() -> None:
@@ -280,10 +280,10 @@ def test_sequential_time_steps_cost_rows_and_energy() -> None:
 
 
 def test_where_sequential_time_steps_are_better() -> None:
-    # In the recurrent layers the parallel schedule broadcasts every row (Type D), and that is not free: sequential steps
-    # that skip (Type B) read 2 x 0.296 of the rows instead of all of them, and two banks side by side take 2 E[max of
-    # two binomials] = 42 cycles per matrix instead of 128. Type D pays only where rows are dense (above one half), or
-    # for its simpler selectors; the paper's gain comes from the readout.
+    # In the recurrent layers the parallel schedule broadcasts every row (Type D), and that is not free: sequential
+    # steps that skip (Type B) read 2 x 0.296 of the rows instead of all of them, and two banks side by side take
+    # 2 E[max of two binomials] = 42 cycles per matrix instead of 128. Type D saves rows only where more than half of
+    # them spike; the paper's gain comes from the readout.
     assert reads("sequential")["weights_recurrent"] / reads("merged")["weights_recurrent"] == pytest.approx(
         2 * SPIKE, rel=0.01
     )
@@ -296,7 +296,7 @@ def test_where_sequential_time_steps_are_better() -> None:
     assert cycles["unmerged"] > 1.3 * cycles["sequential"]
 
 
-# --- 4. power and scaling laws against published points -----------------------------------------------------------------
+# --- 4. power and scaling laws against published points ---------------------------------------------------------------
 
 
 def odin_power_w(clock_hz: float, operations_hz: float) -> float:
@@ -333,7 +333,7 @@ def odin_power_w(clock_hz: float, operations_hz: float) -> float:
     cycles = {"core": round(clock_hz), "control": round(clock_hz)}
     counts = {"core": {"update": round(operations_hz)}, "control": {"dispatch": 0}}
     ledger = Ledger({name: {} for name in cycles}, cycles, counts)
-    chip = Architecture(spec, table, "")
+    chip = Architecture(spec=spec, cost=table, sha256="", operating_points={})
     return price(chip, Schedule(()), Activity({}, {}, {}, {}), ledger, seconds=1.0).total_j()
 
 
@@ -346,7 +346,7 @@ def _row(kind: str, value: str, **more: str) -> dict:
 
 
 def test_power_is_affine_as_measured_on_odin() -> None:
-    # A synaptic operation takes two cycles. Fastest: 75 MHz, 37.5 M operations/s, 477 uW (= 12.7 pJ each, the headline).
+    # A synaptic operation takes two cycles. Fastest: 75 MHz, 37.5 M operations/s, 477 uW (12.7 pJ each, the headline).
     assert odin_power_w(75e6, 37.5e6) == pytest.approx(477e-6, rel=0.005)
     # Biological time: 256 x 256 synapses at 10 Hz, 0.65 M operations/s at 1.3 MHz, 35 uW.
     assert odin_power_w(1.3e6, 0.65e6) == pytest.approx(35e-6, rel=0.005)

@@ -21,12 +21,13 @@ from numba import njit
 from scipy.fft import dct
 from tqdm import tqdm
 
-from accelsim.data import LogMel, Utterance, load
+from accelsim.data import LogMel, load
 
 SIL = "SIL"
-PHONES = (
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
-).split()
+PHONES = [
+    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K",
+    "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
+]  # fmt: skip
 NAMES = [SIL, *PHONES]
 STATES = 3
 LEAVES = 1920
@@ -57,8 +58,8 @@ def read_lexicon(path: Path) -> dict[str, list[tuple[int, ...]]]:
     return lexicon
 
 
-VOICELESS = frozenset("P T K F TH".split())
-SIBILANT = frozenset("S Z SH ZH CH JH".split())
+VOICELESS = frozenset(["P", "T", "K", "F", "TH"])
+SIBILANT = frozenset(["S", "Z", "SH", "ZH", "CH", "JH"])
 SUFFIXES = {
     "ing": "IH NG", "ly": "L IY", "ness": "N AH S", "less": "L AH S", "ful": "F AH L", "er": "ER", "est": "IH S T",
     "ish": "IH SH", "able": "AH B AH L", "ment": "M AH N T", "ship": "SH IH P", "hood": "HH UH D", "like": "L AY K",
@@ -94,7 +95,8 @@ def pronounce(word: str, lexicon: dict[str, list[tuple[int, ...]]]) -> list[tupl
         if word.endswith(spelling):
             stem = word[: -len(spelling)]
             doubled = stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] else stem
-            for candidate in dict.fromkeys((stem, stem + "e", doubled, stem[:-1] + "y" if stem.endswith("i") else stem)):
+            in_y = stem[:-1] + "y" if stem.endswith("i") else stem
+            for candidate in dict.fromkeys((stem, stem + "e", doubled, in_y)):
                 if found := ended(candidate, ending):
                     return found
     if "our" in word and word.replace("our", "or") in lexicon:
@@ -163,8 +165,14 @@ def build_graph(words: list[list[tuple[int, ...]]]) -> Graph:
     first = np.zeros(len(state), np.bool_)
     last = np.zeros(len(state), np.bool_)
     first[starts], last[exits] = True, True
-    offsets = np.cumsum([0] + [len(a) for a in arcs]).astype(np.int32)
-    return Graph(np.array(state, np.int32), offsets, np.array(sum(arcs, []), np.int32), first, last)
+    offsets = np.cumsum([0, *(len(entries) for entries in arcs)]).astype(np.int32)
+    return Graph(
+        np.array(state, np.int32),
+        offsets,
+        np.array([node for entries in arcs for node in entries], np.int32),
+        first,
+        last,
+    )
 
 
 @njit(cache=True)
@@ -204,14 +212,16 @@ def best_path(
 
 
 class Mixtures:
-    """Diagonal Gaussian mixtures, `size` per state: weights [states, size], means and variances [states, size, dims]."""
+    """Diagonal Gaussian mixtures per state: weights [states, size], means and variances [states, size, dims]."""
 
     def __init__(self, states: int, dims: int) -> None:
         self.weights = np.ones((states, 1))
         self.means = np.zeros((states, 1, dims))
         self.variances = np.ones((states, 1, dims))
 
-    def components(self, features: npt.NDArray[np.float32], states: slice | int = slice(None)) -> npt.NDArray[np.float32]:
+    def components(
+        self, features: npt.NDArray[np.float32], states: slice | int = slice(None)
+    ) -> npt.NDArray[np.float32]:
         """Log weight times density of every mixture component: [frames, states * size]."""
         dims = features.shape[1]
         means = self.means[states].reshape(-1, dims)

@@ -9,24 +9,29 @@ with the float network and used unchanged for the 4-bit one.
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from align import NAMES, STATES
 from safetensors.numpy import save_file
-from tqdm import tqdm
 from train import BETA_BITS, CLASSES, DELAY, MATRICES, Rsnn
 
 from accelsim.execute.reference import float_outputs
 from accelsim.workload import load_batch, load_workload
 
 HERE = Path(__file__).parent
-TENSORS = dict(zip(MATRICES, ("l0.weight_in", "l0.weight_rec", "l1.weight_in", "l1.weight_rec", "fc.weight"), strict=True))
+NAMED = ("l0.weight_in", "l0.weight_rec", "l1.weight_in", "l1.weight_rec", "fc.weight")
+TENSORS = dict(zip(MATRICES, NAMED, strict=True))
 SMOOTHING = 0.5
+PLACES = 10  # fractional bits of a membrane: rounding its leak down must not matter
+GRID = {
+    "acoustic_scale": (0.3, 0.4, 0.5, 0.65, 0.8, 1.0),
+    "lm_weight": (0.5, 1.0, 1.5, 2.0, 2.5),
+    "insertion_penalty": (-2.0, -1.0, 0.0, 1.0, 2.0),
+}
 
 
 def network(path: Path, quantised: bool) -> Rsnn:
@@ -40,8 +45,8 @@ def network(path: Path, quantised: bool) -> Rsnn:
 def integers(model: Rsnn) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Integer weights, and the values of workload.yaml that belong to them.
 
-    A membrane has F fractional bits, threshold 2^F, with the smallest F for which no partial sum is shifted right:
-    the input's is q x 2^e / 256, so its shift is F + e - 8; a spike's is q 2^e, shift F + e.
+    A membrane has F fractional bits, threshold 2^F, with F of at least PLACES and so large that no partial sum is
+    shifted right: the input's is q x 2^e / 256, so its shift is F + e - 8; a spike's is q 2^e, shift F + e.
     """
     exponent = {name: int(model.exponents[i]) for i, name in enumerate(MATRICES)}
     tensors = {}
@@ -52,7 +57,7 @@ def integers(model: Rsnn) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     values = {}
     for layer, (beta, input_bits) in enumerate(zip(model.betas().tolist(), (8, 0), strict=True)):
         into, back = exponent[f"l{layer}_in"] - input_bits, exponent[f"l{layer}_rec"]
-        places = max(-into, -back, 0)
+        places = max(-into, -back, PLACES)
         values |= {
             f"l{layer}.input_shift": str(places + into),
             f"l{layer}.recurrent_shift": str(places + back),
@@ -111,20 +116,31 @@ def write_values(values: dict[str, str]) -> None:
 
 
 def tune() -> dict[str, str]:
-    """The decoder settings with the lowest phoneme error rate of the float network on the development speakers."""
+    """The decoder settings with the lowest phoneme error rate of the float network on the development speakers.
+
+    One setting at a time is moved along its grid until none improves.
+    """
     workload = load_workload(HERE, {"inputs.dataset": "mini_librispeech", "inputs.split": "dev"})
     batch = load_batch(workload)
     outputs = list(float_outputs(workload, batch))
-    base = workload.scorer(reference=True)
-    best: tuple[float, Any] = (np.inf, None)
-    grid = list(itertools.product((0.3, 0.4, 0.5, 0.65, 0.8), (0.5, 1.0, 1.5, 2.0), (-2.0, -1.0, 0.0, 1.0)))
-    for scale, weight, penalty in tqdm(grid, desc="decoder settings"):
-        settings = {"acoustic_scale": scale, "lm_weight": weight, "insertion_penalty": penalty}
-        judge = type(base)(**{**vars(base), **settings})
-        rate = judge.score(outputs, batch.references or ()).value
-        best = min(best, (rate, settings), key=lambda pair: pair[0])
-    print(f"development speakers, float: {best[0]:.2f} % with {best[1]}")
-    return {key: repr(value) for key, value in best[1].items()}
+    judge = workload.scorer(reference=True)
+    rates: dict[tuple[float, ...], float] = {}
+
+    def rate(settings: tuple[float, ...]) -> float:
+        if settings not in rates:
+            tried = replace(judge, **dict(zip(GRID, settings, strict=True)))
+            rates[settings] = tried.score(outputs, batch.references or ()).value
+        return rates[settings]
+
+    best = (0.5, 1.0, 0.0)
+    improving = True
+    while improving:
+        before = best
+        for place, values in enumerate(GRID.values()):
+            best = min(((*best[:place], v, *best[place + 1 :]) for v in values), key=rate)
+        improving = best != before
+    print(f"development speakers, float: {rates[best]:.2f} % with {dict(zip(GRID, best, strict=True))}")
+    return {key: repr(value) for key, value in zip(GRID, best, strict=True)}
 
 
 def main() -> None:

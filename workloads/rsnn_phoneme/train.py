@@ -1,9 +1,9 @@
-"""Train the RSNN phoneme network: float first, then 4-bit weights, then export integers for the simulator.
+"""Train the RSNN phoneme network: float first, then 4-bit weights; export.py then writes integers for the simulator.
 
-    python align.py --lexicon cmudict.txt --work W          # tied states and alignments, once
-    python train.py float --work W                          # float weights
-    python train.py quantised --work W                      # 4-bit weights from the float ones
-    python train.py export --work W                         # tensors and workload.yaml beside this file
+    python align.py --lexicon cmudict.txt --work W                          # tied states and alignments, once
+    python train.py phones --work W                                         # 120 monophone states: fast and coarse
+    python train.py float --work W --start-from W/phones.pt                 # 1,920 tied states, float weights
+    python train.py quantised --work W --start-from W/float.pt              # 4-bit weights
 
 Runs on a CPU, is seeded, and goes on from its last checkpoint when started again.
 Neuron, in units of the threshold: V = beta R + I, S = [V >= 1], R = V - S, over two time steps per frame;
@@ -16,7 +16,7 @@ import argparse
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import numpy.typing as npt
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a shared machine: waiting threads sleep
 
 import torch
+from align import NAMES, STATES
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -34,28 +35,34 @@ NEURONS = 128
 BANDS = 40
 TIME_STEPS = 2
 DELAY = 6
-CHUNK = 300
+CHUNK = 150
 WARM_UP = 4
-SKIP = 3  # neighbouring frames are alike: the loss looks at every third one, a different one each time
+SKIP = 3  # neighbouring frames are alike: the loss over 1,920 states looks at every third one, not always the same
+INPUT_GAIN = 4.0
+MEAN_CODE = 80  # the code of a band at its running mean
 PRUNED = 0.4
 LEVEL = 7
 BETA_BITS = 8
+REPORT = 500
 MATRICES = ("l0_in", "l0_rec", "l1_in", "l1_rec", "fc")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast one stage trains."""
+    """How long and how fast one stage trains; `rate` falls to `final_rate` along a half cosine."""
 
-    epochs: int
+    updates: int
     rate: float
-    final_rate: float
-    batch: int = 64
+    final_rate: float = 1e-5
+    batch: int = 32
     seed: int = 1
 
 
+PLANS = {"phones": Plan(9000, 3e-3, 2e-4), "float": Plan(6000, 2e-3), "quantised": Plan(4000, 1e-3)}
+
+
 class Lif(torch.autograd.Function):
-    """One recurrent LIF layer over [frames, time steps, batch, neurons], with a hand-written backward pass through time.
+    """One recurrent LIF layer over [frames, time steps, batch, neurons], with its backward pass through time.
 
     The spike's derivative is taken as slope * max(0, 1 - |V - 1|), damped so that gradients over hundreds of frames
     stay bounded (Bellec et al. 2018); the reset is not differentiated.
@@ -104,9 +111,7 @@ class Lif(torch.autograd.Function):
                 now[s].add_(carried, alpha=leak)
                 carried = now[s]
         flat = grad.view(frames, -1, neurons)
-        grad_recurrent = torch.mm(
-            spikes[:-1].reshape(-1, neurons).t(), flat[1:].reshape(-1, neurons)
-        )
+        grad_recurrent = torch.mm(spikes[:-1].reshape(-1, neurons).t(), flat[1:].reshape(-1, neurons))
         line_grad = grad.view(frames * steps, -1)
         rest = (potential - spikes).view(frames * steps, -1)
         grad_beta = (line_grad[1:] * rest[:-1]).sum()
@@ -116,24 +121,31 @@ class Lif(torch.autograd.Function):
 class Rsnn(nn.Module):
     """The network of the 28 nm chip; with `scales` set, weights are 4-bit integers times a power of two."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
         spread = {
-            "l0_in": (BANDS, NEURONS, 0.5), "l0_rec": (NEURONS, NEURONS, 0.06),
+            "l0_in": (BANDS, NEURONS, 0.4), "l0_rec": (NEURONS, NEURONS, 0.06),
             "l1_in": (NEURONS, NEURONS, 0.12), "l1_rec": (NEURONS, NEURONS, 0.06),
-            "fc": (NEURONS, CLASSES, 0.1),
+            "fc": (NEURONS, classes, 0.1),
         }  # fmt: skip
         for name, (rows, columns, deviation) in spread.items():
             self.register_parameter(name, nn.Parameter(torch.randn(rows, columns) * deviation))
-        self.bias = nn.Parameter(torch.zeros(CLASSES))
+        self.bias = nn.Parameter(torch.zeros(classes))
+        self.l0_mean = nn.Parameter(torch.full((NEURONS,), 0.01))
+        self.l1_mean = nn.Parameter(torch.full((NEURONS,), 0.005))
         self.leak = nn.Parameter(torch.tensor([2.0, 2.5]))
         self.register_buffer("exponents", torch.zeros(len(MATRICES)))
-        self.register_buffer("mask", torch.ones(NEURONS, CLASSES))
+        self.register_buffer("mask", torch.ones(NEURONS, classes))
+        self.centred = False
         self.quantised = False
 
     def weight(self, name: str) -> Tensor:
         """A weight matrix [inputs, neurons] as the forward pass uses it."""
         weight: Tensor = getattr(self, name)
+        if self.centred and name in ("l0_in", "l1_in"):
+            # Inputs are never negative: their common mode learns apart from their differences.
+            weight = weight - weight.mean(0) + getattr(self, f"{name[:2]}_mean")
+            return weight * INPUT_GAIN if name == "l0_in" else weight
         if not self.quantised:
             return weight
         scale = float(2.0 ** self.exponents[MATRICES.index(name)])
@@ -150,6 +162,21 @@ class Rsnn(nn.Module):
         levels = 2.0**BETA_BITS
         return beta + (torch.round(beta * levels) / levels - beta).detach()
 
+    def fold(self) -> None:
+        """Write the means back into the matrices."""
+        with torch.no_grad():
+            for name in ("l0_in", "l1_in"):
+                getattr(self, name).copy_(self.weight(name))
+        self.centred = False
+
+    def unfold(self) -> None:
+        """Undo `fold`, to train on."""
+        with torch.no_grad():
+            self.l0_in.div_(INPUT_GAIN)
+            self.l0_mean.copy_(self.l0_in.mean(0))
+            self.l1_mean.copy_(self.l1_in.mean(0))
+        self.centred = True
+
     def quantise(self) -> None:
         """Fix power-of-two scales (least squared error) and the pruning mask from the present weights, once."""
         with torch.no_grad():
@@ -160,12 +187,13 @@ class Rsnn(nn.Module):
                 errors = {}
                 for exponent in range(-12, 3):
                     scale = 2.0**exponent
-                    errors[exponent] = float(((weight / scale).round().clamp(-LEVEL, LEVEL) * scale - weight).pow(2).sum())
+                    rounded = (weight / scale).round().clamp(-LEVEL, LEVEL) * scale
+                    errors[exponent] = float((rounded - weight).pow(2).sum())
                 self.exponents[position] = min(errors, key=errors.__getitem__)
         self.quantised = True
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes uint8 [frames, batch, bands] -> spike counts of layer 1 [frames, batch, neurons], and both layers' spikes."""
+        """Codes uint8 [frames, batch, bands] -> layer 1's spike counts [frames, batch, neurons]; all spikes."""
         beta = self.betas()
         drive = (codes.float() / 256.0) @ self.weight("l0_in")
         drive = drive.unsqueeze(1).expand(-1, TIME_STEPS, -1, -1).contiguous()
@@ -176,144 +204,164 @@ class Rsnn(nn.Module):
 
 @dataclass(frozen=True)
 class Frames:
-    """Aligned utterances end to end: codes uint8 [frames, bands], tied-state labels int64 [frames], offsets."""
+    """Aligned utterances end to end: codes uint8 [frames, bands], labels int64 [frames], utterance bounds."""
 
     codes: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
-    offsets: list[tuple[int, int]]
+    bounds: npt.NDArray[np.int64]
 
 
-def read_alignment(work: Path, split: str) -> Frames:
-    """The aligned frames of one split."""
+def read_alignment(work: Path, split: str, monophones: bool = False) -> Frames:
+    """The aligned frames of one split, with tied states or (phone, part) states as labels."""
     with np.load(work / "alignment.npz", allow_pickle=False) as data:
         left, phone, part = data["labels"].astype(np.int64).T
-        labels = data["tied"][left, phone, part].astype(np.int64)
+        labels = phone * STATES + part if monophones else data["tied"][left, phone, part].astype(np.int64)
         offsets, chosen = data["offsets"], np.nonzero(data["splits"] == split)[0]
-        return Frames(data["codes"], labels, [(int(offsets[i]), int(offsets[i + 1])) for i in chosen])
+        bounds = np.stack([offsets[chosen], offsets[chosen + 1]], axis=1)
+        return Frames(data["codes"], labels, bounds[bounds[:, 1] - bounds[:, 0] >= CHUNK])
 
 
-def chunks(data: Frames, generator: np.random.Generator) -> list[int]:
-    """Shuffled chunk starts that cover every utterance once, at random places (utterances below a chunk are skipped)."""
-    starts = []
-    for begin, end in data.offsets:
-        room = end - begin - CHUNK
-        if room < 0:
-            continue
-        count = math.ceil((end - begin) / CHUNK)
-        spots = np.linspace(0, room, count) + generator.uniform(-CHUNK / 2, CHUNK / 2, count)
-        starts += [begin + int(s) for s in np.clip(spots, 0, room)]
-    generator.shuffle(starts)
-    return starts
-
-
-def batch_of(data: Frames, starts: list[int], generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
+def batch_of(data: Frames, starts: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Codes [frames, batch, bands] and the delayed labels [frames, batch], -100 where not to be learned."""
-    index = np.array(starts)[None, :] + np.arange(CHUNK)[:, None]
-    codes = data.codes[index]
+    index = starts[None, :] + np.arange(CHUNK)[:, None]
     labels = np.full(index.shape, -100)
     labels[DELAY + WARM_UP :] = data.labels[index[WARM_UP : CHUNK - DELAY]]
-    if generator is not None:
-        middle = 80  # the code of a band at its running mean
-        for column in range(len(starts)):
-            for _ in range(2):
-                low, width = generator.integers(0, BANDS), generator.integers(0, 6)
-                codes[:, column, low : low + width] = middle
-            for _ in range(2):
-                begin, length = generator.integers(0, CHUNK), generator.integers(0, 13)
-                codes[begin : begin + length, column] = middle
-    return torch.from_numpy(codes), torch.from_numpy(labels)
+    return torch.from_numpy(data.codes[index]), torch.from_numpy(labels)
+
+
+def random_starts(data: Frames, batch: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Chunk starts at random places of random utterances, long ones more often."""
+    room = data.bounds[:, 1] - data.bounds[:, 0]
+    chosen = generator.choice(len(room), batch, p=room / room.sum())
+    return data.bounds[chosen, 0] + generator.integers(0, room[chosen] - CHUNK + 1)
+
+
+def augment(codes: Tensor, generator: np.random.Generator) -> Tensor:
+    """Other voices: each chunk's spectrum is stretched along the mel bands by up to an eighth; a few bands go blank."""
+    bands = np.arange(BANDS)
+    plain = codes.numpy()
+    changed = np.empty_like(plain)
+    for column in range(plain.shape[1]):
+        place = np.clip(bands * generator.uniform(7 / 8, 9 / 8), 0, BANDS - 1.001)
+        below = place.astype(np.int64)
+        share = (place - below).astype(np.float32)
+        chunk = plain[:, column].astype(np.float32)
+        changed[:, column] = np.rint(chunk[:, below] * (1 - share) + chunk[:, below + 1] * share)
+        first, width = generator.integers(0, BANDS), generator.integers(0, 7)
+        changed[:, column, first : first + width] = MEAN_CODE
+    return torch.from_numpy(changed)
 
 
 def rate_penalty(first: Tensor, second: Tensor, target: float = 0.28) -> Tensor:
     """Mild pull of every neuron's mean firing rate towards the chip's spike density."""
-    return sum((((spikes.mean((0, 1, 2)) - target) ** 2).mean() for spikes in (first, second)), torch.zeros(()))
+    return ((first.mean((0, 1, 2)) - target) ** 2).mean() + ((second.mean((0, 1, 2)) - target) ** 2).mean()
 
 
 def evaluate(model: Rsnn, data: Frames) -> dict[str, float]:
     """Frame cross-entropy, accuracy and spike density on chunks cut at fixed places."""
-    starts = [b for begin, end in data.offsets for b in range(begin, end - CHUNK + 1, CHUNK)]
-    loss, right, count, fired = 0.0, 0, 0, [0.0, 0.0]
-    batches = [starts[i : i + 128] for i in range(0, len(starts), 128)]
+    starts = np.concatenate([np.arange(begin, end - CHUNK + 1, CHUNK) for begin, end in data.bounds])
+    batches = np.array_split(starts, max(1, len(starts) // 128))
+    loss, right, count, fired = 0.0, 0, 0, np.zeros(2)
     with torch.no_grad():
         for batch in batches:
-            codes, labels = batch_of(data, batch, None)
+            codes, labels = batch_of(data, batch)
             counts, first, second = model(codes)
-            fired = [f + float(s.mean()) / len(batches) for f, s in zip(fired, (first, second), strict=True)]
+            fired += np.array([float(first.mean()), float(second.mean())]) / len(batches)
             keep = labels >= 0
             logits = counts[keep] @ model.weight("fc") + model.bias
             loss += float(nn.functional.cross_entropy(logits, labels[keep], reduction="sum"))
             right += int((logits.argmax(1) == labels[keep]).sum())
             count += int(keep.sum())
-    return {"loss": loss / count, "accuracy": right / count, "density0": fired[0], "density1": fired[1]}
+    return {"loss": loss / count, "accuracy": right / count, "density0": float(fired[0]), "density1": float(fired[1])}
+
+
+def widen(model: Rsnn, coarse: dict[str, Tensor], work: Path) -> None:
+    """Start the tied states from the monophone states that they refine: same weights, bias less the share's log."""
+    tied, mono = read_alignment(work, "train").labels, read_alignment(work, "train", monophones=True).labels
+    parent = np.zeros(CLASSES, np.int64)
+    parent[tied] = mono
+    share = np.log(np.maximum(np.bincount(tied, minlength=CLASSES), 1) / np.bincount(mono)[parent])
+    state = {**coarse, "mask": model.mask, "fc": coarse["fc"][:, parent]}
+    state["bias"] = coarse["bias"][parent] + torch.from_numpy(share).float()
+    model.load_state_dict(state)
 
 
 def train(stage: str, plan: Plan, work: Path, start_from: Path | None) -> None:
     """Train one stage to `<work>/<stage>.pt`, from its own checkpoint if there is one."""
     torch.manual_seed(plan.seed)
-    data, held_out = read_alignment(work, "train"), read_alignment(work, "dev")
-    model = Rsnn()
+    coarse = stage.startswith("phones")
+    data, held_out = read_alignment(work, "train", coarse), read_alignment(work, "dev", coarse)
+    model = Rsnn(len(NAMES) * STATES if coarse else CLASSES)
     checkpoint = work / f"{stage}.checkpoint.pt"
     if start_from is not None:
-        model.load_state_dict(torch.load(start_from, weights_only=True)["model"])
-    model.quantised = False
+        state = torch.load(start_from, weights_only=True)["model"]
+        if state["fc"].shape == model.fc.shape:
+            model.load_state_dict(state)
+        else:
+            widen(model, state, work)
     if stage.startswith("quantised"):
         model.quantise()
+    elif start_from is not None:
+        model.unfold()
+    else:
+        model.centred = True
     optimiser = torch.optim.Adam(model.parameters(), lr=plan.rate, betas=(0.9, 0.98))
-    first_epoch = 0
+    first_update = 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
-        first_epoch = saved["epoch"]
-    per_epoch = len(chunks(data, np.random.default_rng(0))) // plan.batch
-    total = plan.epochs * per_epoch
-    for epoch in range(first_epoch, plan.epochs):
-        generator = np.random.default_rng([plan.seed, epoch])
-        starts = chunks(data, generator)[: per_epoch * plan.batch]
-        began, running = time.time(), 0.0
-        progress = tqdm(range(per_epoch), desc=f"{stage} {epoch + 1}/{plan.epochs}", mininterval=5)
-        for step in progress:
-            done = epoch * per_epoch + step
-            warm = min(1.0, (done + 1) / 100)
-            rate = plan.final_rate + (plan.rate - plan.final_rate) * 0.5 * (1 + math.cos(math.pi * done / total))
-            for group in optimiser.param_groups:
-                group["lr"] = rate * warm
-            codes, labels = batch_of(data, starts[step * plan.batch : (step + 1) * plan.batch], generator)
-            counts, first, second = model(codes)
-            phase = DELAY + WARM_UP + int(generator.integers(SKIP))
-            logits = torch.addmm(model.bias, counts[phase::SKIP].reshape(-1, NEURONS), model.weight("fc"))
-            loss = nn.functional.cross_entropy(logits, labels[phase::SKIP].reshape(-1))
-            (loss + 2.0 * rate_penalty(first, second)).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            optimiser.zero_grad()
-            running += loss.item()
-            progress.set_postfix(loss=f"{running / (step + 1):.3f}")
-        report = {k: round(v, 4) for k, v in evaluate(model, held_out).items()}
-        beta = [round(float(b), 4) for b in model.betas()]
-        print(f"{stage} epoch {epoch + 1}: train {running / per_epoch:.4f} dev {report} beta {beta}"
-              f" {time.time() - began:.0f} s", flush=True)  # fmt: skip
-        torch.save(
-            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch + 1}, checkpoint
-        )
+        first_update = saved["update"]
+    skip = 1 if coarse else SKIP
+    running, began = 0.0, time.time()
+    progress = tqdm(
+        range(first_update, plan.updates), desc=stage, initial=first_update, total=plan.updates, mininterval=10
+    )
+    for update in progress:
+        generator = np.random.default_rng([plan.seed, update])
+        rate = plan.final_rate + (plan.rate - plan.final_rate) * 0.5 * (1 + math.cos(math.pi * update / plan.updates))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (update + 1) / 100)
+        codes, labels = batch_of(data, random_starts(data, plan.batch, generator))
+        counts, first, second = model(augment(codes, generator))
+        phase = DELAY + WARM_UP + int(generator.integers(skip))
+        logits = torch.addmm(model.bias, counts[phase::skip].reshape(-1, NEURONS), model.weight("fc"))
+        loss = nn.functional.cross_entropy(logits, labels[phase::skip].reshape(-1))
+        (loss + 2.0 * rate_penalty(first, second)).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        running += loss.item()
+        if (update + 1) % REPORT == 0 or update + 1 == plan.updates:
+            report = {k: round(v, 4) for k, v in evaluate(model, held_out).items()}
+            beta = [round(float(b), 4) for b in model.betas()]
+            line = f"{stage} update {update + 1}: train {running / REPORT:.4f} dev {report} beta {beta}"
+            progress.write(f"{line} {time.time() - began:.0f} s")
+            running = 0.0
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "update": update + 1}
+            torch.save(state, checkpoint)
+    if model.centred:
+        model.fold()
     torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
 
 
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", help="float..., quantised... or export")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--final-rate", type=float, default=1e-5)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start-from", type=Path)
+    parser.add_argument("stage", help="phones, float or quantised; a suffix such as float-b keeps results apart")
+    parser.add_argument("--work", type=Path, required=True, help="folder with alignment.npz; results go there")
+    parser.add_argument("--start-from", type=Path, help="weights of the stage before")
+    parser.add_argument("--updates", type=int)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--final-rate", type=float)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
-    plan = Plan(arguments.epochs, arguments.rate, arguments.final_rate, arguments.batch, arguments.seed)
-    train(arguments.stage, plan, arguments.work, arguments.start_from)
+    torch.set_num_threads(arguments.threads)
+    plan = PLANS[arguments.stage.split("-")[0]]
+    given = {k: v for k, v in vars(arguments).items() if k in vars(plan) and v is not None}
+    train(arguments.stage, replace(plan, **given), arguments.work, arguments.start_from)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,133 @@
+"""What every file of the library promises: architectures, cost tables, workloads, papers."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import numpy as np
+import pytest
+from chips import write_random_network
+from pydantic import BaseModel
+
+import accelsim
+from accelsim.architecture import load_architecture, load_cost
+from accelsim.components import KINDS
+from accelsim.cost.pricing import price_list
+from accelsim.errors import InputError
+from accelsim.explore import load_paper
+from accelsim.library import names, root, workload_names
+from accelsim.pipeline import split_overrides
+from accelsim.result import Result
+from accelsim.schedule import build_schedule
+from accelsim.schema.workload import LifOp, RandomInputs
+from accelsim.workload import load_workload
+
+ARCHITECTURES, COSTS, PAPERS = names("arch"), names("arch/cost"), names("arch/papers")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architecture_is_whole_and_fully_priced(name: str) -> None:
+    chip = load_architecture(name)
+    assert chip.spec.name == name, "a file is named after what it describes"
+    assert chip.spec.description and chip.spec.assumptions
+    prices = price_list(chip)
+    for spec in chip.components().values():
+        for action in KINDS[spec.kind].actions:
+            assert prices.energy(spec.kind, action, spec.dimensions()).value > 0
+        for price in (prices.area(spec.kind, spec.dimensions()), prices.leakage(spec.kind, spec.dimensions())):
+            assert 0 <= price.low <= price.value <= price.high
+    for calibration in chip.spec.calibrated:
+        value: Any = chip.spec.model_dump()
+        for key in calibration.key.split("."):
+            value = value[key]
+        assert isinstance(value, int | float)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_every_number_of_a_cost_table_has_a_source(name: str) -> None:
+    table = load_cost(root() / "arch" / "cost" / f"{name}.yaml")
+    rows = [*table.energy, *table.clock, *table.area, *table.leakage, *table.leakage_bracket]
+    for row in rows:
+        assert len(row.source) > 8 and row.tag
+    for row in (*table.energy, *table.clock):
+        assert row.low < row.high, f"{row.kind}: no public number is known that well"
+    assert table.leakage_scaling.source
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_run_keeps_the_laws_and_its_record_survives_json(name: str, tmp_path: Path) -> None:
+    path = write_random_network(tmp_path, features=7, hidden=[20, 9], classes=30, steps=2, frames=25)
+    try:
+        build_schedule(load_workload(path), load_architecture(name))
+    except InputError as error:
+        pytest.skip(f"{name} runs other networks: {error}")
+    result = accelsim.run(name, path, seed=3)
+    total_cycles = {
+        c.busy_cycles + c.wait_input_cycles + c.wait_output_cycles + c.idle_cycles for c in result.components
+    }
+    assert total_cycles == {result.performance.cycles}
+    energy = result.energy
+    parts = [part for c in result.components for part in (c.energy_j.dynamic, c.energy_j.clock, c.energy_j.leakage)]
+    assert sum(parts) == pytest.approx(energy.total_j)
+    assert energy.dynamic_j + energy.clock_j + energy.leakage_j == pytest.approx(energy.total_j)
+    assert sum(layer.energy_j for layer in result.layers) == pytest.approx(energy.dynamic_j)
+    assert sum(c.area_mm2 for c in result.components) == pytest.approx(result.area_mm2)
+    assert sum(layer.macs_dense for layer in result.layers) == result.performance.macs_dense
+    assert 0 < result.performance.macs_performed < result.performance.macs_dense
+    assert result.power_w * result.performance.seconds == pytest.approx(energy.total_j)
+    low, high = result.uncertainty.power_w
+    assert low <= result.power_w <= high
+
+    assert Result.from_json(result.to_json()) == result
+    again = accelsim.run(name, path, seed=3)
+    assert again == result, "the same seed gives the same record"
+    assert accelsim.run(name, path, seed=4).performance != result.performance
+
+
+@pytest.mark.parametrize("name", workload_names())
+def test_workload_is_whole(name: str) -> None:
+    folder = root() / "workloads" / name
+    workload = load_workload(name)
+    spec = workload.spec
+    assert spec.name == name, "a folder is named after what it holds"
+    if isinstance(spec.inputs, RandomInputs):
+        return
+    assert len((folder / "README.md").read_text()) > 500, "says what it was trained on and how well it does"
+    for layer in spec.layers:
+        matrices = [layer.weights] + ([layer.recurrent_weights] if isinstance(layer, LifOp) else [])
+        for matrix in matrices:
+            weights = workload.tensor(matrix)
+            assert weights.dtype == np.int8
+            assert -(2 ** (layer.weight_bits - 1)) <= weights.min() < 0 < weights.max() < 2 ** (layer.weight_bits - 1)
+
+
+def field_at(annotation: Any, path: list[str]) -> Any:
+    """Follow a dotted path through a model's fields; raises KeyError where there is no such field."""
+    for part in path:
+        if get_origin(annotation) in (Union, types.UnionType):
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[part].annotation
+        else:
+            raise KeyError(part)
+    return annotation
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_paper_points_at_things_that_exist(name: str) -> None:
+    paper = load_paper(name)
+    assert paper.name == name
+    assert len({figure.name for figure in paper.figures}) == len(paper.figures)
+    for run in paper.runs.values():
+        for_chip, for_network = split_overrides(run.set)
+        load_architecture(paper.architecture, for_chip)
+        load_workload(run.workload, for_network)
+    for figure in paper.figures:
+        assert field_at(Result, figure.path.split(".")) in (int, float, float | None), figure.path
+        if figure.tolerance is None and figure.role == "predicted":
+            assert figure.note, f"{figure.name}: says why it is not judged"
+    assert any(figure.tolerance is not None for figure in paper.figures), "something is judged"

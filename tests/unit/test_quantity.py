@@ -1,0 +1,147 @@
+"""Quantities: every spelling of a unit, and what a wrong one is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import Annotated
+
+import pytest
+from annotated_types import Gt, Le
+from pydantic import ValidationError
+
+from accelsim.errors import InputError
+from accelsim.schema import (
+    DataSize,
+    Model,
+    NonNegativePower,
+    PositiveFrequency,
+    Temperature,
+    Voltage,
+    format_si,
+    json_schema,
+    parse_quantity,
+)
+from accelsim.schema.quantity import _KINDS
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("100 kHz", "frequency", 100e3), ("100kHz", "frequency", 100e3), ("5 s^-1", "frequency", 5.0),
+        ("0.9 V", "voltage", 0.9), ("-.5V", "voltage", -0.5), ("900 mV", "voltage", 0.9),
+        ("1.2 pJ", "energy", 1.2e-12), ("20.5 uW/MHz", "energy", 20.5e-12), ("2 nW*s", "energy", 2e-9),
+        ("2 nW s", "energy", 2e-9), ("71.2 uW", "power", 71.2e-6), ("71.2 \u00b5W", "power", 71.2e-6),
+        ("71.2 \u03bcW", "power", 71.2e-6), ("1e-9 W", "power", 1e-9), ("1_000 W", "power", 1000.0),
+        ("3 um2", "area", 3e-12), ("3 um^2", "area", 3e-12), ("3 mm**2", "area", 3e-6), ("3 mm\u00b2", "area", 3e-6),
+        ("1 cm2", "area", 1e-4), ("16 ms", "time", 0.016), ("2 min", "time", 120.0), ("1 h", "time", 3600.0),
+        ("28 nm", "length", 28e-9), ("25 degC", "temperature", 298.15), ("25 C", "temperature", 298.15),
+        ("-40 \u00b0C", "temperature", 233.15), ("300 K", "temperature", 300.0), ("10 fF", "capacitance", 1e-14),
+        ("50 uS", "conductance", 50e-6), ("10 kohm", "resistance", 1e4), ("3 k\u03a9", "resistance", 3e3),
+        ("3 M\u2126", "resistance", 3e6), ("10 uA", "current", 1e-5),
+        ("0.08 pJ/bit/mm", "energy per bit and length", 8e-11), ("4 pJ/bit", "energy per bit", 4e-12),
+        ("0.45 uW/KiB", "power per capacity", 0.45e-6 / 8192), ("0.3 um2/bit", "area per capacity", 3e-13),
+        ("48 B", "data size", 384), ("64 KiB", "data size", 524288), ("512 b", "data size", 512),
+        ("512 bits", "data size", 512), ("1 kB", "data size", 8000), ("2 Mibit", "data size", 2 << 20),
+        ("12.8 GB/s", "data rate", 102.4e9),
+    ],
+)  # fmt: skip
+def test_si_value(text, kind, expected):
+    assert parse_quantity(text, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("0.9", "voltage", r"^0.9 has no unit; write for example '0.9 V'$"),
+        ("100 kHz", "voltage", r"^'100 kHz' is a frequency, expected a voltage such as '0.9 V'$"),
+        ("100 Herz", "frequency", r"unknown unit 'Herz' in '100 Herz'.*\(did you mean 'Hz'\?\)$"),
+        ("64 KB", "data size", r"write 'KiB' for 1024 or 'kB' for 1000"),
+        ("5 C/W", "temperature", r"degrees Celsius stand alone"),
+        ("25 C", "voltage", r"is a temperature, expected a voltage"),
+        ("1 J W", "energy", r"'1 J W' is in 'J W', expected an energy"),
+        ("abc", "area", r"^expected an area such as '0.023 mm2', found 'abc'$"),
+        ("", "area", r"expected an area"),
+        ("5 J/", "energy", r"cannot read the unit 'J/'"),
+        ("5 /s", "frequency", r"cannot read the unit '/s'"),
+        ("1 J" + "J" * 200, "energy", r"found a text of 203 characters"),
+        ("-300 degC", "temperature", r"must be at least 0 K, absolute zero, found '-300 degC'"),
+        ("0.3 b", "data size", r"must be a whole number of bits, found '0.3 b'"),
+        ("-1 B", "data size", r"must be at least 0, found '-1 B'"),
+        ("1e999 V", "voltage", r"'1e999 V' is too large"),
+        ("nan V", "voltage", r"expected a voltage"),
+    ],
+)
+def test_refused(text, kind, message):
+    with pytest.raises(InputError) as caught:
+        parse_quantity(text, kind)
+    assert re.search(message, str(caught.value))
+
+
+class Chip(Model):
+    clock: PositiveFrequency
+    vdd: Annotated[Voltage, Gt(0.3), Le(1.2)] = 0.9
+    leakage: NonNegativePower = 0.0
+    at: Temperature = 298.15
+    memory: DataSize | None = None
+
+
+def test_limits():
+    assert Chip(clock="1 Hz", leakage="0 W").leakage == 0
+    for bad, message in [
+        ({"clock": "0 Hz"}, "must be greater than 0, found '0 Hz'"),
+        ({"clock": "-1 Hz"}, "must be greater than 0, found '-1 Hz'"),
+        ({"clock": 5.0}, "5.0 has no unit; write for example '5.0 kHz'"),
+        ({"clock": True}, "expected a frequency such as '100 kHz', found true"),
+        ({"clock": None}, "expected a frequency such as '100 kHz', found nothing"),
+        ({"clock": [1]}, "expected a frequency such as '100 kHz', found a list"),
+        ({"clock": "{message}"}, "found '{message}'"),
+        ({"clock": "1 Hz", "leakage": "-1 W"}, "must be at least 0, found '-1 W'"),
+        ({"clock": "1 Hz", "vdd": "0.3 V"}, "greater than 0.3"),
+        ({"clock": "1 Hz", "vdd": "1.3 V"}, "less than or equal to 1.2"),
+    ]:
+        with pytest.raises(ValidationError, match=re.escape(message)):
+            Chip(**bad)
+
+
+def test_a_dumped_model_can_be_read_again():
+    chip = Chip(clock="100.1 kHz", vdd="0.7 V", leakage="0.1 uW", at="25.3 degC", memory="3 KiB")
+    text = json.dumps(chip.model_dump(mode="json"))
+    assert '"100100.0 Hz"' in text
+    assert Chip(**json.loads(text)) == chip
+    assert type(chip.memory) is int
+
+
+def test_json_schema():
+    properties = json_schema(Chip)["properties"]
+    assert properties["clock"]["type"] == "string"
+    assert "greater than 0" in properties["clock"]["description"]
+    pattern = re.compile(properties["clock"]["pattern"])
+    for kind in _KINDS.values():
+        assert pattern.match(kind.example)
+        parse_quantity(kind.example, kind.name)
+    assert not pattern.match("0.9")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (71.2e-6, "W", "71.2 uW"), (999.96e-6, "W", "1 mW"), (0, "W", "0 W"), (-0.0, "W", "0 W"), (-3e-3, "V", "-3 mV"),
+        (100e3, "Hz", "100 kHz"), (2.3e-8, "m2", "23000 um2"), (8e-11, "J/bit/m", "80 pJ/bit/m"),
+        (1e-30, "W", "1e-30 W"), (1.5, "", "1.5"), (float("nan"), "W", "nan W"), (float("inf"), "W", "inf W"),
+        (123456, "J", "123 kJ"),
+    ],
+)  # fmt: skip
+def test_format_si(value, unit, text):
+    assert format_si(value, unit) == text
+
+
+def test_format_si_digits():
+    assert format_si(71.23456e-6, "W", digits=5) == "71.235 uW"
+
+
+def test_no_unit_library_is_loaded():
+    code = "import sys, accelsim.schema; print('pint' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
