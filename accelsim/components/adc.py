@@ -34,7 +34,7 @@ class Adc(ComponentSpec):
         return self.tiles * self.units
 
     def dimensions(self) -> dict[str, float]:
-        return super().dimensions() | {"bits": self.precision_bits + self.range_bits}
+        return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}
 
 
 def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:
