@@ -154,6 +154,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
 
 def _layers(run: Run) -> list[r.LayerRecord]:
     activity, layers = run.execution.activity, []
+    conversions = activity.conversions
     for name in dict.fromkeys(job.layer for job in run.schedule.jobs):
         jobs = [job.name for job in run.schedule.jobs if job.layer == name]
         macs = [activity.macs[job] for job in jobs if job in activity.macs]
@@ -165,7 +166,9 @@ def _layers(run: Run) -> list[r.LayerRecord]:
                 macs_performed=sum(m["performed"] for m in macs),
                 sparsity=activity.sparsity.get(name),
                 saturations=activity.saturations.get(name, 0),
-                adc=None,
+                adc=r.AdcRecord(conversions=conversions[name][0], clipped=conversions[name][1])
+                if name in conversions
+                else None,
                 energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,14 @@ class Activity:
     ``counts[job, component][name]``: [frames]. ``macs[job][dense | performed | skipped]``: totals over the run;
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated additions, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
+    ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
     macs: Mapping[str, Mapping[str, int]]
     saturations: Mapping[str, int]
     sparsity: Mapping[str, float]
+    conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

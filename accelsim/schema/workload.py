@@ -69,9 +69,9 @@ class SpikeSumOp(Model):
 
 
 class LinearOp(Model):
-    """A dense layer on crossbar tiles or digital PEs: y = sum_i (x_i - input_offset) w_ij, with signed integers.
+    """A dense layer: y_j = sum_i x_i w_ij with x = clamp(round(input_scale source) - input_offset).
 
-    ``weights``: name of a tensor [inputs, outputs]; the centred inputs are signed words of ``input_bits``.
+    ``weights``: name of a tensor [inputs, outputs]; x are signed words of ``input_bits``.
     """
 
     op: Literal["linear"]
@@ -82,6 +82,7 @@ class LinearOp(Model):
     weights: str | None = None
     input_bits: Annotated[int, Field(ge=2, le=8)] = 8
     input_offset: int = 0
+    input_scale: Annotated[float, Field(gt=0)] = 1.0
 
     def width(self) -> int:
         """Return the number of outputs."""
