@@ -79,7 +79,7 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     path = find_workload(name)
     source = load_yaml(path)
     for key, value in (overrides or {}).items():
-        source = source.override(key, value)
+        source = source.override(key, value, prefix="workload.")
     check_schema_tag(source, "workload")
     spec = parse(WorkloadSpec, source)
     digest = hashlib.sha256(path.read_bytes() + repr(sorted((overrides or {}).items())).encode())

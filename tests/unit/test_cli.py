@@ -262,7 +262,7 @@ def test_damaged_tensors(accelsim, network, damage, command):
             ("-s", "components.pe.sets=three"),
             r"--set components\.pe\.sets: 'sets': expected a whole number, found 'three'",
         ),
-        (("-s", "workload.inputs.frames=0"), r"--set .*inputs\.frames: 'frames': must be greater than 0, found 0"),
+        (("-s", "workload.inputs.frames=0"), r"--set workload\.inputs\.frames: 'frames': must be greater than 0, found 0"),
         # names
         (
             ("-w", "rsnn_paper_activty"),
