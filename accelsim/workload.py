@@ -169,6 +169,9 @@ def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: s
             for scalar in (f"{layer.name}.beta", f"{layer.name}.threshold"):
                 if scalar not in tensors:
                     problems.append(source.problem(f"no tensor '{scalar}' in {file}", ("layers", index)))
+                elif tensors[scalar].size != 1 or not np.isfinite(tensors[scalar]).all():
+                    message = f"tensor '{scalar}' in {file} is not one finite number"
+                    problems.append(source.problem(message, ("layers", index)))
     if problems:
         raise InputError(problems)
 
