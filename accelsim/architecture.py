@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.components import KINDS, ComponentSpec
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
     Model,
@@ -225,15 +225,16 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     names = list(spec.components)
     problems = []
     seen: set[str] = set()
+    wired = {end for channel in spec.channels for end in (channel.from_, channel.to)}
     for index, channel in enumerate(spec.channels):
         for key, end in (("from", channel.from_), ("to", channel.to)):
             if end not in spec.components:
                 hint = did_you_mean(end, names)
                 problems.append(source.problem(f"no component named '{end}'", ("channels", index, key), hint))
+                wired.add(nearest(end, names) or "")  # a misspelt name is one mistake, not two
         if channel.name() in seen:
             problems.append(source.problem(f"two channels {channel.name()}", ("channels", index)))
         seen.add(channel.name())
-    wired = {end for channel in spec.channels for end in (channel.from_, channel.to)}
     for name, component in spec.components.items():
         where = ("components", name)
         if name not in wired and KINDS[component.kind].actions:

@@ -81,7 +81,7 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     path = find_workload(name)
     source = load_yaml(path)
     for key, value in (overrides or {}).items():
-        source = source.override(key, value)
+        source = source.override(key, value, prefix="workload.")
     check_schema_tag(source, "workload")
     spec = parse(WorkloadSpec, source)
     digest = hashlib.sha256(path.read_bytes() + repr(sorted((overrides or {}).items())).encode())
@@ -180,6 +180,9 @@ def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: s
             for scalar in (f"{layer.name}.beta", f"{layer.name}.threshold"):
                 if scalar not in tensors:
                     problems.append(source.problem(f"no tensor '{scalar}' in {file}", ("layers", index)))
+                elif tensors[scalar].size != 1 or not np.isfinite(tensors[scalar]).all():
+                    message = f"tensor '{scalar}' in {file} is not one finite number"
+                    problems.append(source.problem(message, ("layers", index)))
     if problems:
         raise InputError(problems)
 

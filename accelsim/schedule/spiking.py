@@ -11,6 +11,7 @@ from types import MappingProxyType
 from accelsim.architecture import Architecture
 from accelsim.components.pe_array import PeArray
 from accelsim.components.sram import Sram
+from accelsim.kernels.fixed_point import signed_range
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.parts import Parts
 from accelsim.schema.workload import LifOp, SpikeSumOp
@@ -48,6 +49,7 @@ class _Spiking:
         self.pe: PeArray = architecture.of_kind("pe_array")[self.pe_name]
         self.skip = architecture.of_kind("zero_skip")[self.skip_name]
         self.parallel = architecture.of_kind("controller")[self.controller_name].time_steps == "parallel"
+        self.lif = architecture.of_kind("lif")[self.lif_name]
         self.memory: dict[str, Sram] = {
             role: architecture.of_kind("sram")[name] for role, name in self.weights_name.items()
         }
@@ -130,8 +132,16 @@ class _Spiking:
         neurons = 0
         if not spec.layers or not isinstance(spec.layers[-1], SpikeSumOp):
             self.parts.problem("the network must end in a spike_sum layer")
+        self._check_order()
+        selected = self.skip.units * self.skip.width
         for layer in spec.layers:
             widths[layer.name] = layer.neurons
+            inputs = max(widths[layer.input], layer.neurons if isinstance(layer, LifOp) else 0)
+            if inputs > selected:
+                self.parts.problem(
+                    f"layer '{layer.name}' has {inputs} inputs, "
+                    f"'{self.skip_name}' selects among {self.skip.units} x {self.skip.width}"
+                )
             groups = -(-layer.neurons // self.pe.pes)
             if layer.weight_bits > self.pe.weight_bits:
                 self.parts.problem(
@@ -140,6 +150,11 @@ class _Spiking:
                 )
             if isinstance(layer, LifOp):
                 neurons += layer.neurons
+                if layer.threshold > signed_range(self.lif.membrane_bits)[1]:
+                    self.parts.problem(
+                        f"threshold {layer.threshold} of layer '{layer.name}' does not fit "
+                        f"the {self.lif.membrane_bits}-bit membranes of '{self.lif_name}'"
+                    )
                 role = "input_weights" if layer.input == FEATURES else "recurrent_weights"
                 rows[role] += widths[layer.input] * groups
                 rows["recurrent_weights"] += layer.neurons * groups
@@ -174,3 +189,13 @@ class _Spiking:
                 )
             if self.skip.merge_spikes and self.steps > 2:
                 self.parts.problem("merged spikes (Type C) shift by at most one place: two time steps, not more")
+
+    def _check_order(self) -> None:
+        """The features are taken, and the result is given out, once per frame."""
+        layers = self.workload.spec.layers
+        readers = [layer.name for layer in layers if isinstance(layer, LifOp) and layer.input == FEATURES]
+        if len(readers) > 1:
+            self.parts.problem(f"only one lif layer can read the features, found {', '.join(readers)}")
+        early = [layer.name for layer in layers[:-1] if isinstance(layer, SpikeSumOp)]
+        if early:
+            self.parts.problem(f"only the last layer can be a spike_sum, found {', '.join(early)}")

@@ -71,12 +71,13 @@ class Source:
         file, line = self.where(location)
         return Problem(message, file, line, hint)
 
-    def override(self, path: str, value_text: str) -> Source:
+    def override(self, path: str, value_text: str, prefix: str = "") -> Source:
         """This source with the value at a dotted path replaced, as `--set path=value` does.
 
-        List items go by index, or by their `name`: `layers.l0.threshold`. Raises InputError.
+        List items go by index, or by their `name`: `layers.l0.threshold`. `prefix` is what the user wrote before
+        the path, for messages. Raises InputError.
         """
-        file = f"--set {path}"
+        file = f"--set {prefix}{path}"
         value, place = _read(value_text, file, one_value=True)
         place = _without_lines(place, file)
 

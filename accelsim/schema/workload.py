@@ -202,7 +202,11 @@ class WorkloadSpec(Model):
     @model_validator(mode="after")
     def _weights_given(self) -> WorkloadSpec:
         if isinstance(self.inputs, RandomInputs):
+            if self.time_steps > 2:
+                raise ValueError(f"random inputs are defined for 1 or 2 time steps, found {self.time_steps}")
             return self
+        if self.input_bits != 8:
+            raise ValueError(f"features of speech are 8-bit codes, found 'input_bits: {self.input_bits}'")
         if self.weights is None:
             raise ValueError("expected 'weights', a safetensors file: only random inputs do without")
         for layer in self.layers:

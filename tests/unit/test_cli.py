@@ -246,7 +246,11 @@ def test_damaged_tensors(accelsim, network, damage, command):
             r"'weights_fc' has 2 x 960",
         ),
         (("-s", "workload.layers.fc.weight_bits=8"), r".*layer 'fc' has 8-bit weights, the PEs of 'pe' take 4"),
-        (("-s", "workload.time_steps=3"), r"[\s\S]*3 parallel time steps need a multiple of 3 PE sets[\s\S]*"),
+        (("-s", "components.pe.sets=3"), r"[\s\S]*2 parallel time steps need a multiple of 2 PE sets[\s\S]*"),
+        (
+            ("-s", "workload.time_steps=3"),
+            r".*/workload\.yaml:\d+: random inputs are defined for 1 or 2 time steps, found 3",
+        ),
         # bad --set
         (("-s", "components.pe.sets"), r"'--set components\.pe\.sets' is not KEY=VALUE \(for example .*\)"),
         (("-s", "=4"), r"'--set =4' is not KEY=VALUE .*"),
@@ -262,7 +266,10 @@ def test_damaged_tensors(accelsim, network, damage, command):
             ("-s", "components.pe.sets=three"),
             r"--set components\.pe\.sets: 'sets': expected a whole number, found 'three'",
         ),
-        (("-s", "workload.inputs.frames=0"), r"--set .*inputs\.frames: 'frames': must be greater than 0, found 0"),
+        (
+            ("-s", "workload.inputs.frames=0"),
+            r"--set workload\.inputs\.frames: 'frames': must be greater than 0, found 0",
+        ),
         # names
         (
             ("-w", "rsnn_paper_activty"),

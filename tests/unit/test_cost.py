@@ -1,0 +1,197 @@
+"""Prices by hand: lookup, laws, operating point, spread; and a missing one stops the run before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accelsim.architecture import load_architecture, load_cost
+from accelsim.cost.lookup import OperatingPoint, PriceList, Range
+from accelsim.cost.pricing import Bill, Term
+from accelsim.cost.scaling import node_energy_factor, voltage_energy_factor
+from accelsim.errors import InputError
+from accelsim.library import find
+from accelsim.schema.cost import CostTable
+
+HERE = OperatingPoint(voltage=0.9, temperature=300.0, node=28e-9)
+
+
+def row(kind: str, value: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "value": value, "low": value, "high": value, "source": "a test", "tag": "read"} | more
+
+
+def table(**sections: Any) -> CostTable:
+    """Return a table for 28 nm, 0.9 V, 300 K with the given sections."""
+    data = {
+        "name": "test",
+        "node": "28 nm",
+        "voltage": "0.9 V",
+        "temperature": "300 K",
+        "energy": [],
+        "area": [],
+        "leakage": [],
+        "leakage_scaling": {"dibl": 0.1, "swing_mv_per_decade": 100.0, "doubling_kelvin": 10.0, "source": "a test"},
+    }
+    return CostTable.model_validate(data | sections)
+
+
+def prices(point: OperatingPoint = HERE, **sections: Any) -> PriceList:
+    return PriceList(table(**sections), point)
+
+
+def test_a_row_without_a_law_holds_for_any_size() -> None:
+    found = prices(energy=[row("sram", "10 pJ", action="read")]).energy("sram", "read", {"rows": 7})
+    assert (found.value, found.low, found.high) == pytest.approx((10e-12, 10e-12, 10e-12))
+    assert not found.calibrated
+
+
+def test_proportional() -> None:
+    listed = prices(
+        laws={"bus": {"width_bits": "proportional", "length": "proportional"}},
+        energy=[row("bus", "0.08 pJ", action="transfer", at={"width_bits": 1, "length": "1 mm"})],
+    )
+    # 512 bits over a quarter of a millimetre: 0.08 x 512 x 0.25 = 10.24 pJ.
+    found = listed.energy("bus", "transfer", {"width_bits": 512, "length": 0.25e-3})
+    assert found.value == pytest.approx(10.24e-12)
+
+
+def test_power_law_between_and_beyond_rows() -> None:
+    # 10 pJ at 100 rows, 40 pJ at 400: proportional, so 20 pJ at 200, and beyond the ends 80 pJ at 800, 5 pJ at 50.
+    # From 400 rows to 1,600 it only doubles: power 1/2, so 40 x sqrt(2) at 800 once that row is there.
+    two = [row("sram", "10 pJ", action="read", at={"rows": 100}), row("sram", "40 pJ", action="read", at={"rows": 400})]
+    laws = {"sram": {"rows": "interpolate"}}
+    listed = prices(laws=laws, energy=two)
+    for rows, expected in ((100, 10), (200, 20), (400, 40), (800, 80), (50, 5)):
+        assert listed.energy("sram", "read", {"rows": rows}).value == pytest.approx(expected * 1e-12)
+    three = prices(laws=laws, energy=[*two, row("sram", "80 pJ", action="read", at={"rows": 1600})])
+    assert three.energy("sram", "read", {"rows": 800}).value == pytest.approx(40e-12 * np.sqrt(2))
+    assert three.energy("sram", "read", {"rows": 200}).value == pytest.approx(20e-12)
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    rows = [row("sram", f"{e} pJ", action="read", at={"rows": n}) for n, e in ((400, 40), (100, 10), (1600, 80))]
+    listed = prices(laws={"sram": {"rows": "interpolate"}}, energy=rows)
+    assert listed.energy("sram", "read", {"rows": 200}).value == pytest.approx(20e-12)
+
+
+def test_voltage_and_node() -> None:
+    point = OperatingPoint(voltage=0.45, temperature=300.0, node=28e-9)
+    half = prices(point, energy=[row("sram", "8 pJ", action="read")])
+    assert half.energy("sram", "read", {}).value == pytest.approx(2e-12)
+    # A row may stand at another voltage or node than its table.
+    other = [row("sram", "8 pJ", action="read", voltage="1.8 V", node="45 nm")]
+    expected = 8e-12 / 4 * 0.37 / 0.63
+    assert prices(energy=other).energy("sram", "read", {}).value == pytest.approx(expected)
+    area = prices(area=[row("sram", "100 um2", node="45 nm", utilization=0.5)]).area("sram", {})
+    assert area.value == pytest.approx(100e-12 * 0.35 / 0.5)
+
+
+def test_leakage_moves_with_voltage_and_temperature() -> None:
+    # dibl 0.1 V/V over 100 mV per decade: -0.3 V is a factor 10^-0.3; V is 2/3; 20 K at a doubling per 10 K is 4.
+    point = OperatingPoint(voltage=0.6, temperature=320.0, node=28e-9)
+    found = prices(point, leakage=[row("sram", "9 uW")]).leakage("sram", {})
+    assert found.value == pytest.approx(9e-6 * 2 / 3 * 10**-0.3 * 4)
+
+
+def test_included_rows_cost_nothing_themselves() -> None:
+    included = {"kind": "bus", "included_in": "sram", "source": "a test", "tag": "estimated"}
+    found = prices(area=[row("sram", "1 um2"), included]).area("bus", {})
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
+def test_a_price_that_is_not_there() -> None:
+    with pytest.raises(InputError, match="no price for the energy of sram read in cost table 'test'"):
+        prices().energy("sram", "read", {})
+    assert prices().clock("sram", {}) is None
+
+
+def test_calibrated_rows_are_marked() -> None:
+    assert prices(leakage=[row("sram", "1 uW", tag="calibrated")]).leakage("sram", {}).calibrated
+
+
+def test_scaling_factors() -> None:
+    assert voltage_energy_factor(0.5, 0.9) == pytest.approx(25 / 81)
+    assert node_energy_factor(28e-9, 28e-9) == 1
+    with pytest.raises(ValueError, match="no scaling rule for 5 nm, expected 7 to 130 nm"):
+        node_energy_factor(5e-9, 28e-9)
+
+
+def test_spread_of_one_price() -> None:
+    # Triangular from 1 to 3 with its mode at 1: P(x < v) = 1 - (3 - v)^2 / 4, so 5 % at 3 - 2 sqrt(0.95) = 1.0506 and
+    # 95 % at 3 - 2 sqrt(0.05) = 2.5528. Power: 10 of them in 2 s.
+    bill = Bill({}, {}, {}, (Term("x", "dynamic", 10, Range(1.0, 1.0, 3.0, "row")),), (Term("x", "area", 1, EXACT),))
+    low, high = bill.spread(seconds=2.0)["power_w"]
+    assert low == pytest.approx(1.0506 * 5, rel=0.01)
+    assert high == pytest.approx(2.5528 * 5, rel=0.01)
+
+
+EXACT = Range(2.0, 2.0, 2.0, "exact")
+
+
+def test_amounts_of_one_row_move_together_and_rows_apart() -> None:
+    wide = Range(2.0, 1.0, 3.0, "one")
+    apart = Range(2.0, 1.0, 3.0, "two")
+    area = (Term("x", "area", 1, EXACT),)
+    together = Bill({}, {}, {}, (Term("x", "dynamic", 1, wide), Term("y", "dynamic", 1, wide)), area)
+    separate = Bill({}, {}, {}, (Term("x", "dynamic", 1, wide), Term("y", "dynamic", 1, apart)), area)
+    widths = [b - a for a, b in (bill.spread(1.0)["power_w"] for bill in (together, separate))]
+    # Two rows that move together are twice as wide as one; independent ones about sqrt(2) times.
+    assert widths[0] / widths[1] == pytest.approx(np.sqrt(2), rel=0.05)
+    density = together.spread(1.0)["power_density_w_per_m2"]
+    assert density == pytest.approx(tuple(v / 2 for v in together.spread(1.0)["power_w"]))
+
+
+def test_calibrated_share() -> None:
+    fitted = Range(3.0, 3.0, 3.0, "fitted", calibrated=True)
+    bill = Bill({}, {}, {}, (Term("x", "leakage", 2, fitted), Term("x", "dynamic", 4, EXACT)), ())
+    assert (bill.calibrated_j(), bill.total_j(), bill.total_j("dynamic")) == (6.0, 14.0, 8.0)
+
+
+def edited_chip(folder: Path, old: str, new: str) -> Path:
+    """Write the chip and its price list into a folder, with a piece of the price list replaced."""
+    chip, cost = find("rsnn28nm", "arch"), find("cmos28", "arch/cost").read_text()
+    assert old in cost
+    (folder / "cmos28.yaml").write_text(cost.replace(old, new))
+    text = chip.read_text().replace("cost: cmos28", "cost: cmos28.yaml")
+    (folder / "chip.yaml").write_text(text)
+    return folder / "chip.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("kind: lif, action: update", "kind: sram, action: write",
+         "no price for action 'update' of a lif in cmos28.yaml"),
+        ("kind: zero_skip, at: {width: 128}", "kind: lif", "no price for area of a zero_skip in cmos28.yaml"),
+        ("- {kind: bus, included_in: sram, tag: calibrated", "- {kind: lif, included_in: sram, tag: calibrated",
+         "no price for leakage of a bus in cmos28.yaml"),
+    ],
+)  # fmt: skip
+def test_a_missing_price_stops_the_run_before_it_starts(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_architecture(edited_chip(tmp_path, old, new))
+    assert message in str(error.value)
+    assert all(problem.line for problem in error.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("kind: lif, action: update", "kind: lif, action: updat", "a lif has no action 'updat'"),
+        ("kind: lif, action: update", "kind: lift, action: update", r"unknown kind 'lift' \(did you mean 'lif'\?\)"),
+        ("value: 20 pJ, low: 13 pJ", "value: 20 pJ, low: 21 pJ", "expected low <= value <= high"),
+        ("value: 20 pJ", "value: 20 uW", "'20 uW' is a power, expected an energy"),
+        ("value: 20 pJ", "value: 20", "20 has no unit"),
+        ("kind: controller, included_in: sram", "kind: controller, included_in: pe_arrays", "pe_arrays"),
+    ],
+)
+def test_a_wrong_row_is_named_by_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    chip = edited_chip(tmp_path, old, new)
+    with pytest.raises(InputError, match=message) as error:
+        load_cost(chip.parent / "cmos28.yaml")
+    text = (chip.parent / "cmos28.yaml").read_text().splitlines()
+    where = next(i for i, line in enumerate(text, 1) if new in line)
+    assert error.value.problems[0].line in (where, where + 1)

@@ -1,0 +1,105 @@
+"""Imports go one way: every module of accelsim may use its own floor and those below, never one above."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import accelsim
+
+PACKAGE = Path(accelsim.__file__).parent
+
+# From the ground up. A room is a package or a module of accelsim; `accelsim` itself is the public face, which looks
+# names up on first use alone. Where this differs from the design's floor plan the reason stands beside it.
+FLOORS = [
+    {"errors", "score"},
+    {"library"},
+    {"data", "kernels"},  # data looks for the sample among the library's folders
+    {"result", "schema"},  # LogMel of data is a key of a workload's schema
+    {"components"},
+    {"devices"},
+    {"architecture", "workload"},  # a workload makes the scorer of its decoder tensors: score lies below
+    {"schedule"},
+    {"execute"},
+    {"simulate"},
+    {"cost"},
+    {"operations"},
+    {"record"},
+    {"pipeline"},
+    {"explore"},
+    {"report"},
+    {"cli"},
+]
+FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+# Third-party packages that only these rooms may import.
+ONLY_IN = {
+    "simpy": {"simulate"},
+    "typer": {"cli"},
+    "rich": {"cli", "report"},
+    "yaml": {"schema"},
+    "safetensors": {"workload"},
+    "soundfile": {"data"},
+    "pooch": {"data"},
+    "rapidfuzz": {"score"},
+}
+STANDARD = {"__future__", "collections", "dataclasses", "math", "typing"}
+KERNELS_MAY_IMPORT = {"numpy", "scipy", "numba", "accelsim"} | STANDARD
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "_library" not in path.parts)
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield (full name, line) of everything that a module imports, wherever in it, types alone included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno}: write the whole path"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node.lineno
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_imported_from_a_floor_above(path: Path) -> None:
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
+        return
+    assert room in FLOOR, f"{room} stands on no floor: add it to FLOORS"
+    wrong = []
+    for name, line in imports(path):
+        parts = name.split(".")
+        if parts[0] in ONLY_IN and room not in ONLY_IN[parts[0]]:
+            wrong.append(f"line {line}: {parts[0]} is for {', '.join(sorted(ONLY_IN[parts[0]]))} alone")
+        if room == "kernels" and parts[0] not in KERNELS_MAY_IMPORT:
+            wrong.append(f"line {line}: kernels import numpy, scipy and numba only, found {name}")
+        if parts[0] == "accelsim" and len(parts) > 1 and parts[1] in FLOOR:
+            other = parts[1]
+            if FLOOR[other] > FLOOR[room] or (FLOOR[other] == FLOOR[room] and other != room):
+                wrong.append(f"line {line}: {room} may not import {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_but_the_command_line_prints_or_exits() -> None:
+    for path in modules():
+        if room_of(path) in ("cli", "__main__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "exit", "sys.exit", "quit"), f"{path.name}:{node.lineno}: {called}()"
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(path) for path in modules()} - {"__init__", "__main__"}
+    assert rooms <= FLOOR.keys()
