@@ -37,8 +37,8 @@ _WEYL_1 = np.uint64(0xBB67AE85)
 
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
+_29 = np.uint64(29)
 _30 = np.uint64(30)
-_31 = np.uint64(31)
 
 _F1 = np.float32(1.0)
 _F_HALF = np.float32(0.5)
@@ -114,8 +114,8 @@ def normal_pair(word_0, word_1):  # type: ignore[no-untyped-def]
     s = t * t
     sine = t * (((_P0 * s + _P1) * s + _P2) * s + _P3)
     cosine = ((_Q0 * s + _Q1) * s + _Q2) * s + _Q3
-    sign_0 = _F1 - np.float32(np.int32((word_1 >> _30) & _TWO))
-    sign_1 = _F1 - np.float32(np.int32((word_1 >> _31) << _ONE))
+    sign_0 = _F1 - np.float32(np.int32((word_1 >> _29) & _TWO))
+    sign_1 = _F1 - np.float32(np.int32((word_1 >> _30) & _TWO))
     return sign_0 * (radius * (cosine - sine)), sign_1 * (radius * (cosine + sine))
 
 
