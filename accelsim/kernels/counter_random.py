@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -59,16 +58,20 @@ _SHIFT_BITS = np.int32(0x3F800000 - 0x3F3504F3)
 _23 = np.int32(23)
 
 
+def _reinterpret(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+
 @intrinsic
 def _bits_of(_context, value):  # type: ignore[no-untyped-def]
     """The bit pattern of a float32 as int32."""
-    return types.int32(types.float32), lambda _c, builder, _s, args: builder.bitcast(args[0], ir.IntType(32))
+    return types.int32(types.float32), _reinterpret
 
 
 @intrinsic
 def _float_of(_context, bits):  # type: ignore[no-untyped-def]
     """The float32 of a bit pattern."""
-    return types.float32(types.int32), lambda _c, builder, _s, args: builder.bitcast(args[0], ir.FloatType())
+    return types.float32(types.int32), _reinterpret
 
 
 @numba.njit(inline="always")
