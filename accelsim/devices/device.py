@@ -36,7 +36,7 @@ class Drift(Model):
 
 
 class Wires(Model):
-    """Resistance of one cell's length of wire; the IR drop is taken to first order, `kernels.cells.wire_attenuation`."""
+    """Resistance of one cell's length of wire; IR drop to first order, see `kernels.cells.wire_attenuation`."""
 
     row: NonNegativeResistance = 0.0
     column: NonNegativeResistance = 0.0
@@ -91,7 +91,8 @@ class Device(Model):
         """
         arrays = np.ascontiguousarray(arrays, np.int64)
         if levels.max(initial=0) >= 1 << cell_bits:
-            raise ValueError(f"cells of {cell_bits} bits have levels up to {(1 << cell_bits) - 1}, found {levels.max()}")
+            top = (1 << cell_bits) - 1
+            raise ValueError(f"cells of {cell_bits} bits have levels up to {top}, found {levels.max()}")
         written = self.write(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits)
         if self.drift is None and self.wires is None:
             return written

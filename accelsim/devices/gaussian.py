@@ -47,7 +47,8 @@ class Gaussian(Device):
         if len(self.levels) == wanted:
             return np.array(self.levels)
         if wanted != 2 and len(self.levels) != 2:
-            raise ValueError(f"device '{self.name}' has {len(self.levels)} levels, cells of {cell_bits} bits need {wanted}")
+            found = len(self.levels)
+            raise ValueError(f"device '{self.name}' has {found} levels, cells of {cell_bits} bits need {wanted}")
         return np.linspace(self.levels[0], self.levels[-1], wanted)
 
     def curves(self, read_voltage: float, cell_bits: int = 1) -> Curves:

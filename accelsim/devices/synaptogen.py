@@ -22,8 +22,8 @@ Eight = Annotated[Row, Field(min_length=8, max_length=8)]
 class Component(Model):
     """One Gaussian of the mixture over cells: [mu; sigma] = mean + factor N(0, I).
 
-    The eight numbers are the offsets of the four features (log10 ohm, V, ohm, V) and then their scales; ``factor`` is the
-    lower triangle of a Cholesky factor, row by row.
+    The eight numbers are the offsets of the four features (log10 ohm, V, ohm, V) and then their scales; ``factor`` is
+    the lower triangle of a Cholesky factor, row by row.
     """
 
     weight: Annotated[float, Gt(0)]
@@ -51,13 +51,13 @@ class Verify(Model):
 class Synaptogen(Device):
     """The Synaptogen model; see `accelsim.kernels.synaptogen` for its equations.
 
-    ``low_curve``, ``high_curve``: limiting currents, A/V^n, highest power first; ``reference_voltage``: where a resistance
-    is read; ``full_reset_voltage``: Umax; ``eta``: exponent of the transition to HRS; ``feedback``: 4 x 44, innovations
-    and then the ten last cycles, the oldest first; ``gamma``: 4 polynomials, highest power first;
+    ``low_curve``, ``high_curve``: limiting currents, A/V^n, highest power first; ``reference_voltage``: where a
+    resistance is read; ``full_reset_voltage``: Umax; ``eta``: exponent of the transition to HRS; ``feedback``: 4 x 44,
+    innovations and then the ten last cycles, the oldest first; ``gamma``: 4 polynomials, highest power first;
     ``weight_units_per_ampere`` at ``unit_voltage``: what makes one level step of a binary cell one weight unit.
 
-    ``wear_cycles``: 15 random pulses in +-2 V each, before a cell is programmed; ``set_voltage``, ``reset_voltage``: the
-    programming pulses; levels between the outer ones are partial resets, at the voltage where cells on average take
+    ``wear_cycles``: 15 random pulses in +-2 V each, before a cell is programmed; ``set_voltage``, ``reset_voltage``:
+    the programming pulses; levels between the outer ones are partial resets, at the voltage where cells on average take
     the level's share of the current.
     """
 
@@ -86,7 +86,7 @@ class Synaptogen(Device):
         if self.low_curve[-1] != 0 or self.high_curve[-1] != 0:
             raise ValueError("a cell without voltage must carry no current: the last coefficient of a curve must be 0")
         volts = self.reference_voltage
-        if not np.polyval(self.low_curve, volts) > max(np.polyval(self.high_curve, volts), 0):
+        if not float(np.polyval(self.low_curve, volts)) > max(float(np.polyval(self.high_curve, volts)), 0.0):
             raise ValueError("the conductance range is reversed: 'low_curve' must carry more current than 'high_curve'")
         if self.set_voltage >= 0:
             raise ValueError("the set voltage must be below 0 V")

@@ -57,9 +57,15 @@ def _gaussian(levels, arrays, key, seed_high, conductances, sigma, stuck_low, st
 
 
 def drifted(
-    conductances: NDArray[np.float64], arrays: NDArray[np.int64], *, seed: int, ratio: float, exponent: float, spread: float
+    conductances: NDArray[np.float64],
+    arrays: NDArray[np.int64],
+    *,
+    seed: int,
+    ratio: float,
+    exponent: float,
+    spread: float,
 ) -> NDArray[np.float64]:
-    """Return conductances after a time t, G(t) = G(t0) (t / t0)^-nu with nu = max(exponent + spread N(0, 1), 0) per cell.
+    """Return conductances after a time t, G(t) = G(t0) (t / t0)^-nu, nu = max(exponent + spread N(0, 1), 0) per cell.
 
     conductances: [arrays, cells]; ratio: t / t0 >= 1. The exponent of a cell is a function of (seed, array, cell).
     """

@@ -1,7 +1,7 @@
 """Digital-to-analogue and analogue-to-digital converters: round half to even, then clamp, and count what was clamped.
 
-The step and the clamp are those of the memristor tiles of arXiv 2505.24721. Inputs are fractions of full scale, [-1, 1];
-column results are in weight units, the current of one set cell less that of one reset cell at full-scale voltage.
+The step and the clamp are those of the memristor tiles of arXiv 2505.24721. Inputs are fractions of full scale, [-1,
+1]; column results are in weight units, the current of one set cell less that of one reset cell at full-scale voltage.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Dac:
         if not 1 <= self.bits <= LARGEST_DAC_BITS:
             raise ValueError(f"DAC bits must be from 1 to {LARGEST_DAC_BITS}, found {self.bits}")
         if not self.full_scale_volts > 0:
-            raise ValueError(f"the DAC's full-scale voltage must be greater than 0 V, found {self.full_scale_volts:g} V")
+            found = f"{self.full_scale_volts:g} V"
+            raise ValueError(f"the DAC's full-scale voltage must be greater than 0 V, found {found}")
         if self.mode not in ("amplitude", "bit_serial"):
             raise ValueError(f"unknown DAC mode '{self.mode}' (one of: amplitude, bit_serial)")
 
@@ -45,7 +46,7 @@ class Dac:
 
     @property
     def phases(self) -> int:
-        """Return the analogue phases per input: 1, or bit by bit the magnitude 0 .. 2^(bits-1), which takes ``bits``."""
+        """Return the analogue phases per input: 1, or ``bits`` for the magnitude 0 .. 2^(bits-1) bit by bit."""
         return 1 if self.mode == "amplitude" else self.bits
 
     def levels(self) -> NDArray[np.float64]:
@@ -137,7 +138,7 @@ def convert(values: ArrayLike, adc: Adc) -> tuple[NDArray[np.float64], int]:
 
 
 def per_adc(adc: Adc | NDArray[Any], shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return steps per weight unit and largest codes of every ADC: float64 arrays of shape [row tiles, planes, column tiles].
+    """Return steps per weight unit and largest codes of every ADC, float64 [row tiles, planes, column tiles].
 
     adc: one setting for all, or an object array of `Adc` that broadcasts to the shape. An ideal converter has 0 steps.
     Raises ValueError where the array does not broadcast or holds anything else.

@@ -44,11 +44,17 @@ _F_HALF = np.float32(0.5)
 _TO_UNIT = np.float32(2.0**-31)
 _TO_ARC = np.float32(2.0**-29)
 _LN2 = np.float32(np.log(2.0))
-# sin(pi t / 4) = t P(t^2), cos(pi t / 4) = Q(t^2) for |t| <= 1, and ln(1 + f) = f L(f) for 1 + f in [sqrt(1/2), sqrt 2]:
+# sin(pi t / 4) = t P(t^2), cos(pi t / 4) = Q(t^2) for |t| <= 1, ln(1 + f) = f L(f) for 1 + f in [sqrt(1/2), sqrt 2]:
 # near-minimax least-squares fits at Chebyshev nodes, largest errors 2.4e-9, 2.8e-8 and 3.6e-8 (relative).
 _P = tuple(np.float32(c) for c in (-3.59545076e-05, 0.00249000713, -0.0807454348, 0.785398161))
 _Q = tuple(np.float32(c) for c in (-0.000318880505, 0.0158499153, -0.308424254, 0.999999972))
-_L = tuple(np.float32(c) for c in (0.0895945895, -0.14481978, 0.149174494, -0.165437718, 0.199584134, -0.250029445, 0.333341605, -0.499999778, 0.999999975))
+_L = tuple(
+    np.float32(c)
+    for c in (
+        0.0895945895, -0.14481978, 0.149174494, -0.165437718, 0.199584134,
+        -0.250029445, 0.333341605, -0.499999778, 0.999999975,
+    )
+)  # fmt: skip
 _P0, _P1, _P2, _P3 = _P
 _Q0, _Q1, _Q2, _Q3 = _Q
 _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = _L
@@ -159,7 +165,8 @@ def _normals(count, stream, seed_low, seed_high, array):  # type: ignore[no-unty
     blocks = -(-count // 4096)
     out = np.empty(blocks * 4096, np.float32)
     for b in numba.prange(blocks):
-        normals_into(out[b * 4096 : (b + 1) * 4096], 1024, np.uint64(0), np.uint64(b), array, seed_high, seed_low, stream)
+        part = out[b * 4096 : (b + 1) * 4096]
+        normals_into(part, 1024, np.uint64(0), np.uint64(b), array, seed_high, seed_low, stream)
     return out[:count]
 
 

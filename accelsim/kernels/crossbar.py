@@ -28,7 +28,7 @@ from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_in
 Sign = Literal["pair", "offset"]
 NoiseModel = Literal["physical", "legacy", "off"]
 Program = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.float32]]
-"""Programs cells: levels [arrays, rows, columns] (0: high resistance) and the arrays' numbers -> states r, same shape."""
+"""Programs cells: levels [arrays, rows, columns] (0: high resistance) and the arrays' numbers -> states r, alike."""
 
 PLANES_PER_TILE = 64
 """Numbers that a tile keeps for its planes: array number = 2 (64 tile + plane) + sign."""
@@ -76,8 +76,8 @@ class Tiles:
     ``difference`` float32 [row tiles, rows, planes * outputs (+ planes * column tiles)]: level steps that a cell pair
     subtracts, (r_neg - r_pos) (levels - 1) for a differential pair, -r (levels - 1) for a single cell; then the columns
     that hold the offset, one per plane and column tile. ``total`` int16, same shape: the sum of the states of both
-    cells, from the middle of its range, in steps of ``1 / total_scale``. ``row_state`` float64 [row tiles, rows]: sum of r
-    over all cells on the row, padded ones included, and ``cells_per_row`` how many there are.
+    cells, from the middle of its range, in steps of ``1 / total_scale``. ``row_state`` float64 [row tiles, column
+    tiles, rows]: sum of r over all cells of a tile on the row, padded ones included; ``cells_per_row``: how many.
     """
 
     difference: NDArray[np.float32]
@@ -107,8 +107,10 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Product:
-    """What a product gives: values float64 [frames, outputs] = sum_i q_ij x_i with x in [-1, 1], and clipped conversions
-    per ADC [row tiles, planes, column tiles] and per frame [frames]."""
+    """What a product gives: values float64 [frames, outputs] = sum_i q_ij x_i with x in [-1, 1].
+
+    ``clipped`` int64 [row tiles, planes, column tiles] and ``clipped_per_frame`` int64 [frames]: conversions that did.
+    """
 
     values: NDArray[np.float64]
     clipped: NDArray[np.int64]
@@ -116,7 +118,7 @@ class Product:
 
 
 def planes_of(weight_bits: int, cell_bits: int, sign: Sign) -> int:
-    """Return the planes of a signed weight: ceil((weight_bits - 1) / cell_bits) as pairs, one bit more with an offset."""
+    """Return the planes of a signed weight: ceil((weight_bits - 1) / cell_bits), one bit more with an offset."""
     bits = weight_bits - 1 if sign == "pair" else weight_bits
     return -(-bits // cell_bits)
 
@@ -124,9 +126,9 @@ def planes_of(weight_bits: int, cell_bits: int, sign: Sign) -> int:
 def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, sign: Sign) -> NDArray[np.uint8]:
     """Cut signed weights into the levels of their cells.
 
-    pair: levels[p, 0] holds digit p of max(q, 0) and levels[p, 1] that of max(-q, 0), sign-magnitude; offset: levels[p, 0]
-    holds digit p of q + Q, Q = 2^(weight_bits - 1) - 1, and levels[p, 1] that of Q, which one column stores.
-    Digits have ``cell_bits`` bits, p ascending from the least significant.
+    pair: levels[p, 0] holds digit p of max(q, 0) and levels[p, 1] that of max(-q, 0), sign-magnitude; offset: levels[p,
+    0] holds digit p of q + Q, Q = 2^(weight_bits - 1) - 1, and levels[p, 1] that of Q, which one column stores. Digits
+    have ``cell_bits`` bits, p ascending from the least significant.
 
     weights: any shape, |q| <= Q, else ValueError. Returns uint8 [planes, 2, *shape].
     """
@@ -134,7 +136,10 @@ def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, 
     if np.abs(weights.astype(np.int64)).max(initial=0) > largest:
         raise ValueError(f"{weight_bits}-bit weights must lie within +-{largest}")
     wide = weights.astype(np.int32)
-    halves = (np.maximum(wide, 0), np.maximum(-wide, 0)) if sign == "pair" else (wide + largest, np.full_like(wide, largest))
+    if sign == "pair":
+        halves = (np.maximum(wide, 0), np.maximum(-wide, 0))
+    else:
+        halves = (wide + largest, np.full_like(wide, largest))
     places = np.arange(planes_of(weight_bits, cell_bits, sign)) * cell_bits
     digit = (np.stack(halves) >> places.reshape(-1, *[1] * (weights.ndim + 1))) & ((1 << cell_bits) - 1)
     return digit.astype(np.uint8)
@@ -172,7 +177,7 @@ def program_tiles(
     total_scale = _total_limit(tile_rows) / _LARGEST_STATE
     difference = np.empty((row_tiles, tile_rows, width), np.float32)
     total = np.empty((row_tiles, tile_rows, width), np.int16)
-    row_state = np.empty((row_tiles, tile_rows))
+    row_state = np.empty((row_tiles, column_tiles, tile_rows))
     numbers = first_tile + np.arange(row_tiles * column_tiles).reshape(row_tiles, column_tiles)
     arrays = 2 * (PLANES_PER_TILE * numbers[..., None, None] + np.arange(planes)[:, None]) + np.arange(2)
     for k in range(row_tiles):
@@ -186,7 +191,7 @@ def program_tiles(
             state = _programmed(program, target, arrays[k])
             difference[k], total[k] = _stored(state[:, :, 1] - state[:, :, 0], state.sum(axis=2) - 1, outputs, levels,
                                               steps_grid, total_scale)
-            row_state[k] = state.sum(axis=(0, 1, 2, 4), dtype=np.float64)
+            row_state[k] = state.sum(axis=(1, 2, 4), dtype=np.float64)
         else:
             cells = _programmed(program, target[:, :, :1], arrays[k][..., :1])[:, :, 0]
             offset = _programmed(program, target[:, :, 1:, :, :1], arrays[k][..., 1:])[:, :, 0]
@@ -194,8 +199,8 @@ def program_tiles(
             column = _stored(-offset, 2 * offset - 1, column_tiles, levels, steps_grid, total_scale)
             difference[k] = np.concatenate([main[0], column[0]], axis=1)
             total[k] = np.concatenate([main[1], column[1]], axis=1)
-            row_state[k] = sum(part.sum(axis=(0, 1, 3), dtype=np.float64) for part in (cells, offset))
-    cells_per_row = column_tiles * planes * (2 * tile_columns if sign == "pair" else tile_columns + 1)
+            row_state[k] = sum(part.sum(axis=(1, 3), dtype=np.float64) for part in (cells, offset))
+    cells_per_row = planes * (2 * tile_columns if sign == "pair" else tile_columns + 1)
     return Tiles(
         difference, total, total_scale, row_state, cells_per_row,
         inputs, outputs, tile_columns, planes, cell_bits, sign, first_tile, curves,
@@ -224,7 +229,8 @@ def _stored(
 
     steps = np.rint(flat(difference) * np.float32((levels - 1) * steps_grid)) / np.float32(steps_grid)
     limit = round(total_scale * _LARGEST_STATE)
-    return steps, np.clip(np.rint(flat(total) * np.float32(total_scale)), -limit, limit).astype(np.int16)
+    totals = np.clip(np.rint(flat(total) * np.float32(total_scale)), -limit, limit)
+    return steps.astype(np.float32), totals.astype(np.int16)
 
 
 def _total_limit(rows: int) -> int:
@@ -309,9 +315,9 @@ def multiply(
     y_j = sum_phase 2^phase sum_tiles sum_p 2^(p cell_bits) ADC(I_pos - I_neg + noise), everything after the ADC exact.
     With ideal device, converters and no noise, y is exactly sum_i q_ij code_i / 2^(bits-1).
 
-    codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array of `Adc` that broadcasts to
-    [row tiles, planes, column tiles]; first_frame: number of the first frame, for the noise. ``frames_per_block`` changes
-    speed and memory only. Raises ValueError for codes or shapes that do not fit.
+    codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array of `Adc` that broadcasts
+    to [row tiles, planes, column tiles]; first_frame: number of the first frame, for the noise. ``frames_per_block``
+    changes speed and memory only. Raises ValueError for codes or shapes that do not fit.
     """
     dac, adc = dac or Dac(), Adc() if adc is None else adc
     if codes.ndim != 2 or codes.shape[1] != tiles.inputs:
@@ -356,11 +362,11 @@ def multiply_depthwise(
 ) -> Product:
     """Depthwise convolution on columns that each have inputs of their own: one conversion per plane and channel.
 
-    y[t, c] = sum_p 2^(p cell_bits) ADC(sum_i I(code[t + i, c], cell[p, i, c]) + noise): column c holds the taps of channel
-    c. The tiles are those of a matrix [taps, channels] with tile_rows = taps.
+    y[t, c] = sum_p 2^(p cell_bits) ADC(sum_i I(code[t + i, c], cell[p, i, c]) + noise): column c holds the taps of
+    channel c. The tiles are those of a matrix [taps, channels] with tile_rows = taps.
 
-    codes: int16 [frames + taps - 1, channels], padded by the caller; else as `multiply`. Raises ValueError for more than
-    one row tile or an offset column, whose inputs would have to be those of every column at once.
+    codes: int16 [frames + taps - 1, channels], padded by the caller; else as `multiply`. Raises ValueError for more
+    than one row tile or an offset column, whose inputs would have to be those of every column at once.
     """
     dac, adc = dac or Dac(), Adc() if adc is None else adc
     row_tiles, taps, width = tiles.difference.shape
@@ -388,32 +394,47 @@ def multiply_depthwise(
 def _check_codes(codes: NDArray[np.int16], dac: Dac) -> None:
     largest = int(np.abs(codes.astype(np.int32)).max(initial=0))
     if largest > dac.largest_code:
-        raise ValueError(f"a {dac.bits}-bit DAC has codes from -{dac.largest_code} to {dac.largest_code}, found {largest}")
+        top = dac.largest_code
+        raise ValueError(f"a {dac.bits}-bit DAC has codes from -{top} to {top}, found {largest}")
 
 
-def read_power(tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None) -> NDArray[np.float64]:
+def read_power(
+    tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None, *, per_tile: bool = False
+) -> NDArray[np.float64]:
     """Return the power that the cells take while they are read, in W per frame: P = sum_i V_i sum_j I_j(V_i).
 
-    The sum goes over all cells of all arrays of the matrix, padded ones included; a bit-serial DAC has a power per phase,
-    and the mean over the phases is returned. The energy of a read is P times its duration.
+    The sum goes over all cells of all arrays of the matrix, or with ``per_tile`` of each tile, padded cells included. A
+    bit-serial DAC has a power per phase, and the mean over the phases is returned. The energy of a read is P times its
+    duration, and with a bit-serial DAC times the phases.
 
-    codes: int16 [frames, inputs] as for `multiply`. Returns [frames].
+    codes: int16 [frames, inputs] as for `multiply`. Returns [frames], or [frames, row tiles, column tiles].
     """
     dac = dac or Dac()
     voltage, curves = dac.levels(), tiles.curves
     low, high = voltage * np.polyval(curves.low, voltage), voltage * np.polyval(curves.high, voltage)
-    state = tiles.row_state.reshape(-1)[: tiles.inputs]
+    row_tiles, column_tiles, rows = tiles.row_state.shape
     phases = codes[None] if dac.phases == 1 else bit_phases(codes, dac)
-    index = phases.astype(np.intp) + len(voltage) // 2
-    power = low[index] * tiles.cells_per_row + (high - low)[index] * state
-    return np.asarray(power.sum(axis=2).mean(axis=0), np.float64)
+    power = np.zeros((len(codes), row_tiles, column_tiles))
+    for k in range(row_tiles):
+        part = phases[:, :, k * rows : (k + 1) * rows].astype(np.intp) + len(voltage) // 2
+        state = tiles.row_state[k, :, : part.shape[2]].T
+        fixed = low[part].mean(axis=0).sum(axis=1) * tiles.cells_per_row
+        power[:, k] = fixed[:, None] + (high - low)[part].mean(axis=0) @ state
+    return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
 class _Conversion:
     """The conversions of one product: settings in front, counts and sums behind."""
 
     def __init__(
-        self, tiles: Tiles, dac: Dac, adc: Adc | NDArray[Any], noise: NoiseModel, seed: int, first_frame: int, frames: int
+        self,
+        tiles: Tiles,
+        dac: Dac,
+        adc: Adc | NDArray[Any],
+        noise: NoiseModel,
+        seed: int,
+        first_frame: int,
+        frames: int,
     ) -> None:
         shape = (len(tiles.difference), tiles.planes, tiles.column_tiles)
         self.tiles, self.noisy, self.first_frame = tiles, noise != "off", first_frame

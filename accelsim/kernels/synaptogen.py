@@ -3,8 +3,8 @@
 A cell has four features per cycle: resistance in the high state HRS, set voltage, resistance in the low state LRS and
 reset voltage. Offsets and scales differ from cell to cell (a mixture of Gaussians), the course over the cycles is a
 vector-autoregressive process of order 10 passed through polynomials. Source: Hennen et al., Synaptogen, with the
-parameters and the programming of arXiv 2505.24721. Every draw is a function of (seed, array, cell, draw), so that a cell
-is the same whatever else is programmed.
+parameters and the programming of arXiv 2505.24721. Every draw is a function of (seed, array, cell, draw), so that a
+cell is the same whatever else is programmed.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class Parameters:
 class Sequence:
     """How cells are programmed.
 
-    First ``wear_cycles`` of 15 pulses with random voltages in +-2 V; then a full reset at ``reset_volts``; then, for any
-    level above 0, a set at ``set_volts``; then, for a level between the lowest and the highest, a partial reset at
+    First ``wear_cycles`` of 15 pulses with random voltages in +-2 V; then a full reset at ``reset_volts``; then, for
+    any level above 0, a set at ``set_volts``; then, for a level between the lowest and the highest, a partial reset at
     ``partial_volts[level]`` (entries of the outer levels are not used).
 
-    Program-and-verify (``verify_pulses`` > 0): the cell is read at ``read_volts`` after every pulse; too much current for
-    its level, ``targets[level]`` +- ``tolerance`` A, and the next reset pulse is ``verify_step_volts`` higher; too
+    Program-and-verify (``verify_pulses`` > 0): the cell is read at ``read_volts`` after every pulse; too much current
+    for its level, ``targets[level]`` +- ``tolerance`` A, and the next reset pulse is ``verify_step_volts`` higher; too
     little, and it is set anew. A cell in an outer level starts over with a full reset and, if it is the highest, a set.
     The cell keeps what it has after ``verify_pulses`` further pulses.
     """
@@ -164,7 +164,9 @@ def _pulse(  # type: ignore[no-untyped-def]
         state[_IN_HRS] = 0.0
     elif state[_IN_HRS] == 0.0 and volts > state[_RESET_VOLTS]:
         if state[_IN_LRS] == 1.0:
-            _draw_cycle(state, history, cell, array, seed_high, key, offset_and_scale, feedback, gamma, g_low, g_span, z)
+            _draw_cycle(
+                state, history, cell, array, seed_high, key, offset_and_scale, feedback, gamma, g_low, g_span, z
+            )
         state[_IN_LRS] = 0.0
         if volts >= full_volts:
             state[_R] = state[_R_HRS]
@@ -275,9 +277,9 @@ def program_cells(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Program fresh cells to levels and return their states r, with I(V) = LL(V) (1 - r) + HH(V) r.
 
-    levels: [arrays, cells], 0 (HRS) .. len(partial_volts) - 1 (LRS); arrays: [arrays] numbers of the arrays, from 0 up to
-    2^32; first_cell: number of the first cell. Returns float32 states of the shape of ``levels``, and the write pulses
-    per array, wear included. A cell's draws are a function of (seed, array, cell).
+    levels: [arrays, cells], 0 (HRS) .. len(partial_volts) - 1 (LRS); arrays: [arrays] numbers of the arrays, from 0 up
+    to 2^32; first_cell: number of the first cell. Returns float32 states of the shape of ``levels``, and the write
+    pulses per array, wear included. A cell's draws are a function of (seed, array, cell).
     """
     low, high = split_seed(seed)
     targets = np.zeros(len(sequence.partial_volts)) if sequence.targets is None else sequence.targets
@@ -285,7 +287,7 @@ def program_cells(
         levels, arrays, first_cell, len(sequence.partial_volts) - 1, low, high, *parameters.arguments(),
         sequence.wear_cycles, sequence.reset_volts, sequence.set_volts, sequence.partial_volts,
         sequence.verify_pulses, sequence.verify_step_volts, sequence.read_volts, targets, sequence.tolerance,
-    )  # fmt: skip
+    )  # type: ignore[call-arg]  # fmt: skip
     return states, pulses
 
 
@@ -324,8 +326,8 @@ def respond(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Apply pulses to fresh cells one after the other, for studies of the device.
 
-    volts: [pulses, cells] in V. Returns the states r before the first and after every pulse [pulses + 1, cells], and the
-    features of the cycle at that time [pulses + 1, cells, 4]: HRS in ohm, set voltage, LRS in ohm, reset voltage.
+    volts: [pulses, cells] in V. Returns the states r before the first and after every pulse [pulses + 1, cells], and
+    the features of the cycle at that time [pulses + 1, cells, 4]: HRS in ohm, set voltage, LRS in ohm, reset voltage.
     """
     low, high = split_seed(seed)
     states, features = _respond(volts, np.uint64(array), first_cell, low, high, *parameters.arguments())
