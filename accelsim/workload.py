@@ -117,7 +117,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     utterances = utterances[: inputs.utterances]
     codes = []
     for utterance in utterances:
-        codes.append(_stacked(inputs.features.codes(utterance.audio), inputs.context))
+        codes.append(stacked(inputs.features.codes(utterance.audio), inputs.context))
         if progress is not None:
             progress(inputs.dataset, len(codes), len(utterances))
     empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
@@ -137,7 +137,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     )
 
 
-def _stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:
+def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:
     """Return every frame with its neighbours side by side, oldest first: [frames, bands] -> [frames, width]."""
     shifts = range(-context.before, context.after + 1)
     if len(shifts) == 1 or not len(codes):

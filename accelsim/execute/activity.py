@@ -20,7 +20,8 @@ class Activity:
     ``counts[job, component][name]``: [frames]. ``macs[job][dense | performed | skipped]``: totals over the run;
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated additions, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
-    ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped.
+    ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
+    write pulses before the first frame.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
@@ -28,6 +29,7 @@ class Activity:
     saturations: Mapping[str, int]
     sparsity: Mapping[str, float]
     conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    programming: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

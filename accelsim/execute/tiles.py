@@ -65,6 +65,7 @@ class _Run:
         self.device = load_device(self.crossbar.device)
         self.nanowatts: dict[str, NDArray[np.int64]] = {}
         self.clipped: dict[str, int] = {}
+        self.cells = self.write_pulses = 0
 
     def execution(self) -> Execution:
         """Return the outputs of the last layer and the counts of every job."""
@@ -85,7 +86,7 @@ class _Run:
         try:
             tiles = program_tiles(
                 self.workload.tensor(layer.weights),
-                self.device.programmer(self.seed),
+                self._program,
                 self.device.curves(self.crossbar.read_voltage),
                 weight_bits=layer.weight_bits,
                 tile_rows=self.crossbar.rows,
@@ -99,6 +100,13 @@ class _Run:
         self._count_power(layer, codes, tiles, dac)
         self.clipped[layer.name] = int(product.clipped.sum())
         return product.values * full_scale
+
+    def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the states of programmed cells, and keep count of the write pulses."""
+        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=self.crossbar.read_voltage)
+        self.write_pulses += int(written.pulses.sum())
+        self.cells += levels.size
+        return written.states
 
     def _activity(self) -> Activity:
         counts: Counts = {}
@@ -119,6 +127,7 @@ class _Run:
             dict.fromkeys(self.clipped, 0),
             {},
             {name: (conversions[name], clipped) for name, clipped in self.clipped.items()},
+            {"cells": self.cells, "write_pulses": self.write_pulses},
         )
 
     def _count_tile(self, counts: Counts, job: Job, layer: LinearOp) -> None:
@@ -136,10 +145,8 @@ class _Run:
             self._count(counts, job.name, member[0], write=used_rows)
             self._count(counts, job.name, member[1], transfer=-(-bits // self.bus.width_bits))
         elif stage == "read":
-            # The array power of a matrix is known as a whole; it is booked on the first of its tiles.
-            first = row == column == 0
-            nanowatts = self.nanowatts[layer.name] if first else np.zeros(self.frames, np.int64)
-            counts[job.name, member[0]] = {"phases": np.ones(self.frames, np.int64), "nanowatt_read": nanowatts}
+            power = self.nanowatts[layer.name][:, row, column]
+            counts[job.name, member[0]] = {"phases": np.ones(self.frames, np.int64), "nanowatt_read": power}
             self._count(counts, job.name, member[1], phases=1, drive=used_rows * planes * 2)
             self._count(counts, job.name, member[2], phases=1, sample=conversions)
         elif stage == "convert":
@@ -157,7 +164,8 @@ class _Run:
         self._count(counts, job.name, job.component, add=additions, write=layer.outputs, groups=groups)
 
     def _count_power(self, layer: LinearOp, codes: NDArray[np.int16], tiles: Tiles, dac: Dac) -> None:
-        self.nanowatts[layer.name] = np.rint(read_power(tiles, codes, dac) * 1e9).astype(np.int64)
+        power = read_power(tiles, codes, dac, per_tile=True)
+        self.nanowatts[layer.name] = np.rint(power * 1e9).astype(np.int64)
 
     def _count(self, counts: Counts, job: str, component: str, **values: int) -> None:
         """Note counts that are the same in every frame."""

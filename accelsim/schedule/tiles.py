@@ -13,6 +13,7 @@ from accelsim.components.adc import Adc
 from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.schedule.job import Job, Schedule
+from accelsim.schedule.mapping import Mapping, Matrix, map_matrices
 from accelsim.schedule.parts import Parts
 from accelsim.schema.workload import LinearOp
 from accelsim.workload import Workload
@@ -43,13 +44,12 @@ class _Tiles:
     def schedule(self) -> Schedule:
         """Return the jobs of one frame: load, then per layer and tile deliver, read, convert, send, and the sum."""
         jobs: list[Job] = []
-        first_tile = 0
+        mapped = self._mapped()
         arrives: tuple[str, ...] = ()
         for layer in self.workload.spec.layers:
             assert isinstance(layer, LinearOp)
-            rows, columns = self._tiles_of(layer)
-            tiles = range(first_tile, first_tile + rows * columns)
-            first_tile = tiles.stop
+            rows, columns = mapped[layer.name].row_tiles, mapped[layer.name].column_tiles
+            tiles = range(mapped[layer.name].first_tile, mapped[layer.name].first_tile + rows * columns)
             if not jobs:
                 source, paced = self.name["features"], True
             else:
@@ -111,19 +111,12 @@ class _Tiles:
         )  # fmt: skip
         return jobs
 
-    def _tiles_of(self, layer: LinearOp) -> tuple[int, int]:
-        """Return how many tiles stand below and beside each other for a matrix."""
-        inputs = self.workload.spec.inputs_of(layer)
-        return -(-inputs // self.crossbar.rows), -(-layer.outputs // self.crossbar.columns)
-
     def _check_fit(self) -> None:
-        needed = 0
-        for layer in self.workload.spec.layers:
+        layers = self.workload.spec.layers
+        for layer in layers:
             if not isinstance(layer, LinearOp):
                 self.parts.problem(f"layer '{layer.name}' ({layer.op}) does not run on crossbar tiles")
                 continue
-            rows, columns = self._tiles_of(layer)
-            needed += rows * columns
             if layer.weight_bits - 1 > self.crossbar.planes:
                 self.parts.problem(
                     f"layer '{layer.name}' has {layer.weight_bits}-bit weights, {layer.weight_bits - 1} planes; "
@@ -131,10 +124,9 @@ class _Tiles:
                 )
             if self.dac.bits < layer.input_bits:
                 self.parts.problem(
-                    f"layer '{layer.name}' has {layer.input_bits}-bit inputs, '{self.name['dac']}' takes {self.dac.bits}"
+                    f"layer '{layer.name}' has {layer.input_bits}-bit inputs, "
+                    f"'{self.name['dac']}' takes {self.dac.bits}"
                 )
-        if needed > self.crossbar.tiles:
-            self.parts.problem(f"the matrices need {needed} tiles, '{self.name['crossbar']}' has {self.crossbar.tiles}")
         columns = self.crossbar.columns * self.crossbar.planes
         if self.adc.shared_by > columns:
             self.parts.problem(f"'{self.name['adc']}' is shared by {self.adc.shared_by} columns, a tile has {columns}")
@@ -145,6 +137,17 @@ class _Tiles:
             )
         if self.dac.units < self.crossbar.rows:
             self.parts.problem(f"'{self.name['dac']}' drives {self.dac.units} of {self.crossbar.rows} rows")
+
+    def _mapped(self) -> dict[str, Mapping]:
+        """Return where each matrix lies; raises InputError when they do not fit the tiles."""
+        matrices = [
+            Matrix(layer.name, self.workload.spec.inputs_of(layer), layer.outputs, layer.weight_bits)
+            for layer in self.workload.spec.layers
+            if isinstance(layer, LinearOp)
+        ]
+        size = {"tile_rows": self.crossbar.rows, "tile_columns": self.crossbar.columns}
+        placed = map_matrices(matrices, **size, tiles=self.crossbar.tiles)
+        return {mapping.matrix.name: mapping for mapping in placed.mappings}
 
     def _in(self, key: str, tile: int) -> str:
         return f"{self.name[key]}[{tile}]"
