@@ -1,8 +1,8 @@
 """How fast, how soon, how much memory: figures to print (pytest -m benchmark -s), nothing asserted about them.
 
 The network has the paper's size; its input is ten minutes of made-up codes with speech's density of ones. Each figure
-comes from a process of its own with one thread, compiled kernels already in numba's cache; speed is counted in processor
-time.
+comes from a process of its own with one thread, compiled kernels already in numba's cache; speed is per second of
+processor time.
 """
 
 from __future__ import annotations
