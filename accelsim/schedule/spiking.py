@@ -156,18 +156,18 @@ class _Spiking:
                         f"the {self.lif.membrane_bits}-bit membranes of '{self.lif_name}'"
                     )
                 role = "input_weights" if layer.input == FEATURES else "recurrent_weights"
-                rows[role] += widths[layer.input] * groups
-                rows["recurrent_weights"] += layer.neurons * groups
+                rows[role] += self._rows_per_bank(role, widths[layer.input]) * groups
+                rows["recurrent_weights"] += self._rows_per_bank("recurrent_weights", layer.neurons) * groups
             else:
-                rows["readout_weights"] += widths[layer.input] * groups
+                rows["readout_weights"] += self._rows_per_bank("readout_weights", widths[layer.input]) * groups
                 if layer.input == FEATURES:
                     self._problem(f"layer '{layer.name}' (spike_sum) reads features, it needs spikes")
         for role, needed in rows.items():
             memory, name = self.memory[role], self.weights_name[role]
             accesses = -(-self.pe.pes * self.pe.weight_bits // memory.width_bits)
-            if needed * accesses > memory.rows * memory.banks:
+            if needed * accesses > memory.rows:
                 self._problem(
-                    f"the {role} need {needed * accesses} rows of {memory.width_bits} bits, "
+                    f"the {role} need {needed * accesses} rows of {memory.width_bits} bits in each bank, "
                     f"'{name}' has {memory.banks} x {memory.rows}"
                 )
         if spec.input_bits % self.pe.sets:
@@ -189,6 +189,10 @@ class _Spiking:
                 )
             if self.skip.merge_spikes and self.steps > 2:
                 self._problem("merged spikes (Type C) shift by at most one place: two time steps, not more")
+
+    def _rows_per_bank(self, role: str, inputs: int) -> int:
+        """Return the rows that a group of neurons takes in each bank: the inputs are spread over the banks."""
+        return -(-inputs // self.memory[role].banks)
 
     def _check_order(self) -> None:
         """The features are taken, and the result is given out, once per frame."""
