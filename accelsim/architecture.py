@@ -32,6 +32,8 @@ from accelsim.schema.cost import CostTable
 
 PICOSECONDS = 10**12
 
+_PERIOD_TOLERANCE = 1e-3
+
 _POINT_KEYS = ("clocks", "technology", "pacing")
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
@@ -44,14 +46,14 @@ else:
 
 
 class ClockDomain(Model):
-    """A clock; its period must be a whole number of picoseconds, because time is an integer here."""
+    """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
     frequency: PositiveFrequency
 
     @model_validator(mode="after")
-    def _whole_period(self) -> ClockDomain:
-        if abs(PICOSECONDS / self.frequency - self.period_ps()) > 1e-6 * self.period_ps():
-            raise ValueError("expected a frequency whose period is a whole number of picoseconds")
+    def _nearly_whole_period(self) -> ClockDomain:
+        if abs(PICOSECONDS / self.frequency / self.period_ps() - 1) > _PERIOD_TOLERANCE:
+            raise ValueError("expected a period of nearly a whole number of picoseconds (within 0.1 %)")
         return self
 
     def period_ps(self) -> int:
@@ -148,8 +150,8 @@ class Architecture:
         return (clocks[clock] if clock else next(iter(clocks.values()))).period_ps()
 
     def clock_hz(self) -> float:
-        """Return the frequency of the first clock."""
-        return next(iter(self.spec.clocks.values())).frequency
+        """Return the frequency of the first clock, with its period rounded to a whole picosecond."""
+        return PICOSECONDS / next(iter(self.spec.clocks.values())).period_ps()
 
 
 def load_architecture(name: str | Path, overrides: Mapping[str, str] | None = None) -> Architecture:

@@ -197,6 +197,8 @@ def _bracket(run: Run) -> list[r.Bracket]:
     """What the chip would draw if its SRAM leaked as published elsewhere, each at its own voltage."""
     chip, bill = run.operation.architecture, run.operation.bill
     bits = sum(sram.bits() for sram in chip.of_kind("sram").values())
+    if not bits:
+        return []
     active = (bill.total_j() - bill.total_j("leakage")) / (run.operation.timeline.duration_ps * 1e-12)
     return [
         r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)

@@ -33,6 +33,10 @@ class _Spiking:
         self.architecture = architecture
         self.parts = parts = Parts(workload, architecture, "a spiking network needs")
         self.steps = workload.spec.time_steps
+        self.layers = [layer for layer in workload.spec.layers if isinstance(layer, LifOp | SpikeSumOp)]
+        for layer in workload.spec.layers:
+            if layer not in self.layers:
+                parts.problem(f"layer '{layer.name}' ({layer.op}) does not run on spike-driven PEs")
         self.pe_name = parts.only("pe_array")
         self.skip_name = parts.only("zero_skip")
         self.bus_name = parts.only("bus")
@@ -64,7 +68,7 @@ class _Spiking:
         from_neurons = self.parts.channel(self.spikes_name, self.skip_name)
         to_readout = self.parts.channel(self.pe_name, self.readout_name)
         jobs = [Job("load", FEATURES, self.buffer_name, gives=(to_datapath,), paced=True)]
-        for layer in spec.layers:
+        for layer in self.layers:
             takes = (to_datapath,) if layer.input == FEATURES else (from_neurons,)
             if isinstance(layer, SpikeSumOp):
                 work = self._readout_walk()
@@ -130,11 +134,11 @@ class _Spiking:
         registers = self.architecture.of_kind("register_file")
         rows = dict.fromkeys(self.weights_name, 0)
         neurons = 0
-        if not spec.layers or not isinstance(spec.layers[-1], SpikeSumOp):
+        if not self.layers or not isinstance(self.layers[-1], SpikeSumOp):
             self.parts.problem("the network must end in a spike_sum layer")
         self._check_order()
         selected = self.skip.units * self.skip.width
-        for layer in spec.layers:
+        for layer in self.layers:
             widths[layer.name] = layer.neurons
             inputs = max(widths[layer.input], layer.neurons if isinstance(layer, LifOp) else 0)
             if inputs > selected:
@@ -156,18 +160,18 @@ class _Spiking:
                         f"the {self.lif.membrane_bits}-bit membranes of '{self.lif_name}'"
                     )
                 role = "input_weights" if layer.input == FEATURES else "recurrent_weights"
-                rows[role] += widths[layer.input] * groups
-                rows["recurrent_weights"] += layer.neurons * groups
+                rows[role] += self._rows_per_bank(role, widths[layer.input]) * groups
+                rows["recurrent_weights"] += self._rows_per_bank("recurrent_weights", layer.neurons) * groups
             else:
-                rows["readout_weights"] += widths[layer.input] * groups
+                rows["readout_weights"] += self._rows_per_bank("readout_weights", widths[layer.input]) * groups
                 if layer.input == FEATURES:
                     self.parts.problem(f"layer '{layer.name}' (spike_sum) reads features, it needs spikes")
         for role, needed in rows.items():
             memory, name = self.memory[role], self.weights_name[role]
             accesses = -(-self.pe.pes * self.pe.weight_bits // memory.width_bits)
-            if needed * accesses > memory.rows * memory.banks:
+            if needed * accesses > memory.rows:
                 self.parts.problem(
-                    f"the {role} need {needed * accesses} rows of {memory.width_bits} bits, "
+                    f"the {role} need {needed * accesses} rows of {memory.width_bits} bits in each bank, "
                     f"'{name}' has {memory.banks} x {memory.rows}"
                 )
         if spec.input_bits % self.pe.sets:
@@ -190,9 +194,13 @@ class _Spiking:
             if self.skip.merge_spikes and self.steps > 2:
                 self.parts.problem("merged spikes (Type C) shift by at most one place: two time steps, not more")
 
+    def _rows_per_bank(self, role: str, inputs: int) -> int:
+        """Return the rows that a group of neurons takes in each bank: the inputs are spread over the banks."""
+        return -(-inputs // self.memory[role].banks)
+
     def _check_order(self) -> None:
         """The features are taken, and the result is given out, once per frame."""
-        layers = self.workload.spec.layers
+        layers = self.layers
         readers = [layer.name for layer in layers if isinstance(layer, LifOp) and layer.input == FEATURES]
         if len(readers) > 1:
             self.parts.problem(f"only one lif layer can read the features, found {', '.join(readers)}")

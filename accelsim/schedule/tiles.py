@@ -145,8 +145,8 @@ class _Tiles:
             for layer in self.workload.spec.layers
             if isinstance(layer, LinearOp)
         ]
-        size = {"tile_rows": self.crossbar.rows, "tile_columns": self.crossbar.columns}
-        placed = map_matrices(matrices, **size, tiles=self.crossbar.tiles)
+        rows, columns = self.crossbar.rows, self.crossbar.columns
+        placed = map_matrices(matrices, tile_rows=rows, tile_columns=columns, tiles=self.crossbar.tiles)
         return {mapping.matrix.name: mapping for mapping in placed.mappings}
 
     def _in(self, key: str, tile: int) -> str:

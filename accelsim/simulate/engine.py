@@ -140,7 +140,8 @@ class _Run:
         self.started = [NEVER] * frames
         self.finished = [0] * frames
         self.job_ticks = {job.name: 0 for job in schedule.jobs}
-        self.doing: dict[str, str] = {}
+        self.doing: dict[str, tuple[str, str, int, str] | None] = {}
+        """What each leader waits for: (how, job, frame, of whom); put into words only when the run is stuck."""
 
     def result(self, process_order: Sequence[str] | None) -> Timeline:
         leaders = self.schedule.leaders()
@@ -161,19 +162,19 @@ class _Run:
             for job, takes, gives, shared, services in plan:
                 waited_from = env.now
                 if job.paced and env.now < arrival:
-                    self.doing[name] = f"waits for frame {frame} to arrive"
+                    self.doing[name] = ("for the frame to arrive", job.name, frame, "")
                     yield env.timeout(arrival - env.now)
                 for channel in takes:
                     seen_at = channel.arrival()
                     if seen_at is None:
-                        self.doing[name] = f"waits in {job.name} (frame {frame}) for a token on {channel.name}"
+                        self.doing[name] = ("for a token on", job.name, frame, channel.name)
                         yield channel.wait_for_token()
                         seen_at = channel.arrival()
                     if seen_at > env.now:
                         yield env.timeout(seen_at - env.now)
                     channel.take()
                 for member in shared:
-                    self.doing[name] = f"waits in {job.name} (frame {frame}) to get {member}"
+                    self.doing[name] = ("to get", job.name, frame, member)
                     yield self.arbiters[member].request(name)
                 if scale > 1 and env.now % scale:
                     yield env.timeout(-env.now % scale)
@@ -204,7 +205,7 @@ class _Run:
                 ended = env.now
                 for channel in gives:
                     if channel.full():
-                        self.doing[name] = f"waits in {job.name} (frame {frame}) for room on {channel.name}"
+                        self.doing[name] = ("for room on", job.name, frame, channel.name)
                         yield channel.wait_for_slot()
                     channel.put()
                 ticks.wait_output += env.now - ended
@@ -212,7 +213,7 @@ class _Run:
                     self.finished[frame] = env.now
                     if self.progress is not None and frame % 256 == 255:
                         self.progress(frame + 1)
-        self.doing[name] = ""
+        self.doing[name] = None
 
     def _plan(self, job: Job) -> tuple[Job, list[Channel], list[Channel], list[str], list[tuple[str, list[int]]]]:
         # Shared members are taken in one global order: two leaders that want the same two never block each other.
@@ -226,7 +227,11 @@ class _Run:
         )
 
     def _check_complete(self) -> None:
-        stuck = [f"{name} {what}" for name, what in sorted(self.doing.items()) if what]
+        stuck = [
+            f"{name} waits in {what[1]} (frame {what[2]}) {what[0]} {what[3]}".rstrip()
+            for name, what in sorted(self.doing.items())
+            if what is not None
+        ]
         left = [f"{c.name} holds {c.used}" for c in self.channels.values() if c.used]
         if stuck or left:
             raise DeadlockError("the run stopped before all work was done:\n  " + "\n  ".join(stuck + left))

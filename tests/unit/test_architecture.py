@@ -143,3 +143,15 @@ def test_an_operating_point_cannot_change_a_component(tmp_path: Path) -> None:
     (tmp_path / "chip.yaml").write_text(text)
     with pytest.raises(InputError, match=r"an operating point cannot change 'components.pe.sets'"):
         load_architecture(tmp_path / "chip.yaml")
+
+
+@pytest.mark.parametrize(("frequency", "period_ps"), [("500 MHz", 2000), ("300 MHz", 3333), ("75 MHz", 13333)])
+def test_a_clock_period_is_rounded_to_a_whole_picosecond(frequency: str, period_ps: int) -> None:
+    chip = load_architecture("rsnn28nm", {"clocks.main.frequency": frequency})
+    assert chip.period_ps("pe") == period_ps
+    assert chip.clock_hz() == pytest.approx(1e12 / period_ps)
+
+
+def test_a_clock_too_fast_for_picoseconds_is_refused() -> None:
+    with pytest.raises(InputError, match=r"nearly a whole number of picoseconds"):
+        load_architecture("rsnn28nm", {"clocks.main.frequency": "700 GHz"})

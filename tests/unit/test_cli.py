@@ -486,7 +486,8 @@ import os, sys, time
 from accelsim.cli import main
 def hold(handle):
     print("writing", flush=True)
-    time.sleep(60)
+    for _ in range(6000):  # many short sleeps: a signal just before one long one would only be seen at its end
+        time.sleep(0.01)
 os.fsync = hold
 main()
 """

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 NAMED = ("l0.weight_in", "l0.weight_rec", "l1.weight_in", "l1.weight_rec", "fc.weight")
 TENSORS = dict(zip(MATRICES, NAMED, strict=True))
 SMOOTHING = 0.5
-PLACES = 10  # fractional bits of a membrane: rounding its leak down must not matter
+PLACES = 9  # fractional bits of a membrane: its floor must not matter, and 16 bits must hold deep inhibition
 GRID = {
     "acoustic_scale": (0.3, 0.4, 0.5, 0.65, 0.8, 1.0),
     "lm_weight": (0.5, 1.0, 1.5, 2.0, 2.5),

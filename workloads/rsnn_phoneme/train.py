@@ -58,7 +58,7 @@ class Plan:
     seed: int = 1
 
 
-PLANS = {"phones": Plan(9000, 3e-3, 2e-4), "float": Plan(6000, 2e-3), "quantised": Plan(4000, 1e-3)}
+PLANS = {"phones": Plan(4500, 3e-3, 2e-4), "float": Plan(5500, 2e-3), "quantised": Plan(7000, 8e-4)}
 
 
 class Lif(torch.autograd.Function):
