@@ -82,10 +82,10 @@ class PriceList:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}'")
         if getattr(rows[0], "included_in", None) is not None:
             return Range(0.0, 0.0, 0.0, name)
-        formula = getattr(rows[0], "model", None)
-        if formula is not None:
-            low, high = rows[0].spread or (1.0, 1.0)
-            value = MODELS[formula](dimensions, self.point.node)
+        first = rows[0]
+        if isinstance(first, EnergyPrice | AreaPrice) and first.model is not None:
+            low, high = first.spread or (1.0, 1.0)
+            value = MODELS[first.model](dimensions, self.point.node)
             return Range(value, value * low, value * high, name)
         laws = self.table.laws.get(rows[0].kind, {})
         points = [np.array([row.value, row.low, row.high], float) * self._to_point(row) for row in rows]

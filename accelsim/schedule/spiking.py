@@ -62,7 +62,6 @@ class _Spiking:
 
     def schedule(self) -> Schedule:
         """Return the jobs: load, then per layer its matrices and its neurons, then the readout."""
-        spec = self.workload.spec
         to_datapath = self.parts.channel(self.buffer_name, self.skip_name)
         to_neurons = self.parts.channel(self.pe_name, self.lif_name)
         from_neurons = self.parts.channel(self.spikes_name, self.skip_name)
