@@ -39,8 +39,8 @@ READ_BANDWIDTH_HZ = 1e8
 
 _STATE_GRID_BITS = 20
 _LARGEST_STATE = 1.25  # of the middle of the range, where the variance takes a state to be
-_BLOCK_VALUES = 1 << 19
-_FEWEST_FRAMES, _MOST_FRAMES = 16, 256
+_BLOCK_VALUES = 1 << 21
+_FEWEST_FRAMES, _MOST_FRAMES = 16, 2048
 _FRAMES_PER_CHUNK = 8
 _MAGIC = 1.5 * 2.0**52  # x + magic - magic rounds to a whole number, halves to even, for |x| < 2^51
 
@@ -395,7 +395,7 @@ def _check_codes(codes: NDArray[np.int16], dac: Dac) -> None:
     largest = int(np.abs(codes.astype(np.int32)).max(initial=0))
     if largest > dac.largest_code:
         top = dac.largest_code
-        raise ValueError(f"a {dac.bits}-bit DAC has codes from -{top} to {top}, found {largest}")
+        raise ValueError(f"a DAC of {dac.bits} bits has codes from -{top} to {top}, found {largest}")
 
 
 def read_power(
