@@ -144,6 +144,24 @@ def normals_into(out, groups, draw_0, frame, array, seed_high, key_0, key_1):  #
         out_2[g], out_3[g] = normal_pair(w2, w3)
 
 
+@numba.njit
+def cell_normals_into(out, count, draw, first_cell, array, seed_high, key_0, key_1):  # type: ignore[no-untyped-def]
+    """Fill out[:, :count] (float32 [4, cells]) with the normals of counter (draw, cell, array, seed_high)."""
+    out_0, out_1, out_2, out_3 = out[0], out[1], out[2], out[3]
+    for g in range(count):
+        w0, w1, w2, w3 = philox(draw, first_cell + np.uint64(g), array, seed_high, key_0, key_1)
+        out_0[g], out_1[g] = normal_pair(w0, w1)
+        out_2[g], out_3[g] = normal_pair(w2, w3)
+
+
+@numba.njit
+def cell_uniforms_into(out, count, draw, first_cell, array, seed_high, key_0, key_1):  # type: ignore[no-untyped-def]
+    """Fill out[:count] (float64) with the uniform of the first word of counter (draw, cell, array, seed_high)."""
+    for g in range(count):
+        w0, _, _, _ = philox(draw, first_cell + np.uint64(g), array, seed_high, key_0, key_1)
+        out[g] = uniform(w0)
+
+
 def split_seed(seed: int) -> tuple[np.uint64, np.uint64]:
     """Return the low and high 32 bits of a seed, 0 <= seed < 2^64; raises ValueError for any other."""
     if not 0 <= seed < 1 << 64:

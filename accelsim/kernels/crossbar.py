@@ -14,6 +14,7 @@ function of (seed, tile, plane, frame, column), see `accelsim.kernels.counter_ra
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil, log2
 from typing import Any, Literal
@@ -41,7 +42,6 @@ _STATE_GRID_BITS = 20
 _LARGEST_STATE = 1.25  # of the middle of the range, where the variance takes a state to be
 _BLOCK_VALUES = 1 << 21
 _FEWEST_FRAMES, _MOST_FRAMES = 16, 2048
-_FRAMES_PER_CHUNK = 8
 _MAGIC = 1.5 * 2.0**52  # x + magic - magic rounds to a whole number, halves to even, for |x| < 2^51
 
 
@@ -444,6 +444,10 @@ class _Conversion:
         self.values = np.zeros((frames, tiles.outputs))
         self.clipped = np.zeros(shape, np.int64)
         self.per_frame = np.zeros(frames, np.int64)
+        # Plain threads, not those of numba: theirs wait busily, and the products' threads do too, so that each
+        # change from one to the other would cost more than the work.
+        self.threads = numba.get_num_threads()
+        self.pool = ThreadPoolExecutor(self.threads)
 
     def convert(
         self,
@@ -458,19 +462,27 @@ class _Conversion:
         tiles = self.tiles
         part = slice(start, start + len(signal))
         weights = 2.0 ** (tiles.cell_bits * np.arange(tiles.planes) + phase) * self.scale
-        clipped = _convert(
-            signal, variance, constant.astype(np.float32), np.float32(slope_step), self.noisy, tiles.sign == "offset",
-            self.steps[k], self.limits[k], weights, tiles.tile_columns,
-            phase, np.uint64(self.first_frame + start), np.uint64(tiles.first_tile + k * tiles.column_tiles),
-            self.key, self.seed_high, self.values[part], self.per_frame[part],
-        )  # fmt: skip
-        self.clipped[k] += clipped
+        offset, tile = tiles.sign == "offset", np.uint64(tiles.first_tile + k * tiles.column_tiles)
+
+        def some(frames: slice) -> NDArray[np.int64]:
+            clipped: NDArray[np.int64] = _convert(
+                signal[frames], variance[frames], constant[frames].astype(np.float32), np.float32(slope_step),
+                self.noisy, offset, self.steps[k], self.limits[k], weights, tiles.tile_columns,
+                phase, np.uint64(self.first_frame + start + frames.start), tile,
+                self.key, self.seed_high, self.values[part][frames], self.per_frame[part][frames],
+            )  # fmt: skip
+            return clipped
+
+        share = -(-len(signal) // self.threads)
+        shares = [slice(a, min(a + share, len(signal))) for a in range(0, len(signal), share)]
+        self.clipped[k] += sum(self.pool.map(some, shares) if len(shares) > 1 else map(some, shares))
 
     def product(self) -> Product:
+        self.pool.shutdown()
         return Product(self.values, self.clipped, self.per_frame)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
     phase, first_frame, first_tile, key, seed_high, values, per_frame,
@@ -479,41 +491,39 @@ def _convert(  # type: ignore[no-untyped-def]
     frames, outputs = values.shape
     planes, column_tiles = steps.shape
     groups = -(-tile_columns // 4)
-    chunks = -(-frames // _FRAMES_PER_CHUNK)
-    clipped = np.zeros((chunks, planes, column_tiles), np.int64)
+    clipped = np.zeros((planes, column_tiles), np.int64)
     stream = np.uint64(READ_STREAM)
     draw_0 = np.uint64(phase * (groups + 1))
-    for chunk in numba.prange(chunks):
-        z = np.zeros(4 * groups, np.float32)
-        total = np.empty(tile_columns, np.float64)
-        for t in range(chunk * _FRAMES_PER_CHUNK, min(frames, (chunk + 1) * _FRAMES_PER_CHUNK)):
-            frame = first_frame + np.uint64(t)
-            for m in range(column_tiles):
-                first = m * tile_columns
-                width = min(tile_columns, outputs - first)
-                total[:width] = 0.0
-                for p in range(planes):
-                    tile_plane = (first_tile + np.uint64(m)) * np.uint64(PLANES_PER_TILE) + np.uint64(p)
-                    column = p * outputs + first
-                    y = signal[t, column : column + width]
-                    reference = 0.0
-                    if offset:
-                        n = planes * outputs + p * column_tiles + m
-                        reference = signal[t, n]
-                        if noisy:
-                            w0, w1, _, _ = philox(draw_0 + np.uint64(groups), frame, tile_plane, seed_high, key, stream)
-                            spread = max(slope_step * variance[t, n] + constant[t], np.float32(0))
-                            reference += np.float64(np.sqrt(spread) * normal_pair(w0, w1)[0])
+    z = np.zeros(4 * groups, np.float32)
+    total = np.empty(tile_columns, np.float64)
+    for t in range(frames):
+        frame = first_frame + np.uint64(t)
+        for m in range(column_tiles):
+            first = m * tile_columns
+            width = min(tile_columns, outputs - first)
+            total[:width] = 0.0
+            for p in range(planes):
+                tile_plane = (first_tile + np.uint64(m)) * np.uint64(PLANES_PER_TILE) + np.uint64(p)
+                column = p * outputs + first
+                y = signal[t, column : column + width]
+                reference = 0.0
+                if offset:
+                    n = planes * outputs + p * column_tiles + m
+                    reference = signal[t, n]
                     if noisy:
-                        normals_into(z, groups, draw_0, frame, tile_plane, seed_high, key, stream)
-                        noise_into(z, variance[t, column : column + width], slope_step, constant[t], width)
-                    clamped = convert_into(total, y, z, reference, noisy, steps[p, m], limits[p, m], weights[p], width)
-                    clipped[chunk, p, m] += clamped
-                    per_frame[t] += clamped
-                out = values[t, first : first + width]
-                for j in range(width):
-                    out[j] += total[j]
-    return clipped.sum(axis=0)
+                        w0, w1, _, _ = philox(draw_0 + np.uint64(groups), frame, tile_plane, seed_high, key, stream)
+                        spread = max(slope_step * variance[t, n] + constant[t], np.float32(0))
+                        reference += np.float64(np.sqrt(spread) * normal_pair(w0, w1)[0])
+                if noisy:
+                    normals_into(z, groups, draw_0, frame, tile_plane, seed_high, key, stream)
+                    noise_into(z, variance[t, column : column + width], slope_step, constant[t], width)
+                clamped = convert_into(total, y, z, reference, noisy, steps[p, m], limits[p, m], weights[p], width)
+                clipped[p, m] += clamped
+                per_frame[t] += clamped
+            out = values[t, first : first + width]
+            for j in range(width):
+                out[j] += total[j]
+    return clipped
 
 
 @numba.njit(inline="always")

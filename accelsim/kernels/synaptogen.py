@@ -16,7 +16,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.counter_random import CELL_STREAM, normal_pair, philox, split_seed, uniform
+from accelsim.kernels.counter_random import (
+    CELL_STREAM,
+    cell_normals_into,
+    cell_uniforms_into,
+    normal_pair,
+    philox,
+    split_seed,
+    uniform,
+)
 
 FEATURES = 4
 ORDER = 10
@@ -30,6 +38,8 @@ _FIRST_WEAR = 1 << 31
 # The state of a cell between pulses, as a vector.
 _R, _R_HRS, _SET_VOLTS, _R_LRS, _FEATURE_RESET_VOLTS, _RESET_VOLTS, _IN_HRS, _IN_LRS, _CYCLE = range(9)
 _STATE = 9
+_CHUNK_CELLS = 512
+_LN10 = float(np.log(10.0))
 
 
 @dataclass(frozen=True)
@@ -96,34 +106,41 @@ def _polynomial(coefficients, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _draw_cell(cell, array, seed_high, key, cumulative, mean, factor, offset_and_scale, z):  # type: ignore[no-untyped-def]
-    """Draw a cell's offsets and scales, [mu; sigma] = mean_k + L_k N(0, I), with k from the mixture."""
+def _draw_chunk(uniforms, drawn, count, first_cell, array, seed_high, key):  # type: ignore[no-untyped-def]
+    """Draw what fresh cells need, many at once: the mixture's uniform, 8 normals, the first cycle's 4 innovations."""
     stream = np.uint64(CELL_STREAM)
-    w0, w1, w2, w3 = philox(np.uint64(0), cell, array, seed_high, key, stream)
-    u = uniform(w0)
+    cell_uniforms_into(uniforms, count, np.uint64(0), first_cell, array, seed_high, key, stream)
+    for block in range(3):
+        part = drawn[4 * block : 4 * block + 4]
+        cell_normals_into(part, count, np.uint64(1 + block), first_cell, array, seed_high, key, stream)
+
+
+@numba.njit
+def _draw_cell(u, z, cumulative, mean, factor, offset_and_scale):  # type: ignore[no-untyped-def]
+    """A cell's offsets and scales, [mu; sigma] = mean_k + L_k N(0, I), with k from the mixture."""
     k = 0
     while k < len(cumulative) - 1 and u >= cumulative[k]:
         k += 1
-    for block in range(2):
-        w0, w1, w2, w3 = philox(np.uint64(1 + block), cell, array, seed_high, key, stream)
-        z[4 * block], z[4 * block + 1] = normal_pair(w0, w1)
-        z[4 * block + 2], z[4 * block + 3] = normal_pair(w2, w3)
+    center, triangle = mean[k], factor[k]
     for row in range(2 * FEATURES):
-        value = mean[k, row]
+        value = center[row]
         for column in range(row + 1):
-            value += factor[k, row, column] * z[column]
+            value += triangle[row, column] * z[column]
         offset_and_scale[row] = value
 
 
 @numba.njit
-def _draw_cycle(  # type: ignore[no-untyped-def]
-    state, history, cell, array, seed_high, key, offset_and_scale, feedback, gamma, g_low, g_span, z,
-):  # fmt: skip
-    """Draw the features of the next cycle: x = feedback [N(0, 1); last ten x], feature = offset + scale gamma(x)."""
-    cycle = int(state[_CYCLE])
+def _innovate(cycle, cell, array, seed_high, key, z):  # type: ignore[no-untyped-def]
+    """Draw the four innovations of a cycle into z."""
     w0, w1, w2, w3 = philox(np.uint64(_FIRST_CYCLE + cycle), cell, array, seed_high, key, np.uint64(CELL_STREAM))
     z[0], z[1] = normal_pair(w0, w1)
     z[2], z[3] = normal_pair(w2, w3)
+
+
+@numba.njit
+def _draw_cycle(state, history, offset_and_scale, feedback, gamma, g_low, g_span, z):  # type: ignore[no-untyped-def]
+    """The features of the next cycle: x = feedback [z; last ten x], feature = offset + scale gamma(x)."""
+    cycle = int(state[_CYCLE])
     newest = cycle % ORDER  # the slot of x, which until now holds the vector of ten cycles ago
     for feature in range(FEATURES):
         x = 0.0
@@ -140,7 +157,7 @@ def _draw_cycle(  # type: ignore[no-untyped-def]
         history[newest, feature] = x
         value = offset_and_scale[feature] + offset_and_scale[FEATURES + feature] * _polynomial(gamma[feature], x)
         if feature == 0:
-            state[_R_HRS] = (g_low - 10.0**-value) / g_span
+            state[_R_HRS] = (g_low - np.exp(-_LN10 * value)) / g_span
         elif feature == 2:
             state[_R_LRS] = (g_low - 1.0 / value) / g_span
         elif feature == 1:
@@ -164,9 +181,8 @@ def _pulse(  # type: ignore[no-untyped-def]
         state[_IN_HRS] = 0.0
     elif state[_IN_HRS] == 0.0 and volts > state[_RESET_VOLTS]:
         if state[_IN_LRS] == 1.0:
-            _draw_cycle(
-                state, history, cell, array, seed_high, key, offset_and_scale, feedback, gamma, g_low, g_span, z
-            )
+            _innovate(int(state[_CYCLE]), cell, array, seed_high, key, z)
+            _draw_cycle(state, history, offset_and_scale, feedback, gamma, g_low, g_span, z)
         state[_IN_LRS] = 0.0
         if volts >= full_volts:
             state[_R] = state[_R_HRS]
@@ -184,13 +200,16 @@ def _pulse(  # type: ignore[no-untyped-def]
 
 @numba.njit
 def _start(  # type: ignore[no-untyped-def]
-    state, history, cell, array, seed_high, key, cumulative, mean, factor, offset_and_scale, feedback, gamma,
-    g_low, g_span, z,
+    state, history, u, drawn, cumulative, mean, factor, offset_and_scale, feedback, gamma, g_low, g_span, z,
 ):  # fmt: skip
-    """A fresh cell: drawn, first cycle drawn, in HRS."""
-    _draw_cell(cell, array, seed_high, key, cumulative, mean, factor, offset_and_scale, z)
+    """A fresh cell from its uniform and its 12 normals: drawn, first cycle drawn, in HRS."""
+    for n in range(2 * FEATURES):
+        z[n] = drawn[n]
+    _draw_cell(u, z, cumulative, mean, factor, offset_and_scale)
+    for n in range(FEATURES):
+        z[n] = drawn[2 * FEATURES + n]
     state[_CYCLE] = 0.0
-    _draw_cycle(state, history, cell, array, seed_high, key, offset_and_scale, feedback, gamma, g_low, g_span, z)
+    _draw_cycle(state, history, offset_and_scale, feedback, gamma, g_low, g_span, z)
     state[_R] = state[_R_HRS]
     state[_RESET_VOLTS] = state[_FEATURE_RESET_VOLTS]
     state[_IN_HRS] = 1.0
@@ -206,8 +225,7 @@ def _program(  # type: ignore[no-untyped-def]
     g_low = _polynomial(low, constants[0]) / constants[0]
     g_span = g_low - _polynomial(high, constants[0]) / constants[0]
     read_low, read_high = _polynomial(low, read_volts), _polynomial(high, read_volts)
-    chunk_cells = 1024
-    chunks_per_array = -(-cells // chunk_cells)
+    chunks_per_array = -(-cells // _CHUNK_CELLS)
     chunks = len(arrays) * chunks_per_array
     states = np.empty(levels.shape, np.float32)
     pulses = np.zeros(chunks, np.int64)
@@ -218,13 +236,17 @@ def _program(  # type: ignore[no-untyped-def]
         z = np.zeros(2 * FEATURES)
         n = chunk // chunks_per_array
         array = np.uint64(arrays[n])
-        begin = (chunk % chunks_per_array) * chunk_cells
+        begin = (chunk % chunks_per_array) * _CHUNK_CELLS
+        uniforms = np.empty(_CHUNK_CELLS)
+        drawn = np.empty((3 * FEATURES, _CHUNK_CELLS), np.float32)
+        first = np.uint64(first_cell + begin)
+        _draw_chunk(uniforms, drawn, min(_CHUNK_CELLS, cells - begin), first, array, seed_high, key)
         count = 0
-        for c in range(begin, min(begin + chunk_cells, cells)):
+        for c in range(begin, min(begin + _CHUNK_CELLS, cells)):
             cell = np.uint64(first_cell + c)
             level = levels[n, c]
-            _start(state, history, cell, array, seed_high, key, cumulative, mean, factor, offset_and_scale, feedback,
-                   gamma, g_low, g_span, z)
+            _start(state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor,
+                   offset_and_scale, feedback, gamma, g_low, g_span, z)
             for p in range(wear_cycles * PULSES_PER_WEAR_CYCLE):
                 words = philox(np.uint64(_FIRST_WEAR + p // 4), cell, array, seed_high, key, np.uint64(CELL_STREAM))
                 w = words[0] if p % 4 == 0 else words[1] if p % 4 == 1 else words[2] if p % 4 == 2 else words[3]
@@ -300,15 +322,20 @@ def _respond(  # type: ignore[no-untyped-def]
     g_span = g_low - _polynomial(high, constants[0]) / constants[0]
     states = np.empty((pulses + 1, cells))
     features = np.empty((pulses + 1, cells, FEATURES))
-    for chunk in numba.prange(-(-cells // 256)):
+    for chunk in numba.prange(-(-cells // _CHUNK_CELLS)):
+        begin = chunk * _CHUNK_CELLS
+        uniforms = np.empty(_CHUNK_CELLS)
+        drawn = np.empty((3 * FEATURES, _CHUNK_CELLS), np.float32)
+        first = np.uint64(first_cell + begin)
+        _draw_chunk(uniforms, drawn, min(_CHUNK_CELLS, cells - begin), first, array, seed_high, key)
         state = np.zeros(_STATE)
         history = np.zeros((ORDER, FEATURES))
         offset_and_scale = np.zeros(2 * FEATURES)
         z = np.zeros(2 * FEATURES)
-        for c in range(chunk * 256, min(cells, (chunk + 1) * 256)):
+        for c in range(begin, min(cells, begin + _CHUNK_CELLS)):
             cell = np.uint64(first_cell + c)
-            _start(state, history, cell, array, seed_high, key, cumulative, mean, factor, offset_and_scale, feedback,
-                   gamma, g_low, g_span, z)
+            _start(state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor,
+                   offset_and_scale, feedback, gamma, g_low, g_span, z)
             for p in range(pulses + 1):
                 if p > 0:
                     _pulse(volts[p - 1, c], state, history, cell, array, seed_high, key, low, high, constants,

@@ -2,8 +2,8 @@
 
 A figure agrees when it lies within z standard errors of both samples plus half a unit of its last printed digit. The
 reference's statistics are of 200,000 cells; z is 4.5, so that a right implementation fails a row once in 150,000 runs
-(two-sided normal, confidence 99.9993 % per row, 99.97 % for all of them). Standard errors come from the sample itself: fourth moments for standard deviations, the density
-at the quantile for quantiles.
+(two-sided normal, confidence 99.9993 % per row, 99.97 % for all of them). Standard errors come from the sample itself:
+fourth moments for standard deviations, the density at the quantile for quantiles.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def fresh(cells: int) -> np.ndarray:
 
 
 @cache
-def amperes(cells: int, level: int, array: int, wear: int = 0, volts: float = 0.6, partial: float | None = None) -> np.ndarray:
+def amperes(
+    cells: int, level: int, array: int, wear: int = 0, volts: float = 0.6, partial: float | None = None
+) -> np.ndarray:
     """Currents of programmed cells at a voltage."""
     voltages = np.array([0.0, 0.0]) if partial is None else np.array([0.0, partial, 0.0])
     sequence = Sequence(wear, DEVICE.reset_voltage, DEVICE.set_voltage, voltages)
@@ -59,7 +61,13 @@ def amperes(cells: int, level: int, array: int, wear: int = 0, volts: float = 0.
 
 @pytest.mark.parametrize("cells", SIZES)
 def test_low_resistance(cells: int) -> None:
-    for what, figure, printed in (("mean", 4538.7, 0.1), ("sd", 231.4, 0.1), (1, 4063, 1), (50, 4523, 1), (99, 5170, 1)):
+    for what, figure, printed in (
+        ("mean", 4538.7, 0.1),
+        ("sd", 231.4, 0.1),
+        (1, 4063, 1),
+        (50, 4523, 1),
+        (99, 5170, 1),
+    ):
         agrees(fresh(cells)[:, 2], what, figure, printed)
 
 
@@ -105,14 +113,16 @@ def test_a_weight_at_other_inputs(cells: int) -> None:
     rows = {1: 1.0099, 0.75: 0.7535, 0.5: 0.4989, 0.25: 0.2474, 0.1: 0.0983}
     rows |= {-0.1: -0.0973, -0.25: -0.2407, -0.5: -0.4698, -0.75: -0.6796, -1: -0.8593}
     for x, weight in rows.items():
-        agrees((amperes(cells, 1, 0, volts=0.6 * x) - amperes(cells, 0, 1, volts=0.6 * x)) * 8020, "mean", weight, 0.0001)
+        agrees(
+            (amperes(cells, 1, 0, volts=0.6 * x) - amperes(cells, 0, 1, volts=0.6 * x)) * 8020, "mean", weight, 0.0001
+        )
 
 
 @pytest.mark.parametrize("cells", SIZES)
 def test_a_half_state(cells: int) -> None:
-    """A partial reset at 0.89 V. That voltage is printed to 5 mV, which moves the mean by 0.0128 and the spread by 0.0017.
+    """A partial reset at 0.89 V, a voltage printed to 5 mV: that moves the mean by 0.0128 and the spread by 0.0017.
 
-    The printed spread is that of the cell alone: subtracting an independent HRS cell adds 0.034 in square, to 0.098.
+    The printed spread fits the cell alone; with an independent HRS cell subtracted it would be 0.098.
     """
     half = (amperes(cells, 1, 5, partial=0.89) - amperes(cells, 0, 1).mean()) * 8020
     agrees(half, "mean", 0.4999, 2 * 0.0128)

@@ -96,7 +96,7 @@ def product(
 
 
 def vectorised_product(codes, r_pos, r_neg, curves, dac, adc, noise, generator, frames):
-    """One plane and tile in NumPy with noise per cell, as a user without the kernel would write it: [frames, columns]."""
+    """One plane and tile in NumPy, noise per cell, as one would write it without the kernel: [frames, columns]."""
     out = np.empty((frames, r_pos.shape[1]))
     bandwidth, charge = (1e8, 1.602e-19) if noise == "physical" else (1e-8, 2.71828)
     for t in range(frames):
@@ -105,7 +105,8 @@ def vectorised_product(codes, r_pos, r_neg, curves, dac, adc, noise, generator, 
         for sign, r in ((1, r_pos), (-1, r_neg)):
             amperes = np.polyval(curves.low, volts) * (1 - r) + np.polyval(curves.high, volts) * r
             with np.errstate(invalid="ignore"):
-                siemens = np.where(volts != 0, np.abs(amperes / volts), curves.low[-2] * (1 - r) + curves.high[-2] * r)
+                slope = curves.low[-2] * (1 - r) + curves.high[-2] * r
+                siemens = np.abs(np.where(volts != 0, amperes / volts, slope))
             sigma = np.sqrt(4 * KB * T * bandwidth * siemens + 2 * charge * np.abs(amperes) * bandwidth)
             total += sign * (amperes + sigma * generator.standard_normal(r.shape)).sum(axis=0)
         limit = 2 ** (adc.precision_bits + adc.range_bits - 1)
@@ -170,5 +171,8 @@ def normals(words: list[int]) -> list[float]:
         radius = math.sqrt(-2 * math.log(((first >> 1) + 0.5) / 2**31))
         place = second & (2**30 - 1)
         angle = math.pi / 4 * (1 + ((place if place < 2**29 else place - 2**30) + 0.5) / 2**29)
-        out += [radius * (1 - 2 * (second >> 30 & 1)) * math.cos(angle), radius * (1 - 2 * (second >> 31)) * math.sin(angle)]
+        out += [
+            radius * (1 - 2 * (second >> 30 & 1)) * math.cos(angle),
+            radius * (1 - 2 * (second >> 31)) * math.sin(angle),
+        ]
     return out

@@ -79,7 +79,10 @@ def test_a_cell_is_a_function_of_seed_array_and_place() -> None:
 def test_program_and_verify_narrows_the_levels() -> None:
     levels = np.random.default_rng(4).integers(0, 4, (1, 64, 64)).astype(np.uint8)
     spread = {}
-    for name, device in (("open", SYNAPTOGEN), ("verified", changed(SYNAPTOGEN, verify=Verify(pulses=40, tolerance=0.05)))):
+    for name, device in (
+        ("open", SYNAPTOGEN),
+        ("verified", changed(SYNAPTOGEN, verify=Verify(pulses=40, tolerance=0.05))),
+    ):
         curves = device.curves(0.6, 2)
         found = device.program(levels, np.array([1]), seed=1, cell_bits=2)
         low, high = device.typical_currents(0.6)
@@ -174,13 +177,18 @@ def test_wires_change_the_current_at_the_read_voltage() -> None:
     g = curves.current(before, volts) / 0.6
     assert np.allclose(curves.current(after, volts) / 0.6, g * wire_attenuation(g, 0.5, 0.5), rtol=1e-5)
     with pytest.raises(ValueError, match=r"wires of 20 and 20 ohm per cell take .*% of a cell's current"):
-        changed(SYNAPTOGEN, wires=Wires(row="20 ohm", column="20 ohm")).program(np.ones((1, 128, 128), np.uint8), np.array([0]), seed=1)
+        changed(SYNAPTOGEN, wires=Wires(row="20 ohm", column="20 ohm")).program(
+            np.ones((1, 128, 128), np.uint8), np.array([0]), seed=1
+        )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind: ideal\nlowest: 50 uS\nhighest: 5 uS", r"conductance range is reversed: the lowest, 50 uS, is not below"),
+        (
+            "kind: ideal\nlowest: 50 uS\nhighest: 5 uS",
+            r"conductance range is reversed: the lowest, 50 uS, is not below",
+        ),
         ("kind: gaussian\nlevels: [50 uS, 5 uS]\nwrite_noise: 1 uS", "conductance range is reversed"),
         ("kind: gaussian\nlevels: [5 uS]\nwrite_noise: 1 uS", "'levels': expected at least 2 items, found 1"),
         (
@@ -207,5 +215,5 @@ def test_levels_that_a_device_does_not_have_are_named() -> None:
 
 
 def test_an_unknown_device_is_named() -> None:
-    with pytest.raises(InputError, match="no device named 'synaptogn'.*did you mean 'synaptogen'"):
+    with pytest.raises(InputError, match=r"no device named 'synaptogn'.*did you mean 'synaptogen'"):
         load_device("synaptogn")

@@ -37,10 +37,11 @@ def programmed(device: Device, weights: np.ndarray, bits: int, seed: int = 1, ce
     )  # fmt: skip
 
 
-def array_states(device: Device, weights: np.ndarray, bits: int, cell_bits: int, sign: str, rows: int, columns: int, seed: int):
+def array_states(
+    device: Device, weights: np.ndarray, bits: int, cell_bits: int, sign: str, rows: int, columns: int, seed: int
+):
     """What the reference needs: the states of every array, programmed one array at a time."""
-    inputs, outputs = weights.shape
-    column_tiles, top = -(-outputs // columns), 2 ** (bits - 1) - 1
+    column_tiles, top = -(-weights.shape[1] // columns), 2 ** (bits - 1) - 1
 
     def states(tile: int, plane: int, s: int) -> np.ndarray:
         k, m = divmod(tile, column_tiles)
@@ -86,7 +87,12 @@ def test_ideal_cells_and_converters_multiply_integers_exactly(
 @pytest.mark.parametrize("device", [GAUSSIAN, SYNAPTOGEN], ids=["gaussian", "synaptogen"])
 @pytest.mark.parametrize(
     ("bits", "cell_bits", "sign", "mode"),
-    [(3, 1, "pair", "amplitude"), (4, 2, "pair", "amplitude"), (3, 1, "offset", "bit_serial"), (4, 1, "offset", "amplitude")],
+    [
+        (3, 1, "pair", "amplitude"),
+        (4, 2, "pair", "amplitude"),
+        (3, 1, "offset", "bit_serial"),
+        (4, 1, "offset", "amplitude"),
+    ],
 )
 def test_without_noise_the_values_are_those_of_the_cells(device, bits, cell_bits, sign, mode) -> None:
     weights, codes = setting(5, 70, 9, 3, bits)
@@ -161,9 +167,13 @@ def test_the_same_bits_for_any_threads_batches_and_blocks() -> None:
     assert tiles.difference.tobytes() == again.difference.tobytes()
     assert one.values.tobytes() == whole.values.tobytes() and np.array_equal(one.clipped, whole.clipped)
     for block in (1, 3, 16):
-        assert multiply(tiles, codes, noise="legacy", seed=9, frames_per_block=block).values.tobytes() == whole.values.tobytes()
+        assert (
+            multiply(tiles, codes, noise="legacy", seed=9, frames_per_block=block).values.tobytes()
+            == whole.values.tobytes()
+        )
     parts = [
-        multiply(tiles, codes[a:b], noise="legacy", seed=9, first_frame=a).values for a, b in ((0, 1), (1, 20), (20, 37))
+        multiply(tiles, codes[a:b], noise="legacy", seed=9, first_frame=a).values
+        for a, b in ((0, 1), (1, 20), (20, 37))
     ]
     assert np.concatenate(parts).tobytes() == whole.values.tobytes()
     assert multiply(tiles, codes, noise="legacy", seed=10).values.tobytes() != whole.values.tobytes()
@@ -178,7 +188,9 @@ def test_a_tile_is_the_same_alone_and_among_others() -> None:
         for k in (1, 0):
             part = weights[k * 64 : (k + 1) * 64, m * 64 : (m + 1) * 64]
             tiles = programmed(SYNAPTOGEN, part, 3, first_tile=2 * k + m, **shape)
-            total += multiply(tiles, np.ascontiguousarray(codes[:, k * 64 : (k + 1) * 64]), noise="legacy", seed=2).values
+            total += multiply(
+                tiles, np.ascontiguousarray(codes[:, k * 64 : (k + 1) * 64]), noise="legacy", seed=2
+            ).values
         assert np.array_equal(total, whole[:, m * 64 : (m + 1) * 64])
 
 
@@ -212,7 +224,9 @@ def test_depthwise_columns_have_inputs_of_their_own(mode) -> None:
         if exact:
             assert np.array_equal(found, wanted)
         for c in (0, 69):  # a column is what a dense matrix of one column gives
-            dense = multiply(tiles, np.ascontiguousarray(windows[:, c]).astype(np.int16), dac=dac, adc=Adc(ideal=True), noise="off")
+            dense = multiply(
+                tiles, np.ascontiguousarray(windows[:, c]).astype(np.int16), dac=dac, adc=Adc(ideal=True), noise="off"
+            )
             assert np.allclose(found[:, c], dense.values[:, c], atol=1e-9)
     noisy = multiply_depthwise(tiles, codes, noise="legacy", seed=4).values
     parts = [multiply_depthwise(tiles, codes[a : a + 35], noise="legacy", seed=4, first_frame=a).values for a in (0, 5)]

@@ -11,7 +11,8 @@ from accelsim.schedule.mapping import Matrix, map_matrices, replicated
 def conformer(width: int, forward: int, bits: int, blocks: int, positions: bool) -> list[Matrix]:
     """The mapped matrices of a Conformer: feed-forward twice, attention, convolution."""
     layers = [
-        ("ff1.in", width, forward), ("ff1.out", forward, width), ("ff2.in", width, forward), ("ff2.out", forward, width),
+        ("ff1.in", width, forward), ("ff1.out", forward, width),
+        ("ff2.in", width, forward), ("ff2.out", forward, width),
         ("qkv", width, 3 * width), ("out", width, width), ("pw1", width, 2 * width), ("pw2", width, width),
     ]  # fmt: skip
     if positions:
@@ -58,7 +59,9 @@ def test_counts_of_the_conformer_with_positions(
 @pytest.mark.parametrize("rows", [64, 100, 128, 256, 512])
 @pytest.mark.parametrize("sign", ["pair", "offset"])
 def test_cells_are_used_or_padded(rows: int, sign) -> None:
-    mapping = map_matrices([Matrix("a", 300, 130, 5)], tile_rows=rows, tile_columns=64, cell_bits=2, sign=sign).mappings[0]
+    mapping = map_matrices(
+        [Matrix("a", 300, 130, 5)], tile_rows=rows, tile_columns=64, cell_bits=2, sign=sign
+    ).mappings[0]
     assert mapping.row_tiles == -(-300 // rows) and mapping.column_tiles == 3
     assert mapping.planes == (2 if sign == "pair" else 3)
     used = 300 * (130 * 2 * 2 if sign == "pair" else (130 + 3) * 3)
