@@ -49,9 +49,7 @@ def _make_strict(schema: Any) -> None:
             schema.clear()
             schema.update(core_schema.no_info_before_validator_function(exact, inner))
             return
-        elif isinstance(schema.get("function"), dict) and isinstance(
-            schema["function"].get("function"), _ExactLiteral
-        ):
+        elif isinstance(schema.get("function"), dict) and isinstance(schema["function"].get("function"), _ExactLiteral):
             return
         for key, part in schema.items():
             if key not in ("default", "metadata", "serialization", "expected"):
@@ -67,9 +65,7 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         schema = handler(source)
         # pydantic's own strict mode would also refuse a YAML list where a tuple is asked
         # for, and a word where an enum is, so only the plain types are made strict.
@@ -132,9 +128,7 @@ def _has_field(model_type: Any, key: str) -> bool:
     return key in fields or any(field.alias == key for field in fields.values())
 
 
-def _problems(
-    errors: list[ErrorDetails], data: Any, source: Source, adapter: TypeAdapter[Any]
-) -> list[Problem]:
+def _problems(errors: list[ErrorDetails], data: Any, source: Source, adapter: TypeAdapter[Any]) -> list[Problem]:
     try:
         schema = adapter.json_schema()
     except (PydanticInvalidForJsonSchema, PydanticUserError):

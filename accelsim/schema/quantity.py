@@ -221,9 +221,7 @@ class Quantity:
             return int(result)
         return float(result)
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         unit = _KINDS[self.kind].unit
         return core_schema.no_info_plain_validator_function(
             self.read,

@@ -167,9 +167,7 @@ def _read(text: str, file: str, one_value: bool = False) -> tuple[Any, _Place]:
     reader = _Reader(text)
     reader.read()
     if reader.problems:
-        raise InputError(
-            Problem(p.message, file, None if one_value else p.line, p.hint) for p in reader.problems
-        )
+        raise InputError(Problem(p.message, file, None if one_value else p.line, p.hint) for p in reader.problems)
     return reader.data, reader.place
 
 

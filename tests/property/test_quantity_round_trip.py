@@ -35,7 +35,7 @@ def test_a_prefix_leaves_a_number_that_is_easy_to_read(kind, value, digits):
     assert 1 <= number < (1e6 if unit.startswith("m2") else 1e3)
 
 
-@given(st.decimals(-10**6, 10**6, places=6), st.sampled_from(list(_PREFIXES)), st.sampled_from(["", " ", "  "]))
+@given(st.decimals(-(10**6), 10**6, places=6), st.sampled_from(list(_PREFIXES)), st.sampled_from(["", " ", "  "]))
 def test_a_prefix_is_a_power_of_ten(number, prefix, space):
     exact = Fraction(number) * Fraction(10) ** _PREFIXES[prefix]
     assert parse_quantity(f"{number}{space}{prefix}V", "voltage") == float(exact)

@@ -201,9 +201,7 @@ def test_whole_network(
     output_bits: int, starts: list[int], skip: bool,
 ) -> None:  # fmt: skip
     mode, sets = mode_and_sets
-    workload, chip, plain = network(
-        seed, mode, sets, reset, carry, accumulator_bits, membrane_bits, output_bits, skip
-    )
+    workload, chip, plain = network(seed, mode, sets, reset, carry, accumulator_bits, membrane_bits, output_bits, skip)
     features = integers(np.random.default_rng(seed + 1), 0, 255, (starts[-1], workload.spec.inputs.width()), np.uint8)
     execution = execute(build_schedule(workload, chip), workload, chip, batch_of(features, starts))
     expected = plain.run(features.tolist(), starts)

@@ -242,8 +242,8 @@ def test_damaged_tensors(accelsim, network, damage, command):
         # a workload that does not fit
         (
             ("-s", "workload.layers.fc.neurons=19200"),
-            r"workload 'rsnn_paper_activity' on 'rsnn28nm': the readout_weights need 19200 rows of 512 bits, "
-            r"'weights_fc' has 2 x 960",
+            r"workload 'rsnn_paper_activity' on 'rsnn28nm': the readout_weights need 9600 rows of 512 bits "
+            r"in each bank, 'weights_fc' has 2 x 960",
         ),
         (("-s", "workload.layers.fc.weight_bits=8"), r".*layer 'fc' has 8-bit weights, the PEs of 'pe' take 4"),
         (("-s", "components.pe.sets=3"), r"[\s\S]*2 parallel time steps need a multiple of 2 PE sets[\s\S]*"),

@@ -105,9 +105,15 @@ WIDE = [lif("l0", "features", 300), spike_sum("fc", "l0", 8)]
         (network(WIDE), {}, "layer 'l0' has 300 inputs, 'zero_skip' selects among 2 x 64"),
         (network(WIDE), {}, "300 membranes do not fit the 256 entries of 'membranes'"),
         (network(WIDE), {}, "600 spikes of all time steps do not fit the 512 entries of 'spike_registers'"),
-        (network(WIDE), {}, r"the recurrent_weights need 450 rows of 512 bits in each bank, 'weights_recurrent' has 2 x 192"),
+        (
+            network(WIDE), {},
+            "the recurrent_weights need 450 rows of 512 bits in each bank, 'weights_recurrent' has 2 x 192",
+        ),
         (network(features=49), {}, "49 features do not fit the 48 entries of 'input_buffer'"),
-        (network(features=49), {}, "the input_weights need 49 rows of 512 bits in each bank, 'weights_input' has 1 x 48"),
+        (
+            network(features=49), {},
+            "the input_weights need 49 rows of 512 bits in each bank, 'weights_input' has 1 x 48",
+        ),
         (network(), {"components.input_buffer.width_bits": 7}, "8-bit features do not fit the words of 'input_buffer'"),
         (network(), {"components.pe.sets": 3}, "8-bit inputs do not split evenly over 3 PE sets"),
         (

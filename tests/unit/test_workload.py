@@ -93,9 +93,7 @@ def test_missing_tensor_with_the_nearest_name(tmp_path: Path, tensors: dict[str,
     tensors["out.ww"] = tensors.pop("out.w")
     path = write(tmp_path, tensors)
     line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "spike_sum" in text)
-    assert problems(path) == [
-        f"{path}:{line}: no tensor 'out.w' in weights.safetensors (did you mean 'out.ww'?)"
-    ]
+    assert problems(path) == [f"{path}:{line}: no tensor 'out.w' in weights.safetensors (did you mean 'out.ww'?)"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
     python train.py phones --work W                                         # 120 monophone states: fast and coarse
     python train.py float --work W --start-from W/phones.pt                 # 1,920 tied states, float weights
     python train.py quantised --work W --start-from W/float.pt              # 4-bit weights
+    python train.py readout --work W --start-from W/quantised.pt --float-from W/float.pt  # the readout alone, again
 
 Runs on a CPU, is seeded, and goes on from its last checkpoint when started again.
 Neuron, in units of the threshold: V = beta R + I, S = [V >= 1], R = V - S, over two time steps per frame;
@@ -58,7 +59,14 @@ class Plan:
     seed: int = 1
 
 
-PLANS = {"phones": Plan(4500, 3e-3, 2e-4), "float": Plan(5500, 2e-3), "quantised": Plan(7000, 8e-4)}
+PLANS = {
+    "phones": Plan(4500, 3e-3, 2e-4),
+    "float": Plan(5500, 2e-3),
+    "quantised": Plan(7000, 8e-4),
+    "readout": Plan(1060, 4e-3),
+}
+READOUT_FRAMES = 4096
+READOUT_EXPONENT = -3  # one finer than least squares asks for: clipping costs less than coarse steps
 
 
 class Lif(torch.autograd.Function):
@@ -180,8 +188,7 @@ class Rsnn(nn.Module):
     def quantise(self) -> None:
         """Fix power-of-two scales (least squared error) and the pruning mask from the present weights, once."""
         with torch.no_grad():
-            threshold = self.fc.abs().flatten().kthvalue(int(PRUNED * self.fc.numel())).values
-            self.mask.copy_((self.fc.abs() > threshold).float())
+            self.prune()
             for position, name in enumerate(MATRICES):
                 weight = getattr(self, name) * (self.mask if name == "fc" else 1.0)
                 errors = {}
@@ -191,6 +198,12 @@ class Rsnn(nn.Module):
                     errors[exponent] = float((rounded - weight).pow(2).sum())
                 self.exponents[position] = min(errors, key=errors.__getitem__)
         self.quantised = True
+
+    def prune(self) -> None:
+        """Choose the readout weights that stay: all but the smallest share PRUNED."""
+        with torch.no_grad():
+            threshold = self.fc.abs().flatten().kthvalue(int(PRUNED * self.fc.numel())).values
+            self.mask.copy_((self.fc.abs() > threshold).float())
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes uint8 [frames, batch, bands] -> layer 1's spike counts [frames, batch, neurons]; all spikes."""
@@ -345,12 +358,66 @@ def train(stage: str, plan: Plan, work: Path, start_from: Path | None) -> None:
     torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
 
 
+def spike_counts(model: Rsnn, data: Frames, together: int = 48) -> tuple[Tensor, Tensor]:
+    """Layer 1's spike counts uint8 [frames, neurons] of whole utterances, and the labels of those frames."""
+    counts, labels = [], []
+    by_length = data.bounds[np.argsort(data.bounds[:, 1] - data.bounds[:, 0])]
+    for group in tqdm(np.array_split(by_length, math.ceil(len(by_length) / together)), desc="spike counts"):
+        codes = np.full((int((group[:, 1] - group[:, 0]).max()), len(group), BANDS), MEAN_CODE, np.uint8)
+        for column, (begin, end) in enumerate(group):
+            codes[: end - begin, column] = data.codes[begin:end]
+        with torch.no_grad():
+            made = model(torch.from_numpy(codes))[0].to(torch.uint8)
+        for column, (begin, end) in enumerate(group):
+            counts.append(made[DELAY : end - begin, column])
+            labels.append(torch.from_numpy(data.labels[begin : end - DELAY]))
+    return torch.cat(counts), torch.cat(labels)
+
+
+def train_readout(stage: str, plan: Plan, work: Path, start_from: Path, float_from: Path) -> None:
+    """Train the readout alone in 4 bits, from the float network's, on the fixed 4-bit recurrent layers.
+
+    A softmax ignores what a spike adds to all classes alike, so each row first loses its median: more weights are then
+    near zero and cost nothing to prune. The bias takes over what the pruned ones added on average.
+    """
+    torch.manual_seed(plan.seed)
+    model = Rsnn()
+    model.load_state_dict(torch.load(start_from, weights_only=True)["model"])
+    model.quantised = True
+    before = torch.load(float_from, weights_only=True)["model"]
+    counts, labels = spike_counts(model, read_alignment(work, "train"))
+    with torch.no_grad():
+        model.fc.copy_(before["fc"] - before["fc"].median(1, keepdim=True).values)
+        model.prune()
+        model.bias.copy_(before["bias"] + counts.float().mean(0) @ (model.fc * (1 - model.mask)))
+        model.exponents[MATRICES.index("fc")] = READOUT_EXPONENT
+    optimiser = torch.optim.Adam([model.fc, model.bias], lr=plan.rate, betas=(0.9, 0.98))
+    generator = torch.Generator().manual_seed(plan.seed)
+    progress = tqdm(range(plan.updates), desc=stage, mininterval=10)
+    for update in progress:
+        for group in optimiser.param_groups:
+            cosine = 0.5 * (1 + math.cos(math.pi * update / plan.updates))
+            group["lr"] = plan.rate * cosine * min(1.0, (update + 1) / 20)
+        chosen = torch.randint(len(counts), (READOUT_FRAMES,), generator=generator)
+        logits = torch.addmm(model.bias, counts[chosen].float(), model.weight("fc"))
+        loss = nn.functional.cross_entropy(logits, labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        progress.set_postfix(loss=f"{loss.item():.3f}")
+    print(f"{stage}: dev {evaluate(model, read_alignment(work, 'dev'))}")
+    torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
+
+
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", help="phones, float or quantised; a suffix such as float-b keeps results apart")
+    parser.add_argument(
+        "stage", help="phones, float, quantised or readout; a suffix such as float-b keeps results apart"
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder with alignment.npz; results go there")
     parser.add_argument("--start-from", type=Path, help="weights of the stage before")
+    parser.add_argument("--float-from", type=Path, help="float weights, for the stage readout")
     parser.add_argument("--updates", type=int)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--final-rate", type=float)
@@ -361,7 +428,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     plan = PLANS[arguments.stage.split("-")[0]]
     given = {k: v for k, v in vars(arguments).items() if k in vars(plan) and v is not None}
-    train(arguments.stage, replace(plan, **given), arguments.work, arguments.start_from)
+    plan = replace(plan, **given)
+    if arguments.stage.startswith("readout"):
+        if arguments.start_from is None or arguments.float_from is None:
+            parser.error("readout needs --start-from and --float-from")
+        train_readout(arguments.stage, plan, arguments.work, arguments.start_from, arguments.float_from)
+    else:
+        train(arguments.stage, plan, arguments.work, arguments.start_from)
 
 
 if __name__ == "__main__":
