@@ -118,15 +118,37 @@ def _draw_chunk(uniforms, drawn, count, first_cell, array, seed_high, key):  # t
 @numba.njit
 def _draw_cell(u, z, cumulative, mean, factor, offset_and_scale):  # type: ignore[no-untyped-def]
     """A cell's offsets and scales, [mu; sigma] = mean_k + L_k N(0, I), with k from the mixture."""
-    k = 0
-    while k < len(cumulative) - 1 and u >= cumulative[k]:
-        k += 1
+    k = _component(u, cumulative)
     center, triangle = mean[k], factor[k]
     for row in range(2 * FEATURES):
         value = center[row]
         for column in range(row + 1):
             value += triangle[row, column] * z[column]
         offset_and_scale[row] = value
+
+
+@numba.njit
+def _component(u, cumulative):  # type: ignore[no-untyped-def]
+    """The component of the mixture that a uniform chooses."""
+    k = 0
+    while k < len(cumulative) - 1 and u >= cumulative[k]:
+        k += 1
+    return k
+
+
+@numba.njit
+def _first_feature(feature, center, triangle, drawn, c, feedback, gamma):  # type: ignore[no-untyped-def]
+    """One feature of the first cycle of cell c of a chunk, as `_draw_cell` and `_draw_cycle` give it."""
+    offset = center[feature]
+    for column in range(feature + 1):
+        offset += triangle[feature, column] * drawn[column, c]
+    scale = center[FEATURES + feature]
+    for column in range(FEATURES + feature + 1):
+        scale += triangle[FEATURES + feature, column] * drawn[column, c]
+    x = 0.0
+    for n in range(FEATURES):
+        x += feedback[feature, n] * drawn[2 * FEATURES + n, c]
+    return offset + scale * _polynomial(gamma[feature], x)
 
 
 @numba.njit
@@ -227,6 +249,7 @@ def _program(  # type: ignore[no-untyped-def]
     read_low, read_high = _polynomial(low, read_volts), _polynomial(high, read_volts)
     chunks_per_array = -(-cells // _CHUNK_CELLS)
     chunks = len(arrays) * chunks_per_array
+    plain = wear_cycles == 0 and verify_pulses == 0 and reset_volts > 0.0
     states = np.empty(levels.shape, np.float32)
     pulses = np.zeros(chunks, np.int64)
     for chunk in numba.prange(chunks):
@@ -245,6 +268,18 @@ def _program(  # type: ignore[no-untyped-def]
         for c in range(begin, min(begin + _CHUNK_CELLS, cells)):
             cell = np.uint64(first_cell + c)
             level = levels[n, c]
+            if plain and (level == 0 or level == top):
+                # A fresh cell is in HRS, which a reset leaves alone, and a set takes to LRS: two features say it all.
+                k = _component(uniforms[c - begin], cumulative)
+                count += 1 if level == 0 else 2
+                threshold = _first_feature(1, mean[k], factor[k], drawn, c - begin, feedback, gamma)
+                if level == top and set_volts <= threshold:
+                    low_ohm = _first_feature(2, mean[k], factor[k], drawn, c - begin, feedback, gamma)
+                    states[n, c] = (g_low - 1.0 / low_ohm) / g_span
+                else:
+                    decades = _first_feature(0, mean[k], factor[k], drawn, c - begin, feedback, gamma)
+                    states[n, c] = (g_low - np.exp(-_LN10 * decades)) / g_span
+                continue
             _start(state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor,
                    offset_and_scale, feedback, gamma, g_low, g_span, z)
             for p in range(wear_cycles * PULSES_PER_WEAR_CYCLE):

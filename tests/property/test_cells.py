@@ -76,6 +76,13 @@ def test_a_cell_is_a_function_of_seed_array_and_place() -> None:
         assert together.tobytes() != device.program(levels, np.array([4, 7, 1]), seed=4).states.tobytes()
 
 
+def test_fresh_outer_levels_take_a_short_way_to_the_same_bits() -> None:
+    levels = np.random.default_rng(3).integers(0, 2, (2, 128, 128)).astype(np.uint8)
+    whole = changed(SYNAPTOGEN, verify=Verify(pulses=1, tolerance=1.0))  # never another pulse, but pulse by pulse
+    short, long = (device.program(levels, np.array([4, 7]), seed=3) for device in (SYNAPTOGEN, whole))
+    assert short.states.tobytes() == long.states.tobytes() and np.array_equal(short.pulses, long.pulses)
+
+
 def test_program_and_verify_narrows_the_levels() -> None:
     levels = np.random.default_rng(4).integers(0, 4, (1, 64, 64)).astype(np.uint8)
     spread = {}
