@@ -29,7 +29,7 @@ class Crossbar(ComponentSpec):
     read_voltage: PositiveVoltage
     read_time: PositiveTime
     cycles_per_read: PositiveInt = 1
-    noise: Literal["physical", "legacy", "off"] = "physical"
+    noise: Literal["physical", "legacy", "none"] = "physical"
 
     def instances(self) -> int:
         return self.tiles * self.planes * 2

@@ -13,7 +13,7 @@ from accelsim.devices import load_device
 from accelsim.errors import InputError
 from accelsim.execute.activity import Activity, Execution
 from accelsim.kernels.converters import Adc, Dac, dac_codes
-from accelsim.kernels.crossbar import Tiles, multiply, program_tiles, read_power
+from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schema.workload import LinearOp
 from accelsim.workload import Batch, Workload
@@ -94,7 +94,8 @@ class _Run:
                 first_tile=first,
             )
             adc = Adc(self.adc.precision_bits, self.adc.range_bits, self.adc.ideal)
-            product = multiply(tiles, codes, dac=dac, adc=adc, noise=self.crossbar.noise, seed=self.seed)
+            noise: NoiseModel = "off" if self.crossbar.noise == "none" else self.crossbar.noise
+            product = multiply(tiles, codes, dac=dac, adc=adc, noise=noise, seed=self.seed)
         except ValueError as error:
             raise InputError.of(f"layer '{layer.name}': {error}") from None
         self._count_power(layer, codes, tiles, dac)

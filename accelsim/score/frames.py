@@ -24,9 +24,7 @@ class FrameClasses:
     output_scale: float
 
     @classmethod
-    def from_tensors(
-        cls, tensors: Mapping[str, NDArray[Any]], *, reference: bool, output_scale: float
-    ) -> FrameClasses:
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], *, reference: bool, output_scale: float) -> FrameClasses:
         """Build the judge from its tensors; ``reference`` takes the float network's bias and a scale of 1.
 
         Raises ValueError when tensors are missing.

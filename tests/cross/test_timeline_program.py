@@ -78,11 +78,11 @@ def test_earliest_schedule(seed, period):
     chip = rsnn28nm()
     schedule = build_schedule(load_workload("rsnn_paper_activity"), chip)
     chain = [
-        Link(link.producer, link.consumer, int(rng.integers(1, 4)), int(rng.integers(1, 8))) for link in links(chip, schedule)
+        Link(link.producer, link.consumer, int(rng.integers(1, 4)), int(rng.integers(1, 8))) for link in links(chip)
     ]
     frames, tick = 24, 10_000
     service = {(job.name, member): rng.integers(0, 30, frames) for job in schedule.jobs for member in job.members()}
-    clocks = Clocking(dict.fromkeys(clocking(chip, schedule).period_ps, tick), period * tick)
+    clocks = Clocking(dict.fromkeys(clocking(chip).period_ps, tick), period * tick)
 
     timeline = simulate(schedule, chain, service, clocks, frames)
 

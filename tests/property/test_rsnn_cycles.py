@@ -105,7 +105,7 @@ def plain_loop(chip: Architecture, workload: Workload, drives: dict[str, np.ndar
         frames,
         spec.time_steps,
         spec.inputs.width(),
-        clocking(chip, schedule).frame_period_ps // CYCLE_PS,
+        clocking(chip).frame_period_ps // CYCLE_PS,
     )
     loop.run()
     return loop
@@ -116,7 +116,7 @@ def engine(
 ) -> tuple[Timeline, dict[str, dict[str, int]]]:
     """Run the event engine; return its timeline and the ledger's counts."""
     service = service_of(schedule, chip, activity)
-    timeline = simulate(schedule, links(chip, schedule), service, clocking(chip, schedule), frames)
+    timeline = simulate(schedule, links(chip), service, clocking(chip), frames)
     return timeline, close_books(schedule, service, timeline, activity).counts
 
 

@@ -3,7 +3,7 @@
     python ../rsnn_phoneme/align.py --lexicon cmudict.txt --work W    # phone alignments, once
     python train.py --lexicon cmudict.txt --work W
 
-Softmax regression on the training speakers of mini LibriSpeech, first in float, then with 4-bit weights (straight-through
+Softmax regression on training speakers of mini LibriSpeech, first in float, then with 4-bit weights (straight-through
 rounding). Writes the integers, the float layer, both biases and the sample's labels beside this file. Seeded.
 """
 
