@@ -159,7 +159,7 @@ def validate(
 
 @app.command(epilog="Example:\n\n  accelsim schema arch > arch.schema.json")
 def schema(
-    name: Annotated[str, typer.Argument(help="arch, cost, workload, paper or result.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="arch, cost, device, workload, paper or result.", metavar="NAME")],
 ) -> None:
     """Print the JSON schema of a kind of file, for editors and other tools."""
     from accelsim.explore.validate import schema_of
@@ -183,13 +183,14 @@ def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: 
 
 @app.command("list")
 def list_() -> None:
-    """List the architectures, workloads, cost tables and papers that come with accelsim."""
+    """List the architectures, workloads, cost tables, devices and papers that come with accelsim."""
     from accelsim.library import names, workload_names
 
     shelves = {
         "architectures": names("arch"),
         "workloads": workload_names(),
         "cost tables": names("arch/cost"),
+        "devices": names("arch/devices"),
         "papers": names("arch/papers"),
     }
     for shelf, entries in shelves.items():

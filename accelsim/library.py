@@ -8,7 +8,7 @@ from pathlib import Path
 from accelsim.errors import InputError, did_you_mean
 
 _PACKAGE = Path(__file__).parent
-_SHELVES = {"arch": "architecture", "arch/cost": "cost table", "arch/papers": "paper"}
+_SHELVES = {"arch": "architecture", "arch/cost": "cost table", "arch/papers": "paper", "arch/devices": "device"}
 
 
 def root() -> Path:

@@ -15,7 +15,7 @@ from accelsim.execute import Activity, execute, service_of
 from accelsim.execute.reference import float_outputs
 from accelsim.record import Operation, Run, record
 from accelsim.result import Result
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.schedule import Schedule, build_schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -81,9 +81,9 @@ def operate(
     service = service_of(schedule, chip, activity)
     timeline = simulate(
         schedule,
-        links(chip),
+        links(chip, schedule),
         service,
-        clocking(chip),
+        clocking(chip, schedule),
         frames,
         arbitration=chip.spec.arbitration,
         progress=lambda done: tell("cycles", done, frames),
@@ -100,16 +100,25 @@ def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[
     return chip, network
 
 
-def links(chip: Architecture) -> list[Link]:
-    """Return the bounded channels of a chip as the engine wants them."""
-    return [Link(c.from_, c.to, c.capacity, c.latency) for c in chip.spec.channels if not c.lockstep]
+def links(chip: Architecture, schedule: Schedule) -> list[Link]:
+    """Return the bounded channels that a schedule uses, one for each copy of a component in a tile."""
+    specs = {channel.name(): channel for channel in chip.spec.channels}
+    used = dict.fromkeys(name for job in schedule.jobs for name in (*job.takes, *job.gives))
+    found = []
+    for name in used:
+        producer, _, consumer = name.partition("->")
+        spec = specs[f"{part_of(producer)}->{part_of(consumer)}"]
+        found.append(Link(producer, consumer, spec.capacity, spec.latency))
+    return found
 
 
-def clocking(chip: Architecture) -> Clocking:
-    """Return the clock periods of a chip and the pace of its frames."""
+def clocking(chip: Architecture, schedule: Schedule) -> Clocking:
+    """Return the clock periods of all components, and of their copies in tiles, and the pace of the frames."""
     pacing = chip.spec.pacing
     period = round(pacing.frame_period * 1e12) if pacing.mode == "real_time" and pacing.frame_period else 0
-    return Clocking({name: chip.period_ps(name) for name in chip.components()}, period)
+    members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
+    idle = [name for name in chip.components() if name not in {part_of(member) for member in members}]
+    return Clocking({name: chip.period_ps(part_of(name)) for name in (*members, *idle)}, period)
 
 
 def _score(

@@ -154,6 +154,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
 
 def _layers(run: Run) -> list[r.LayerRecord]:
     activity, layers = run.execution.activity, []
+    conversions = activity.conversions
     for name in dict.fromkeys(job.layer for job in run.schedule.jobs):
         jobs = [job.name for job in run.schedule.jobs if job.layer == name]
         macs = [activity.macs[job] for job in jobs if job in activity.macs]
@@ -165,7 +166,9 @@ def _layers(run: Run) -> list[r.LayerRecord]:
                 macs_performed=sum(m["performed"] for m in macs),
                 sparsity=activity.sparsity.get(name),
                 saturations=activity.saturations.get(name, 0),
-                adc=None,
+                adc=r.AdcRecord(conversions=conversions[name][0], clipped=conversions[name][1])
+                if name in conversions
+                else None,
                 energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
             )
         )
@@ -194,6 +197,8 @@ def _bracket(run: Run) -> list[r.Bracket]:
     """What the chip would draw if its SRAM leaked as published elsewhere, each at its own voltage."""
     chip, bill = run.operation.architecture, run.operation.bill
     bits = sum(sram.bits() for sram in chip.of_kind("sram").values())
+    if not bits:
+        return []
     active = (bill.total_j() - bill.total_j("leakage")) / (run.operation.timeline.duration_ps * 1e-12)
     return [
         r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)

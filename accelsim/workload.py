@@ -15,8 +15,8 @@ from accelsim.errors import InputError, did_you_mean
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
-from accelsim.schema.workload import LifOp, SpeechInputs, WorkloadSpec
-from accelsim.score import ViterbiPhonemes
+from accelsim.schema.workload import Context, FrameScore, LifOp, SpeechInputs, WorkloadSpec
+from accelsim.score import FrameClasses, ViterbiPhonemes
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -38,7 +38,7 @@ class Workload:
             raise KeyError(f"a layer of '{self.spec.name}' names no weights")
         return self.tensors[name]
 
-    def scorer(self, *, reference: bool = False) -> ViterbiPhonemes:
+    def scorer(self, *, reference: bool = False) -> ViterbiPhonemes | FrameClasses:
         """Return the decoder that scores the outputs of the hardware, or of the float ``reference``.
 
         Raises InputError when its tensors do not fit, ValueError when the workload is not scored.
@@ -48,6 +48,8 @@ class Workload:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
         options = spec.model_dump(exclude={"kind", "decoder", "phones"})
         try:
+            if isinstance(spec, FrameScore):
+                return FrameClasses.from_tensors(self.decoder, reference=reference, **options)
             return ViterbiPhonemes.from_tensors(self.decoder, spec.phones, reference=reference, **options)
         except ValueError as error:
             raise InputError.of(str(error), file=str(self.folder / spec.decoder)) from None
@@ -115,7 +117,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     utterances = utterances[: inputs.utterances]
     codes = []
     for utterance in utterances:
-        codes.append(inputs.features.codes(utterance.audio))
+        codes.append(stacked(inputs.features.codes(utterance.audio), inputs.context))
         if progress is not None:
             progress(inputs.dataset, len(codes), len(utterances))
     empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
@@ -133,6 +135,15 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         audio_seconds=len(frames) * inputs.features.hop_s,
         frame_period_s=inputs.features.hop_s,
     )
+
+
+def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:
+    """Return every frame with its neighbours side by side, oldest first: [frames, bands] -> [frames, width]."""
+    shifts = range(-context.before, context.after + 1)
+    if len(shifts) == 1 or not len(codes):
+        return codes
+    places = np.arange(len(codes))[:, None] + np.array(shifts)
+    return codes[np.clip(places, 0, len(codes) - 1)].reshape(len(codes), -1)
 
 
 def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
@@ -154,7 +165,7 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
 def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool) -> None:
     problems = []
     for index, layer in enumerate(spec.layers):
-        wanted = {"weights": (layer.weights, (spec.inputs_of(layer), layer.neurons))}
+        wanted = {"weights": (layer.weights, (spec.inputs_of(layer), layer.width()))}
         if isinstance(layer, LifOp):
             wanted["recurrent_weights"] = (layer.recurrent_weights, (layer.neurons, layer.neurons))
         for key, (name, shape) in wanted.items():

@@ -12,20 +12,21 @@ from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
 
 class RegisterFile(ComponentSpec):
-    """``entries`` words of ``width_bits``, ``writes_per_cycle`` of them loaded at a time."""
+    """``entries`` words of ``width_bits`` in each of ``tiles`` tiles, ``writes_per_cycle`` loaded at a time."""
 
     kind: Literal["register_file"]
     stores: str
     entries: PositiveInt
+    tiles: PositiveInt = 1
     width_bits: PositiveInt
     writes_per_cycle: PositiveInt = 1
 
     def instances(self) -> int:
-        return self.entries
+        return self.tiles * self.entries
 
     def bits(self) -> int:
         """Return the capacity in bits."""
-        return self.entries * self.width_bits
+        return self.tiles * self.entries * self.width_bits
 
 
 def service_cycles(spec: RegisterFile, counts: Counts) -> NDArray[np.int64]:

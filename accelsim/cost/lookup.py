@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accelsim.cost.models import MODELS
 from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor, voltage_energy_factor
 from accelsim.errors import InputError
 from accelsim.schema.cost import AreaPrice, ClockPrice, CostTable, EnergyPrice, LeakagePrice
@@ -81,6 +82,11 @@ class PriceList:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}'")
         if getattr(rows[0], "included_in", None) is not None:
             return Range(0.0, 0.0, 0.0, name)
+        first = rows[0]
+        if isinstance(first, EnergyPrice | AreaPrice) and first.model is not None:
+            low, high = first.spread or (1.0, 1.0)
+            value = MODELS[first.model](dimensions, self.point.node)
+            return Range(value, value * low, value * high, name)
         laws = self.table.laws.get(rows[0].kind, {})
         points = [np.array([row.value, row.low, row.high], float) * self._to_point(row) for row in rows]
         for dimension, law in laws.items():

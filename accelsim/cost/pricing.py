@@ -12,7 +12,7 @@ from accelsim.architecture import Architecture
 from accelsim.components import KINDS
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
 from accelsim.execute.activity import Activity
-from accelsim.schedule.job import Schedule
+from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.ledger import Ledger
 
 DYNAMIC, CLOCK, LEAKAGE = "dynamic", "clock", "leakage"
@@ -113,8 +113,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
     for job in schedule.jobs:
         for member in job.members():
             for action, per_frame in activity.counts[job.name, member].items():
-                if (member, action) in each_action:
-                    joules = int(per_frame.sum()) * each_action[member, action].value
+                if (part_of(member), action) in each_action:
+                    joules = int(per_frame.sum()) * each_action[part_of(member), action].value
                     layers[job.layer] = layers.get(job.layer, 0.0) + joules
     return Bill(energy, layers, {t.component: t.joules() for t in areas}, tuple(terms), tuple(areas))
 

@@ -1,6 +1,21 @@
 """What values come out, and what happened on the way: runs the kernels of all jobs over all frames."""
 
+from typing import Any
+
+from accelsim.architecture import Architecture
 from accelsim.execute.activity import Activity, Execution, service_of
-from accelsim.execute.spiking import execute_spiking as execute
+from accelsim.execute.spiking import execute_spiking
+from accelsim.execute.tiles import execute_tiles
+from accelsim.schedule import Schedule
+from accelsim.workload import Batch, Workload
+
+
+def execute(
+    schedule: Schedule, workload: Workload, architecture: Architecture, batch: Batch, **options: Any
+) -> Execution:
+    """Run the kernels of a schedule over all frames of a batch; options: seed, progress."""
+    dense = workload.spec.layers[0].op == "linear"
+    return (execute_tiles if dense else execute_spiking)(schedule, workload, architecture, batch, **options)
+
 
 __all__ = ["Activity", "Execution", "execute", "service_of"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.schedule.job import Schedule
+from accelsim.schedule.job import Schedule, part_of
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,16 @@ class Activity:
     ``counts[job, component][name]``: [frames]. ``macs[job][dense | performed | skipped]``: totals over the run;
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated additions, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
+    ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
+    write pulses before the first frame.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
     macs: Mapping[str, Mapping[str, int]]
     saturations: Mapping[str, int]
     sparsity: Mapping[str, float]
+    conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    programming: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ def service_of(
     schedule: Schedule, architecture: Architecture, activity: Activity
 ) -> dict[tuple[str, str], NDArray[np.int64]]:
     """Return the busy cycles per frame of every (job, component): the component's closed form of its counts."""
-    specs = architecture.components()
-    return {
-        (job.name, name): KINDS[specs[name].kind].service_cycles(specs[name], activity.counts[job.name, name])
-        for job in schedule.jobs
-        for name in job.members()
-    }
+    service = {}
+    for job in schedule.jobs:
+        for name in job.members():
+            spec = architecture.components()[part_of(name)]
+            service[job.name, name] = KINDS[spec.kind].service_cycles(spec, activity.counts[job.name, name])
+    return service

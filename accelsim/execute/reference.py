@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.lif import lif_float
-from accelsim.schema.workload import LifOp
-from accelsim.workload import Batch, Workload
+from accelsim.schema.workload import LifOp, LinearOp
+from accelsim.workload import Batch, Tensors, Workload
 
 FEATURES = "features"
 
@@ -25,6 +25,10 @@ def float_outputs(workload: Workload, batch: Batch) -> Iterator[NDArray[np.float
     spec, tensors = workload.spec, workload.reference
     if tensors is None:
         raise ValueError(f"workload '{spec.name}' has no reference weights")
+    first = spec.layers[0]
+    if isinstance(first, LinearOp):
+        yield from _linear(first, tensors, batch)
+        return
     made: dict[str, NDArray[Any]] = {FEATURES: batch.features.astype(np.float32) / 2**spec.input_bits}
     for layer in spec.layers:
         if not isinstance(layer, LifOp):
@@ -45,3 +49,12 @@ def float_outputs(workload: Workload, batch: Batch) -> Iterator[NDArray[np.float
     weights = tensors[str(readout.weights)].astype(np.float32)
     for first, last in pairwise(batch.starts):
         yield made[readout.input][first:last].sum(axis=1, dtype=np.float32) @ weights
+
+
+def _linear(layer: LinearOp, tensors: Tensors, batch: Batch) -> Iterator[NDArray[np.float32]]:
+    """Yield y = (x - input_offset) W per utterance, with the inputs clamped as the integers are."""
+    full_scale = 1 << (layer.input_bits - 1)
+    weights = tensors[str(layer.weights)].astype(np.float32)
+    for first, last in pairwise(batch.starts):
+        centred = batch.features[first:last].astype(np.float32) * layer.input_scale - layer.input_offset
+        yield np.clip(centred, -full_scale, full_scale - 1) @ weights

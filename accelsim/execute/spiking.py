@@ -67,13 +67,14 @@ class _Run:
         self.pe = next(iter(architecture.of_kind("pe_array").values()))
         self.lif = next(iter(architecture.of_kind("lif").values()))
         self.readout = next(iter(architecture.of_kind("accumulator").values()))
-        self.saturations = {layer.name: 0 for layer in self.spec.layers}
+        self.layers = {layer.name: layer for layer in self.spec.layers if isinstance(layer, LifOp | SpikeSumOp)}
+        self.saturations = dict.fromkeys(self.layers, 0)
 
     def values(self) -> tuple[Drives, NDArray[np.integer], dict[str, NDArray[np.uint8]]]:
         """Return what drives each matrix, the outputs of the last layer, and the spikes of every other one."""
         drives: Drives = {}
         made: dict[str, NDArray[Any]] = {FEATURES: self.batch.features}
-        for layer in self.spec.layers:
+        for layer in self.layers.values():
             self.progress(layer.name)
             source = made[layer.input]
             if isinstance(layer, SpikeSumOp):
@@ -180,7 +181,7 @@ class _Run:
         return before
 
     def _layer_inputs(self, job: Job) -> int:
-        layer = next(layer for layer in self.spec.layers if layer.name == job.layer)
+        layer = self.layers[job.layer]
         return layer.neurons if job.name.endswith(".recurrent") else self.spec.inputs_of(layer)
 
     def _count_matrix(
@@ -192,7 +193,7 @@ class _Run:
         zeros: dict[str, tuple[int, int]],
     ) -> None:
         """Count one matrix: steps of the datapath, rows read, weights added and slots left idle, per frame."""
-        layer = next(layer for layer in self.spec.layers if layer.name == job.layer)
+        layer = self.layers[job.layer]
         walk, skip = job.work["walk"], bool(job.work["skip"])
         groups, banks = int(job.work["groups"]), int(job.work["banks"])
         selector, memory_name, bus, controller = job.lockstep
@@ -252,7 +253,7 @@ class _Run:
         if job.layer == FEATURES:
             counts[job.name, job.component] = {"write": every_frame(self.spec.inputs.width())}
             return
-        layer = next(layer for layer in self.spec.layers if layer.name == job.layer)
+        layer = self.layers[job.layer]
         if isinstance(layer, SpikeSumOp):
             partial_sums = self.pe.sets
             counts[job.name, job.component] = {

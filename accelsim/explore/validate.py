@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.architecture import ArchitectureSpec, load_architecture, load_cost
+from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
 from accelsim.result import Result
@@ -20,6 +21,7 @@ SCHEMAS: dict[str, Any] = {
     "cost": CostTable,
     "workload": WorkloadSpec,
     "paper": Paper,
+    "device": AnyDevice,
 }
 
 
@@ -36,6 +38,8 @@ def validate_file(path: Path) -> str:
         return f"cost table '{load_cost(path).name}'"
     if kind == "workload":
         return f"workload '{load_workload(path).spec.name}'"
+    if kind == "device":
+        return f"device '{load_device(path).name}'"
     if kind == "paper":
         return f"paper '{load_paper(path).name}'"
     hint = did_you_mean(kind, SCHEMAS) if tag else "write for example 'schema: accelsim/arch@1'"

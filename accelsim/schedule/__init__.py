@@ -1,6 +1,16 @@
 """How an op is cut for an architecture, and in what order: from a workload and a chip to jobs per component."""
 
-from accelsim.schedule.job import Job, Schedule
-from accelsim.schedule.spiking import schedule_spiking as build_schedule
+from accelsim.architecture import Architecture
+from accelsim.schedule.job import Job, Schedule, part_of
+from accelsim.schedule.spiking import schedule_spiking
+from accelsim.schedule.tiles import schedule_tiles
+from accelsim.workload import Workload
 
-__all__ = ["Job", "Schedule", "build_schedule"]
+
+def build_schedule(workload: Workload, architecture: Architecture) -> Schedule:
+    """Cut a workload into jobs by the rules for its first op; raises InputError when the chip cannot run it."""
+    dense = workload.spec.layers[0].op == "linear"
+    return (schedule_tiles if dense else schedule_spiking)(workload, architecture)
+
+
+__all__ = ["Job", "Schedule", "build_schedule", "part_of"]

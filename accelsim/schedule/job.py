@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 
+def part_of(name: str) -> str:
+    """Return the component that one of its copies belongs to: ``adc[3]`` is part of ``adc``."""
+    return name.partition("[")[0]
+
+
 @dataclass(frozen=True)
 class Job:
     """One piece of work that a component repeats in every frame.
@@ -15,6 +20,7 @@ class Job:
     the pace. The job starts when there is a token on every channel that it ``takes`` from, and ends by putting one
     on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive from outside; the frame is
     finished when the ``last`` job ends. ``work`` says how the kernels cut it (a few names and numbers).
+    A component that stands in every tile is named with the tile's number: ``adc[3]``.
     """
 
     name: str

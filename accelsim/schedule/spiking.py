@@ -11,9 +11,9 @@ from types import MappingProxyType
 from accelsim.architecture import Architecture
 from accelsim.components.pe_array import PeArray
 from accelsim.components.sram import Sram
-from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.schedule.job import Job, Schedule
+from accelsim.schedule.parts import Parts
 from accelsim.schema.workload import LifOp, SpikeSumOp
 from accelsim.workload import Workload
 
@@ -31,21 +31,25 @@ class _Spiking:
     def __init__(self, workload: Workload, architecture: Architecture) -> None:
         self.workload = workload
         self.architecture = architecture
-        self.problems: list[Problem] = []
+        self.parts = parts = Parts(workload, architecture, "a spiking network needs")
         self.steps = workload.spec.time_steps
-        self.pe_name = self._only("pe_array")
-        self.skip_name = self._only("zero_skip")
-        self.bus_name = self._only("bus")
-        self.lif_name = self._only("lif")
-        self.readout_name = self._only("accumulator")
-        self.controller_name = self._only("controller")
-        self.buffer_name = self._storing("features")
-        self.membranes_name = self._storing("membranes")
-        self.spikes_name = self._storing("spikes")
+        self.layers = [layer for layer in workload.spec.layers if isinstance(layer, LifOp | SpikeSumOp)]
+        for layer in workload.spec.layers:
+            if layer not in self.layers:
+                parts.problem(f"layer '{layer.name}' ({layer.op}) does not run on spike-driven PEs")
+        self.pe_name = parts.only("pe_array")
+        self.skip_name = parts.only("zero_skip")
+        self.bus_name = parts.only("bus")
+        self.lif_name = parts.only("lif")
+        self.readout_name = parts.only("accumulator")
+        self.controller_name = parts.only("controller")
+        self.buffer_name = parts.storing("features")
+        self.membranes_name = parts.storing("membranes")
+        self.spikes_name = parts.storing("spikes")
         self.weights_name = {
-            role: self._storing(role) for role in ("input_weights", "recurrent_weights", "readout_weights")
+            role: parts.storing(role) for role in ("input_weights", "recurrent_weights", "readout_weights")
         }
-        self._stop_on_problems()
+        self.parts.stop_on_problems()
         self.pe: PeArray = architecture.of_kind("pe_array")[self.pe_name]
         self.skip = architecture.of_kind("zero_skip")[self.skip_name]
         self.parallel = architecture.of_kind("controller")[self.controller_name].time_steps == "parallel"
@@ -54,17 +58,16 @@ class _Spiking:
             role: architecture.of_kind("sram")[name] for role, name in self.weights_name.items()
         }
         self._check_fit()
-        self._stop_on_problems()
+        self.parts.stop_on_problems()
 
     def schedule(self) -> Schedule:
         """Return the jobs: load, then per layer its matrices and its neurons, then the readout."""
-        spec = self.workload.spec
-        to_datapath = self._channel(self.buffer_name, self.skip_name)
-        to_neurons = self._channel(self.pe_name, self.lif_name)
-        from_neurons = self._channel(self.spikes_name, self.skip_name)
-        to_readout = self._channel(self.pe_name, self.readout_name)
+        to_datapath = self.parts.channel(self.buffer_name, self.skip_name)
+        to_neurons = self.parts.channel(self.pe_name, self.lif_name)
+        from_neurons = self.parts.channel(self.spikes_name, self.skip_name)
+        to_readout = self.parts.channel(self.pe_name, self.readout_name)
         jobs = [Job("load", FEATURES, self.buffer_name, gives=(to_datapath,), paced=True)]
-        for layer in spec.layers:
+        for layer in self.layers:
             takes = (to_datapath,) if layer.input == FEATURES else (from_neurons,)
             if isinstance(layer, SpikeSumOp):
                 work = self._readout_walk()
@@ -87,7 +90,7 @@ class _Spiking:
                     gives=(from_neurons,),
                 )
             )
-        self._stop_on_problems()
+        self.parts.stop_on_problems()
         return Schedule(tuple(jobs))
 
     def _walk(self) -> Work:
@@ -130,28 +133,28 @@ class _Spiking:
         registers = self.architecture.of_kind("register_file")
         rows = dict.fromkeys(self.weights_name, 0)
         neurons = 0
-        if not spec.layers or not isinstance(spec.layers[-1], SpikeSumOp):
-            self._problem("the network must end in a spike_sum layer")
+        if not self.layers or not isinstance(self.layers[-1], SpikeSumOp):
+            self.parts.problem("the network must end in a spike_sum layer")
         self._check_order()
         selected = self.skip.units * self.skip.width
-        for layer in spec.layers:
+        for layer in self.layers:
             widths[layer.name] = layer.neurons
             inputs = max(widths[layer.input], layer.neurons if isinstance(layer, LifOp) else 0)
             if inputs > selected:
-                self._problem(
+                self.parts.problem(
                     f"layer '{layer.name}' has {inputs} inputs, "
                     f"'{self.skip_name}' selects among {self.skip.units} x {self.skip.width}"
                 )
             groups = -(-layer.neurons // self.pe.pes)
             if layer.weight_bits > self.pe.weight_bits:
-                self._problem(
+                self.parts.problem(
                     f"layer '{layer.name}' has {layer.weight_bits}-bit weights, "
                     f"the PEs of '{self.pe_name}' take {self.pe.weight_bits}"
                 )
             if isinstance(layer, LifOp):
                 neurons += layer.neurons
                 if layer.threshold > signed_range(self.lif.membrane_bits)[1]:
-                    self._problem(
+                    self.parts.problem(
                         f"threshold {layer.threshold} of layer '{layer.name}' does not fit "
                         f"the {self.lif.membrane_bits}-bit membranes of '{self.lif_name}'"
                     )
@@ -161,34 +164,34 @@ class _Spiking:
             else:
                 rows["readout_weights"] += self._rows_per_bank("readout_weights", widths[layer.input]) * groups
                 if layer.input == FEATURES:
-                    self._problem(f"layer '{layer.name}' (spike_sum) reads features, it needs spikes")
+                    self.parts.problem(f"layer '{layer.name}' (spike_sum) reads features, it needs spikes")
         for role, needed in rows.items():
             memory, name = self.memory[role], self.weights_name[role]
             accesses = -(-self.pe.pes * self.pe.weight_bits // memory.width_bits)
             if needed * accesses > memory.rows:
-                self._problem(
+                self.parts.problem(
                     f"the {role} need {needed * accesses} rows of {memory.width_bits} bits in each bank, "
                     f"'{name}' has {memory.banks} x {memory.rows}"
                 )
         if spec.input_bits % self.pe.sets:
-            self._problem(f"{spec.input_bits}-bit inputs do not split evenly over {self.pe.sets} PE sets")
+            self.parts.problem(f"{spec.input_bits}-bit inputs do not split evenly over {self.pe.sets} PE sets")
         for name, needed, what in (
             (self.buffer_name, widths[FEATURES], "features"),
             (self.membranes_name, neurons, "membranes"),
             (self.spikes_name, neurons * self.steps, "spikes of all time steps"),
         ):
             if needed > registers[name].entries:
-                self._problem(f"{needed} {what} do not fit the {registers[name].entries} entries of '{name}'")
+                self.parts.problem(f"{needed} {what} do not fit the {registers[name].entries} entries of '{name}'")
         if registers[self.buffer_name].width_bits < spec.input_bits:
-            self._problem(f"{spec.input_bits}-bit features do not fit the words of '{self.buffer_name}'")
+            self.parts.problem(f"{spec.input_bits}-bit features do not fit the words of '{self.buffer_name}'")
         if self.steps > 1 and self.parallel:
             if self.pe.sets % self.steps:
-                self._problem(
+                self.parts.problem(
                     f"{self.steps} parallel time steps need a multiple of {self.steps} PE sets, "
                     f"'{self.pe_name}' has {self.pe.sets}"
                 )
             if self.skip.merge_spikes and self.steps > 2:
-                self._problem("merged spikes (Type C) shift by at most one place: two time steps, not more")
+                self.parts.problem("merged spikes (Type C) shift by at most one place: two time steps, not more")
 
     def _rows_per_bank(self, role: str, inputs: int) -> int:
         """Return the rows that a group of neurons takes in each bank: the inputs are spread over the banks."""
@@ -196,42 +199,10 @@ class _Spiking:
 
     def _check_order(self) -> None:
         """The features are taken, and the result is given out, once per frame."""
-        layers = self.workload.spec.layers
+        layers = self.layers
         readers = [layer.name for layer in layers if isinstance(layer, LifOp) and layer.input == FEATURES]
         if len(readers) > 1:
-            self._problem(f"only one lif layer can read the features, found {', '.join(readers)}")
+            self.parts.problem(f"only one lif layer can read the features, found {', '.join(readers)}")
         early = [layer.name for layer in layers[:-1] if isinstance(layer, SpikeSumOp)]
         if early:
-            self._problem(f"only the last layer can be a spike_sum, found {', '.join(early)}")
-
-    def _only(self, kind: str) -> str:
-        names = list(self.architecture.of_kind(kind))
-        if len(names) != 1:
-            self._problem(f"a spiking network needs exactly one component of kind {kind}, found {len(names)}")
-        return names[0] if names else ""
-
-    def _storing(self, what: str) -> str:
-        stores = {
-            spec.stores: name
-            for kind in ("sram", "register_file")
-            for name, spec in self.architecture.of_kind(kind).items()
-        }
-        if what not in stores:
-            hint = did_you_mean(what, stores)
-            self._problem(f"a spiking network needs a memory with 'stores: {what}'", hint)
-        return stores.get(what, "")
-
-    def _channel(self, producer: str, consumer: str) -> str:
-        for channel in self.architecture.spec.channels:
-            if (channel.from_, channel.to, channel.lockstep) == (producer, consumer, False):
-                return channel.name()
-        self._problem(f"a spiking network needs a bounded channel from '{producer}' to '{consumer}'")
-        return f"{producer}->{consumer}"
-
-    def _problem(self, message: str, hint: str | None = None) -> None:
-        names = f"workload '{self.workload.spec.name}' on '{self.architecture.spec.name}'"
-        self.problems.append(Problem(f"{names}: {message}", hint=hint))
-
-    def _stop_on_problems(self) -> None:
-        if self.problems:
-            raise InputError(self.problems)
+            self.parts.problem(f"only the last layer can be a spike_sum, found {', '.join(early)}")

@@ -14,6 +14,7 @@ from accelsim.schema.quantity import (
     PositiveEnergy,
     PositiveLength,
     PositivePower,
+    PositiveTime,
     PositiveVoltage,
     Temperature,
 )
@@ -32,7 +33,7 @@ class Price(Model):
     """
 
     kind: str
-    at: dict[str, Annotated[float, Field(gt=0)] | PositiveLength] = {}
+    at: dict[str, Annotated[float, Field(gt=0)] | PositiveLength | PositiveTime] = {}
     source: str
     tag: Tag
     node: PositiveLength | None = None
@@ -40,17 +41,27 @@ class Price(Model):
     note: str | None = None
 
 
-class EnergyPrice(Price):
+class Modelled(Price):
+    """A row whose value may follow from a formula of `accelsim.cost.models` instead of standing here.
+
+    ``spread``: the low and the high end as factors of the formula's value.
+    """
+
+    model: str | None = None
+    spread: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]] | None = None
+
+
+class EnergyPrice(Modelled):
     """Energy of one action of one instance."""
 
     action: str
-    value: PositiveEnergy
-    low: PositiveEnergy
-    high: PositiveEnergy
+    value: PositiveEnergy | None = None
+    low: PositiveEnergy | None = None
+    high: PositiveEnergy | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> EnergyPrice:
-        return _in_order(self)
+    def _given(self) -> EnergyPrice:
+        return _given_once(self, self.model)
 
 
 class ClockPrice(Price):
@@ -62,10 +73,12 @@ class ClockPrice(Price):
 
     @model_validator(mode="after")
     def _ordered(self) -> ClockPrice:
-        return _in_order(self)
+        if not self.low <= self.value <= self.high:
+            raise ValueError("expected low <= value <= high")
+        return self
 
 
-class AreaPrice(Price):
+class AreaPrice(Modelled):
     """Area of one instance; ``utilization`` is the share of placed area that cells fill (macros: 1)."""
 
     value: NonNegativeArea | None = None
@@ -76,7 +89,7 @@ class AreaPrice(Price):
 
     @model_validator(mode="after")
     def _given(self) -> AreaPrice:
-        return _given_or_included(self)
+        return _given_once(self, self.included_in or self.model)
 
 
 class LeakagePrice(Price):
@@ -89,7 +102,7 @@ class LeakagePrice(Price):
 
     @model_validator(mode="after")
     def _given(self) -> LeakagePrice:
-        return _given_or_included(self)
+        return _given_once(self, self.included_in)
 
 
 class LeakageBracket(Model):
@@ -133,24 +146,17 @@ class CostTable(Model):
     leakage_bracket: list[LeakageBracket] = []
 
 
-_Ranged = TypeVar("_Ranged", EnergyPrice, ClockPrice)
-_Placed = TypeVar("_Placed", AreaPrice, LeakagePrice)
+_Ranged = TypeVar("_Ranged", EnergyPrice, AreaPrice, LeakagePrice)
 
 
-def _in_order(price: _Ranged) -> _Ranged:
-    if not price.low <= price.value <= price.high:
-        raise ValueError("expected low <= value <= high")
-    return price
-
-
-def _given_or_included(price: _Placed) -> _Placed:
-    given = (price.value, price.low, price.high)
-    if price.included_in is not None:
-        if any(v is not None for v in given):
-            raise ValueError("expected either a value or 'included_in', found both")
+def _given_once(price: _Ranged, instead: str | None) -> _Ranged:
+    given = [v for v in (price.value, price.low, price.high) if v is not None]
+    if instead is not None:
+        if given:
+            raise ValueError(f"expected either a value or '{instead}', found both")
         return price
-    if price.value is None or price.low is None or price.high is None:
-        raise ValueError("expected value, low and high (or 'included_in')")
-    if not price.low <= price.value <= price.high:
+    if len(given) < 3:
+        raise ValueError("expected value, low and high (or 'model' or 'included_in')")
+    if not given[1] <= given[0] <= given[2]:
         raise ValueError("expected low <= value <= high")
     return price

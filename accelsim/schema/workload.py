@@ -48,6 +48,10 @@ class LifOp(Model):
         """Return beta as the integer that the hardware multiplies by: beta * 2^beta_bits."""
         return int(self.beta * 2**self.beta_bits)
 
+    def width(self) -> int:
+        """Return the number of outputs."""
+        return self.neurons
+
 
 class SpikeSumOp(Model):
     """A linear readout: out[t] = sum_s sum_j S[t,s,j] W_j over all time steps of a frame."""
@@ -59,6 +63,38 @@ class SpikeSumOp(Model):
     weight_bits: Bits
     weights: str | None = None
 
+    def width(self) -> int:
+        """Return the number of outputs."""
+        return self.neurons
+
+
+class LinearOp(Model):
+    """A dense layer: y_j = sum_i x_i w_ij with x = clamp(round(input_scale source) - input_offset).
+
+    ``weights``: name of a tensor [inputs, outputs]; x are signed words of ``input_bits``.
+    """
+
+    op: Literal["linear"]
+    name: str
+    input: str
+    outputs: PositiveInt
+    weight_bits: Bits
+    weights: str | None = None
+    input_bits: Annotated[int, Field(ge=2, le=8)] = 8
+    input_offset: int = 0
+    input_scale: Annotated[float, Field(gt=0)] = 1.0
+
+    def width(self) -> int:
+        """Return the number of outputs."""
+        return self.outputs
+
+
+class Context(Model):
+    """Neighbouring frames that are stacked with each frame; the ends of an utterance repeat its first and last."""
+
+    before: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0)] = 0
+
 
 class SpeechInputs(Model):
     """Recorded speech, cut into frames of features; see `accelsim.data`."""
@@ -67,12 +103,13 @@ class SpeechInputs(Model):
     dataset: str
     split: str
     features: LogMel = LogMel()
+    context: Context = Context()
     utterances: PositiveInt | None = None
     """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
 
     def width(self) -> int:
         """Return the number of input features."""
-        return self.features.bands
+        return self.features.bands * (self.context.before + 1 + self.context.after)
 
 
 class RandomInputs(Model):
@@ -118,6 +155,20 @@ class ViterbiScore(Model):
     insertion_penalty: float = 0.0
 
 
+class FrameScore(Model):
+    """Share of frames whose largest output is not the labelled class, see `accelsim.score.frames`.
+
+    ``decoder``: safetensors file with ``bias`` [classes] and ``labels`` [frames] of the default data set.
+    """
+
+    kind: Literal["frame_error"]
+    decoder: str
+    output_scale: Annotated[float, Field(gt=0)]
+
+
+Op = LifOp | SpikeSumOp | LinearOp
+
+
 class WorkloadSpec(Model):
     """A quantised network: layers in order, each reading ``features`` or a layer before it.
 
@@ -133,8 +184,8 @@ class WorkloadSpec(Model):
     membrane_carry: bool = True
     input_bits: Annotated[int, Field(ge=1, le=8)] = 8
     inputs: Annotated[SpeechInputs | RandomInputs, Field(discriminator="source")]
-    layers: Annotated[list[Annotated[LifOp | SpikeSumOp, Field(discriminator="op")]], Field(min_length=1)]
-    score: ViterbiScore | None = None
+    layers: Annotated[list[Annotated[Op, Field(discriminator="op")]], Field(min_length=1)]
+    score: Annotated[ViterbiScore | FrameScore, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
     def _connected(self) -> WorkloadSpec:
@@ -163,8 +214,8 @@ class WorkloadSpec(Model):
                 raise ValueError(f"layer '{layer.name}' names no weights: only random inputs do without")
         return self
 
-    def inputs_of(self, layer: LifOp | SpikeSumOp) -> int:
+    def inputs_of(self, layer: Op) -> int:
         """Return how many inputs a layer has."""
         if layer.input == "features":
             return self.inputs.width()
-        return next(before.neurons for before in self.layers if before.name == layer.input)
+        return next(before.width() for before in self.layers if before.name == layer.input)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 # CMUdict's 39 phones to the usual scoring classes (Lee & Hon 1989): AA with AO, SH with ZH.
 FOLD = {"AO": "AA", "ZH": "SH"}
@@ -29,8 +30,7 @@ class Accuracy:
 def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Accuracy:
     """Return 100 (S + D + I) / N in percent, over all utterances, after folding AO to AA and ZH to SH.
 
-    S, D, I: substitutions, deletions, insertions of the minimum edit distance; N: phones of the references. The
-    interval resamples whole utterances (2,000 times, seeded), since errors within one are not independent.
+    S, D, I: substitutions, deletions, insertions of the minimum edit distance; N: phones of the references.
     Raises ValueError when the numbers of utterances differ or the references are empty.
     """
     from rapidfuzz.distance import Levenshtein
@@ -45,19 +45,30 @@ def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence
         operations = Levenshtein.editops(_folded(reference), _folded(hypothesis))
         for column, tag in enumerate(("replace", "delete", "insert")):
             edits[row, column] = sum(operation.tag == tag for operation in operations)
-    errors = edits.sum(axis=1)
+    substitutions, deletions, insertions = (int(total) for total in edits.sum(axis=0))
+    detail = {"substitutions": substitutions, "deletions": deletions, "insertions": insertions}
+    return bootstrap("phoneme error rate", edits.sum(axis=1), lengths, detail)
+
+
+def bootstrap(
+    metric: str, errors: NDArray[np.int64], lengths: NDArray[np.int64], detail: Mapping[str, int]
+) -> Accuracy:
+    """Return 100 sum(errors) / sum(lengths) in percent with its 95 % bootstrap interval.
+
+    Whole utterances are resampled (2,000 times, seeded), since errors within one are not independent.
+    errors, lengths: tokens per utterance.
+    """
     picks = np.random.Generator(np.random.Philox(0)).integers(0, len(errors), (_RESAMPLES, len(errors)))
     rates = 100 * errors[picks].sum(axis=1) / np.maximum(lengths[picks].sum(axis=1), 1)
     low, high = np.percentile(rates, (2.5, 97.5))
-    substitutions, deletions, insertions = (int(total) for total in edits.sum(axis=0))
     return Accuracy(
-        metric="phoneme error rate",
+        metric=metric,
         value=float(100 * errors.sum() / lengths.sum()),
         low=float(low),
         high=float(high),
         n=int(lengths.sum()),
         unit="%",
-        detail={"substitutions": substitutions, "deletions": deletions, "insertions": insertions},
+        detail=detail,
     )
 
 

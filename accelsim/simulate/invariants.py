@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from accelsim.errors import InvariantError
 from accelsim.execute.activity import Activity
-from accelsim.schedule.job import Schedule
+from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.engine import Service, Timeline
-from accelsim.simulate.ledger import Ledger
+from accelsim.simulate.ledger import STATES, Ledger
 
 
 def close_books(schedule: Schedule, service: Service, timeline: Timeline, activity: Activity) -> Ledger:
@@ -36,14 +36,26 @@ def close_books(schedule: Schedule, service: Service, timeline: Timeline, activi
         wrong += [f"{name}: {action} counted {count} times" for action, count in actions.items() if count < 0]
     if wrong:
         raise InvariantError("the books do not balance:\n  " + "\n  ".join(wrong))
-    return Ledger(timeline.cycles, timeline.total, counts)
+    return Ledger(*_whole_components(timeline), counts)
+
+
+def _whole_components(timeline: Timeline) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Return cycles and totals with the copies of a component in several tiles added up."""
+    cycles: dict[str, dict[str, int]] = {}
+    total: dict[str, int] = {}
+    for name, states in timeline.cycles.items():
+        whole = cycles.setdefault(part_of(name), dict.fromkeys(STATES, 0))
+        for state, spent in states.items():
+            whole[state] += spent
+        total[part_of(name)] = total.get(part_of(name), 0) + timeline.total[name]
+    return cycles, total
 
 
 def _counts(schedule: Schedule, activity: Activity) -> Mapping[str, Mapping[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for job in schedule.jobs:
         for member in job.members():
-            mine = counts.setdefault(member, {})
+            mine = counts.setdefault(part_of(member), {})
             for action, per_frame in activity.counts[job.name, member].items():
                 mine[action] = mine.get(action, 0) + int(per_frame.sum())
     return counts

@@ -76,7 +76,7 @@ def by_hand(tmp_path: Path) -> tuple[Architecture, Schedule, Execution, Timeline
     schedule = build_schedule(workload, chip)
     execution = execute(schedule, workload, chip, batch_of(np.array(FEATURES, np.uint8), [0, 2]))
     service = service_of(schedule, chip, execution.activity)
-    timeline = simulate(schedule, links(chip), service, clocking(chip), 2)
+    timeline = simulate(schedule, links(chip, schedule), service, clocking(chip, schedule), 2)
     ledger = close_books(schedule, service, timeline, execution.activity)
     return chip, schedule, execution, timeline, ledger
 

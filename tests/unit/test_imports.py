@@ -46,7 +46,7 @@ ONLY_IN = {
     "pooch": {"data"},
     "rapidfuzz": {"score"},
 }
-STANDARD = {"__future__", "collections", "dataclasses", "math", "typing"}
+STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}
 KERNELS_MAY_IMPORT = {"numpy", "scipy", "numba", "accelsim"} | STANDARD
 
 

@@ -1,0 +1,45 @@
+"""Analogue-to-digital converters: shared by columns, each converts one of them at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import PositiveFrequency
+
+
+class Adc(ComponentSpec):
+    """``units`` converters in each of ``tiles`` tiles, each shared by ``shared_by`` columns.
+
+    Codes have ``precision_bits`` after the point and ``range_bits`` before it, see `accelsim.kernels.converters`.
+    ``rate``: conversions per second of one unit, for its price.
+    """
+
+    kind: Literal["adc"]
+    tiles: PositiveInt
+    units: PositiveInt
+    shared_by: PositiveInt
+    precision_bits: Annotated[int, Ge(0), Le(16)]
+    range_bits: Annotated[int, Ge(1), Le(16)]
+    ideal: bool = False
+    rate: PositiveFrequency
+    cycles_per_conversion: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.tiles * self.units
+
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}
+
+
+def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = conversions of the busiest unit * cycles_per_conversion."""
+    return counts["unit_conversions"] * spec.cycles_per_conversion
+
+
+component_kind("adc", Adc, {"convert": "one column converted"}, service_cycles)

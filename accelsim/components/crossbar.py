@@ -1,0 +1,55 @@
+"""Crossbar tiles: resistive arrays that multiply a vector by a matrix in one read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import PositiveTime, PositiveVoltage
+
+
+class Crossbar(ComponentSpec):
+    """``tiles`` tiles, each with ``planes`` pairs of ``rows`` x ``columns`` arrays of a memristor ``device``.
+
+    A pair holds one binary plane of a signed matrix: one array for the positive, one for the negative bits. A read
+    puts up to ``read_voltage`` on the rows for ``read_time``.
+    """
+
+    kind: Literal["crossbar"]
+    tiles: PositiveInt
+    planes: Annotated[int, Ge(1), Le(15)]
+    rows: PositiveInt
+    columns: PositiveInt
+    device: str
+    read_voltage: PositiveVoltage
+    read_time: PositiveTime
+    cycles_per_read: PositiveInt = 1
+    noise: Literal["physical", "legacy", "none"] = "physical"
+
+    def instances(self) -> int:
+        return self.tiles * self.planes * 2
+
+    def multipliers(self) -> int:
+        """Return the multiplications of one read, spread over its cycles."""
+        return self.tiles * self.rows * self.columns // self.cycles_per_read
+
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"cells": self.rows * self.columns}
+
+
+def service_cycles(spec: Crossbar, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = reads of a tile * cycles_per_read; all its arrays are read together."""
+    return counts["phases"] * spec.cycles_per_read
+
+
+component_kind(
+    "crossbar",
+    Crossbar,
+    {"nanowatt_read": "one nanowatt of array power V I, summed over cells, during one read"},
+    service_cycles,
+)

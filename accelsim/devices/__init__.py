@@ -1,0 +1,47 @@
+"""Memristor cells: what a YAML file may say about them, how they are programmed, and what current they carry.
+
+Whatever the device, a programmed cell is one number, its state r, and its current is linear in it:
+I(V) = LL(V) (1 - r) + HH(V) r, see `accelsim.kernels.crossbar.Curves`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from accelsim.devices.device import Device, Drift, Programmed, Wires
+from accelsim.devices.gaussian import Gaussian
+from accelsim.devices.ideal import Ideal
+from accelsim.devices.synaptogen import Synaptogen, Verify
+from accelsim.library import find
+from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+
+__all__ = [
+    "AnyDevice",
+    "Device",
+    "Drift",
+    "Gaussian",
+    "Ideal",
+    "Programmed",
+    "Synaptogen",
+    "Verify",
+    "Wires",
+    "load_device",
+    "parse_device",
+]
+
+AnyDevice = Annotated[Ideal | Gaussian | Synaptogen, Field(discriminator="kind")]
+
+
+def load_device(name: str | Path) -> Device:
+    """Return the device that a name (`synaptogen`) or a path stands for; raises InputError with all its problems."""
+    return parse_device(load_yaml(find(name, "arch/devices")))
+
+
+def parse_device(source: Source) -> Device:
+    """Return the device of a file of schema ``accelsim/device@1``; raises InputError with all its problems."""
+    check_schema_tag(source, "device")
+    device: Device = parse(AnyDevice, source)  # type: ignore[arg-type]
+    return device

@@ -1,0 +1,132 @@
+"""What every memristor device has in common: curves, programming, and what happens to a cell afterwards."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from accelsim.kernels.cells import drifted, wire_attenuation
+from accelsim.kernels.crossbar import Curves, Program
+from accelsim.schema import Model, NonNegativeResistance, PositiveTime
+
+LARGEST_CELL_BITS = 6
+
+
+class Drift(Model):
+    """Conductance drift, G(t) = G(t0) (t / t0)^-nu: nu of a cell is ``exponent`` + ``spread`` N(0, 1), at least 0.
+
+    ``time``: t, from programming to reading; ``reference_time``: t0, when the programmed conductances hold.
+    """
+
+    time: PositiveTime
+    reference_time: PositiveTime = 1.0
+    exponent: Annotated[float, Ge(0)]
+    spread: Annotated[float, Ge(0)] = 0.0
+
+    @model_validator(mode="after")
+    def _later(self) -> Drift:
+        if self.time < self.reference_time:
+            raise ValueError("the time of drift must not lie before its reference time")
+        return self
+
+
+class Wires(Model):
+    """Resistance of one cell's length of wire; IR drop to first order, see `kernels.cells.wire_attenuation`."""
+
+    row: NonNegativeResistance = 0.0
+    column: NonNegativeResistance = 0.0
+
+
+class Programmed(NamedTuple):
+    """States r of programmed cells, float32 [arrays, rows, columns], and the write pulses that each array took."""
+
+    states: NDArray[np.float32]
+    pulses: NDArray[np.int64]
+
+
+class Device(Model):
+    """A memristor device. ``drift`` and ``wires`` are switches: nothing of the kind happens unless they are given."""
+
+    kind: str
+    name: str
+    description: str = ""
+    source: str
+    drift: Drift | None = None
+    wires: Wires | None = None
+
+    @abstractmethod
+    def curves(self, read_voltage: float, cell_bits: int = 1) -> Curves:
+        """Return the limiting I-V curves, and the current of one level step at the read voltage (V): a weight unit.
+
+        Raises ValueError where the device does not have 2^cell_bits levels.
+        """
+
+    @abstractmethod
+    def write(
+        self, levels: NDArray[np.uint8], arrays: NDArray[np.int64], *, seed: int, read_voltage: float, cell_bits: int
+    ) -> Programmed:
+        """Program fresh cells, without drift or wires: see `program`."""
+
+    def program(
+        self,
+        levels: NDArray[np.uint8],
+        arrays: NDArray[np.int64],
+        *,
+        seed: int,
+        read_voltage: float = 0.6,
+        cell_bits: int = 1,
+    ) -> Programmed:
+        """Program fresh cells to levels 0 (high resistance) .. 2^cell_bits - 1, then let drift and wires act.
+
+        Drift and wires turn a cell's conductance at the read voltage into another one, G' ; its state becomes
+        r' = (LL - G' V) / (LL - HH) at that voltage, exact there and to first order elsewhere.
+
+        levels: [arrays, rows, columns]; arrays: their numbers, which with the seed and the place in the array decide
+        every draw; read_voltage in V. Raises ValueError for wires of too much resistance, or too many levels.
+        """
+        arrays = np.ascontiguousarray(arrays, np.int64)
+        if levels.max(initial=0) >= 1 << cell_bits:
+            top = (1 << cell_bits) - 1
+            raise ValueError(f"cells of {cell_bits} bits have levels up to {top}, found {levels.max()}")
+        written = self.write(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits)
+        if self.drift is None and self.wires is None:
+            return written
+        curves = self.curves(read_voltage, cell_bits)
+        low, high = np.polyval(curves.low, read_voltage), np.polyval(curves.high, read_voltage)
+        conductance = (low + (high - low) * written.states.astype(np.float64)) / read_voltage
+        if self.drift is not None:
+            flat = conductance.reshape(len(arrays), -1)
+            ratio = self.drift.time / self.drift.reference_time
+            flat = drifted(flat, arrays, seed=seed, ratio=ratio, exponent=self.drift.exponent, spread=self.drift.spread)
+            conductance = flat.reshape(conductance.shape)
+        if self.wires is not None:
+            conductance = conductance * wire_attenuation(conductance, self.wires.row, self.wires.column)
+        states = (low - conductance * read_voltage) / (low - high)
+        return Programmed(states.astype(np.float32), written.pulses)
+
+    def programmer(self, seed: int, *, read_voltage: float = 0.6, cell_bits: int = 1) -> Program:
+        """Return the function that `kernels.crossbar.program_tiles` calls to program its arrays."""
+
+        def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+            return self.program(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits).states
+
+        return program
+
+
+CellBits = Annotated[int, Field(ge=1, le=LARGEST_CELL_BITS)]
+
+
+def linear_curves(lowest: float, highest: float, read_voltage: float, cell_bits: int) -> Curves:
+    """Return the curves of ohmic cells between two conductances in S: LL = G_max V, HH = G_min V."""
+    unit = (highest - lowest) * read_voltage / ((1 << cell_bits) - 1)
+    return Curves((highest, 0.0), (lowest, 0.0), unit)
+
+
+def states_of(conductances: NDArray[Any], lowest: float, highest: float) -> NDArray[np.float32]:
+    """Return r = (G_max - G) / (G_max - G_min)."""
+    return np.asarray((highest - conductances) / (highest - lowest), np.float32)

@@ -1,0 +1,185 @@
+"""Values and counts of dense layers on memristor tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.architecture import Architecture
+from accelsim.devices import load_device
+from accelsim.errors import InputError
+from accelsim.execute.activity import Activity, Execution
+from accelsim.kernels.converters import Adc, Dac, dac_codes
+from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
+from accelsim.schedule.job import Job, Schedule
+from accelsim.schema.workload import LinearOp
+from accelsim.workload import Batch, Workload
+
+FEATURES = "features"
+
+Counts = dict[tuple[str, str], dict[str, NDArray[np.int64]]]
+
+
+def execute_tiles(
+    schedule: Schedule,
+    workload: Workload,
+    architecture: Architecture,
+    batch: Batch,
+    *,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Execution:
+    """Program the matrices of a network onto tiles and run all frames through them at once.
+
+    ``seed`` draws the cells and their read noise.
+    """
+    return _Run(schedule, workload, architecture, batch, seed, progress or (lambda _: None)).execution()
+
+
+class _Run:
+    def __init__(
+        self,
+        schedule: Schedule,
+        workload: Workload,
+        architecture: Architecture,
+        batch: Batch,
+        seed: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.jobs = schedule.jobs
+        self.workload = workload
+        self.batch = batch
+        self.seed = seed
+        self.progress = progress
+        self.frames = len(batch.features)
+        kinds = architecture.of_kind
+        self.crossbar = next(iter(kinds("crossbar").values()))
+        self.dac = next(iter(kinds("dac").values()))
+        self.adc = next(iter(kinds("adc").values()))
+        self.bus = next(iter(kinds("bus").values()))
+        self.registers = {spec.stores: spec for spec in kinds("register_file").values()}
+        self.accumulator = next(iter(kinds("accumulator").values()))
+        self.device = load_device(self.crossbar.device)
+        self.nanowatts: dict[str, NDArray[np.int64]] = {}
+        self.clipped: dict[str, int] = {}
+        self.cells = self.write_pulses = 0
+
+    def execution(self) -> Execution:
+        """Return the outputs of the last layer and the counts of every job."""
+        made: dict[str, NDArray[Any]] = {FEATURES: self.batch.features}
+        for layer in self.workload.spec.layers:
+            assert isinstance(layer, LinearOp)
+            self.progress(layer.name)
+            made[layer.name] = self._layer(layer, made[layer.input])
+        return Execution(made[self.workload.spec.layers[-1].name], {}, self._activity())
+
+    def _layer(self, layer: LinearOp, source: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the products of one layer, in units of weight x input: [frames, outputs]."""
+        full_scale = 1 << (layer.input_bits - 1)
+        centred = np.clip(np.rint(source * layer.input_scale) - layer.input_offset, -full_scale, full_scale - 1)
+        dac = Dac(self.dac.bits, self.crossbar.read_voltage, self.dac.mode)
+        codes = dac_codes(centred / full_scale, dac)
+        first = next(int(job.work["first_tile"]) for job in self.jobs if job.name == f"{layer.name}.sum")
+        try:
+            tiles = program_tiles(
+                self.workload.tensor(layer.weights),
+                self._program,
+                self.device.curves(self.crossbar.read_voltage),
+                weight_bits=layer.weight_bits,
+                tile_rows=self.crossbar.rows,
+                tile_columns=self.crossbar.columns,
+                first_tile=first,
+            )
+            adc = Adc(self.adc.precision_bits, self.adc.range_bits, self.adc.ideal)
+            noise: NoiseModel = "off" if self.crossbar.noise == "none" else self.crossbar.noise
+            product = multiply(tiles, codes, dac=dac, adc=adc, noise=noise, seed=self.seed)
+        except ValueError as error:
+            raise InputError.of(f"layer '{layer.name}': {error}") from None
+        self._count_power(layer, codes, tiles, dac)
+        self.clipped[layer.name] = int(product.clipped.sum())
+        return product.values * full_scale
+
+    def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the states of programmed cells, and keep count of the write pulses."""
+        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=self.crossbar.read_voltage)
+        self.write_pulses += int(written.pulses.sum())
+        self.cells += levels.size
+        return written.states
+
+    def _activity(self) -> Activity:
+        counts: Counts = {}
+        macs = {}
+        for job in self.jobs:
+            layer = next((layer for layer in self.workload.spec.layers if layer.name == job.layer), None)
+            if not isinstance(layer, LinearOp):
+                self._count(counts, job.name, job.component, write=len(self.batch.features[0]))
+            elif job.name == f"{layer.name}.sum":
+                self._count_sum(counts, job, layer)
+                macs[job.name] = self._macs(layer)
+            else:
+                self._count_tile(counts, job, layer)
+        conversions = {name: self._conversions(name, counts) for name in self.clipped}
+        return Activity(
+            counts,
+            macs,
+            dict.fromkeys(self.clipped, 0),
+            {},
+            {name: (conversions[name], clipped) for name, clipped in self.clipped.items()},
+            {"cells": self.cells, "write_pulses": self.write_pulses},
+        )
+
+    def _count_tile(self, counts: Counts, job: Job, layer: LinearOp) -> None:
+        """Count one job of one tile: what is delivered, read, converted or sent per frame."""
+        rows, columns = self.crossbar.rows, self.crossbar.columns
+        row, column = int(job.work["row"]), int(job.work["column"])
+        used_rows = min(rows, self.workload.spec.inputs_of(layer) - row * rows)
+        used_columns = min(columns, layer.outputs - column * columns)
+        planes = layer.weight_bits - 1
+        conversions = used_columns * planes
+        stage = job.name.split(".")[-2] if job.name[-1].isdigit() else job.name.split(".")[-1]
+        member = job.members()
+        if stage == "deliver":
+            bits = used_rows * self.registers["tile_inputs"].width_bits
+            self._count(counts, job.name, member[0], write=used_rows)
+            self._count(counts, job.name, member[1], transfer=-(-bits // self.bus.width_bits))
+        elif stage == "read":
+            power = self.nanowatts[layer.name][:, row, column]
+            counts[job.name, member[0]] = {"phases": np.ones(self.frames, np.int64), "nanowatt_read": power}
+            self._count(counts, job.name, member[1], phases=1, drive=used_rows * planes * 2)
+            self._count(counts, job.name, member[2], phases=1, sample=conversions)
+        elif stage == "convert":
+            busiest = min(self.adc.shared_by, conversions)
+            self._count(counts, job.name, member[0], convert=conversions, unit_conversions=busiest)
+            self._count(counts, job.name, member[1], add=conversions, unit_additions=busiest)
+        else:
+            bits = used_columns * self.registers["tile_outputs"].width_bits
+            self._count(counts, job.name, member[0], write=used_columns)
+            self._count(counts, job.name, member[1], transfer=-(-bits // self.bus.width_bits))
+
+    def _count_sum(self, counts: Counts, job: Job, layer: LinearOp) -> None:
+        additions = layer.outputs * (int(job.work["row_tiles"]) - 1)
+        groups = -(-max(additions, layer.outputs) // self.accumulator.units)
+        self._count(counts, job.name, job.component, add=additions, write=layer.outputs, groups=groups)
+
+    def _count_power(self, layer: LinearOp, codes: NDArray[np.int16], tiles: Tiles, dac: Dac) -> None:
+        power = read_power(tiles, codes, dac, per_tile=True)
+        self.nanowatts[layer.name] = np.rint(power * 1e9).astype(np.int64)
+
+    def _count(self, counts: Counts, job: str, component: str, **values: int) -> None:
+        """Note counts that are the same in every frame."""
+        counts[job, component] = {name: np.full(self.frames, value, np.int64) for name, value in values.items()}
+
+    def _macs(self, layer: LinearOp) -> dict[str, int]:
+        """A crossbar skips nothing: every weight is multiplied in every frame."""
+        dense = self.frames * self.workload.spec.inputs_of(layer) * layer.outputs
+        return {"dense": dense, "performed": dense, "skipped": 0}
+
+    def _conversions(self, layer: str, counts: Counts) -> int:
+        return sum(
+            int(values["convert"].sum())
+            for (job, _), values in counts.items()
+            if job.startswith(f"{layer}[") and "convert" in values
+        )

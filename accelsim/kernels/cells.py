@@ -1,0 +1,116 @@
+"""Cells that follow simple laws: Gaussian write noise, stuck cells, conductance drift, resistance of the wires."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.kernels.counter_random import (
+    CELL_STREAM,
+    DRIFT_STREAM,
+    normal_pair,
+    philox,
+    split_seed,
+    uniform,
+)
+
+
+def gaussian_conductances(
+    levels: NDArray[np.uint8],
+    arrays: NDArray[np.int64],
+    *,
+    seed: int,
+    conductances: NDArray[np.float64],
+    sigma: float,
+    stuck_low: float,
+    stuck_high: float,
+) -> NDArray[np.float32]:
+    """Return the conductances of programmed cells, G = max(G_level + sigma N(0, 1), 0), or of stuck ones.
+
+    A cell is stuck at the highest conductance (low resistance) with probability ``stuck_low``, at the lowest with
+    ``stuck_high``, and then has no write noise. A cell's draws are a function of (seed, array, cell).
+
+    levels: [arrays, cells] into ``conductances`` [levels] in S, ascending; sigma in S. Returns S, float32, same shape.
+    """
+    low, high = split_seed(seed)
+    cells: NDArray[np.float32] = _gaussian(levels, arrays, low, high, conductances, sigma, stuck_low, stuck_high)
+    return cells
+
+
+@numba.njit(parallel=True, cache=True)
+def _gaussian(levels, arrays, key, seed_high, conductances, sigma, stuck_low, stuck_high):  # type: ignore[no-untyped-def]
+    cells = levels.shape[1]
+    out = np.empty(levels.shape, np.float32)
+    for n in numba.prange(len(arrays)):
+        array = np.uint64(arrays[n])
+        for c in range(cells):
+            w0, w1, w2, _ = philox(np.uint64(0), np.uint64(c), array, seed_high, key, np.uint64(CELL_STREAM))
+            u = uniform(w0)
+            if u < stuck_low:
+                out[n, c] = conductances[-1]
+            elif u < stuck_low + stuck_high:
+                out[n, c] = conductances[0]
+            else:
+                out[n, c] = max(conductances[levels[n, c]] + sigma * np.float64(normal_pair(w1, w2)[0]), 0.0)
+    return out
+
+
+def drifted(
+    conductances: NDArray[np.float64],
+    arrays: NDArray[np.int64],
+    *,
+    seed: int,
+    ratio: float,
+    exponent: float,
+    spread: float,
+) -> NDArray[np.float64]:
+    """Return conductances after a time t, G(t) = G(t0) (t / t0)^-nu, nu = max(exponent + spread N(0, 1), 0) per cell.
+
+    conductances: [arrays, cells]; ratio: t / t0 >= 1. The exponent of a cell is a function of (seed, array, cell).
+    """
+    low, high = split_seed(seed)
+    after: NDArray[np.float64] = _drifted(conductances, arrays, low, high, np.log(ratio), exponent, spread)
+    return after
+
+
+@numba.njit(parallel=True, cache=True)
+def _drifted(conductances, arrays, key, seed_high, log_ratio, exponent, spread):  # type: ignore[no-untyped-def]
+    cells = conductances.shape[1]
+    out = np.empty(conductances.shape)
+    for n in numba.prange(len(arrays)):
+        array = np.uint64(arrays[n])
+        for c in range(cells):
+            w0, w1, _, _ = philox(np.uint64(0), np.uint64(c), array, seed_high, key, np.uint64(DRIFT_STREAM))
+            nu = max(exponent + spread * np.float64(normal_pair(w0, w1)[0]), 0.0)
+            out[n, c] = conductances[n, c] * np.exp(-nu * log_ratio)
+    return out
+
+
+def wire_attenuation(conductances: NDArray[np.float64], row_ohm: float, column_ohm: float) -> NDArray[np.float64]:
+    """Return the share of its conductance that each cell keeps behind the resistance of the wires, to first order.
+
+    A cell in row i and column j sees the drops of all cells that share its wires:
+    share_ij = 1 - row_ohm sum_k min(j+1, k+1) G_ik - column_ohm sum_k min(n-i, n-k) G_kj, rows driven at column 0 and
+    columns sensed behind row n-1. The sum of all currents of a column is then right to first order in the resistances,
+    whatever the inputs are, because the first-order correction is symmetric in the two cells that share a wire.
+
+    conductances: [arrays, rows, columns] in S; the resistances in ohm per cell of wire. Returns the same shape. Raises
+    ValueError where a cell would lose more than half, because a first order does not describe such an array.
+    """
+    share = 1.0 - row_ohm * _along(conductances)
+    share -= column_ohm * _along(conductances[:, ::-1].swapaxes(1, 2)).swapaxes(1, 2)[:, ::-1]
+    worst = float(share.min(initial=1.0))
+    if worst < 0.5:
+        raise ValueError(
+            f"wires of {row_ohm:g} and {column_ohm:g} ohm per cell take {1 - worst:.0%} of a cell's current: "
+            "the first-order IR drop holds up to 50 %"
+        )
+    return share
+
+
+def _along(conductances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sum_k min(j+1, k+1) G[..., k] for every j: sum_{k<=j} (k+1) G_k + (j+1) sum_{k>j} G_k."""
+    place = np.arange(1, conductances.shape[-1] + 1)
+    below = np.cumsum(conductances, axis=-1)
+    return np.asarray(np.cumsum(conductances * place, axis=-1) + place * (below[..., -1:] - below))

@@ -1,0 +1,57 @@
+"""Prices of the memristor tile, against the figures of the sources and by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from accelsim.architecture import load_architecture
+from accelsim.cost.models import adc_area_andrulis, adc_energy_andrulis
+from accelsim.cost.pricing import price_list
+from accelsim.pipeline import run_in_full
+
+
+@pytest.mark.parametrize(
+    ("bits", "rate", "node", "energy_pj", "area_um2"),
+    [  # the regression evaluated with its own public code
+        (4, 100e6, 28e-9, 0.719, 2660),
+        (5, 100e6, 28e-9, 0.728, 2671),
+        (6, 100e6, 28e-9, 0.829, 2776),
+        (8, 100e6, 28e-9, 1.333, 3200),
+        (10, 100e6, 28e-9, 2.575, 3896),
+        (8, 1.28e9, 28e-9, 1.501, 5256),
+        (8, 1.28e9, 32e-9, 1.929, 6469),
+    ],
+)
+def test_converter_by_the_survey_regression(bits, rate, node, energy_pj, area_um2) -> None:
+    size = {"bits": bits, "rate": rate}
+    assert adc_energy_andrulis(size, node) * 1e12 == pytest.approx(energy_pj, rel=1e-3)
+    assert adc_area_andrulis(size, node) * 1e12 == pytest.approx(area_um2, rel=1e-3)
+
+
+def test_the_regression_has_no_value_below_four_bits() -> None:
+    with pytest.raises(ValueError, match="undefined below 4 bits, found 3"):
+        adc_energy_andrulis({"bits": 3, "rate": 1e8}, 28e-9)
+
+
+def test_array_energy_is_power_times_pulse() -> None:
+    """1 nW for a 10 ns pulse is 1e-17 J, whatever the size of the array."""
+    chip = load_architecture("memristor_tile")
+    each = price_list(chip).energy("crossbar", "nanowatt_read", chip.components()["crossbar"].dimensions())
+    assert each.value == pytest.approx(1e-17)
+    assert each.low == each.value == each.high
+
+
+def test_energy_of_a_frame_adds_up_by_hand() -> None:
+    """360 x 40 on 3 tiles, 3 planes: 360 conversions of 1.333 pJ and 360 shift-adds of 0.106 pJ (0.88 to 0.9 V),
+    2,160 row drives of 0.063 pJ, and over 1 mm of 256-bit bus (0.08 pJ/bit/mm: 20.48 pJ a word) 4 + 4 + 4 words in (of
+    128, 128 and 104 bytes) and 3 x 3 words out (40 x 16 bits)."""
+    full = run_in_full("memristor_tile")
+    frames, terms = len(full.batch.features), full.operation.bill.energy_j
+    picojoules = {name: shares["dynamic"] * 1e12 / frames for name, shares in terms.items()}
+    assert picojoules["adc"] == pytest.approx(360 * 1.3332, rel=1e-3)
+    assert picojoules["shift_add"] == pytest.approx(360 * 0.106 * (0.9 / 0.88) ** 2, rel=1e-3)
+    assert picojoules["dac"] == pytest.approx(2160 * 0.063, rel=1e-3)
+    assert picojoules["tile_bus"] == pytest.approx((12 + 9) * 20.48, rel=1e-3)
+    # Every cell of 18 arrays conducts: V^2 G t with G between 0 and 0.25 mS at up to 0.6 V gives nanojoules.
+    assert 500 < picojoules["crossbar"] < 18 * 128 * 128 * 0.36 * 0.25e-3 * 10e-9 * 1e12
+    assert full.execution.activity.conversions["phones"][0] == 360 * frames
