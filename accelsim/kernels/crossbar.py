@@ -40,8 +40,8 @@ READ_BANDWIDTH_HZ = 1e8
 
 _STATE_GRID_BITS = 20
 _LARGEST_STATE = 1.25  # of the middle of the range, where the variance takes a state to be
-_BLOCK_VALUES = 1 << 21
-_FEWEST_FRAMES, _MOST_FRAMES = 16, 2048
+_BLOCK_VALUES = 1 << 19
+_FEWEST_FRAMES, _MOST_FRAMES = 16, 512
 _MAGIC = 1.5 * 2.0**52  # x + magic - magic rounds to a whole number, halves to even, for |x| < 2^51
 
 
@@ -189,8 +189,9 @@ def program_tiles(
         target = target.transpose(3, 0, 1, 2, 4)
         if sign == "pair":
             state = _programmed(program, target, arrays[k])
-            difference[k], total[k] = _stored(state[:, :, 1] - state[:, :, 0], state.sum(axis=2) - 1, outputs, levels,
-                                              steps_grid, total_scale)
+            difference[k], total[k] = _stored(
+                state[:, :, 1] - state[:, :, 0], state.sum(axis=2) - 1, outputs, levels, steps_grid, total_scale
+            )
             row_state[k] = state.sum(axis=(1, 2, 4), dtype=np.float64)
         else:
             cells = _programmed(program, target[:, :, :1], arrays[k][..., :1])[:, :, 0]
@@ -465,17 +466,31 @@ class _Conversion:
         offset, tile = tiles.sign == "offset", np.uint64(tiles.first_tile + k * tiles.column_tiles)
 
         def some(frames: slice) -> NDArray[np.int64]:
-            clipped: NDArray[np.int64] = _convert(
+            found: NDArray[np.int64] = _convert(
                 signal[frames], variance[frames], constant[frames].astype(np.float32), np.float32(slope_step),
                 self.noisy, offset, self.steps[k], self.limits[k], weights, tiles.tile_columns,
                 phase, np.uint64(self.first_frame + start + frames.start), tile,
                 self.key, self.seed_high, self.values[part][frames], self.per_frame[part][frames],
             )  # fmt: skip
-            return clipped
+            return found
 
-        share = -(-len(signal) // self.threads)
-        shares = [slice(a, min(a + share, len(signal))) for a in range(0, len(signal), share)]
-        self.clipped[k] += sum(self.pool.map(some, shares) if len(shares) > 1 else map(some, shares))
+        share = max(-(-len(signal) // (4 * self.threads)), _FEWEST_FRAMES)
+        left = [slice(a, min(a + share, len(signal))) for a in range(0, len(signal), share)]
+        clipped: list[NDArray[np.int64]] = []
+
+        def work() -> None:
+            while left:
+                try:
+                    frames = left.pop()
+                except IndexError:  # another thread took the last one
+                    return
+                clipped.append(some(frames))
+
+        others = [self.pool.submit(work) for _ in range(min(self.threads, len(left)) - 1)]
+        work()
+        for other in others:
+            other.result()
+        self.clipped[k] += sum(clipped)
 
     def product(self) -> Product:
         self.pool.shutdown()
