@@ -117,7 +117,7 @@ def normal_pair(word_0, word_1):  # type: ignore[no-untyped-def]
     bits = _bits_of(u) + _SHIFT_BITS
     exponent = (bits >> _23) - np.int32(127)
     f = _float_of(np.int32((bits & _MANTISSA) + _SQRT_HALF_BITS)) - _F1
-    series = ((((((((_L0 * f + _L1) * f + _L2) * f + _L3) * f + _L4) * f + _L5) * f + _L6) * f + _L7) * f + _L8)
+    series = (((((((_L0 * f + _L1) * f + _L2) * f + _L3) * f + _L4) * f + _L5) * f + _L6) * f + _L7) * f + _L8
     radius = np.sqrt(-(np.float32(exponent) * _LN2 + f * series))  # sqrt(-2 ln u) / sqrt 2
     t = (np.float32(np.int32((word_1 << _TWO) & _LOW) >> np.int32(2)) + _F_HALF) * _TO_ARC
     s = t * t
