@@ -65,6 +65,7 @@ def record(run: Run, command: str = "") -> r.Result:
         memory_bytes={
             kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8 for kind in ("sram", "register_file")
         },
+        programming=dict(run.execution.activity.programming),
         operating_points={name: _operation(run, operation) for name, operation in run.points.items()},
         accuracy=_accuracy(run),
         layers=_layers(run),

@@ -176,6 +176,8 @@ class Result(OperationRecord):
     command: str
     area_mm2: float
     memory_bytes: dict[str, int]
+    programming: dict[str, int] = {}
+    """Memristor cells written before the first frame, and the pulses that took."""
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     layers: list[LayerRecord]

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.lif import lif_float
-from accelsim.schema.workload import LifOp, LinearOp
+from accelsim.schema.workload import FEATURES, LifOp, LinearOp
 from accelsim.workload import Batch, Tensors, Workload
-
-FEATURES = "features"
 
 
 def float_outputs(workload: Workload, batch: Batch) -> Iterator[NDArray[np.float32]]:

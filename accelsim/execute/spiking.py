@@ -16,10 +16,8 @@ from accelsim.kernels.lif import lif
 from accelsim.kernels.random import random_bits, random_spikes
 from accelsim.kernels.zero_skip import bank_steps, bit_steps, merge
 from accelsim.schedule.job import Job, Schedule
-from accelsim.schema.workload import LifOp, RandomInputs, SpikeSumOp
+from accelsim.schema.workload import FEATURES, LifOp, RandomInputs, SpikeSumOp
 from accelsim.workload import Batch, Workload
-
-FEATURES = "features"
 
 # The readout's wide sums are made for so many frames at a time and kept in the width of the output register.
 _FRAMES_PER_READOUT = 8192

@@ -15,10 +15,8 @@ from accelsim.execute.activity import Activity, Execution
 from accelsim.kernels.converters import Adc, Dac, dac_codes
 from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
 from accelsim.schedule.job import Job, Schedule
-from accelsim.schema.workload import LinearOp
+from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Batch, Workload
-
-FEATURES = "features"
 
 Counts = dict[tuple[str, str], dict[str, NDArray[np.int64]]]
 
@@ -139,7 +137,7 @@ class _Run:
         used_columns = min(columns, layer.outputs - column * columns)
         planes = layer.weight_bits - 1
         conversions = used_columns * planes
-        stage = job.name.split(".")[-2] if job.name[-1].isdigit() else job.name.split(".")[-1]
+        stage = job.work["stage"]
         member = job.members()
         if stage == "deliver":
             bits = used_rows * self.registers["tile_inputs"].width_bits

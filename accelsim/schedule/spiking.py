@@ -14,10 +14,8 @@ from accelsim.components.sram import Sram
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.parts import Parts
-from accelsim.schema.workload import LifOp, SpikeSumOp
+from accelsim.schema.workload import FEATURES, LifOp, SpikeSumOp
 from accelsim.workload import Workload
-
-FEATURES = "features"
 
 Work = dict[str, int | str | bool]
 

@@ -15,10 +15,8 @@ from accelsim.components.dac import Dac
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.mapping import Mapping, Matrix, map_matrices
 from accelsim.schedule.parts import Parts
-from accelsim.schema.workload import LinearOp
+from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Workload
-
-FEATURES = "features"
 
 
 def schedule_tiles(workload: Workload, architecture: Architecture) -> Schedule:
@@ -38,36 +36,26 @@ class _Tiles:
         self.dac: Dac = architecture.of_kind("dac")[self.name["dac"]]
         self.crossbar: Crossbar = architecture.of_kind("crossbar")[self.name["crossbar"]]
         self.adc: Adc = architecture.of_kind("adc")[self.name["adc"]]
+        layers = workload.spec.layers
+        self.layer = next(layer for layer in layers if isinstance(layer, LinearOp))
+        if len(layers) > 1:
+            parts.problem(f"tiles run one dense layer, found {', '.join(layer.name for layer in layers)}")
         self._check_fit()
         self.parts.stop_on_problems()
 
     def schedule(self) -> Schedule:
-        """Return the jobs of one frame: load, then per layer and tile deliver, read, convert, send, and the sum."""
-        jobs: list[Job] = []
-        mapped = self._mapped()
-        arrives: tuple[str, ...] = ()
-        for layer in self.workload.spec.layers:
-            assert isinstance(layer, LinearOp)
-            rows, columns = mapped[layer.name].row_tiles, mapped[layer.name].column_tiles
-            tiles = range(mapped[layer.name].first_tile, mapped[layer.name].first_tile + rows * columns)
-            if not jobs:
-                source, paced = self.name["features"], True
-            else:
-                source, paced = self.name["accumulator"], False
-            gives = tuple(self.parts.channel(source, self._in("tile_inputs", tile)) for tile in tiles)
-            if paced:
-                jobs.append(Job("load", FEATURES, source, gives=gives, paced=True))
-            else:
-                jobs[-1] = Job(jobs[-1].name, jobs[-1].layer, source, takes=jobs[-1].takes, gives=gives)
-            for index, tile in enumerate(tiles):
-                jobs += self._tile_jobs(layer, tile, gives[index], index // columns, index % columns)
-            arrives = tuple(
-                self.parts.channel(self._in("tile_outputs", tile), self.name["accumulator"]) for tile in tiles
-            )
-            work = MappingProxyType({"row_tiles": rows, "column_tiles": columns, "first_tile": tiles.start})
-            jobs.append(Job(f"{layer.name}.sum", layer.name, self.name["accumulator"], takes=arrives, work=work))
-        last = jobs[-1]
-        jobs[-1] = Job(last.name, last.layer, last.component, takes=last.takes, last=True, work=last.work)
+        """Return the jobs of one frame: load; per tile deliver, read, convert, send; and the sum."""
+        layer, source, summed = self.layer, self.name["features"], self.name["accumulator"]
+        lies = self._mapped(layer)
+        rows, columns = lies.row_tiles, lies.column_tiles
+        tiles = range(lies.first_tile, lies.first_tile + rows * columns)
+        delivered = tuple(self.parts.channel(source, self._in("tile_inputs", tile)) for tile in tiles)
+        sent = tuple(self.parts.channel(self._in("tile_outputs", tile), summed) for tile in tiles)
+        jobs = [Job("load", FEATURES, source, gives=delivered, paced=True)]
+        for index, tile in enumerate(tiles):
+            jobs += self._tile_jobs(layer, tile, delivered[index], index // columns, index % columns)
+        work = MappingProxyType({"row_tiles": rows, "column_tiles": columns, "first_tile": tiles.start})
+        jobs.append(Job(f"{layer.name}.sum", layer.name, summed, takes=sent, last=True, work=work))
         self.parts.stop_on_problems()
         return Schedule(tuple(jobs))
 
@@ -78,12 +66,15 @@ class _Tiles:
         to_converters = self.parts.channel(inside["crossbar"], inside["adc"])
         to_outputs = self.parts.channel(inside["adc"], inside["tile_outputs"])
         to_sum = self.parts.channel(inside["tile_outputs"], self.name["accumulator"])
-        where = MappingProxyType({"tile": tile, "row": row, "column": column})
+
+        def work(stage: str) -> MappingProxyType[str, int | str | bool]:
+            return MappingProxyType({"stage": stage, "tile": tile, "row": row, "column": column})
+
         prefix, phases = f"{layer.name}[{tile}]", self.dac.phases()
         jobs = [
             Job(
                 f"{prefix}.deliver", layer.name, inside["tile_inputs"], (self.name["bus"],), (from_source,), (to_rows,),
-                work=where,
+                work=work("deliver"),
             )
         ]  # fmt: skip
         for phase in range(phases):
@@ -92,7 +83,7 @@ class _Tiles:
             jobs.append(
                 Job(
                     f"{prefix}.read.{phase}", layer.name, inside["crossbar"], lockstep, takes, (to_converters,),
-                    work=where,
+                    work=work("read"),
                 )
             )  # fmt: skip
         for phase in range(phases):
@@ -100,33 +91,28 @@ class _Tiles:
             jobs.append(
                 Job(
                     f"{prefix}.convert.{phase}", layer.name, inside["adc"], (inside["shift_add"],), (to_converters,),
-                    gives, work=where,
+                    gives, work=work("convert"),
                 )
             )  # fmt: skip
         jobs.append(
             Job(
                 f"{prefix}.send", layer.name, inside["tile_outputs"], (self.name["bus"],), (to_outputs,), (to_sum,),
-                work=where,
+                work=work("send"),
             )
         )  # fmt: skip
         return jobs
 
     def _check_fit(self) -> None:
-        layers = self.workload.spec.layers
-        for layer in layers:
-            if not isinstance(layer, LinearOp):
-                self.parts.problem(f"layer '{layer.name}' ({layer.op}) does not run on crossbar tiles")
-                continue
-            if layer.weight_bits - 1 > self.crossbar.planes:
-                self.parts.problem(
-                    f"layer '{layer.name}' has {layer.weight_bits}-bit weights, {layer.weight_bits - 1} planes; "
-                    f"'{self.name['crossbar']}' has {self.crossbar.planes}"
-                )
-            if self.dac.bits < layer.input_bits:
-                self.parts.problem(
-                    f"layer '{layer.name}' has {layer.input_bits}-bit inputs, "
-                    f"'{self.name['dac']}' takes {self.dac.bits}"
-                )
+        layer = self.layer
+        if layer.weight_bits - 1 > self.crossbar.planes:
+            self.parts.problem(
+                f"layer '{layer.name}' has {layer.weight_bits}-bit weights, {layer.weight_bits - 1} planes; "
+                f"'{self.name['crossbar']}' has {self.crossbar.planes}"
+            )
+        if self.dac.bits < layer.input_bits:
+            self.parts.problem(
+                f"layer '{layer.name}' has {layer.input_bits}-bit inputs, '{self.name['dac']}' takes {self.dac.bits}"
+            )
         columns = self.crossbar.columns * self.crossbar.planes
         if self.adc.shared_by > columns:
             self.parts.problem(f"'{self.name['adc']}' is shared by {self.adc.shared_by} columns, a tile has {columns}")
@@ -138,16 +124,11 @@ class _Tiles:
         if self.dac.units < self.crossbar.rows:
             self.parts.problem(f"'{self.name['dac']}' drives {self.dac.units} of {self.crossbar.rows} rows")
 
-    def _mapped(self) -> dict[str, Mapping]:
-        """Return where each matrix lies; raises InputError when they do not fit the tiles."""
-        matrices = [
-            Matrix(layer.name, self.workload.spec.inputs_of(layer), layer.outputs, layer.weight_bits)
-            for layer in self.workload.spec.layers
-            if isinstance(layer, LinearOp)
-        ]
+    def _mapped(self, layer: LinearOp) -> Mapping:
+        """Return where the layer's matrix lies; raises InputError when it does not fit the tiles."""
+        matrix = Matrix(layer.name, self.workload.spec.inputs_of(layer), layer.outputs, layer.weight_bits)
         rows, columns = self.crossbar.rows, self.crossbar.columns
-        placed = map_matrices(matrices, tile_rows=rows, tile_columns=columns, tiles=self.crossbar.tiles)
-        return {mapping.matrix.name: mapping for mapping in placed.mappings}
+        return map_matrices([matrix], tile_rows=rows, tile_columns=columns, tiles=self.crossbar.tiles).mappings[0]
 
     def _in(self, key: str, tile: int) -> str:
         return f"{self.name[key]}[{tile}]"

@@ -11,6 +11,9 @@ from accelsim.errors import did_you_mean
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import PositiveTime
 
+FEATURES = "features"
+"""What a layer reads that reads the inputs."""
+
 Bits = Annotated[int, Field(ge=2, le=8)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -189,7 +192,7 @@ class WorkloadSpec(Model):
 
     @model_validator(mode="after")
     def _connected(self) -> WorkloadSpec:
-        known = ["features"]
+        known = [FEATURES]
         for layer in self.layers:
             if layer.name in known:
                 raise ValueError(f"two layers are named '{layer.name}'")
@@ -216,6 +219,6 @@ class WorkloadSpec(Model):
 
     def inputs_of(self, layer: Op) -> int:
         """Return how many inputs a layer has."""
-        if layer.input == "features":
+        if layer.input == FEATURES:
             return self.inputs.width()
         return next(before.width() for before in self.layers if before.name == layer.input)

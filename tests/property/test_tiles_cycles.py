@@ -143,3 +143,21 @@ def test_one_tile_by_hand(shared_by: int, phases: int) -> None:
 def test_what_does_not_fit_is_refused(changes: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         run_timing(140, 10, changes)
+
+
+def test_a_second_layer_is_refused(tmp_path: Path) -> None:
+    folder = write_layer(tmp_path, 64, 64)
+    path = folder / "workload.yaml"
+    second = "  - {name: z, op: linear, input: y, outputs: 64, weight_bits: 3, weights: w}\n"
+    path.write_text(path.read_text() + second)
+    with pytest.raises(InputError, match=r"tiles run one dense layer, found y, z"):
+        build_schedule(load_workload(path), load_architecture("memristor_tile"))
+
+
+def test_cells_and_pulses_are_recorded() -> None:
+    """Three tiles of three planes, a positive and a negative array each; every cell takes at least one pulse."""
+    import accelsim
+
+    programming = accelsim.run("memristor_tile").programming
+    assert programming["cells"] == 3 * 3 * 2 * 128 * 128
+    assert programming["write_pulses"] >= programming["cells"]
