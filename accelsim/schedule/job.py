@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 
 
@@ -20,6 +22,8 @@ class Job:
     the pace. The job starts when there is a token on every channel that it ``takes`` from, and ends by putting one
     on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive from outside; the frame is
     finished when the ``last`` job ends. ``work`` says how the kernels cut it (a few names and numbers).
+    Of a layer that is programmed in several ``copies``, each works on its share of the frames: ``copy``, copy + copies,
+    copy + 2 copies and so on; a channel carries a token in the frames in which both of its ends have work.
     A component that stands in every tile is named with the tile's number: ``adc[3]``.
     """
 
@@ -32,6 +36,12 @@ class Job:
     paced: bool = False
     last: bool = False
     work: Mapping[str, int | str | bool] = field(default_factory=lambda: MappingProxyType({}))
+    copies: int = 1
+    copy: int = 0
+
+    def runs_in(self, frame: int) -> bool:
+        """Return whether the job is done for a frame."""
+        return frame % self.copies == self.copy
 
     def members(self) -> tuple[str, ...]:
         """Return every component that the job occupies, the leading one first."""
@@ -48,6 +58,18 @@ class Schedule:
         """Return the jobs that a component leads, in order."""
         return tuple(job for job in self.jobs if job.component == component)
 
+    def period(self) -> int:
+        """Return after how many frames the jobs repeat: the least common multiple of all numbers of copies."""
+        return math.lcm(*(job.copies for job in self.jobs))
+
+    def unused_in(self, frame: int) -> frozenset[str]:
+        """Return the channels that carry no token in a frame, because all jobs at one of their ends have no work."""
+        unused: set[str] = set()
+        for end in (attrgetter("gives"), attrgetter("takes")):
+            working = {name for job in self.jobs if job.runs_in(frame) for name in end(job)}
+            unused |= {name for job in self.jobs for name in end(job)} - working
+        return frozenset(unused)
+
     def leaders(self) -> tuple[str, ...]:
         """Return the components that lead a job, in order of first appearance."""
         return tuple(dict.fromkeys(job.component for job in self.jobs))
@@ -62,6 +84,7 @@ class Schedule:
                 "takes": ", ".join(job.takes),
                 "gives": ", ".join(job.gives),
                 "work": ", ".join(f"{k}={v}" for k, v in job.work.items()),
+                "frames": "all" if job.copies == 1 else f"{job.copy} mod {job.copies}",
             }
             for job in self.jobs
         ]

@@ -117,6 +117,7 @@ class _Run:
         self.tick = clocking.tick_ps()
         self.scale = {name: period // self.tick for name, period in clocking.period_ps.items()}
         self.frame_ticks = clocking.frame_period_ps // self.tick
+        self.unused = [schedule.unused_in(turn) for turn in range(schedule.period())]
         self.channels = {
             link.name(): Channel(self.env, link.name(), link.capacity, link.latency * self.scale[link.consumer])
             for link in links
@@ -156,10 +157,13 @@ class _Run:
         """Run every job that ``name`` leads, in order, for every frame."""
         env: Any = self.env  # simpy types its clock as float; here it only ever holds integers
         ticks, scale = self.ticks[name], self.scale[name]
-        plan = [self._plan(job) for job in self.schedule.of(name)]
+        plans = [
+            [self._plan(job, unused) for job in self.schedule.of(name) if job.runs_in(turn)]
+            for turn, unused in enumerate(self.unused)
+        ]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
-            for job, takes, gives, shared, services in plan:
+            for job, takes, gives, shared, services in plans[frame % len(plans)]:
                 waited_from = env.now
                 if job.paced and env.now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
@@ -215,13 +219,15 @@ class _Run:
                         self.progress(frame + 1)
         self.doing[name] = None
 
-    def _plan(self, job: Job) -> tuple[Job, list[Channel], list[Channel], list[str], list[tuple[str, list[int]]]]:
+    def _plan(
+        self, job: Job, unused: frozenset[str]
+    ) -> tuple[Job, list[Channel], list[Channel], list[str], list[tuple[str, list[int]]]]:
         # Shared members are taken in one global order: two leaders that want the same two never block each other.
         shared = sorted(member for member in job.members() if member in self.arbiters)
         return (
             job,
-            [self.channels[name] for name in job.takes],
-            [self.channels[name] for name in job.gives],
+            [self.channels[name] for name in job.takes if name not in unused],
+            [self.channels[name] for name in job.gives if name not in unused],
             shared,
             [(member, self.service[job.name, member]) for member in job.members()],
         )

@@ -2,7 +2,8 @@
 
 A tick is the greatest common divisor of all clock periods. Written from the engine's docstrings:
 
-- a leader runs its jobs in order, frame after frame;
+- a leader runs its jobs in order, frame after frame; a job of a copy only in every so many frames, and a channel is
+  left alone in frames in which one of its ends has no work;
 - a paced job waits for its frame; a job takes a token from each of its channels (seen ``latency`` cycles after it was
   put), then gets the members that several leaders share in the order of their names, then waits for its clock's edge;
 - it lasts as long as its slowest member, rounded up to its own clock; then it lets go of members and slots, and puts
@@ -78,7 +79,7 @@ class TickLoop:
         )  # fmt: skip
         self.scale = {name: period // self.tick for name, period in period_ps.items()}
         self.frame_ticks = frame_period_ps // self.tick
-        self.frames, self.service = frames, service
+        self.frames, self.service, self.jobs = frames, service, jobs
         self.wires = {link.name(): Wire(link.capacity, link.latency * self.scale[link.consumer]) for link in links}
         names = list(dict.fromkeys(job.component for job in jobs))
         self.leaders = [Leader(n, [j for j in jobs if j.component == n], self.scale[n]) for n in names]
@@ -132,15 +133,19 @@ class TickLoop:
         if leader.phase == "done":
             return False
         job, frame, now = leader.jobs[leader.job], leader.frame, self.now
+        if frame % job.copies != job.copy:
+            return self._next_job(leader)
+        takes = [name for name in job.takes if self._works(frame, "gives", name)]
+        gives = [name for name in job.gives if self._works(frame, "takes", name)]
         members = sorted(m for m in job.members() if m in self.shared)
         if leader.phase == "arrive":
             if job.paced and now < frame * self.frame_ticks:
                 return False
             return self._enter(leader, "take")
         if leader.phase == "take":
-            if leader.at == len(job.takes):
+            if leader.at == len(takes):
                 return self._enter(leader, "members")
-            tokens = self.wires[job.takes[leader.at]].seen_at
+            tokens = self.wires[takes[leader.at]].seen_at
             if not tokens or tokens[0] > now:
                 return False
             tokens.popleft()
@@ -175,11 +180,11 @@ class TickLoop:
                 return False
             for member in members:
                 self.shared[member].holder = None
-            for name in job.takes:
+            for name in takes:
                 self.wires[name].used -= 1
             return self._enter(leader, "put")
-        if leader.at < len(job.gives):
-            wire = self.wires[job.gives[leader.at]]
+        if leader.at < len(gives):
+            wire = self.wires[gives[leader.at]]
             if wire.used == wire.capacity:
                 return False
             wire.used += 1
@@ -188,10 +193,18 @@ class TickLoop:
             return True
         if job.last:
             self.finished[frame] = now
+        return self._next_job(leader)
+
+    def _next_job(self, leader: Leader) -> bool:
         leader.job += 1
         if leader.job == len(leader.jobs):
-            leader.job, leader.frame = 0, frame + 1
+            leader.job, leader.frame = 0, leader.frame + 1
         return self._enter(leader, "done" if leader.frame == self.frames else "arrive")
+
+    def _works(self, frame: int, end: str, channel: str) -> bool:
+        """Whether any job at one end of a channel has work in a frame."""
+        jobs = [job for job in self.jobs if channel in getattr(job, end)]
+        return not jobs or any(frame % job.copies == job.copy for job in jobs)
 
     def _enter(self, leader: Leader, phase: str) -> bool:
         leader.phase, leader.at = phase, 0

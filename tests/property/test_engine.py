@@ -44,6 +44,8 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     """Jobs in a row, each led by one of a few components; tokens go from earlier jobs to later ones.
 
+    Some jobs belong to a copy of a layer and work in every second or third frame only.
+
     Such a machine can still jam, where small channels fill up in the wrong order.
     """
     leaders = [f"c{i}" for i in range(draw(st.integers(1, 4)))]
@@ -64,9 +66,11 @@ def cases(draw: st.DrawFn) -> Case:
     for index in range(count):
         members = draw(st.lists(st.sampled_from(shared), unique=True)) if shared else []
         is_sink = not gives[index]
+        copies = draw(st.sampled_from([1, 1, 2, 3])) if 0 < index < count - 1 else 1
         job = Job(
             f"job{index}", "layer", led_by[index], tuple(members), tuple(takes[index]), tuple(gives[index]),
             paced=index == 0, last=(is_sink and draw(st.booleans())) or index == count - 1,
+            copies=copies, copy=draw(st.integers(0, copies - 1)),
         )  # fmt: skip
         jobs.append(job)
         for member in job.members():
