@@ -8,6 +8,7 @@ import hashlib
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ from accelsim.schema import (
     parse,
 )
 from accelsim.schema.cost import CostTable
+from accelsim.schema.placement import Placement
 
 PICOSECONDS = 10**12
 
@@ -119,6 +121,8 @@ class ArchitectureSpec(Model):
     components: Annotated[dict[str, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
+    placement: dict[str, Placement] = {}
+    """Layer, or a pattern such as ``*.ff1`` -> how it lies on the chip; of several that fit, the last one holds."""
     operating_points: dict[str, dict[str, str]] = {}
     """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
@@ -148,6 +152,11 @@ class Architecture:
         clocks = self.spec.clocks
         clock = self.components()[component].clock
         return (clocks[clock] if clock else next(iter(clocks.values()))).period_ps()
+
+    def placement(self, layer: str) -> Placement:
+        """Return how a layer lies on the chip."""
+        fitting = [p for pattern, p in self.spec.placement.items() if fnmatchcase(layer, pattern)]
+        return fitting[-1] if fitting else Placement()
 
     def clock_hz(self) -> float:
         """Return the frequency of the first clock, with its period rounded to a whole picosecond."""

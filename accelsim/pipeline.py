@@ -85,7 +85,7 @@ def operate(
         service,
         clocking(chip, schedule),
         frames,
-        arbitration=chip.spec.arbitration,
+        arbitration=arbitration(chip, schedule),
         progress=lambda done: tell("cycles", done, frames),
     )
     ledger = close_books(schedule, service, timeline, activity)
@@ -110,6 +110,13 @@ def links(chip: Architecture, schedule: Schedule) -> list[Link]:
         spec = specs[f"{part_of(producer)}->{part_of(consumer)}"]
         found.append(Link(producer, consumer, spec.capacity, spec.latency))
     return found
+
+
+def arbitration(chip: Architecture, schedule: Schedule) -> dict[str, str]:
+    """Return the policy of every shared component that has one, and of its copies."""
+    policies = chip.spec.arbitration
+    members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
+    return {name: policies[part_of(name)] for name in members if part_of(name) in policies}
 
 
 def clocking(chip: Architecture, schedule: Schedule) -> Clocking:

@@ -14,10 +14,11 @@ from accelsim.schema import PositiveTime, PositiveVoltage
 
 
 class Crossbar(ComponentSpec):
-    """``tiles`` tiles, each with ``planes`` pairs of ``rows`` x ``columns`` arrays of a memristor ``device``.
+    """``tiles`` tiles, each with arrays of ``rows`` x ``columns`` memristor cells for ``planes`` planes of a matrix.
 
-    A pair holds one binary plane of a signed matrix: one array for the positive, one for the negative bits. A read
-    puts up to ``read_voltage`` on the rows for ``read_time``.
+    A plane holds ``cell_bits`` bits of every weight. ``sign: pair`` has two arrays per plane, one for the positive and
+    one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset. A read puts up
+    to ``read_voltage`` on the rows for ``read_time``.
     """
 
     kind: Literal["crossbar"]
@@ -26,20 +27,26 @@ class Crossbar(ComponentSpec):
     rows: PositiveInt
     columns: PositiveInt
     device: str
+    cell_bits: Annotated[int, Ge(1), Le(6)] = 1
+    sign: Literal["pair", "offset"] = "pair"
     read_voltage: PositiveVoltage
     read_time: PositiveTime
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
 
     def instances(self) -> int:
-        return self.tiles * self.planes * 2
+        return self.tiles * self.planes * self.arrays_per_plane()
+
+    def arrays_per_plane(self) -> int:
+        """Return 2 for a differential pair, 1 with an offset column."""
+        return 2 if self.sign == "pair" else 1
 
     def multipliers(self) -> int:
         """Return the multiplications of one read, spread over its cycles."""
         return self.tiles * self.rows * self.columns // self.cycles_per_read
 
     def dimensions(self) -> dict[str, float]:
-        return super().dimensions() | {"cells": self.rows * self.columns}
+        return super().dimensions() | {"cells": self.rows * (self.columns + (self.sign == "offset"))}
 
 
 def service_cycles(spec: Crossbar, counts: Counts) -> NDArray[np.int64]:

@@ -12,9 +12,10 @@ from accelsim.architecture import Architecture
 from accelsim.devices import load_device
 from accelsim.errors import InputError
 from accelsim.execute.activity import Activity, Execution
-from accelsim.kernels.converters import Adc, Dac, dac_codes
-from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
+from accelsim.kernels.converters import Dac, dac_codes
+from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, planes_of, program_tiles, read_power
 from accelsim.schedule.job import Job, Schedule
+from accelsim.schedule.tiles import converters_of, map_layers
 from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Batch, Workload
 
@@ -48,6 +49,7 @@ class _Run:
         progress: Callable[[str], None],
     ) -> None:
         self.jobs = schedule.jobs
+        self.architecture = architecture
         self.workload = workload
         self.batch = batch
         self.seed = seed
@@ -57,7 +59,7 @@ class _Run:
         self.crossbar = next(iter(kinds("crossbar").values()))
         self.dac = next(iter(kinds("dac").values()))
         self.adc = next(iter(kinds("adc").values()))
-        self.bus = next(iter(kinds("bus").values()))
+        self.network = next(iter((kinds("bus") | kinds("mesh")).values()))
         self.registers = {spec.stores: spec for spec in kinds("register_file").values()}
         self.accumulator = next(iter(kinds("accumulator").values()))
         self.device = load_device(self.crossbar.device)
@@ -80,29 +82,47 @@ class _Run:
         centred = np.clip(np.rint(source * layer.input_scale) - layer.input_offset, -full_scale, full_scale - 1)
         dac = Dac(self.dac.bits, self.crossbar.read_voltage, self.dac.mode)
         codes = dac_codes(centred / full_scale, dac)
-        first = next(int(job.work["first_tile"]) for job in self.jobs if job.name == f"{layer.name}.sum")
-        try:
-            tiles = program_tiles(
-                self.workload.tensor(layer.weights),
-                self._program,
-                self.device.curves(self.crossbar.read_voltage),
-                weight_bits=layer.weight_bits,
-                tile_rows=self.crossbar.rows,
-                tile_columns=self.crossbar.columns,
-                first_tile=first,
-            )
-            adc = Adc(self.adc.precision_bits, self.adc.range_bits, self.adc.ideal)
-            noise: NoiseModel = "off" if self.crossbar.noise == "none" else self.crossbar.noise
-            product = multiply(tiles, codes, dac=dac, adc=adc, noise=noise, seed=self.seed)
-        except ValueError as error:
-            raise InputError.of(f"layer '{layer.name}': {error}") from None
-        self._count_power(layer, codes, tiles, dac)
-        self.clipped[layer.name] = int(product.clipped.sum())
-        return product.values * full_scale
+        lies = next(m for m in map_layers(self.workload, self.architecture).mappings if m.matrix.name == layer.name)
+        values = np.empty((self.frames, layer.outputs))
+        power = np.empty((self.frames, lies.row_tiles, lies.column_tiles))
+        self.clipped[layer.name] = 0
+        for copy, first_tile in enumerate(lies.tile_numbers()[:: lies.row_tiles * lies.column_tiles]):
+            mine = slice(copy, None, lies.matrix.copies)
+            try:
+                tiles = self._programmed(layer, first_tile)
+                product = multiply(
+                    tiles, codes[mine], dac=dac, adc=converters_of(lies, self.architecture), noise=self._noise(),
+                    seed=self.seed,
+                )  # fmt: skip
+            except ValueError as error:
+                raise InputError.of(f"layer '{layer.name}': {error}") from None
+            values[mine] = product.values * full_scale
+            power[mine] = read_power(tiles, codes[mine], dac, per_tile=True)
+            self.clipped[layer.name] += int(product.clipped.sum())
+        self.nanowatts[layer.name] = np.rint(power * 1e9).astype(np.int64)
+        return values
+
+    def _programmed(self, layer: LinearOp, first_tile: int) -> Tiles:
+        """Return one copy of a layer's matrix, programmed."""
+        return program_tiles(
+            self.workload.tensor(layer.weights),
+            self._program,
+            self.device.curves(self.crossbar.read_voltage, self.crossbar.cell_bits),
+            weight_bits=layer.weight_bits,
+            cell_bits=self.crossbar.cell_bits,
+            sign=self.crossbar.sign,
+            tile_rows=self.crossbar.rows,
+            tile_columns=self.crossbar.columns,
+            first_tile=first_tile,
+        )
+
+    def _noise(self) -> NoiseModel:
+        return "off" if self.crossbar.noise == "none" else self.crossbar.noise
 
     def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the states of programmed cells, and keep count of the write pulses."""
-        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=self.crossbar.read_voltage)
+        voltage, cell_bits = self.crossbar.read_voltage, self.crossbar.cell_bits
+        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=voltage, cell_bits=cell_bits)
         self.write_pulses += int(written.pulses.sum())
         self.cells += levels.size
         return written.states
@@ -113,7 +133,7 @@ class _Run:
         for job in self.jobs:
             layer = next((layer for layer in self.workload.spec.layers if layer.name == job.layer), None)
             if not isinstance(layer, LinearOp):
-                self._count(counts, job.name, job.component, write=len(self.batch.features[0]))
+                self._count(counts, job, job.component, write=len(self.batch.features[0]))
             elif job.name == f"{layer.name}.sum":
                 self._count_sum(counts, job, layer)
                 macs[job.name] = self._macs(layer)
@@ -135,40 +155,46 @@ class _Run:
         row, column = int(job.work["row"]), int(job.work["column"])
         used_rows = min(rows, self.workload.spec.inputs_of(layer) - row * rows)
         used_columns = min(columns, layer.outputs - column * columns)
-        planes = layer.weight_bits - 1
+        planes = planes_of(layer.weight_bits, self.crossbar.cell_bits, self.crossbar.sign)
         conversions = used_columns * planes
         stage = job.work["stage"]
         member = job.members()
         if stage == "deliver":
-            bits = used_rows * self.registers["tile_inputs"].width_bits
-            self._count(counts, job.name, member[0], write=used_rows)
-            self._count(counts, job.name, member[1], transfer=-(-bits // self.bus.width_bits))
+            self._count(counts, job, member[0], write=used_rows)
+            self._count_transfer(counts, job, used_rows * self.registers["tile_inputs"].width_bits)
         elif stage == "read":
-            power = self.nanowatts[layer.name][:, row, column]
-            counts[job.name, member[0]] = {"phases": np.ones(self.frames, np.int64), "nanowatt_read": power}
-            self._count(counts, job.name, member[1], phases=1, drive=used_rows * planes * 2)
-            self._count(counts, job.name, member[2], phases=1, sample=conversions)
+            arrays = planes * self.crossbar.arrays_per_plane()
+            power = self.nanowatts[layer.name][:, row, column] * self._working(job)
+            counts[job.name, member[0]] = {"phases": self._working(job), "nanowatt_read": power}
+            self._count(counts, job, member[1], phases=1, drive=used_rows * arrays)
+            self._count(counts, job, member[2], phases=1, sample=conversions)
         elif stage == "convert":
             busiest = min(self.adc.shared_by, conversions)
-            self._count(counts, job.name, member[0], convert=conversions, unit_conversions=busiest)
-            self._count(counts, job.name, member[1], add=conversions, unit_additions=busiest)
+            self._count(counts, job, member[0], convert=conversions, unit_conversions=busiest)
+            self._count(counts, job, member[1], add=conversions, unit_additions=busiest)
         else:
-            bits = used_columns * self.registers["tile_outputs"].width_bits
-            self._count(counts, job.name, member[0], write=used_columns)
-            self._count(counts, job.name, member[1], transfer=-(-bits // self.bus.width_bits))
+            self._count(counts, job, member[0], write=used_columns)
+            self._count_transfer(counts, job, used_columns * self.registers["tile_outputs"].width_bits)
+
+    def _count_transfer(self, counts: Counts, job: Job, bits: int) -> None:
+        """Count the words that a transfer puts on each link of its way."""
+        words = -(-bits // self.network.width_bits)
+        routed = {"route": words, "hops": len(job.lockstep)} if self.network.kind == "mesh" else {}
+        for link in job.lockstep:
+            self._count(counts, job, link, transfer=words, **routed)
 
     def _count_sum(self, counts: Counts, job: Job, layer: LinearOp) -> None:
         additions = layer.outputs * (int(job.work["row_tiles"]) - 1)
         groups = -(-max(additions, layer.outputs) // self.accumulator.units)
-        self._count(counts, job.name, job.component, add=additions, write=layer.outputs, groups=groups)
+        self._count(counts, job, job.component, add=additions, write=layer.outputs, groups=groups)
 
-    def _count_power(self, layer: LinearOp, codes: NDArray[np.int16], tiles: Tiles, dac: Dac) -> None:
-        power = read_power(tiles, codes, dac, per_tile=True)
-        self.nanowatts[layer.name] = np.rint(power * 1e9).astype(np.int64)
+    def _count(self, counts: Counts, job: Job, component: str, **values: int) -> None:
+        """Note counts that are the same in every frame in which the job is done."""
+        counts[job.name, component] = {name: self._working(job) * value for name, value in values.items()}
 
-    def _count(self, counts: Counts, job: str, component: str, **values: int) -> None:
-        """Note counts that are the same in every frame."""
-        counts[job, component] = {name: np.full(self.frames, value, np.int64) for name, value in values.items()}
+    def _working(self, job: Job) -> NDArray[np.int64]:
+        """Return 1 for the frames in which a job is done, 0 for those of other copies: [frames]."""
+        return (np.arange(self.frames) % job.copies == job.copy).astype(np.int64)
 
     def _macs(self, layer: LinearOp) -> dict[str, int]:
         """A crossbar skips nothing: every weight is multiplied in every frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from accelsim.errors import InputError, Problem
@@ -65,6 +65,15 @@ class Mapping:
     def numbers(self) -> int:
         """Return how many tile numbers are taken; depthwise columns take one for ``tile_columns`` of them."""
         return self.matrix.copies * self.row_tiles * self.column_tiles
+
+    def tile_numbers(self) -> range:
+        """Return the numbers of its tiles on the chip, those of all copies."""
+        return range(self.first_tile, self.first_tile + self.numbers)
+
+    def place(self, tile: int) -> tuple[int, int, int]:
+        """Return copy, row and column of a tile by its number on the chip."""
+        copy, within = divmod(tile - self.first_tile, self.row_tiles * self.column_tiles)
+        return copy, *divmod(within, self.column_tiles)
 
     @property
     def tiles(self) -> int:
@@ -188,14 +197,6 @@ def map_matrices(
     if problems:
         raise InputError(problems)
     return TileMap(tuple(placed))
-
-
-def replicated(matrices: Sequence[Matrix], copies: dict[str, int]) -> list[Matrix]:
-    """Return the matrices with as many copies as ``copies`` says by name; raises InputError for an unknown name."""
-    names = {matrix.name for matrix in matrices}
-    if unknown := sorted(copies.keys() - names):
-        raise InputError([Problem(f"no matrix named '{name}' to replicate") for name in unknown])
-    return [replace(matrix, copies=copies.get(matrix.name, matrix.copies)) for matrix in matrices]
 
 
 def _tile_problems(tile_rows: int, tile_columns: int, cell_bits: int) -> Iterable[Problem]:

@@ -20,11 +20,11 @@ class Parts:
         self.where = f"workload '{workload.spec.name}' on '{architecture.spec.name}'"
         self.problems: dict[str, Problem] = {}
 
-    def only(self, kind: str) -> str:
-        """Return the name of the one component of a kind."""
-        names = list(self.architecture.of_kind(kind))
+    def only(self, *kinds: str) -> str:
+        """Return the name of the one component of a kind, or of one of several kinds."""
+        names = [name for kind in kinds for name in self.architecture.of_kind(kind)]
         if len(names) != 1:
-            self.problem(f"{self.purpose} exactly one component of kind {kind}, found {len(names)}")
+            self.problem(f"{self.purpose} exactly one component of kind {' or '.join(kinds)}, found {len(names)}")
         return names[0] if names else ""
 
     def storing(self, what: str) -> str:

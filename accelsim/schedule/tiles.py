@@ -1,22 +1,35 @@
 """Dense layers on crossbar tiles: every matrix is cut into tiles, and every tile works on its own.
 
-A frame's vector goes over the bus into the input registers of the tiles, the rows are driven in one or several
-phases, the columns of a phase are converted while the next one is read, and the partial sums come back over the bus.
+A frame's vector goes over the bus or mesh into the input registers of the tiles, the rows are driven in one or several
+phases, the columns of a phase are converted while the next one is read, and the partial sums come back.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components.adc import Adc
 from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
+from accelsim.components.mesh import Mesh
+from accelsim.errors import did_you_mean
+from accelsim.kernels import converters
+from accelsim.kernels.crossbar import planes_of
 from accelsim.schedule.job import Job, Schedule
-from accelsim.schedule.mapping import Mapping, Matrix, map_matrices
+from accelsim.schedule.mapping import Mapping, Matrix, TileMap, map_matrices
 from accelsim.schedule.parts import Parts
 from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Workload
+
+HUB = 0
+"""The tile at whose router the input buffer and the accumulator are."""
 
 
 def schedule_tiles(workload: Workload, architecture: Architecture) -> Schedule:
@@ -24,14 +37,47 @@ def schedule_tiles(workload: Workload, architecture: Architecture) -> Schedule:
     return _Tiles(workload, architecture).schedule()
 
 
+def map_layers(workload: Workload, architecture: Architecture) -> TileMap:
+    """Lay the matrices of a network onto the chip's tiles; raises InputError when they do not fit."""
+    crossbar: Crossbar = next(iter(architecture.of_kind("crossbar").values()))
+    spec = workload.spec
+    matrices = [
+        Matrix(
+            layer.name, spec.inputs_of(layer), layer.outputs, layer.weight_bits,
+            copies=architecture.placement(layer.name).copies,
+        )
+        for layer in spec.layers
+        if isinstance(layer, LinearOp)
+    ]  # fmt: skip
+    return map_matrices(
+        matrices, tile_rows=crossbar.rows, tile_columns=crossbar.columns, cell_bits=crossbar.cell_bits,
+        sign=crossbar.sign, tiles=crossbar.tiles,
+    )  # fmt: skip
+
+
+def converters_of(lies: Mapping, architecture: Architecture) -> NDArray[Any]:
+    """Return the setting of each of a layer's converters, an Adc: [row tiles, planes, column tiles]."""
+    chip: Adc = next(iter(architecture.of_kind("adc").values()))
+    settings = np.empty((lies.row_tiles, lies.planes, lies.column_tiles), object)
+    settings[:] = converters.Adc(chip.precision_bits, chip.range_bits, chip.ideal)
+    for setting in architecture.placement(lies.matrix.name).converters:
+        given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
+        chosen = np.zeros(settings.shape, bool)
+        chosen[setting.place()] = True
+        for place in np.argwhere(chosen):
+            settings[tuple(place)] = replace(settings[tuple(place)], **given)
+    return settings
+
+
 class _Tiles:
     def __init__(self, workload: Workload, architecture: Architecture) -> None:
         self.workload = workload
         self.architecture = architecture
         self.parts = parts = Parts(workload, architecture, "dense layers on tiles need")
-        kinds = ("dac", "crossbar", "sample_hold", "adc", "shift_add", "bus", "accumulator")
+        kinds = ("dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
         self.name = {kind: parts.only(kind) for kind in kinds}
         self.name |= {role: parts.storing(role) for role in ("features", "tile_inputs", "tile_outputs")}
+        self.network = parts.only("bus", "mesh")
         self.parts.stop_on_problems()
         self.dac: Dac = architecture.of_kind("dac")[self.name["dac"]]
         self.crossbar: Crossbar = architecture.of_kind("crossbar")[self.name["crossbar"]]
@@ -40,73 +86,92 @@ class _Tiles:
         self.layer = next(layer for layer in layers if isinstance(layer, LinearOp))
         if len(layers) > 1:
             parts.problem(f"tiles run one dense layer, found {', '.join(layer.name for layer in layers)}")
+        self._check_placement()
         self._check_fit()
         self.parts.stop_on_problems()
 
     def schedule(self) -> Schedule:
         """Return the jobs of one frame: load; per tile deliver, read, convert, send; and the sum."""
         layer, source, summed = self.layer, self.name["features"], self.name["accumulator"]
-        lies = self._mapped(layer)
-        rows, columns = lies.row_tiles, lies.column_tiles
-        tiles = range(lies.first_tile, lies.first_tile + rows * columns)
-        delivered = tuple(self.parts.channel(source, self._in("tile_inputs", tile)) for tile in tiles)
-        sent = tuple(self.parts.channel(self._in("tile_outputs", tile), summed) for tile in tiles)
+        lies = map_layers(self.workload, self.architecture).mappings[0]
+        self._check_converters(lies)
+        delivered = tuple(self.parts.channel(source, self._in("tile_inputs", tile)) for tile in lies.tile_numbers())
+        sent = tuple(self.parts.channel(self._in("tile_outputs", tile), summed) for tile in lies.tile_numbers())
         jobs = [Job("load", FEATURES, source, gives=delivered, paced=True)]
-        for index, tile in enumerate(tiles):
-            jobs += self._tile_jobs(layer, tile, delivered[index], index // columns, index % columns)
-        work = MappingProxyType({"row_tiles": rows, "column_tiles": columns, "first_tile": tiles.start})
+        for tile, from_source in zip(lies.tile_numbers(), delivered, strict=True):
+            jobs += self._tile_jobs(layer, lies, tile, from_source)
+        work = MappingProxyType({"row_tiles": lies.row_tiles})
         jobs.append(Job(f"{layer.name}.sum", layer.name, summed, takes=sent, last=True, work=work))
         self.parts.stop_on_problems()
         return Schedule(tuple(jobs))
 
-    def _tile_jobs(self, layer: LinearOp, tile: int, from_source: str, row: int, column: int) -> list[Job]:
+    def _tile_jobs(self, layer: LinearOp, lies: Mapping, tile: int, from_source: str) -> list[Job]:
         """Return the jobs of one tile; a phase is converted while the next one is read."""
         inside = {key: self._in(key, tile) for key in self.name}
         to_rows = self.parts.channel(inside["tile_inputs"], inside["crossbar"])
         to_converters = self.parts.channel(inside["crossbar"], inside["adc"])
         to_outputs = self.parts.channel(inside["adc"], inside["tile_outputs"])
         to_sum = self.parts.channel(inside["tile_outputs"], self.name["accumulator"])
+        copy, row, column = lies.place(tile)
+        phases = self.dac.phases()
 
-        def work(stage: str) -> MappingProxyType[str, int | str | bool]:
-            return MappingProxyType({"stage": stage, "tile": tile, "row": row, "column": column})
-
-        prefix, phases = f"{layer.name}[{tile}]", self.dac.phases()
-        jobs = [
-            Job(
-                f"{prefix}.deliver", layer.name, inside["tile_inputs"], (self.name["bus"],), (from_source,), (to_rows,),
-                work=work("deliver"),
-            )
-        ]  # fmt: skip
-        for phase in range(phases):
-            lockstep = (inside["dac"], inside["sample_hold"])
-            takes = (to_rows,) if phase == 0 else ()
-            jobs.append(
-                Job(
-                    f"{prefix}.read.{phase}", layer.name, inside["crossbar"], lockstep, takes, (to_converters,),
-                    work=work("read"),
-                )
+        def job(stage: str, names: tuple[str, ...], takes: tuple[str, ...], gives: tuple[str, ...]) -> Job:
+            what: dict[str, int | str | bool] = {"stage": stage.partition(".")[0], "row": row, "column": column}
+            leader, *lockstep = names
+            return Job(
+                f"{layer.name}[{tile}].{stage}", layer.name, leader, tuple(lockstep), takes, gives,
+                work=MappingProxyType(what), copies=lies.matrix.copies, copy=copy,
             )  # fmt: skip
+
+        jobs = [job("deliver", (inside["tile_inputs"], *self._way(HUB, tile)), (from_source,), (to_rows,))]
+        for phase in range(phases):
+            members = (inside["crossbar"], inside["dac"], inside["sample_hold"])
+            jobs.append(job(f"read.{phase}", members, (to_rows,) if phase == 0 else (), (to_converters,)))
         for phase in range(phases):
             gives = (to_outputs,) if phase == phases - 1 else ()
-            jobs.append(
-                Job(
-                    f"{prefix}.convert.{phase}", layer.name, inside["adc"], (inside["shift_add"],), (to_converters,),
-                    gives, work=work("convert"),
-                )
-            )  # fmt: skip
-        jobs.append(
-            Job(
-                f"{prefix}.send", layer.name, inside["tile_outputs"], (self.name["bus"],), (to_outputs,), (to_sum,),
-                work=work("send"),
-            )
-        )  # fmt: skip
+            jobs.append(job(f"convert.{phase}", (inside["adc"], inside["shift_add"]), (to_converters,), gives))
+        jobs.append(job("send", (inside["tile_outputs"], *self._way(tile, HUB)), (to_outputs,), (to_sum,)))
         return jobs
+
+    def _way(self, start: int, end: int) -> tuple[str, ...]:
+        """Return what a transfer between two tiles occupies: the bus, or the links of the mesh on its way."""
+        network = self.architecture.components()[self.network]
+        if isinstance(network, Mesh):
+            return tuple(f"{self.network}[{a}>{b}]" for a, b in network.route(start, end))
+        return (self.network,)
+
+    def _check_placement(self) -> None:
+        names = [layer.name for layer in self.workload.spec.layers]
+        for pattern in self.architecture.spec.placement:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                self.parts.problem(f"placement names a layer '{pattern}', there is none", did_you_mean(pattern, names))
+        network = self.architecture.components()[self.network]
+        if isinstance(network, Mesh) and network.instances() < self.crossbar.tiles:
+            routers, tiles = network.instances(), self.crossbar.tiles
+            self.parts.problem(f"'{self.network}' has {routers} routers, '{self.name['crossbar']}' {tiles} tiles")
+
+    def _check_converters(self, lies: Mapping) -> None:
+        """A layer may split the converter's bits in its own way; more bits than it has would be another converter."""
+        shape = (lies.row_tiles, lies.planes, lies.column_tiles)
+        bits = self.adc.precision_bits + self.adc.range_bits
+        where = f"layer '{lies.matrix.name}'"
+        for setting in self.architecture.placement(lies.matrix.name).converters:
+            places = zip(("row_tile", "plane", "column_tile"), shape, strict=True)
+            for what, there_are in places:
+                at = getattr(setting, what)
+                if at is not None and at >= there_are:
+                    self.parts.problem(f"{where} has {there_are} converters along {what}, found {what} {at}")
+        self.parts.stop_on_problems()
+        most = max(converter.bits for converter in converters_of(lies, self.architecture).flat)
+        if most > bits:
+            self.parts.problem(f"{where} asks for {most} bits of '{self.name['adc']}', which has {bits}")
 
     def _check_fit(self) -> None:
         layer = self.layer
-        if layer.weight_bits - 1 > self.crossbar.planes:
+        planes = planes_of(layer.weight_bits, self.crossbar.cell_bits, self.crossbar.sign)
+        if planes > self.crossbar.planes:
             self.parts.problem(
-                f"layer '{layer.name}' has {layer.weight_bits}-bit weights, {layer.weight_bits - 1} planes; "
+                f"layer '{layer.name}' has {layer.weight_bits}-bit weights, {planes} planes; "
                 f"'{self.name['crossbar']}' has {self.crossbar.planes}"
             )
         if self.dac.bits < layer.input_bits:
@@ -123,12 +188,6 @@ class _Tiles:
             )
         if self.dac.units < self.crossbar.rows:
             self.parts.problem(f"'{self.name['dac']}' drives {self.dac.units} of {self.crossbar.rows} rows")
-
-    def _mapped(self, layer: LinearOp) -> Mapping:
-        """Return where the layer's matrix lies; raises InputError when it does not fit the tiles."""
-        matrix = Matrix(layer.name, self.workload.spec.inputs_of(layer), layer.outputs, layer.weight_bits)
-        rows, columns = self.crossbar.rows, self.crossbar.columns
-        return map_matrices([matrix], tile_rows=rows, tile_columns=columns, tiles=self.crossbar.tiles).mappings[0]
 
     def _in(self, key: str, tile: int) -> str:
         return f"{self.name[key]}[{tile}]"

@@ -79,7 +79,12 @@ class TickLoop:
         )  # fmt: skip
         self.scale = {name: period // self.tick for name, period in period_ps.items()}
         self.frame_ticks = frame_period_ps // self.tick
-        self.frames, self.service, self.jobs = frames, service, jobs
+        self.frames, self.service = frames, service
+        self.ends: dict[str, dict[str, list]] = {"gives": {}, "takes": {}}
+        for job in jobs:
+            for end, channels in self.ends.items():
+                for channel in getattr(job, end):
+                    channels.setdefault(channel, []).append(job)
         self.wires = {link.name(): Wire(link.capacity, link.latency * self.scale[link.consumer]) for link in links}
         names = list(dict.fromkeys(job.component for job in jobs))
         self.leaders = [Leader(n, [j for j in jobs if j.component == n], self.scale[n]) for n in names]
@@ -203,7 +208,7 @@ class TickLoop:
 
     def _works(self, frame: int, end: str, channel: str) -> bool:
         """Whether any job at one end of a channel has work in a frame."""
-        jobs = [job for job in self.jobs if channel in getattr(job, end)]
+        jobs = self.ends[end].get(channel, [])
         return not jobs or any(frame % job.copies == job.copy for job in jobs)
 
     def _enter(self, leader: Leader, phase: str) -> bool:

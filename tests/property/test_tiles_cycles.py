@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
 from accelsim.execute import execute, service_of
-from accelsim.pipeline import clocking, links
+from accelsim.pipeline import arbitration, clocking, links
 from accelsim.schedule import build_schedule
 from accelsim.simulate import close_books, simulate
 from accelsim.workload import load_workload
@@ -50,9 +50,9 @@ def run_timing(inputs: int, outputs: int, changes: dict[str, str], frames: int =
     features = np.random.default_rng(0).integers(0, 256, (frames, inputs)).astype(np.uint8)
     execution = execute(schedule, network, chip, batch_of(features, [0, frames]))
     service = service_of(schedule, chip, execution.activity)
-    arbitration = chip.spec.arbitration
+    policies = arbitration(chip, schedule)
     timeline = simulate(
-        schedule, links(chip, schedule), service, clocking(chip, schedule), frames, arbitration=arbitration
+        schedule, links(chip, schedule), service, clocking(chip, schedule), frames, arbitration=policies
     )
     close_books(schedule, service, timeline, execution.activity)
     return chip, schedule, service, timeline
@@ -70,15 +70,21 @@ def run_timing(inputs: int, outputs: int, changes: dict[str, str], frames: int =
     reads=st.integers(1, 3),
     conversions=st.integers(1, 3),
     policy=st.sampled_from(["oldest_first", "fixed_priority", "round_robin"]),
+    network=st.sampled_from(["bus", "mesh"]),
+    copies=st.integers(1, 3),
+    cells=st.sampled_from([(1, "pair"), (2, "pair"), (1, "offset")]),
 )
 def test_engine_is_the_plain_loop(
-    inputs, outputs, shared_by, mode, bus, capacity, latency, reads, conversions, policy
+    inputs, outputs, shared_by, mode, bus, capacity, latency, reads, conversions, policy, network, copies, cells
 ) -> None:
-    """Tiles that share their converters among columns and one bus among each other."""
+    """Tiles that share their converters among columns, and one bus or the links of a mesh among each other."""
     changes = {
         "components.crossbar.rows": "64",
         "components.crossbar.columns": "64",
-        "components.crossbar.tiles": "6",
+        "components.crossbar.tiles": "18",
+        "components.crossbar.cell_bits": str(cells[0]),
+        "components.crossbar.sign": cells[1],
+        "placement": f"{{y: {{copies: {copies}}}}}",
         "components.crossbar.cycles_per_read": str(reads),
         "components.adc.units": str(-(-64 * 3 // min(shared_by, 192))),
         "components.adc.shared_by": str(min(shared_by, 192)),
@@ -89,10 +95,13 @@ def test_engine_is_the_plain_loop(
         "channels.9.latency": str(latency),
         "arbitration.tile_bus": policy,
     }
+    if network == "mesh":
+        changes["components.tile_bus"] = f"{{kind: mesh, columns: 5, rows: 4, width_bits: {bus}, length: 1 mm}}"
+        del changes["components.tile_bus.width_bits"]
     chip, schedule, service, timeline = run_timing(inputs, outputs, changes)
     clocks = clocking(chip, schedule)
     loop = TickLoop(
-        schedule.jobs, links(chip, schedule), service, dict(clocks.period_ps), 0, FRAMES, chip.spec.arbitration
+        schedule.jobs, links(chip, schedule), service, dict(clocks.period_ps), 0, FRAMES, arbitration(chip, schedule)
     )
     assert (timeline.finished_ps // loop.tick).tolist() == loop.finished
     assert timeline.duration_ps == loop.end * loop.tick

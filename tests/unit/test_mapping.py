@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accelsim.errors import InputError
-from accelsim.schedule.mapping import Matrix, map_matrices, replicated
+from accelsim.schedule.mapping import Matrix, map_matrices
 
 
 def conformer(width: int, forward: int, bits: int, blocks: int, positions: bool) -> list[Matrix]:
@@ -70,11 +70,12 @@ def test_cells_are_used_or_padded(rows: int, sign) -> None:
 
 
 def test_copies_take_tiles_but_no_conversions() -> None:
-    matrices = [Matrix("a", 128, 128, 4), Matrix("b", 128, 256, 4)]
-    chip = map_matrices(replicated(matrices, {"b": 3}))
-    assert [m.first_tile for m in chip.mappings] == [0, 1]
-    assert chip.total("tiles") == 1 + 2 * 3
-    assert chip.conversions_per_frame() == map_matrices(matrices).conversions_per_frame()
+    chip = map_matrices([Matrix("a", 128, 128, 4), Matrix("b", 200, 256, 4, copies=3)])
+    a, b = chip.mappings
+    assert (a.tile_numbers(), b.tile_numbers()) == (range(0, 1), range(1, 13))
+    assert chip.total("tiles") == 1 + 2 * 2 * 3
+    assert b.conversions_per_frame == 2 * 256 * 3
+    assert [b.place(tile) for tile in (1, 2, 3, 5, 12)] == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (2, 1, 1)]
 
 
 def test_the_table_ends_with_its_sums() -> None:
@@ -107,5 +108,3 @@ def test_all_problems_at_once() -> None:
     with pytest.raises(InputError) as caught:
         map_matrices([Matrix("a", 8, 8, 4, planes=5), Matrix("b", 8, 8, 1)])
     assert len(caught.value.problems) == 2
-    with pytest.raises(InputError, match="no matrix named 'c' to replicate"):
-        replicated([Matrix("a", 8, 8, 4)], {"c": 2})

@@ -1,0 +1,54 @@
+"""A mesh of routers between tiles: the words of a transfer go along its row first, then along its column."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import PositiveLength
+
+
+class Mesh(ComponentSpec):
+    """``columns`` x ``rows`` routers, one for each tile, row by row; neighbours are joined by a link each way.
+
+    A transfer holds every link of its way (XY routing, circuit switched) from the first word to the last. Links are
+    ``width_bits`` wide and ``length`` long and carry one word per cycle; a router takes ``cycles_per_hop``.
+    """
+
+    kind: Literal["mesh"]
+    columns: PositiveInt
+    rows: PositiveInt
+    width_bits: PositiveInt
+    length: PositiveLength
+    cycles_per_hop: Annotated[int, Ge(0)] = 1
+
+    def instances(self) -> int:
+        return self.columns * self.rows
+
+    def route(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return the links from router ``start`` to router ``end`` as pairs of neighbours: along the row, then down."""
+        way = [start]
+        while way[-1] % self.columns != end % self.columns:
+            way.append(way[-1] + (1 if way[-1] % self.columns < end % self.columns else -1))
+        while way[-1] != end:
+            way.append(way[-1] + (self.columns if way[-1] < end else -self.columns))
+        return list(pairwise(way))
+
+
+def service_cycles(spec: Mesh, counts: Counts) -> NDArray[np.int64]:
+    """Return the cycles that a transfer holds a link: words + hops of the whole way * cycles_per_hop."""
+    return counts["transfer"] + counts["hops"] * spec.cycles_per_hop
+
+
+component_kind(
+    "mesh",
+    Mesh,
+    {"transfer": "one word moved over one link", "route": "one word passed on by a router"},
+    service_cycles,
+)
