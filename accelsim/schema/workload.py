@@ -151,7 +151,6 @@ class ViterbiScore(Model):
     kind: Literal["viterbi_phonemes"]
     decoder: str
     phones: Annotated[list[str], Field(min_length=2)]
-    output_scale: Annotated[float, Field(gt=0)]
     output_delay: Annotated[int, Field(ge=0)] = 0
     acoustic_scale: Annotated[float, Field(gt=0)]
     lm_weight: Annotated[float, Field(ge=0)]

@@ -21,11 +21,11 @@ class ViterbiPhonemes:
 
     A phone with left neighbour l is three states in a row; state k of phone p shares the acoustic state
     ``tied[l, p, k]``. A frame's score of acoustic state c is
-    a[c] = acoustic_scale (log softmax(output_scale out + bias)[c] - log_prior[c]);
+    a[c] = acoustic_scale (log softmax(output_scale out + bias)[c] - log_prior[c]), with a scale for each state;
     a state is kept at the cost log stay[p, k] or left at log(1 - stay[p, k]); from phone p to q the bigram adds
     lm_weight bigram[p, q] + insertion_penalty. Phone 0 is silence, and is dropped from the result.
 
-    ``tied``: [phones, phones, 3]; ``bias``, ``log_prior``: [acoustic states]; ``stay``: [phones, 3];
+    ``tied``: [phones, phones, 3]; ``output_scale``, ``bias``, ``log_prior``: [acoustic states]; ``stay``: [phones, 3];
     ``bigram``: log P(q | p), [phones, phones]; ``phones``: their names. ``output_delay``: the network answers so many
     frames late.
     """
@@ -33,10 +33,10 @@ class ViterbiPhonemes:
     phones: tuple[str, ...]
     tied: NDArray[np.int16]
     log_prior: NDArray[np.float32]
+    output_scale: NDArray[np.float32]
     bias: NDArray[np.float32]
     stay: NDArray[np.float32]
     bigram: NDArray[np.float32]
-    output_scale: float
     output_delay: int
     acoustic_scale: float
     lm_weight: float
@@ -46,26 +46,25 @@ class ViterbiPhonemes:
     def from_tensors(
         cls, tensors: Mapping[str, NDArray[Any]], phones: Sequence[str], *, reference: bool, **options: Any
     ) -> ViterbiPhonemes:
-        """Build the decoder from its tensors; ``reference`` takes the float network's bias and a scale of 1.
+        """Build the decoder from its tensors; ``reference`` takes the float network's bias and scales of 1.
 
         Raises ValueError when tensors are missing or their shapes do not belong together.
         """
         prefix = "reference_" if reference else ""
-        names = ("tied", "stay", "bigram", f"{prefix}bias", "log_prior")
+        names = ("tied", "stay", "bigram", f"{prefix}bias", "log_prior", "output_scale")
         missing = [name for name in names if name not in tensors]
         if missing:
             raise ValueError(f"the decoder lacks the tensors {', '.join(missing)}")
-        tied, stay, bigram, bias, log_prior = (tensors[name] for name in names)
+        tied, stay, bigram, bias, log_prior, output_scale = (tensors[name] for name in names)
         n = len(phones)
-        shapes = [tied.shape == (n, n, 3), stay.shape == (n, 3), bigram.shape == (n, n), bias.shape == log_prior.shape]
-        if not all(shapes) or tied.min() < 0 or tied.max() >= len(bias):
+        shapes = [tied.shape == (n, n, 3), stay.shape == (n, 3), bigram.shape == (n, n)]
+        if not all(shapes) or not bias.shape == log_prior.shape == output_scale.shape or tied.min() < 0 or tied.max() >= len(bias):
             raise ValueError(f"the decoder's tensors do not fit {n} phones and {len(bias)} acoustic states")
-        if reference:
-            options["output_scale"] = 1.0
         return cls(
             phones=tuple(phones),
             tied=tied,
             log_prior=log_prior.astype(np.float32),
+            output_scale=np.ones_like(bias) if reference else output_scale.astype(np.float32),
             bias=bias.astype(np.float32),
             stay=stay.astype(np.float32),
             bigram=bigram.astype(np.float32),
@@ -77,7 +76,7 @@ class ViterbiPhonemes:
         heard = outputs[self.output_delay :]
         if not len(heard):
             return ()
-        logits = heard.astype(np.float32) * np.float32(self.output_scale) + self.bias
+        logits = heard.astype(np.float32) * self.output_scale + self.bias
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         acoustic = np.float32(self.acoustic_scale) * (logits - self.log_prior)

@@ -42,13 +42,14 @@ def decoder_tensors(phones: int = 2, states: int = 6) -> dict[str, np.ndarray]:
         "stay": np.full((phones, 3), 0.5, np.float32),
         "bigram": np.full((phones, phones), np.log(1 / phones), np.float32),
         "bias": np.zeros(states, np.float32),
+        "output_scale": np.full(states, 2.0, np.float32),
         "reference_bias": np.ones(states, np.float32),
         "log_prior": np.full(states, -np.log(states), np.float32),
     }
 
 
 OPTIONS = {
-    "output_scale": 2.0, "output_delay": 2, "acoustic_scale": 1.0, "lm_weight": 1.0, "insertion_penalty": 0.0
+    "output_delay": 2, "acoustic_scale": 1.0, "lm_weight": 1.0, "insertion_penalty": 0.0
 }  # fmt: skip
 
 
@@ -64,8 +65,18 @@ def test_decoder_drops_silence_and_the_delay():
 
 def test_decoder_of_the_reference_takes_its_own_bias_and_scale():
     decoder = ViterbiPhonemes.from_tensors(decoder_tensors(), ["SIL", "AH"], reference=True, **OPTIONS)
-    assert decoder.output_scale == 1.0
+    assert decoder.output_scale.tolist() == [1.0] * 6
     assert decoder.bias.tolist() == [1.0] * 6
+
+
+def test_every_state_has_its_own_scale():
+    """At scales of 1 the first state of AH wins the frame; at 10 that of SIL, with half as large an output, does."""
+    outputs = np.zeros((1, 6), np.int16)
+    outputs[0, [0, 3]] = 1, 2
+    for scale, heard in ((1.0, ("AH",)), (10.0, ())):
+        tensors = decoder_tensors() | {"output_scale": np.array([scale, 1, 1, 1, 1, 1], np.float32)}
+        decoder = ViterbiPhonemes.from_tensors(tensors, ["SIL", "AH"], reference=False, **OPTIONS | {"output_delay": 0})
+        assert decoder.decode(outputs) == heard
 
 
 def test_decoder_names_the_tensors_that_are_missing():

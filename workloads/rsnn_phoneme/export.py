@@ -24,7 +24,7 @@ from accelsim.workload import load_batch, load_workload
 
 HERE = Path(__file__).parent
 NAMED = ("l0.weight_in", "l0.weight_rec", "l1.weight_in", "l1.weight_rec", "fc.weight")
-TENSORS = dict(zip(MATRICES, NAMED, strict=True))
+TENSORS = dict(zip((*MATRICES, "fc"), NAMED, strict=True))
 SMOOTHING = 0.5
 PLACES = 9  # fractional bits of a membrane: its floor must not matter, and 16 bits must hold deep inhibition
 GRID = {
@@ -49,9 +49,10 @@ def integers(model: Rsnn) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     shifted right: the input's is q x 2^e / 256, so its shift is F + e - 8; a spike's is q 2^e, shift F + e.
     """
     exponent = {name: int(model.exponents[i]) for i, name in enumerate(MATRICES)}
+    scales = {name: 2.0**power for name, power in exponent.items()} | {"fc": class_scales(model)}
     tensors = {}
     for name, tensor in TENSORS.items():
-        scaled = model.weight(name).detach().numpy() / 2.0 ** exponent[name]
+        scaled = model.weight(name).detach().numpy() / scales[name]
         tensors[tensor] = np.rint(scaled).astype(np.int8)
         assert np.abs(scaled - tensors[tensor]).max() < 1e-4
     values = {}
@@ -64,8 +65,12 @@ def integers(model: Rsnn) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             f"l{layer}.beta": repr(round(beta * 2**BETA_BITS) / 2**BETA_BITS),
             f"l{layer}.threshold": str(1 << places),
         }
-    values["output_scale"] = repr(2.0 ** exponent["fc"])
     return tensors, values
+
+
+def class_scales(model: Rsnn) -> np.ndarray:
+    """What one unit of the readout's integer outputs is worth, per class."""
+    return model.log_scale.detach().exp().numpy()
 
 
 def floats(model: Rsnn) -> dict[str, np.ndarray]:
@@ -97,6 +102,7 @@ def decoder(work: Path, quantised: Rsnn, reference: Rsnn) -> dict[str, np.ndarra
         "tied": tied.astype(np.int16),
         "log_prior": np.log(count / count.sum()).astype(np.float32),
         "bias": quantised.bias.detach().numpy(),
+        "output_scale": class_scales(quantised),
         "reference_bias": reference.bias.detach().numpy(),
         "stay": np.clip(stayed / seen, 0.01, 0.99).astype(np.float32),
         "bigram": np.log(pairs / pairs.sum(axis=1, keepdims=True)).astype(np.float32),

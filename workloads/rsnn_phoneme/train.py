@@ -3,8 +3,8 @@
     python align.py --lexicon cmudict.txt --work W                          # tied states and alignments, once
     python train.py phones --work W                                         # 120 monophone states: fast and coarse
     python train.py float --work W --start-from W/phones.pt                 # 1,920 tied states, float weights
-    python train.py quantised --work W --start-from W/float.pt              # 4-bit weights
-    python train.py readout --work W --start-from W/quantised.pt --float-from W/float.pt  # the readout alone, again
+    python train.py quantised-a --work W --start-from W/float.pt --teacher W/float.pt       # 4-bit weights
+    python train.py quantised --work W --start-from W/quantised-a.pt --teacher W/float.pt   # once more, longer
 
 Runs on a CPU, is seeded, and goes on from its last checkpoint when started again.
 Neuron, in units of the threshold: V = beta R + I, S = [V >= 1], R = V - S, over two time steps per frame;
@@ -45,7 +45,9 @@ PRUNED = 0.4
 LEVEL = 7
 BETA_BITS = 8
 REPORT = 500
-MATRICES = ("l0_in", "l0_rec", "l1_in", "l1_rec", "fc")
+MATRICES = ("l0_in", "l0_rec", "l1_in", "l1_rec")
+TEACHING = 0.5  # share of the teacher's posteriors in the loss
+SHRINK = np.linspace(0.35, 1.0, 27)  # readout scales tried, as shares of the one that clips nothing
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,8 @@ class Plan:
 PLANS = {
     "phones": Plan(4500, 3e-3, 2e-4),
     "float": Plan(5500, 2e-3),
-    "quantised": Plan(7000, 8e-4),
-    "readout": Plan(1060, 4e-3),
+    "quantised": Plan(12000, 8e-4),
 }
-READOUT_FRAMES = 4096
-READOUT_EXPONENT = -3  # one finer than least squares asks for: clipping costs less than coarse steps
 
 
 class Lif(torch.autograd.Function):
@@ -127,7 +126,11 @@ class Lif(torch.autograd.Function):
 
 
 class Rsnn(nn.Module):
-    """The network of the 28 nm chip; with `scales` set, weights are 4-bit integers times a power of two."""
+    """The network of the 28 nm chip; quantised, weights are 4-bit integers times a scale.
+
+    A recurrent layer's matrix has one scale, a power of two (the chip shifts); the readout has one learned scale per
+    class, which the decoder on the host multiplies by.
+    """
 
     def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
@@ -142,6 +145,7 @@ class Rsnn(nn.Module):
         self.l0_mean = nn.Parameter(torch.full((NEURONS,), 0.01))
         self.l1_mean = nn.Parameter(torch.full((NEURONS,), 0.005))
         self.leak = nn.Parameter(torch.tensor([2.0, 2.5]))
+        self.log_scale = nn.Parameter(torch.zeros(classes))
         self.register_buffer("exponents", torch.zeros(len(MATRICES)))
         self.register_buffer("mask", torch.ones(NEURONS, classes))
         self.centred = False
@@ -156,11 +160,12 @@ class Rsnn(nn.Module):
             return weight * INPUT_GAIN if name == "l0_in" else weight
         if not self.quantised:
             return weight
-        scale = float(2.0 ** self.exponents[MATRICES.index(name)])
         if name == "fc":
-            weight = weight * self.mask
-        clipped = weight.clamp(-LEVEL * scale, LEVEL * scale)
-        return clipped + (torch.round(clipped / scale) * scale - clipped).detach()
+            scale, weight = self.log_scale.exp(), weight * self.mask
+        else:
+            scale = 2.0 ** self.exponents[MATRICES.index(name)]
+        steps = (weight / scale).clamp(-LEVEL, LEVEL)
+        return (steps + (torch.round(steps) - steps).detach()) * scale
 
     def betas(self) -> Tensor:
         """Leak of both layers per time step; on the 1/256 grid when quantised."""
@@ -185,25 +190,27 @@ class Rsnn(nn.Module):
             self.l1_mean.copy_(self.l1_in.mean(0))
         self.centred = True
 
-    def quantise(self) -> None:
-        """Fix power-of-two scales (least squared error) and the pruning mask from the present weights, once."""
-        with torch.no_grad():
-            self.prune()
-            for position, name in enumerate(MATRICES):
-                weight = getattr(self, name) * (self.mask if name == "fc" else 1.0)
-                errors = {}
-                for exponent in range(-12, 3):
-                    scale = 2.0**exponent
-                    rounded = (weight / scale).round().clamp(-LEVEL, LEVEL) * scale
-                    errors[exponent] = float((rounded - weight).pow(2).sum())
-                self.exponents[position] = min(errors, key=errors.__getitem__)
-        self.quantised = True
+    def quantise(self, teacher: Rsnn) -> None:
+        """Fix the recurrent layers' scales from the present weights, and start the readout from the teacher's, pruned.
 
-    def prune(self) -> None:
-        """Choose the readout weights that stay: all but the smallest share PRUNED."""
+        A softmax ignores what a spike adds to all classes alike, so each row first loses its median: more weights are
+        then near zero and cost nothing to prune. Every scale is the one of least squared error among those tried.
+        """
         with torch.no_grad():
+            for position, name in enumerate(MATRICES):
+                weight = getattr(self, name)
+                errors = [rounding_error(weight, 2.0**exponent).sum() for exponent in range(-12, 3)]
+                self.exponents[position] = int(torch.stack(errors).argmin()) - 12
+            self.fc.copy_(teacher.fc - teacher.fc.median(1, keepdim=True).values)
             threshold = self.fc.abs().flatten().kthvalue(int(PRUNED * self.fc.numel())).values
             self.mask.copy_((self.fc.abs() > threshold).float())
+            kept = self.fc * self.mask
+            self.bias.copy_(teacher.bias)
+            widest = kept.abs().amax(0) / LEVEL
+            errors = [rounding_error(kept, widest * float(share)).sum(0) for share in SHRINK]
+            best = torch.stack(errors).argmin(0)
+            self.log_scale.copy_((widest * torch.from_numpy(SHRINK).float()[best]).log())
+        self.quantised = True
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes uint8 [frames, batch, bands] -> layer 1's spike counts [frames, batch, neurons]; all spikes."""
@@ -213,6 +220,11 @@ class Rsnn(nn.Module):
         first = Lif.apply(drive, self.weight("l0_rec"), beta[0])
         second = Lif.apply(first @ self.weight("l1_in"), self.weight("l1_rec"), beta[1])
         return second.sum(1), first, second
+
+
+def rounding_error(weight: Tensor, scale: Tensor | float) -> Tensor:
+    """Squared error of every weight when rounded to 4 bits at a scale."""
+    return ((weight / scale).round().clamp(-LEVEL, LEVEL) * scale - weight).pow(2)
 
 
 @dataclass(frozen=True)
@@ -299,8 +311,11 @@ def widen(model: Rsnn, coarse: dict[str, Tensor], work: Path) -> None:
     model.load_state_dict(state)
 
 
-def train(stage: str, plan: Plan, work: Path, start_from: Path | None) -> None:
-    """Train one stage to `<work>/<stage>.pt`, from its own checkpoint if there is one."""
+def train(stage: str, plan: Plan, work: Path, start_from: Path | None, teach_from: Path | None) -> None:
+    """Train one stage to `<work>/<stage>.pt`, from its own checkpoint if there is one.
+
+    With a teacher the loss is (1 - TEACHING) of the labels' cross-entropy and TEACHING of the teacher's posteriors'.
+    """
     torch.manual_seed(plan.seed)
     coarse = stage.startswith("phones")
     data, held_out = read_alignment(work, "train", coarse), read_alignment(work, "dev", coarse)
@@ -312,8 +327,13 @@ def train(stage: str, plan: Plan, work: Path, start_from: Path | None) -> None:
             model.load_state_dict(state)
         else:
             widen(model, state, work)
+    teacher = None
+    if teach_from is not None:
+        teacher = Rsnn()
+        teacher.load_state_dict(torch.load(teach_from, weights_only=True)["model"])
     if stage.startswith("quantised"):
-        model.quantise()
+        assert teacher is not None
+        model.quantise(teacher)
     elif start_from is not None:
         model.unfold()
     else:
@@ -336,10 +356,16 @@ def train(stage: str, plan: Plan, work: Path, start_from: Path | None) -> None:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (update + 1) / 100)
         codes, labels = batch_of(data, random_starts(data, plan.batch, generator))
-        counts, first, second = model(augment(codes, generator))
+        codes = augment(codes, generator)
+        counts, first, second = model(codes)
         phase = DELAY + WARM_UP + int(generator.integers(skip))
         logits = torch.addmm(model.bias, counts[phase::skip].reshape(-1, NEURONS), model.weight("fc"))
         loss = nn.functional.cross_entropy(logits, labels[phase::skip].reshape(-1))
+        if teacher is not None:
+            with torch.no_grad():
+                taught = teacher(codes)[0][phase::skip].reshape(-1, NEURONS)
+                posterior = torch.addmm(teacher.bias, taught, teacher.fc).softmax(1)
+            loss = (1 - TEACHING) * loss + TEACHING * nn.functional.cross_entropy(logits, posterior)
         (loss + 2.0 * rate_penalty(first, second)).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -358,66 +384,15 @@ def train(stage: str, plan: Plan, work: Path, start_from: Path | None) -> None:
     torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
 
 
-def spike_counts(model: Rsnn, data: Frames, together: int = 48) -> tuple[Tensor, Tensor]:
-    """Layer 1's spike counts uint8 [frames, neurons] of whole utterances, and the labels of those frames."""
-    counts, labels = [], []
-    by_length = data.bounds[np.argsort(data.bounds[:, 1] - data.bounds[:, 0])]
-    for group in tqdm(np.array_split(by_length, math.ceil(len(by_length) / together)), desc="spike counts"):
-        codes = np.full((int((group[:, 1] - group[:, 0]).max()), len(group), BANDS), MEAN_CODE, np.uint8)
-        for column, (begin, end) in enumerate(group):
-            codes[: end - begin, column] = data.codes[begin:end]
-        with torch.no_grad():
-            made = model(torch.from_numpy(codes))[0].to(torch.uint8)
-        for column, (begin, end) in enumerate(group):
-            counts.append(made[DELAY : end - begin, column])
-            labels.append(torch.from_numpy(data.labels[begin : end - DELAY]))
-    return torch.cat(counts), torch.cat(labels)
-
-
-def train_readout(stage: str, plan: Plan, work: Path, start_from: Path, float_from: Path) -> None:
-    """Train the readout alone in 4 bits, from the float network's, on the fixed 4-bit recurrent layers.
-
-    A softmax ignores what a spike adds to all classes alike, so each row first loses its median: more weights are then
-    near zero and cost nothing to prune. The bias takes over what the pruned ones added on average.
-    """
-    torch.manual_seed(plan.seed)
-    model = Rsnn()
-    model.load_state_dict(torch.load(start_from, weights_only=True)["model"])
-    model.quantised = True
-    before = torch.load(float_from, weights_only=True)["model"]
-    counts, labels = spike_counts(model, read_alignment(work, "train"))
-    with torch.no_grad():
-        model.fc.copy_(before["fc"] - before["fc"].median(1, keepdim=True).values)
-        model.prune()
-        model.bias.copy_(before["bias"] + counts.float().mean(0) @ (model.fc * (1 - model.mask)))
-        model.exponents[MATRICES.index("fc")] = READOUT_EXPONENT
-    optimiser = torch.optim.Adam([model.fc, model.bias], lr=plan.rate, betas=(0.9, 0.98))
-    generator = torch.Generator().manual_seed(plan.seed)
-    progress = tqdm(range(plan.updates), desc=stage, mininterval=10)
-    for update in progress:
-        for group in optimiser.param_groups:
-            cosine = 0.5 * (1 + math.cos(math.pi * update / plan.updates))
-            group["lr"] = plan.rate * cosine * min(1.0, (update + 1) / 20)
-        chosen = torch.randint(len(counts), (READOUT_FRAMES,), generator=generator)
-        logits = torch.addmm(model.bias, counts[chosen].float(), model.weight("fc"))
-        loss = nn.functional.cross_entropy(logits, labels[chosen])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        progress.set_postfix(loss=f"{loss.item():.3f}")
-    print(f"{stage}: dev {evaluate(model, read_alignment(work, 'dev'))}")
-    torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
-
-
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "stage", help="phones, float, quantised or readout; a suffix such as float-b keeps results apart"
+        "stage", help="phones, float or quantised; a suffix such as float-b keeps results apart"
     )
     parser.add_argument("--work", type=Path, required=True, help="folder with alignment.npz; results go there")
     parser.add_argument("--start-from", type=Path, help="weights of the stage before")
-    parser.add_argument("--float-from", type=Path, help="float weights, for the stage readout")
+    parser.add_argument("--teacher", type=Path, help="float weights, for the stage quantised")
     parser.add_argument("--updates", type=int)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--final-rate", type=float)
@@ -429,12 +404,9 @@ def main() -> None:
     plan = PLANS[arguments.stage.split("-")[0]]
     given = {k: v for k, v in vars(arguments).items() if k in vars(plan) and v is not None}
     plan = replace(plan, **given)
-    if arguments.stage.startswith("readout"):
-        if arguments.start_from is None or arguments.float_from is None:
-            parser.error("readout needs --start-from and --float-from")
-        train_readout(arguments.stage, plan, arguments.work, arguments.start_from, arguments.float_from)
-    else:
-        train(arguments.stage, plan, arguments.work, arguments.start_from)
+    if arguments.stage.startswith("quantised") and arguments.teacher is None:
+        parser.error("quantised needs --teacher")
+    train(arguments.stage, plan, arguments.work, arguments.start_from, arguments.teacher)
 
 
 if __name__ == "__main__":
