@@ -169,16 +169,19 @@ def schema(
 
 @app.command(epilog="Example:\n\n  accelsim schedule rsnn28nm")
 def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: SetOption = []) -> None:  # noqa: B006
-    """Print how a workload is cut into jobs for an architecture."""
+    """Print how a workload is cut into jobs for an architecture, and where its matrices lie on crossbar tiles."""
     from accelsim.architecture import load_architecture
     from accelsim.pipeline import split_overrides
-    from accelsim.report.console import schedule_table
+    from accelsim.report.console import schedule_table, tile_table
     from accelsim.schedule import build_schedule
     from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
-    _print(schedule_table(build_schedule(load_workload(workload or chip.spec.workload, for_network), chip)))
+    cut = build_schedule(load_workload(workload or chip.spec.workload, for_network), chip)
+    if cut.tile_map is not None:
+        _print(tile_table(cut.tile_map))
+    _print(schedule_table(cut))
 
 
 @app.command("list")

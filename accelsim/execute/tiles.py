@@ -13,9 +13,9 @@ from accelsim.devices import load_device
 from accelsim.errors import InputError
 from accelsim.execute.activity import Activity, Execution
 from accelsim.kernels.converters import Dac, dac_codes
-from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, planes_of, program_tiles, read_power
+from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
 from accelsim.schedule.job import Job, Schedule
-from accelsim.schedule.tiles import converters_of, map_layers
+from accelsim.schedule.tiles import converters_of
 from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Batch, Workload
 
@@ -48,7 +48,9 @@ class _Run:
         seed: int,
         progress: Callable[[str], None],
     ) -> None:
+        assert schedule.tile_map is not None
         self.jobs = schedule.jobs
+        self.mappings = {mapping.matrix.name: mapping for mapping in schedule.tile_map.mappings}
         self.architecture = architecture
         self.workload = workload
         self.batch = batch
@@ -82,7 +84,7 @@ class _Run:
         centred = np.clip(np.rint(source * layer.input_scale) - layer.input_offset, -full_scale, full_scale - 1)
         dac = Dac(self.dac.bits, self.crossbar.read_voltage, self.dac.mode)
         codes = dac_codes(centred / full_scale, dac)
-        lies = next(m for m in map_layers(self.workload, self.architecture).mappings if m.matrix.name == layer.name)
+        lies = self.mappings[layer.name]
         values = np.empty((self.frames, layer.outputs))
         power = np.empty((self.frames, lies.row_tiles, lies.column_tiles))
         self.clipped[layer.name] = 0
@@ -155,7 +157,7 @@ class _Run:
         row, column = int(job.work["row"]), int(job.work["column"])
         used_rows = min(rows, self.workload.spec.inputs_of(layer) - row * rows)
         used_columns = min(columns, layer.outputs - column * columns)
-        planes = planes_of(layer.weight_bits, self.crossbar.cell_bits, self.crossbar.sign)
+        planes = self.mappings[layer.name].planes
         conversions = used_columns * planes
         stage = job.work["stage"]
         member = job.members()

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accelsim.result import OperationRecord, Result
-from accelsim.schedule import Schedule
+from accelsim.schedule import Schedule, TileMap
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
 
@@ -165,6 +165,15 @@ def schedule_table(schedule: Schedule) -> Table:
     """Return a schedule as a table, one job a line."""
     rows = schedule.table()
     return _rows_table(rows)
+
+
+def tile_table(tile_map: TileMap) -> Table:
+    """Return where matrices lie on crossbar tiles, one matrix a line and their sums in the last one."""
+    rows = tile_map.table()
+    table = _table(*rows[0])
+    for row in rows:
+        table.add_row(*(f"{row[key]:,}" if isinstance(row.get(key), int) else str(row.get(key, "")) for key in rows[0]))
+    return table
 
 
 def _rows_table(rows: Sequence[dict[str, str]]) -> Table:

@@ -2,6 +2,7 @@
 
 from accelsim.architecture import Architecture
 from accelsim.schedule.job import Job, Schedule, part_of
+from accelsim.schedule.mapping import TileMap
 from accelsim.schedule.spiking import schedule_spiking
 from accelsim.schedule.tiles import schedule_tiles
 from accelsim.workload import Workload
@@ -13,4 +14,4 @@ def build_schedule(workload: Workload, architecture: Architecture) -> Schedule:
     return (schedule_tiles if dense else schedule_spiking)(workload, architecture)
 
 
-__all__ = ["Job", "Schedule", "build_schedule", "part_of"]
+__all__ = ["Job", "Schedule", "TileMap", "build_schedule", "part_of"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from types import MappingProxyType
 
+from accelsim.schedule.mapping import TileMap
+
 
 def part_of(name: str) -> str:
     """Return the component that one of its copies belongs to: ``adc[3]`` is part of ``adc``."""
@@ -50,9 +52,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All jobs of one frame; the order within a component is the order in which it runs them."""
+    """All jobs of one frame; the order within a component is the order in which it runs them.
+
+    ``tile_map``: where the matrices lie, on chips with crossbar tiles.
+    """
 
     jobs: tuple[Job, ...]
+    tile_map: TileMap | None = None
 
     def of(self, component: str) -> tuple[Job, ...]:
         """Return the jobs that a component leads, in order."""

@@ -37,7 +37,21 @@ def schedule_tiles(workload: Workload, architecture: Architecture) -> Schedule:
     return _Tiles(workload, architecture).schedule()
 
 
-def map_layers(workload: Workload, architecture: Architecture) -> TileMap:
+def converters_of(lies: Mapping, architecture: Architecture) -> NDArray[Any]:
+    """Return the setting of each of a layer's converters, an Adc: [row tiles, planes, column tiles]."""
+    chip: Adc = next(iter(architecture.of_kind("adc").values()))
+    settings = np.empty((lies.row_tiles, lies.planes, lies.column_tiles), object)
+    settings[:] = converters.Adc(chip.precision_bits, chip.range_bits, chip.ideal)
+    for setting in architecture.placement(lies.matrix.name).converters:
+        given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
+        chosen = np.zeros(settings.shape, bool)
+        chosen[setting.place()] = True
+        for place in np.argwhere(chosen):
+            settings[tuple(place)] = replace(settings[tuple(place)], **given)
+    return settings
+
+
+def _map_layers(workload: Workload, architecture: Architecture) -> TileMap:
     """Lay the matrices of a network onto the chip's tiles; raises InputError when they do not fit."""
     crossbar: Crossbar = next(iter(architecture.of_kind("crossbar").values()))
     spec = workload.spec
@@ -53,20 +67,6 @@ def map_layers(workload: Workload, architecture: Architecture) -> TileMap:
         matrices, tile_rows=crossbar.rows, tile_columns=crossbar.columns, cell_bits=crossbar.cell_bits,
         sign=crossbar.sign, tiles=crossbar.tiles,
     )  # fmt: skip
-
-
-def converters_of(lies: Mapping, architecture: Architecture) -> NDArray[Any]:
-    """Return the setting of each of a layer's converters, an Adc: [row tiles, planes, column tiles]."""
-    chip: Adc = next(iter(architecture.of_kind("adc").values()))
-    settings = np.empty((lies.row_tiles, lies.planes, lies.column_tiles), object)
-    settings[:] = converters.Adc(chip.precision_bits, chip.range_bits, chip.ideal)
-    for setting in architecture.placement(lies.matrix.name).converters:
-        given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
-        chosen = np.zeros(settings.shape, bool)
-        chosen[setting.place()] = True
-        for place in np.argwhere(chosen):
-            settings[tuple(place)] = replace(settings[tuple(place)], **given)
-    return settings
 
 
 class _Tiles:
@@ -93,7 +93,8 @@ class _Tiles:
     def schedule(self) -> Schedule:
         """Return the jobs of one frame: load; per tile deliver, read, convert, send; and the sum."""
         layer, source, summed = self.layer, self.name["features"], self.name["accumulator"]
-        lies = map_layers(self.workload, self.architecture).mappings[0]
+        tile_map = _map_layers(self.workload, self.architecture)
+        lies = tile_map.mappings[0]
         self._check_converters(lies)
         delivered = tuple(self.parts.channel(source, self._in("tile_inputs", tile)) for tile in lies.tile_numbers())
         sent = tuple(self.parts.channel(self._in("tile_outputs", tile), summed) for tile in lies.tile_numbers())
@@ -103,7 +104,7 @@ class _Tiles:
         work = MappingProxyType({"row_tiles": lies.row_tiles})
         jobs.append(Job(f"{layer.name}.sum", layer.name, summed, takes=sent, last=True, work=work))
         self.parts.stop_on_problems()
-        return Schedule(tuple(jobs))
+        return Schedule(tuple(jobs), tile_map)
 
     def _tile_jobs(self, layer: LinearOp, lies: Mapping, tile: int, from_source: str) -> list[Job]:
         """Return the jobs of one tile; a phase is converted while the next one is read."""

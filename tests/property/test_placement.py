@@ -105,7 +105,7 @@ def test_copies_divide_the_interval_between_frames(copies: int) -> None:
     ("placement", "message"),
     [
         ("{z: {copies: 2}}", r"placement names a layer 'z', there is none"),
-        ("{y: {copies: 0}}", r"copies.: must be at least 1, found 0"),
+        ("{y: {copies: 0}}", r"copies.: must be greater than 0, found 0"),
         ("{y: {copies: 50}}", r"matrix 'y' is larger than the chip: it needs 50 tiles of 40"),
         ("{y: {converters: [{plane: 1}]}}", r"expected precision_bits, range_bits or both"),
         ("{y: {converters: [{plane: 7, range_bits: 4}]}}", r"layer 'y' has 3 converters along plane, found plane 7"),
