@@ -1,0 +1,81 @@
+"""The figures of a Result by which points are compared, each with its unit and its better direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from accelsim.errors import InputError, did_you_mean
+from accelsim.result import Result
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure: column of the store, short name on the command line, unit, and whether more of it is better.
+
+    ``scale``: the unit in SI units; ``quantity``: what it measures, for reading '2 mm2' or '5 ms'; "" for a plain
+    number.
+    """
+
+    name: str
+    short: str
+    unit: str
+    quantity: str
+    scale: float
+    higher_is_better: bool
+    of: Callable[[Result], float | None]
+
+    def badness(self, value: float) -> float:
+        """Return the value, negated where more is better: less of it is always better."""
+        return -value if self.higher_is_better else value
+
+
+def _error_percent(result: Result) -> float | None:
+    return result.accuracy.value if result.accuracy else None
+
+
+def _accuracy(result: Result) -> float | None:
+    return 1 - result.accuracy.value / 100 if result.accuracy else None
+
+
+def _latency(result: Result, which: str) -> float:
+    return getattr(result.performance.latency_cycles, which) / result.performance.clock_hz
+
+
+def _adc(result: Result, which: str) -> int | None:
+    adcs = [layer.adc for layer in result.layers if layer.adc is not None]
+    return sum(getattr(adc, which) for adc in adcs) if adcs else None
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("error_percent", "error", "%", "", 1, False, _error_percent),
+        Metric("accuracy", "accuracy", "", "", 1, True, _accuracy),
+        Metric("energy_per_frame_j", "energy", "J", "energy", 1, False, lambda r: r.energy.per_frame_j),
+        Metric("energy_j", "total_energy", "J", "energy", 1, False, lambda r: r.energy.total_j),
+        Metric("power_w", "power", "W", "power", 1, False, lambda r: r.power_w),
+        Metric("area_mm2", "area", "mm2", "area", 1e-6, False, lambda r: r.area_mm2),
+        Metric("latency_p50_s", "latency", "s", "time", 1, False, lambda r: _latency(r, "p50")),
+        Metric("latency_max_s", "latency_max", "s", "time", 1, False, lambda r: _latency(r, "max")),
+        Metric("seconds", "time", "s", "time", 1, False, lambda r: r.performance.seconds),
+        Metric("real_time_factor", "rtf", "", "", 1, False, lambda r: r.performance.real_time_factor),
+        Metric("cycles_per_frame", "cycles", "", "", 1, False, lambda r: r.performance.cycles_per_frame),
+        Metric("gops", "gops", "", "", 1, True, lambda r: r.efficiency.gops),
+        Metric("tops_per_w", "tops_per_w", "", "", 1, True, lambda r: r.efficiency.tops_per_w),
+        Metric("gops_per_mm2", "gops_per_mm2", "", "", 1, True, lambda r: r.efficiency.gops_per_mm2),
+        Metric("power_density_mw_per_mm2", "power_density", "", "", 1, False, lambda r: r.efficiency.mw_per_mm2),
+        Metric("macs_performed", "macs", "", "", 1, False, lambda r: r.performance.macs_performed),
+        Metric("saturations", "saturations", "", "", 1, False, lambda r: sum(x.saturations for x in r.layers)),
+        Metric("adc_conversions", "conversions", "", "", 1, False, lambda r: _adc(r, "conversions")),
+        Metric("adc_clipped", "clipped", "", "", 1, False, lambda r: _adc(r, "clipped")),
+    )
+}
+
+
+def metric_named(name: str) -> Metric:
+    """Return a metric by its column's or its short name; raises InputError that names the nearest one."""
+    names = {short: metric for metric in METRICS.values() for short in (metric.name, metric.short)}
+    if name not in names:
+        raise InputError.of(f"no metric named '{name}'", hint=did_you_mean(name, [m.short for m in METRICS.values()]))
+    return names[name]
