@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -112,6 +112,11 @@ class Calibration(Model):
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
+    timing_and_cost: ClassVar[frozenset[str]] = frozenset(
+        {"name", "description", "workload", "clocks", "technology", "pacing", "channels", "arbitration",
+         "operating_points", "calibrated", "assumptions"}
+    )  # fmt: skip
+    """Keys that may change cycles and prices but no value and no count, as those of a component."""
     name: str
     description: str = ""
     workload: str

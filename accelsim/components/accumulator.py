@@ -16,6 +16,7 @@ class Accumulator(ComponentSpec):
     """``units`` saturating adders of ``width_bits`` behind the PE sets, each with its output register."""
 
     kind: Literal["accumulator"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_group"}
     units: PositiveInt
     width_bits: Annotated[int, Ge(2)]
     cycles_per_group: PositiveInt = 1

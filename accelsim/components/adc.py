@@ -21,6 +21,7 @@ class Adc(ComponentSpec):
     """
 
     kind: Literal["adc"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "rate", "cycles_per_conversion"}
     tiles: PositiveInt
     units: PositiveInt
     shared_by: PositiveInt

@@ -16,6 +16,7 @@ class Bus(ComponentSpec):
     """``lanes`` buses of ``width_bits`` wires and ``length`` each; a lane moves one word per cycle."""
 
     kind: Literal["bus"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"length", "lanes"}
     width_bits: PositiveInt
     length: PositiveLength
     lanes: PositiveInt = 1

@@ -15,6 +15,7 @@ class ClockTree(ComponentSpec):
     """Buffers and wires that clock ``flip_flops`` registers, after clock gating."""
 
     kind: Literal["clock_tree"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"flip_flops"}
     flip_flops: PositiveInt
 
 

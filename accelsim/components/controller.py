@@ -19,6 +19,7 @@ class Controller(ComponentSpec):
     """
 
     kind: Literal["controller"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_dispatch"}
     time_steps: Literal["parallel", "sequential"] = "parallel"
     cycles_per_dispatch: PositiveInt = 1
 

@@ -22,6 +22,7 @@ class Crossbar(ComponentSpec):
     """
 
     kind: Literal["crossbar"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"read_time", "cycles_per_read"}
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]
     rows: PositiveInt

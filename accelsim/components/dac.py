@@ -20,6 +20,7 @@ class Dac(ComponentSpec):
     """
 
     kind: Literal["dac"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "cycles_per_drive"}
     tiles: PositiveInt
     units: PositiveInt
     bits: Annotated[int, Ge(1), Le(12)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class ComponentSpec(Model):
     kind: str
     clock: str | None = None
     """Clock domain; the architecture's first clock when it is not given."""
+    timing_and_cost: ClassVar[frozenset[str]] = frozenset({"clock"})
+    """Keys that may change cycles and prices but no value and no count: a sweep over them reuses the values."""
 
     def instances(self) -> int:
         """Return how many copies of the priced unit the component holds (banks, PEs, neurons ..)."""

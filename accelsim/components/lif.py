@@ -16,6 +16,7 @@ class Lif(ComponentSpec):
     """``units`` neurons updated side by side; membranes are signed words of ``membrane_bits``."""
 
     kind: Literal["lif"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"units", "cycles_per_update"}
     units: PositiveInt
     membrane_bits: Annotated[int, Ge(2)]
     cycles_per_update: PositiveInt = 1

@@ -22,6 +22,7 @@ class Mesh(ComponentSpec):
     """
 
     kind: Literal["mesh"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"length", "cycles_per_hop"}
     columns: PositiveInt
     rows: PositiveInt
     width_bits: PositiveInt

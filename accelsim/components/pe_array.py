@@ -20,6 +20,7 @@ class PeArray(ComponentSpec):
     """
 
     kind: Literal["pe_array"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"switch_cycles"}
     sets: PositiveInt
     pes: PositiveInt
     weight_bits: Annotated[int, Ge(2)]

@@ -15,6 +15,7 @@ class RegisterFile(ComponentSpec):
     """``entries`` words of ``width_bits`` in each of ``tiles`` tiles, ``writes_per_cycle`` loaded at a time."""
 
     kind: Literal["register_file"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "tiles", "writes_per_cycle"}
     stores: str
     entries: PositiveInt
     tiles: PositiveInt = 1

@@ -15,6 +15,7 @@ class SampleHold(ComponentSpec):
     """``units`` capacitors in each of ``tiles`` tiles, one per column and plane."""
 
     kind: Literal["sample_hold"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units"}
     tiles: PositiveInt
     units: PositiveInt
 

@@ -16,6 +16,7 @@ class ShiftAdd(ComponentSpec):
     """``units`` adders of ``width_bits`` in each of ``tiles`` tiles, one behind each converter."""
 
     kind: Literal["shift_add"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "width_bits"}
     tiles: PositiveInt
     units: PositiveInt
     width_bits: Annotated[int, Ge(2)]

@@ -15,6 +15,7 @@ class Sram(ComponentSpec):
     """``banks`` macros of ``rows`` x ``width_bits``; ``stores`` names what a schedule keeps in them."""
 
     kind: Literal["sram"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"rows", "cycles_per_access"}
     stores: str
     rows: PositiveInt
     width_bits: PositiveInt

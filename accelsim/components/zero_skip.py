@@ -20,6 +20,7 @@ class ZeroSkip(ComponentSpec):
     """
 
     kind: Literal["zero_skip"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"width"}
     width: PositiveInt
     units: PositiveInt = 1
     skip_inputs: bool = True
