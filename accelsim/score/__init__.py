@@ -1,7 +1,17 @@
 """How well does it recognise speech: values in, error rates with confidence intervals out."""
 
-from accelsim.score.error_rate import Accuracy, phoneme_error_rate
+from accelsim.score.ctc import CtcClasses, CtcWords
+from accelsim.score.error_rate import Accuracy, phoneme_error_rate, word_error_rate
 from accelsim.score.frames import FrameClasses
 from accelsim.score.viterbi import ViterbiPhonemes, best_phones
 
-__all__ = ["Accuracy", "FrameClasses", "ViterbiPhonemes", "best_phones", "phoneme_error_rate"]
+__all__ = [
+    "Accuracy",
+    "CtcClasses",
+    "CtcWords",
+    "FrameClasses",
+    "ViterbiPhonemes",
+    "best_phones",
+    "phoneme_error_rate",
+    "word_error_rate",
+]

@@ -33,6 +33,22 @@ def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence
     S, D, I: substitutions, deletions, insertions of the minimum edit distance; N: phones of the references.
     Raises ValueError when the numbers of utterances differ or the references are empty.
     """
+    return _error_rate(
+        "phoneme error rate", "phone", [_folded(h) for h in hypotheses], [_folded(r) for r in references]
+    )
+
+
+def word_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Accuracy:
+    """Return 100 (S + D + I) / N in percent, over all utterances, N: words of the references.
+
+    Raises ValueError when the numbers of utterances differ or the references are empty.
+    """
+    return _error_rate("word error rate", "word", hypotheses, references)
+
+
+def _error_rate(
+    metric: str, token: str, hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> Accuracy:
     from rapidfuzz.distance import Levenshtein
 
     if len(hypotheses) != len(references):
@@ -40,14 +56,14 @@ def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence
     edits = np.zeros((len(references), 3), np.int64)
     lengths = np.array([len(reference) for reference in references], np.int64)
     if not lengths.sum():
-        raise ValueError("the references hold no phones")
+        raise ValueError(f"the references hold no {token}s")
     for row, (hypothesis, reference) in enumerate(zip(hypotheses, references, strict=True)):
-        operations = Levenshtein.editops(_folded(reference), _folded(hypothesis))
+        operations = Levenshtein.editops(reference, hypothesis)
         for column, tag in enumerate(("replace", "delete", "insert")):
             edits[row, column] = sum(operation.tag == tag for operation in operations)
     substitutions, deletions, insertions = (int(total) for total in edits.sum(axis=0))
     detail = {"substitutions": substitutions, "deletions": deletions, "insertions": insertions}
-    return bootstrap("phoneme error rate", edits.sum(axis=1), lengths, detail)
+    return bootstrap(metric, edits.sum(axis=1), lengths, detail)
 
 
 def bootstrap(

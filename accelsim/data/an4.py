@@ -1,0 +1,73 @@
+"""CMU AN4 as features: 13 MFCC a frame with their differences, normalised per utterance, as 8-bit codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.data.datasets import data_folder
+
+FRAME_PERIOD_S = 0.01
+CODES_PER_DEVIATION = 32
+"""Steps of a code in a standard deviation: codes reach +-127 / 32, about 4 deviations."""
+
+FILE = "an4_mfcc13.npz"
+DICTIONARY = "an4.dic"
+_SMALLEST_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One utterance of AN4: mfcc float32 [frames, 13], and its words in upper case."""
+
+    name: str
+    speaker: str
+    mfcc: NDArray[np.float32]
+    words: tuple[str, ...]
+
+
+def load_an4(split: str, folder: Path | None = None) -> list[Spoken]:
+    """Return the utterances of AN4's own split, ``train`` or ``test``: no speaker is in both.
+
+    Reads ``an4_mfcc13.npz`` of the data folder: `mfcc` of all utterances end to end, `offsets` to cut them, `utt`,
+    `speaker`, `split`, `text`. Raises FileNotFoundError without it, ValueError for an unknown split.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"AN4 has the splits train and test, found '{split}'")
+    with np.load((folder or data_folder()) / FILE, allow_pickle=False) as table:
+        mfcc, offsets = table["mfcc"].astype(np.float32), table["offsets"]
+        columns = zip(table["utt"], table["speaker"], table["split"], table["text"], strict=True)
+    return [
+        Spoken(str(name), str(speaker), mfcc[offsets[i] : offsets[i + 1]], tuple(str(text).split()))
+        for i, (name, speaker, part, text) in enumerate(columns)
+        if part == split
+    ]
+
+
+def load_dictionary(folder: Path | None = None) -> dict[str, list[tuple[str, ...]]]:
+    """Return the pronunciations of AN4's 101 words, in the dictionary's order: word -> phones of each variant."""
+    words: dict[str, list[tuple[str, ...]]] = {}
+    for line in ((folder or data_folder()) / DICTIONARY).read_text(encoding="utf-8").splitlines():
+        entry, *phones = line.split()
+        words.setdefault(entry.split("(")[0], []).append(tuple(phones))
+    return words
+
+
+def differences(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return d[t] = sum_{k=1,2} k (x[t+k] - x[t-k]) / 10, the ends repeated: [frames, n] -> same shape (HTK)."""
+    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    return ((padded[3:-1] - padded[1:-3]) + 2 * (padded[4:] - padded[:-4])) / np.float32(10)
+
+
+def feature_codes(mfcc: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Return the network's inputs: MFCC, first and second differences, [frames, 13] -> int8 [frames, 39].
+
+    code = clip(round(32 (x - mean) / sd), -127, 127), mean and standard deviation per column of the utterance.
+    """
+    first = differences(mfcc)
+    x = np.concatenate([mfcc, first, differences(first)], axis=1)
+    deviation = np.maximum(x.std(axis=0), _SMALLEST_DEVIATION)
+    return np.clip(np.rint((x - x.mean(axis=0)) / deviation * CODES_PER_DEVIATION), -127, 127).astype(np.int8)
