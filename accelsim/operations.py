@@ -28,8 +28,9 @@ def definitions(
         "dense": 2 * performance.macs_dense / performance.seconds,
         "performed": 2 * performance.macs_performed / performance.seconds,
         "peak": 2 * multipliers_hz,
-        "peak_and_add": 4 * multipliers_hz,
     }
+    if architecture.of_kind("pe_array"):
+        operations_hz["peak_and_add"] = 4 * multipliers_hz
     return {
         name: Throughput(
             definition=_MEANING[name],

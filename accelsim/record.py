@@ -148,6 +148,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         reference_value=run.reference.value if run.reference else None,
         loss=ours.value - run.reference.value if run.reference else None,
         n=ours.n,
+        counted=ours.counted,
         unit=ours.unit,
         dataset=run.batch.source,
     )

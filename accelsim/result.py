@@ -92,6 +92,8 @@ class AccuracyRecord(Record):
     reference_value: float | None
     loss: float | None
     n: int
+    counted: str
+    """What ``n`` counts: phones, words, frames."""
     unit: str
     dataset: str
 

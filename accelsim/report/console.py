@@ -59,7 +59,7 @@ def _headline(result: Result, paper: Paper | None) -> Table:
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
-            f"95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} phones, {a.dataset}",
+            f"95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}, {a.dataset}",
             "accuracy.value",
         )
         if a.reference_value is not None:

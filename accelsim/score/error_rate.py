@@ -16,13 +16,14 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a batch was recognised; ``low`` and ``high`` are the 95 % bootstrap interval, ``n`` the tokens."""
+    """How well a batch was recognised; ``low`` and ``high`` are the 95 % bootstrap interval, ``n`` the tokens ``counted``."""
 
     metric: str
     value: float
     low: float
     high: float
     n: int
+    counted: str
     unit: str
     detail: Mapping[str, int]
 
@@ -63,11 +64,11 @@ def _error_rate(
             edits[row, column] = sum(operation.tag == tag for operation in operations)
     substitutions, deletions, insertions = (int(total) for total in edits.sum(axis=0))
     detail = {"substitutions": substitutions, "deletions": deletions, "insertions": insertions}
-    return bootstrap(metric, edits.sum(axis=1), lengths, detail)
+    return bootstrap(metric, f"{token}s", edits.sum(axis=1), lengths, detail)
 
 
 def bootstrap(
-    metric: str, errors: NDArray[np.int64], lengths: NDArray[np.int64], detail: Mapping[str, int]
+    metric: str, counted: str, errors: NDArray[np.int64], lengths: NDArray[np.int64], detail: Mapping[str, int]
 ) -> Accuracy:
     """Return 100 sum(errors) / sum(lengths) in percent with its 95 % bootstrap interval.
 
@@ -83,6 +84,7 @@ def bootstrap(
         low=float(low),
         high=float(high),
         n=int(lengths.sum()),
+        counted=counted,
         unit="%",
         detail=detail,
     )

@@ -60,4 +60,4 @@ class FrameClasses:
                 progress(len(lengths), len(references))
         if first != len(self.labels):
             raise ValueError(f"{len(self.labels)} labels for {first} frames")
-        return bootstrap("frame error rate", np.array(wrong), np.array(lengths), {})
+        return bootstrap("frame error rate", "frames", np.array(wrong), np.array(lengths), {})
