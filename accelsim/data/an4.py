@@ -59,7 +59,8 @@ def load_dictionary(folder: Path | None = None) -> dict[str, list[tuple[str, ...
 def differences(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return d[t] = sum_{k=1,2} k (x[t+k] - x[t-k]) / 10, the ends repeated: [frames, n] -> same shape (HTK)."""
     padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
-    return ((padded[3:-1] - padded[1:-3]) + 2 * (padded[4:] - padded[:-4])) / np.float32(10)
+    summed: NDArray[np.float32] = (padded[3:-1] - padded[1:-3]) + 2 * (padded[4:] - padded[:-4])
+    return summed / np.float32(10)
 
 
 def feature_codes(mfcc: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -269,7 +269,7 @@ class CtcWords:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]], words: Sequence[str], **options: Any) -> CtcWords:
-        """Build the decoder from its tensors ``lexicon``, ``word_of`` and ``bigram``; ValueError when they do not fit."""
+        """Build the decoder from the tensors ``lexicon``, ``word_of``, ``bigram``; ValueError when they do not fit."""
         missing = [name for name in ("lexicon", "word_of", "bigram") if name not in tensors]
         if missing:
             raise ValueError(f"the decoder lacks the tensors {', '.join(missing)}")

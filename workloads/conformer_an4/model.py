@@ -79,7 +79,7 @@ def rounded(x: Tensor, limit: int = ACTIVATION_LIMIT) -> Tensor:
 
 
 def least_squares_scale(weight: Tensor, limit: int) -> Tensor:
-    """Return the step that rounds a tensor with the least squared error, among shares of the one that clamps nothing."""
+    """Return the step of the least squared rounding error, among shares of the one that clamps nothing."""
     largest = weight.abs().max() / limit
     steps = largest * torch.linspace(0.25, 1.0, 76)
     errors = [(rounded(weight / step, limit) * step - weight).square().sum() for step in steps]
@@ -298,7 +298,7 @@ def sinusoids(frames: int, width: int) -> Tensor:
 
 
 def shifted(scores: Tensor) -> Tensor:
-    """Return out[.., i, j] = scores[.., i, frames - 1 - (i - j)]: [.., frames, 2 frames - 1] -> [.., frames, frames]."""
+    """Return s[.., i, j] = scores[.., i, frames - 1 - (i - j)]: [.., frames, 2 frames - 1] -> [.., frames, frames]."""
     *leading, frames, reach = scores.shape
     padded = F.pad(scores, (1, 0)).view(*leading, reach + 1, frames)
     return padded[..., 1:, :].reshape(*leading, frames, reach)[..., :frames]

@@ -14,9 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
 
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a shared machine: waiting threads sleep
 
@@ -69,7 +68,7 @@ def spoken_phones(utterance: Spoken, dictionary: dict[str, list[tuple[str, ...]]
 def example(utterance: Spoken, names: list[str], dictionary: dict[str, list[tuple[str, ...]]]) -> Example:
     """Return one utterance as the training loop takes it, at all speeds at which the network has frames enough."""
     classes = tuple(names.index(phone) for phone in spoken_phones(utterance, dictionary))
-    needed = len(classes) + sum(a == b for a, b in zip(classes, classes[1:], strict=False))
+    needed = len(classes) + sum(a == b for a, b in pairwise(classes))
     speeds = []
     for speed in SPEEDS:
         mfcc = utterance.mfcc if speed == 1 else stretched(utterance.mfcc, speed)
