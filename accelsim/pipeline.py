@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.cost import price
-from accelsim.execute import Activity, execute, service_of
+from accelsim.execute import Activity, Execution, execute, service_of
 from accelsim.execute.reference import float_outputs
 from accelsim.record import Operation, Run, record
 from accelsim.result import Result
 from accelsim.schedule import Schedule, build_schedule, part_of
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Link, close_books, simulate
+from accelsim.simulate import Clocking, Link, Timeline, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -52,34 +53,44 @@ def run_in_full(
     overrides: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    stages: Stages | None = None,
 ) -> Run:
-    """Do what `run` does, and return every intermediate product."""
+    """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead."""
+    stages = stages or Stages()
     tell: Progress = progress or (lambda stage, done, total: None)
     for_chip, for_network = split_overrides(overrides or {})
 
     tell("load", None, None)
     chip = load_architecture(architecture, for_chip)
-    network = load_workload(workload or chip.spec.workload, for_network)
+    network = stages.load_workload(workload or chip.spec.workload, for_network)
     schedule = build_schedule(network, chip)
-    batch = load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
-    execution = execute(
+    batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
+    execution = stages.execute(
         schedule, network, chip, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
-    operation = operate(chip, schedule, execution.activity, len(batch.features), tell)
+    operation = operate(chip, schedule, execution.activity, len(batch.features), tell, stages)
     points = {
-        name: operate(other, schedule, execution.activity, len(batch.features), tell)
+        name: operate(other, schedule, execution.activity, len(batch.features), tell, stages)
         for name, other in chip.operating_points.items()
     }
-    accuracy, reference = _score(network, batch, execution.outputs, tell)
+    accuracy = reference = None
+    if network.decoder is not None and execution.outputs is not None and batch.references is not None:
+        accuracy = stages.score(network, batch, execution.outputs, tell)
+        reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
     return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed)
 
 
 def operate(
-    chip: Architecture, schedule: Schedule, activity: Activity, frames: int, tell: Progress = lambda *_: None
+    chip: Architecture,
+    schedule: Schedule,
+    activity: Activity,
+    frames: int,
+    tell: Progress = lambda *_: None,
+    stages: Stages | None = None,
 ) -> Operation:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
-    timeline = simulate(
+    timeline = (stages or Stages()).simulate(
         schedule,
         links(chip, schedule),
         service,
@@ -128,18 +139,27 @@ def clocking(chip: Architecture, schedule: Schedule) -> Clocking:
     return Clocking({name: chip.period_ps(part_of(name)) for name in (*members, *idle)}, period)
 
 
-def _score(
-    network: Workload, batch: Batch, outputs: NDArray[Any] | None, tell: Progress
-) -> tuple[Accuracy | None, Accuracy | None]:
-    """Return how well the hardware's outputs and those of the float network recognise the batch."""
-    if network.decoder is None or outputs is None or batch.references is None:
-        return None, None
+def score(network: Workload, batch: Batch, outputs: NDArray[Any], tell: Progress = lambda *_: None) -> Accuracy:
+    """Return how well the hardware's outputs recognise the batch."""
+    assert batch.references is not None
+    utterances = np.split(outputs, batch.starts[1:-1])
+    return network.scorer().score(utterances, batch.references, lambda done, total: tell("score", done, total))
 
-    def progress(done: int, total: int) -> None:
-        tell("score", done, total)
 
-    hardware = network.scorer().score(np.split(outputs, batch.starts[1:-1]), batch.references, progress)
-    if network.reference is None:
-        return hardware, None
-    judge = network.scorer(reference=True)
-    return hardware, judge.score(float_outputs(network, batch), batch.references, progress)
+def score_reference(network: Workload, batch: Batch, tell: Progress = lambda *_: None) -> Accuracy:
+    """Return how well the float network recognises the batch."""
+    assert batch.references is not None
+    outputs, judge = float_outputs(network, batch), network.scorer(reference=True)
+    return judge.score(outputs, batch.references, lambda done, total: tell("score", done, total))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The costly stages of a run, each a pure function; a sweep puts others here, which remember what they made."""
+
+    load_workload: Callable[..., Workload] = load_workload
+    load_batch: Callable[..., Batch] = load_batch
+    execute: Callable[..., Execution] = execute
+    simulate: Callable[..., Timeline] = simulate
+    score: Callable[..., Accuracy] = score
+    score_reference: Callable[..., Accuracy] = score_reference
