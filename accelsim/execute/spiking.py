@@ -98,7 +98,7 @@ class _Run:
                 bits = self.spec.input_bits
                 drives[job.name] = random_bits(seed, index, self.frames, width, bits, inputs.input_ones)
             else:
-                readout = inputs.readout if job.name.endswith(".sum") else None
+                readout = inputs.readout if job.work["matrix"] == "sum" else None
                 each = inputs.spikes if steps > 1 or readout is None else readout
                 drives[job.name] = random_spikes(seed, index, self.frames, steps, width, each, readout)
         return drives
@@ -180,7 +180,7 @@ class _Run:
 
     def _layer_inputs(self, job: Job) -> int:
         layer = self.layers[job.layer]
-        return layer.neurons if job.name.endswith(".recurrent") else self.spec.inputs_of(layer)
+        return layer.neurons if job.work["matrix"] == "recurrent" else self.spec.inputs_of(layer)
 
     def _count_matrix(
         self,

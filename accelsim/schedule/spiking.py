@@ -123,7 +123,7 @@ class _Spiking:
         lockstep = (self.skip_name, self.weights_name[role], self.bus_name, self.controller_name)
         groups = -(-layer.neurons // self.pe.pes)
         accesses = -(-self.pe.pes * self.pe.weight_bits // memory.width_bits)
-        cut = MappingProxyType({**work, "groups": groups, "accesses_per_row": accesses})
+        cut = MappingProxyType({"matrix": name, **work, "groups": groups, "accesses_per_row": accesses})
         return Job(f"{layer.name}.{name}", layer.name, self.pe_name, lockstep, takes, gives, work=cut)
 
     def _check_fit(self) -> None:
