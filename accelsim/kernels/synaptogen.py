@@ -281,64 +281,25 @@ def _program(  # type: ignore[no-untyped-def]
                     states[n, c] = (g_low - np.exp(-_LN10 * decades)) / g_span
                 continue
             _start(
-                state,
-                history,
-                uniforms[c - begin],
-                drawn[:, c - begin],
-                cumulative,
-                mean,
-                factor,
-                offset_and_scale,
-                feedback,
-                gamma,
-                g_low,
-                g_span,
-                z,
-            )
+                state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor, offset_and_scale,
+                feedback, gamma, g_low, g_span, z,
+            )  # fmt: skip
             for p in range(wear_cycles * PULSES_PER_WEAR_CYCLE):
                 words = philox(np.uint64(_FIRST_WEAR + p // 4), cell, array, seed_high, key, np.uint64(CELL_STREAM))
                 w = words[0] if p % 4 == 0 else words[1] if p % 4 == 1 else words[2] if p % 4 == 2 else words[3]
                 _pulse(
-                    WEAR_VOLTS * (2.0 * uniform(w) - 1.0),
-                    state,
-                    history,
-                    cell,
-                    array,
-                    seed_high,
-                    key,
-                    low,
-                    high,
-                    constants,
-                    offset_and_scale,
-                    feedback,
-                    gamma,
-                    g_low,
-                    g_span,
-                    z,
-                )
+                    WEAR_VOLTS * (2.0 * uniform(w) - 1.0), state, history, cell, array, seed_high, key, low, high,
+                    constants, offset_and_scale, feedback, gamma, g_low, g_span, z,
+                )  # fmt: skip
             count += wear_cycles * PULSES_PER_WEAR_CYCLE
             # The steps of the sequence: 0 full reset, 1 set, 2 partial reset.
             step, volts, extra = 0, reset_volts, 0
             partial = partial_volts[level]
             while True:
                 _pulse(
-                    volts,
-                    state,
-                    history,
-                    cell,
-                    array,
-                    seed_high,
-                    key,
-                    low,
-                    high,
-                    constants,
-                    offset_and_scale,
-                    feedback,
-                    gamma,
-                    g_low,
-                    g_span,
-                    z,
-                )
+                    volts, state, history, cell, array, seed_high, key, low, high, constants, offset_and_scale,
+                    feedback, gamma, g_low, g_span, z,
+                )  # fmt: skip
                 count += 1
                 if step == 0 and level > 0:
                     step, volts = 1, set_volts
@@ -356,23 +317,9 @@ def _program(  # type: ignore[no-untyped-def]
                     # An outer level is what the cycle gives: leave it, and let the next one draw anew.
                     if level == 0 and state[_IN_HRS] == 1.0:
                         _pulse(
-                            set_volts,
-                            state,
-                            history,
-                            cell,
-                            array,
-                            seed_high,
-                            key,
-                            low,
-                            high,
-                            constants,
-                            offset_and_scale,
-                            feedback,
-                            gamma,
-                            g_low,
-                            g_span,
-                            z,
-                        )
+                            set_volts, state, history, cell, array, seed_high, key, low, high, constants,
+                            offset_and_scale, feedback, gamma, g_low, g_span, z,
+                        )  # fmt: skip
                         count += 1
                     step, volts = 0, reset_volts
                 elif excess > 0.0:
@@ -431,40 +378,15 @@ def _respond(  # type: ignore[no-untyped-def]
         for c in range(begin, min(cells, begin + _CHUNK_CELLS)):
             cell = np.uint64(first_cell + c)
             _start(
-                state,
-                history,
-                uniforms[c - begin],
-                drawn[:, c - begin],
-                cumulative,
-                mean,
-                factor,
-                offset_and_scale,
-                feedback,
-                gamma,
-                g_low,
-                g_span,
-                z,
-            )
+                state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor, offset_and_scale,
+                feedback, gamma, g_low, g_span, z,
+            )  # fmt: skip
             for p in range(pulses + 1):
                 if p > 0:
                     _pulse(
-                        volts[p - 1, c],
-                        state,
-                        history,
-                        cell,
-                        array,
-                        seed_high,
-                        key,
-                        low,
-                        high,
-                        constants,
-                        offset_and_scale,
-                        feedback,
-                        gamma,
-                        g_low,
-                        g_span,
-                        z,
-                    )
+                        volts[p - 1, c], state, history, cell, array, seed_high, key, low, high, constants,
+                        offset_and_scale, feedback, gamma, g_low, g_span, z,
+                    )  # fmt: skip
                 states[p, c] = state[_R]
                 features[p, c, 0] = 1.0 / (g_low - g_span * state[_R_HRS])
                 features[p, c, 1] = state[_SET_VOLTS]
