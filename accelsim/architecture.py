@@ -219,14 +219,23 @@ def load_cost(path: Path) -> CostTable:
                 problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
             covered_by = getattr(row, "included_in", None)
             if covered_by is not None:
-                priced = {other.kind for other in getattr(table, section) if other.included_in is None}
+                priced = _covering(table, section, row.kind)
                 if covered_by not in priced:
-                    message = f"no {section} row with a value for kind '{covered_by}'"
+                    what = f"action '{covered_by}' of a {row.kind}" if section == "energy" else f"kind '{covered_by}'"
+                    message = f"no {section} row with a value for {what}"
                     where = (section, index, "included_in")
                     problems.append(source.problem(message, where, did_you_mean(covered_by, priced)))
     if problems:
         raise InputError(problems)
     return table
+
+
+def _covering(table: CostTable, section: str, kind: str) -> set[str]:
+    """Return what a row of a section may be included in: other kinds, or for an energy the kind's actions and clock."""
+    if section != "energy":
+        return {row.kind for row in getattr(table, section) if row.included_in is None}
+    clock = {"clock"} if any(row.kind == kind for row in table.clock) else set()
+    return {row.action for row in table.energy if row.kind == kind and row.included_in is None} | clock
 
 
 def _beside(path: Path, cost: str) -> Path:

@@ -65,7 +65,7 @@ def record(run: Run, command: str = "") -> r.Result:
         memory_bytes={
             kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8 for kind in ("sram", "register_file")
         },
-        programming=dict(run.execution.activity.programming),
+        programming=_programming(run),
         operating_points={name: _operation(run, operation) for name, operation in run.points.items()},
         accuracy=_accuracy(run),
         layers=_layers(run),
@@ -133,6 +133,23 @@ def _performance(run: Run, operation: Operation) -> r.Performance:
             max=int(latency.max()),
         ),
         deadline_misses=int((timeline.finished_ps - timeline.arrived_ps > frame_ps).sum()) if paced else 0,
+    )
+
+
+def _programming(run: Run) -> r.Programming:
+    chip, written, lines = (
+        run.operation.architecture,
+        run.execution.activity.programming,
+        run.operation.bill.programming,
+    )
+    if not lines:
+        return r.Programming()
+    return r.Programming(
+        cells=written["cells"],
+        write_pulses=written["write_pulses"],
+        time_s=sum(chip.components()[t.component].programming_s(written["write_pulses"]) for t in lines),
+        energy_j=sum(t.joules() for t in lines),
+        energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),
     )
 
 

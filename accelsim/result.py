@@ -154,6 +154,19 @@ class Provenance(Record):
     assumptions: list[str]
 
 
+class Programming(Record):
+    """Writing the memristor cells before the first frame; no part of the time and energy of inference.
+
+    ``energy_interval_j``: low and high end of the price of a pulse.
+    """
+
+    cells: int = 0
+    write_pulses: int = 0
+    time_s: float = 0.0
+    energy_j: float = 0.0
+    energy_interval_j: Interval = (0.0, 0.0)
+
+
 class OperationRecord(Record):
     """Time and cost at one operating point; the values, and so the accuracy, are those of the run."""
 
@@ -178,8 +191,7 @@ class Result(OperationRecord):
     command: str
     area_mm2: float
     memory_bytes: dict[str, int]
-    programming: dict[str, int] = {}
-    """Memristor cells written before the first frame, and the pulses that took."""
+    programming: Programming = Programming()
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     layers: list[LayerRecord]

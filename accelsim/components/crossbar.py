@@ -18,11 +18,17 @@ class Crossbar(ComponentSpec):
 
     A plane holds ``cell_bits`` bits of every weight. ``sign: pair`` has two arrays per plane, one for the positive and
     one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset. A read puts up
-    to ``read_voltage`` on the rows for ``read_time``.
+    to ``read_voltage`` on the rows for ``read_time``. Before the first frame the cells are written by pulses of
+    ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
 
     kind: Literal["crossbar"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"read_time", "cycles_per_read"}
+    timing_and_cost = ComponentSpec.timing_and_cost | {
+        "read_time",
+        "cycles_per_read",
+        "write_time",
+        "cells_written_at_once",
+    }
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]
     rows: PositiveInt
@@ -32,6 +38,8 @@ class Crossbar(ComponentSpec):
     sign: Literal["pair", "offset"] = "pair"
     read_voltage: PositiveVoltage
     read_time: PositiveTime
+    write_time: PositiveTime
+    cells_written_at_once: PositiveInt
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
 
@@ -46,6 +54,10 @@ class Crossbar(ComponentSpec):
         """Return the multiplications of one read, spread over its cycles."""
         return self.tiles * self.rows * self.columns // self.cycles_per_read
 
+    def programming_s(self, pulses: int) -> float:
+        """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time."""
+        return -(-pulses // self.cells_written_at_once) * self.write_time
+
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"cells": self.rows * (self.columns + (self.sign == "offset"))}
 
@@ -58,6 +70,9 @@ def service_cycles(spec: Crossbar, counts: Counts) -> NDArray[np.int64]:
 component_kind(
     "crossbar",
     Crossbar,
-    {"nanowatt_read": "one nanowatt of array power V I, summed over cells, during one read"},
+    {
+        "nanowatt_read": "one nanowatt of array power V I, summed over cells, during one read",
+        "write_pulse": "one pulse that writes one cell; counted before the first frame, apart from inference",
+    },
     service_cycles,
 )

@@ -53,7 +53,10 @@ class PriceList:
         self.point = point
 
     def energy(self, kind: str, action: str, dimensions: Mapping[str, float]) -> Range:
-        """Return the energy of one action of one instance in joule; raises InputError when there is no row."""
+        """Return the energy of one action of one instance in joule, zero when another row includes it.
+
+        Raises InputError when there is no row.
+        """
         rows = [row for row in self.table.energy if (row.kind, row.action) == (kind, action)]
         return self._scaled(rows, f"energy of {kind} {action}", dimensions)
 
@@ -103,6 +106,8 @@ class PriceList:
 
     def _to_point(self, row: EnergyPrice | ClockPrice | AreaPrice | LeakagePrice) -> float:
         """Return the factor from the row's node, voltage and temperature to those of the chip."""
+        if not row.scales:
+            return 1.0
         node, voltage = row.node or self.table.node, row.voltage or self.table.voltage
         if isinstance(row, AreaPrice):
             return node_area_factor(self.point.node, node) / row.utilization

@@ -15,7 +15,7 @@ from accelsim.execute.activity import Activity
 from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.ledger import Ledger
 
-DYNAMIC, CLOCK, LEAKAGE = "dynamic", "clock", "leakage"
+DYNAMIC, CLOCK, LEAKAGE, PROGRAMMING = "dynamic", "clock", "leakage", "programming"
 
 _SAMPLES = 4096
 _PERCENTILES = (5, 95)
@@ -39,7 +39,8 @@ class Bill:
     """What a run costs.
 
     ``energy_j[component][dynamic | clock | leakage]``; ``layer_energy_j[layer]``: dynamic energy of its jobs;
-    ``area_m2[component]``. ``terms`` and ``areas`` keep every line, for spreads and for other prices.
+    ``area_m2[component]``. ``terms`` and ``areas`` keep every line, for spreads and for other prices. ``programming``:
+    the pulses that wrote the cells of a crossbar before the first frame, no part of any other figure.
     """
 
     energy_j: Mapping[str, Mapping[str, float]]
@@ -47,6 +48,7 @@ class Bill:
     area_m2: Mapping[str, float]
     terms: tuple[Term, ...] = field(repr=False)
     areas: tuple[Term, ...] = field(repr=False)
+    programming: tuple[Term, ...] = ()
 
     def total_j(self, share: str | None = None) -> float:
         """Return the energy in joule, of all shares or of one of them."""
@@ -87,8 +89,8 @@ def price_list(architecture: Architecture) -> PriceList:
 def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float) -> Bill:
     """Price a run: E = sum_a N_a E_a(V) + cycles E_clock(V) + P_leak(V, T) t, and the area beside it.
 
-    Dynamic energy from the ledger's counts, clock energy from its cycles, leakage from the duration in seconds.
-    Raises InputError when a price is missing.
+    Dynamic energy from the ledger's counts, clock energy from its cycles, leakage from the duration in seconds; the
+    energy of programming stands apart. Raises InputError when a price is missing.
     """
     prices = price_list(architecture)
     terms: list[Term] = []
@@ -102,7 +104,7 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                 terms.append(Term(name, DYNAMIC, count, each_action[name, action]))
         per_cycle = prices.clock(spec.kind, dimensions)
         if per_cycle is not None:
-            terms.append(Term(name, CLOCK, ledger.total[name], per_cycle))
+            terms.append(Term(name, CLOCK, instances * ledger.total[name], per_cycle))
         terms.append(Term(name, LEAKAGE, instances * seconds, prices.leakage(spec.kind, dimensions)))
         areas.append(Term(name, "area", instances, prices.area(spec.kind, dimensions)))
 
@@ -116,7 +118,13 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                 if (part_of(member), action) in each_action:
                     joules = int(per_frame.sum()) * each_action[part_of(member), action].value
                     layers[job.layer] = layers.get(job.layer, 0.0) + joules
-    return Bill(energy, layers, {t.component: t.joules() for t in areas}, tuple(terms), tuple(areas))
+    programming = tuple(
+        Term(name, PROGRAMMING, pulses, prices.energy(spec.kind, "write_pulse", spec.dimensions()))
+        for name, spec in architecture.of_kind("crossbar").items()
+        if (pulses := activity.programming.get("write_pulses", 0))
+    )
+    areas_m2 = {t.component: t.joules() for t in areas}
+    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming)
 
 
 def _sampled(terms: Sequence[Term], draws: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

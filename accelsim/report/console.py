@@ -45,7 +45,7 @@ def _headline(result: Result, paper: Paper | None) -> Table:
 
     def row(name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "") -> None:
         values = [value(point) for point in points]
-        if path.startswith(("accuracy", "area_mm2", "performance.mmac")):
+        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming")):
             values[1:] = [""] * (len(points) - 1)  # the same at every operating point
         beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
         roles = dict.fromkeys(f"[{ROLE_STYLE[figure.role]}]{figure.role}[/]" for figure in beside)
@@ -86,6 +86,14 @@ def _headline(result: Result, paper: Paper | None) -> Table:
     row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {_between(u.power_w, 'W')}", "power_w")
     row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
     row("  of which leakage", lambda o: _share(o.energy.leakage_j, o.energy.total_j))
+    w = result.programming
+    if w.cells:
+        row(
+            "programming, once before",
+            lambda _: f"{format_si(w.time_s, 's')}, {format_si(w.energy_j, 'J')}",
+            f"{_between(w.energy_interval_j, 'J')}; {w.cells:,} cells, {w.write_pulses:,} pulses; not in the energy above",
+            "programming",
+        )
     row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
     row("power density", lambda o: f"{o.efficiency.mw_per_mm2:.3g} mW/mm2", "", "efficiency.mw_per_mm2")
     for name, way in result.efficiency.definitions.items():

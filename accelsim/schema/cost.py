@@ -29,7 +29,9 @@ class Price(Model):
 
     ``at``: the dimensions of the component for which the value holds, for the laws of its kind.
     ``node``, ``voltage``: where the row differs from its table; the value is scaled from there.
-    ``included_in``: the kind whose row already covers this one (instead of a value).
+    ``scales: false``: the value holds at every node and supply voltage, because neither decides it.
+    ``included_in``: what already covers this one (instead of a value): the kind whose row does, or for an energy the
+    action of the same kind, or ``clock`` where the kind's energy per cycle does.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Price(Model):
     tag: Tag
     node: PositiveLength | None = None
     voltage: PositiveVoltage | None = None
+    scales: bool = True
     note: str | None = None
 
 
@@ -58,10 +61,11 @@ class EnergyPrice(Modelled):
     value: PositiveEnergy | None = None
     low: PositiveEnergy | None = None
     high: PositiveEnergy | None = None
+    included_in: str | None = None
 
     @model_validator(mode="after")
     def _given(self) -> EnergyPrice:
-        return _given_once(self, self.model)
+        return _given_once(self, self.included_in or self.model)
 
 
 class ClockPrice(Price):

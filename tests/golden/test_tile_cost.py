@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import accelsim
 from accelsim.architecture import load_architecture
 from accelsim.cost.models import adc_area_andrulis, adc_energy_andrulis
 from accelsim.cost.pricing import price_list
+from accelsim.errors import InputError
+from accelsim.library import find
 from accelsim.pipeline import run_in_full
 
 
@@ -55,3 +60,29 @@ def test_energy_of_a_frame_adds_up_by_hand() -> None:
     # Every cell of 18 arrays conducts: V^2 G t with G between 0 and 0.25 mS at up to 0.6 V gives nanojoules.
     assert 500 < picojoules["crossbar"] < 18 * 128 * 128 * 0.36 * 0.25e-3 * 10e-9 * 1e12
     assert full.execution.activity.conversions["phones"][0] == 360 * frames
+
+
+def test_programming_by_hand() -> None:
+    """3 tiles x 3 planes x 2 signs x 16,384 cells = 294,912, a pulse each, 128 at once: 2,304 x 10 ns = 23.04 us and
+    294,912 x 0.6 pJ = 176.9 nJ; none of it in the energy of inference."""
+    result = accelsim.run("memristor_tile", overrides={"components.crossbar.device": "ideal"})
+    written = result.programming
+    assert (written.cells, written.write_pulses) == (294_912, 294_912)
+    assert written.time_s == pytest.approx(23.04e-6)
+    assert written.energy_j == pytest.approx(176.947e-9, rel=1e-4)
+    assert written.energy_interval_j == pytest.approx((294_912 * 0.6e-12, 294_912 * 8.8e-12))
+    # Pulses of 50 ns cost 0.72 pJ and five times as long, and four rows at once take a quarter of the time.
+    slow = {"components.crossbar.write_time": "50 ns", "components.crossbar.cells_written_at_once": "512"}
+    other = accelsim.run("memristor_tile", overrides={"components.crossbar.device": "ideal", **slow})
+    assert other.programming.time_s == pytest.approx(23.04e-6 * 5 / 4)
+    assert other.programming.energy_j == pytest.approx(294_912 * 0.72e-12)
+    assert (other.energy, other.performance) == (result.energy, result.performance)
+
+
+def test_a_missing_price_of_a_write_pulse_stops_the_run(tmp_path: Path) -> None:
+    text = find("cmos28", "arch/cost").read_text().replace("action: write_pulse", "action: nanowatt_read")
+    (tmp_path / "nowrite.yaml").write_text(text)
+    chip = find("memristor_tile", "arch").read_text().replace("cost: cmos28", "cost: nowrite.yaml")
+    (tmp_path / "chip.yaml").write_text(chip)
+    with pytest.raises(InputError, match=r"no price for action 'write_pulse' of a crossbar in nowrite\.yaml"):
+        load_architecture(tmp_path / "chip.yaml")

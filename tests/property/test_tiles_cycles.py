@@ -168,5 +168,5 @@ def test_cells_and_pulses_are_recorded() -> None:
     import accelsim
 
     programming = accelsim.run("memristor_tile").programming
-    assert programming["cells"] == 3 * 3 * 2 * 128 * 128
-    assert programming["write_pulses"] >= programming["cells"]
+    assert programming.cells == 3 * 3 * 2 * 128 * 128
+    assert programming.write_pulses >= programming.cells

@@ -102,6 +102,21 @@ def test_included_rows_cost_nothing_themselves() -> None:
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
+def test_an_energy_within_another_costs_nothing_itself() -> None:
+    covered = row("crossbar", "1 pJ", action="nanowatt_read")
+    for key in ("value", "low", "high"):
+        del covered[key]
+    rows = [covered | {"included_in": "write_pulse"}, row("crossbar", "1 pJ", action="write_pulse")]
+    assert prices(energy=rows).energy("crossbar", "nanowatt_read", {}).value == 0
+    assert prices(energy=rows).energy("crossbar", "write_pulse", {}).value > 0
+
+
+def test_a_price_that_neither_node_nor_supply_decides() -> None:
+    point = OperatingPoint(voltage=0.45, temperature=300.0, node=14e-9)
+    listed = prices(point, energy=[row("crossbar", "1 pJ", action="write_pulse", scales=False)])
+    assert listed.energy("crossbar", "write_pulse", {}).value == pytest.approx(1e-12)
+
+
 def test_a_price_that_is_not_there() -> None:
     with pytest.raises(InputError, match="no price for the energy of sram read in cost table 'test'"):
         prices().energy("sram", "read", {})
