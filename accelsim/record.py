@@ -14,7 +14,7 @@ from accelsim.architecture import Architecture
 from accelsim.cost import Bill
 from accelsim.execute import Execution
 from accelsim.operations import DEFAULT_DEFINITION, definitions
-from accelsim.schedule import Schedule
+from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Ledger, Timeline
 from accelsim.workload import Batch, Workload
@@ -137,17 +137,14 @@ def _performance(run: Run, operation: Operation) -> r.Performance:
 
 
 def _programming(run: Run) -> r.Programming:
-    chip, written, lines = (
-        run.operation.architecture,
-        run.execution.activity.programming,
-        run.operation.bill.programming,
-    )
+    written, lines = run.execution.activity.programming, run.operation.bill.programming
     if not lines:
         return r.Programming()
+    crossbars = run.operation.architecture.of_kind("crossbar")
     return r.Programming(
         cells=written["cells"],
         write_pulses=written["write_pulses"],
-        time_s=sum(chip.components()[t.component].programming_s(written["write_pulses"]) for t in lines),
+        time_s=sum(crossbars[t.component].programming_s(written["write_pulses"]) for t in lines),
         energy_j=sum(t.joules() for t in lines),
         energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),
     )
@@ -189,13 +186,36 @@ def _layers(run: Run) -> list[r.LayerRecord]:
                 if name in conversions
                 else None,
                 energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
+                pace_s=_pace_s(run, name),
+                moved_bytes=_moved_bytes(run, name),
             )
         )
     return layers
 
 
+def _pace_s(run: Run, layer: str) -> float:
+    """Return the longest time, over the components that lead the layer's jobs, for which it held one of them."""
+    chip, held = run.operation.architecture, dict[str, float]()
+    for job in (job for job in run.schedule.jobs if job.layer == layer):
+        seconds = run.operation.timeline.job_cycles[job.name] * chip.period_ps(part_of(job.component)) * 1e-12
+        held[job.component] = held.get(job.component, 0.0) + seconds
+    return max(held.values())
+
+
+def _moved_bytes(run: Run, layer: str) -> dict[str, float]:
+    """Return the bytes that a layer sent through each component that moves data."""
+    components, moved = run.operation.architecture.components(), dict[str, float]()
+    for job in (job for job in run.schedule.jobs if job.layer == layer):
+        for member in job.members():
+            counts = run.execution.activity.counts[job.name, member]
+            bits = components[part_of(member)].moved_bits({key: int(value.sum()) for key, value in counts.items()})
+            if bits:
+                moved[part_of(member)] = moved.get(part_of(member), 0.0) + bits / 8
+    return moved
+
+
 def _components(run: Run) -> list[r.ComponentRecord]:
-    ledger, bill = run.operation.ledger, run.operation.bill
+    chip, ledger, bill = run.operation.architecture, run.operation.ledger, run.operation.bill
     return [
         r.ComponentRecord(
             name=name,
@@ -207,8 +227,9 @@ def _components(run: Run) -> list[r.ComponentRecord]:
             actions=dict(ledger.counts.get(name, {})),
             energy_j=r.EnergyShares(**bill.energy_j[name]),
             area_mm2=bill.area_m2[name] * 1e6,
+            peak_bytes_per_s=spec.peak_bits_per_cycle() / 8 / (chip.period_ps(name) * 1e-12),
         )
-        for name, spec in run.operation.architecture.components().items()
+        for name, spec in chip.components().items()
     ]
 
 

@@ -91,7 +91,7 @@ def _headline(result: Result, paper: Paper | None) -> Table:
         row(
             "programming, once before",
             lambda _: f"{format_si(w.time_s, 's')}, {format_si(w.energy_j, 'J')}",
-            f"{_between(w.energy_interval_j, 'J')}; {w.cells:,} cells, {w.write_pulses:,} pulses; not in the energy above",
+            f"{_between(w.energy_interval_j, 'J')}; {w.cells:,} cells, {w.write_pulses:,} pulses; not in the energy",
             "programming",
         )
     row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
