@@ -10,7 +10,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from accelsim.kernels.cells import drifted, wire_attenuation
+from accelsim.kernels.cells import RESTING, drifted, wire_attenuation
 from accelsim.kernels.crossbar import Curves, Program
 from accelsim.schema import Model, NonNegativeResistance, PositiveTime
 
@@ -86,13 +86,15 @@ class Device(Model):
         Drift and wires turn a cell's conductance at the read voltage into another one, G' ; its state becomes
         r' = (LL - G' V) / (LL - HH) at that voltage, exact there and to first order elsewhere.
 
-        levels: [arrays, rows, columns]; arrays: their numbers, which with the seed and the place in the array decide
-        every draw; read_voltage in V. Raises ValueError for wires of too much resistance, or too many levels.
+        levels: [arrays, rows, columns], `RESTING` for a cell that is not written; arrays: their numbers, which with the
+        seed and the place in the array decide every draw; read_voltage in V. Raises ValueError for wires of too much
+        resistance, or too many levels.
         """
         arrays = np.ascontiguousarray(arrays, np.int64)
-        if levels.max(initial=0) >= 1 << cell_bits:
+        found = int(levels.max(initial=0, where=levels != RESTING))
+        if found >= 1 << cell_bits:
             top = (1 << cell_bits) - 1
-            raise ValueError(f"cells of {cell_bits} bits have levels up to {top}, found {levels.max()}")
+            raise ValueError(f"cells of {cell_bits} bits have levels up to {top}, found {found}")
         written = self.write(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits)
         if self.drift is None and self.wires is None:
             return written

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from accelsim.devices.device import Device, Programmed, linear_curves, states_of
 from accelsim.devices.ideal import check_range
-from accelsim.kernels.cells import gaussian_conductances
+from accelsim.kernels.cells import RESTING, gaussian_conductances
 from accelsim.kernels.crossbar import Curves
 from accelsim.schema import NonNegativeConductance, PositiveConductance
 
@@ -69,4 +69,4 @@ class Gaussian(Device):
             stuck_high=self.stuck_at_high_resistance,
         )
         states = states_of(cells, self.levels[0], self.levels[-1]).reshape(levels.shape)
-        return Programmed(states, np.full(len(arrays), flat.shape[1], np.int64))
+        return Programmed(states, (flat != RESTING).sum(axis=1))

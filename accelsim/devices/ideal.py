@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from accelsim.devices.device import Device, Programmed, linear_curves
+from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.schema import PositiveConductance, format_si
 
@@ -31,8 +32,9 @@ class Ideal(Device):
     def write(
         self, levels: NDArray[np.uint8], arrays: NDArray[np.int64], *, seed: int, read_voltage: float, cell_bits: int
     ) -> Programmed:
-        states = (1.0 - levels / ((1 << cell_bits) - 1)).astype(np.float32)
-        return Programmed(states, np.full(len(arrays), levels[0].size if len(levels) else 0, np.int64))
+        written = levels != RESTING
+        states = (1.0 - np.where(written, levels, 0) / ((1 << cell_bits) - 1)).astype(np.float32)
+        return Programmed(states, written.reshape(len(arrays), -1).sum(axis=1))
 
 
 def check_range(lowest: float, highest: float) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.devices.device import Device, Programmed
+from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.synaptogen import FEATURES, ORDER, Parameters, Sequence, program_cells
 from accelsim.schema import Model, PositiveVoltage, Voltage
@@ -189,7 +190,8 @@ class Synaptogen(Device):
     def write(
         self, levels: NDArray[np.uint8], arrays: NDArray[np.int64], *, seed: int, read_voltage: float, cell_bits: int
     ) -> Programmed:
-        flat = np.ascontiguousarray(levels.reshape(len(arrays), -1))
+        # Measured cells rest in their high-resistance state, as the sequence leaves those of level 0.
+        flat = np.where(levels == RESTING, 0, levels).astype(np.uint8).reshape(len(arrays), -1)
         states, pulses = program_cells(
             flat, arrays, seed=seed, parameters=self.parameters, sequence=self.sequence(read_voltage, cell_bits)
         )

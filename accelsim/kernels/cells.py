@@ -15,6 +15,9 @@ from accelsim.kernels.counter_random import (
     uniform,
 )
 
+RESTING = 255
+"""The level of a cell that is never written: it rests at the lowest conductance, without write noise."""
+
 
 def gaussian_conductances(
     levels: NDArray[np.uint8],
@@ -29,9 +32,11 @@ def gaussian_conductances(
     """Return the conductances of programmed cells, G = max(G_level + sigma N(0, 1), 0), or of stuck ones.
 
     A cell is stuck at the highest conductance (low resistance) with probability ``stuck_low``, at the lowest with
-    ``stuck_high``, and then has no write noise. A cell's draws are a function of (seed, array, cell).
+    ``stuck_high``, and then has no write noise; nor has a cell that rests. A cell's draws are a function of (seed,
+    array, cell).
 
-    levels: [arrays, cells] into ``conductances`` [levels] in S, ascending; sigma in S. Returns S, float32, same shape.
+    levels: [arrays, cells], `RESTING` or into ``conductances`` [levels] in S, ascending; sigma in S. Returns S,
+    float32, same shape.
     """
     low, high = split_seed(seed)
     cells: NDArray[np.float32] = _gaussian(levels, arrays, low, high, conductances, sigma, stuck_low, stuck_high)
@@ -49,7 +54,7 @@ def _gaussian(levels, arrays, key, seed_high, conductances, sigma, stuck_low, st
             u = uniform(w0)
             if u < stuck_low:
                 out[n, c] = conductances[-1]
-            elif u < stuck_low + stuck_high:
+            elif u < stuck_low + stuck_high or levels[n, c] == RESTING:
                 out[n, c] = conductances[0]
             else:
                 out[n, c] = max(conductances[levels[n, c]] + sigma * np.float64(normal_pair(w1, w2)[0]), 0.0)

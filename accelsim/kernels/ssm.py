@@ -1,0 +1,278 @@
+"""Diagonal state-space kernels (S4D) on crossbars: one read per step gives the next state and the last output.
+
+x[t] = A x[t-1] + B u[t], y[t-1] = Re(C x[t-1]), A diagonal and complex. A complex weight w = wr + j wi acts on (re, im)
+as [[wr, -wi], [wi, wr]], and each real weight, split by sign into W = W+ - W- for voltages of one sign, as the four
+cells [[W+, W-], [W-, W+]] between (v+, v-) and a pair of columns whose currents are subtracted. A kernel of N states
+so takes 4N + 2 rows and columns: re+, re-, im+, im- of every state, then u+, u- (rows) and y+, y- (columns).
+
+The weights share one range, w = scale / q * level with q = 2^(weight_bits - 1) - 1 (one bit: the levels are -1 and 1),
+so a column of level steps becomes a state by one gain, scale / q, in front of its converter. State, input and output
+are codes of the converters, round half to even, then clamp, see `accelsim.kernels.converters`.
+
+Sums are exact, hence the same for any order: weights lie on a grid of 2^-16 of a level step and input amplitudes on one
+of 2^-12 of a code, on which float64 holds every partial sum. With ideal cells both are whole numbers, and the
+recurrence is the plain integer one. Source: arXiv 2412.20215; the expansion is derived from its equations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
+
+from accelsim.kernels.cells import RESTING
+from accelsim.kernels.converters import Dac
+from accelsim.kernels.crossbar import Curves, Program
+
+LARGEST_WEIGHT_BITS = 7
+_WEIGHT_GRID = 2.0**16
+_SIGNAL_GRID = 2.0**12
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """S4D kernels as programmed on crossbars, ``per_crossbar`` of them along the diagonal of each.
+
+    ``weights`` float64 [crossbars, 2n, n], n = per_crossbar (2 states + 1): level steps that a row adds to a real
+    column, (r_minus - r_plus) q, rows in pairs for inputs of either sign. ``row_state`` float64 [crossbars, 2n]: sum of
+    r over all cells of a row, those at rest included; ``columns``: how many. ``kernels``: as many as there are.
+    """
+
+    weights: NDArray[np.float64]
+    row_state: NDArray[np.float64]
+    columns: int
+    kernels: int
+    states: int
+    per_crossbar: int
+    levels: int
+    curves: Curves
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """What a recurrence gives, step by step, all utterances end to end.
+
+    ``outputs`` int16 [steps, kernels]: codes of y[t-1] at step t, 0 at the first; ``saturated`` int32 and ``watts``
+    float64 [steps, crossbars]: conversions that were clamped, and the power of the cells during the read;
+    ``states`` int16 [utterances, kernels, states, 2]: the last state of each utterance, (re, im).
+    """
+
+    outputs: NDArray[np.int16]
+    saturated: NDArray[np.int32]
+    watts: NDArray[np.float64]
+    states: NDArray[np.int16]
+
+
+def side(states: int) -> int:
+    """Return the rows, and the columns, of a kernel: 4 states + 2."""
+    return 4 * states + 2
+
+
+def largest_level(weight_bits: int) -> int:
+    """Return q = 2^(weight_bits - 1) - 1, and 1 for weights of one bit, which are -1 or 1."""
+    return max((1 << (weight_bits - 1)) - 1, 1)
+
+
+def quantised(weights: NDArray[np.floating[Any]], scale: float, weight_bits: int) -> NDArray[np.int8]:
+    """Round weights to levels of a fixed range: level = round(clip(w / scale, -1, 1) q); one bit: the sign of w."""
+    if weight_bits == 1:
+        return np.where(weights < 0, -1, 1).astype(np.int8)
+    return np.rint(np.clip(weights / scale, -1, 1) * largest_level(weight_bits)).astype(np.int8)
+
+
+def expand(a: NDArray[np.integer[Any]], b: NDArray[np.integer[Any]], c: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Lay kernels out as cells: levels uint8 [kernels, 4N + 2, 4N + 2], `RESTING` where no weight is.
+
+    a, b, c: signed levels [kernels, N, 2], (re, im). Per state 16 cells of A, 8 of B and 8 of C.
+    """
+    kernels, states, _ = a.shape
+    n = 2 * states + 1
+    real = np.zeros((kernels, n, n), np.int64)  # [input, output]: x' = real^T (x, u)
+    used = np.zeros((n, n), bool)
+    re, im, last = np.arange(0, n - 1, 2), np.arange(1, n - 1, 2), n - 1
+    for i, j, weight in (
+        (re, re, a[..., 0]), (im, re, -a[..., 1]), (re, im, a[..., 1]), (im, im, a[..., 0]),
+        (last, re, b[..., 0]), (last, im, b[..., 1]), (re, last, c[..., 0]), (im, last, -c[..., 1]),
+    ):  # fmt: skip
+        real[:, i, j], used[i, j] = weight, True
+    cells = np.full((kernels, 2 * n, 2 * n), RESTING, np.uint8)
+    for s in (0, 1):
+        for t in (0, 1):
+            part = np.maximum(real if s == t else -real, 0)
+            cells[:, s::2, t::2] = np.where(used, part, RESTING)
+    return cells
+
+
+def program_kernels(
+    a: NDArray[np.integer[Any]],
+    b: NDArray[np.integer[Any]],
+    c: NDArray[np.integer[Any]],
+    program: Program,
+    curves: Curves,
+    *,
+    weight_bits: int,
+    rows: int = 64,
+    columns: int = 64,
+    first_array: int = 0,
+) -> Kernels:
+    """Program kernels onto crossbars of rows x columns cells, as many per crossbar as fit along its diagonal.
+
+    a, b, c: signed levels [kernels, N, 2], |level| <= q; crossbar k is array ``first_array`` + k; curves as the device
+    gives them for cells of max(weight_bits - 1, 1) bits. Raises ValueError for kernels larger than a crossbar and for
+    levels out of range.
+    """
+    kernels, states, _ = a.shape
+    size, q = side(states), largest_level(weight_bits)
+    per_crossbar = min(rows, columns) // size
+    if not per_crossbar:
+        raise ValueError(f"a kernel of {states} states needs {size} x {size} cells, a crossbar has {rows} x {columns}")
+    if not 1 <= weight_bits <= LARGEST_WEIGHT_BITS:
+        raise ValueError(f"weights must have from 1 to {LARGEST_WEIGHT_BITS} bits, found {weight_bits}")
+    largest = max(int(np.abs(w.astype(np.int64)).max(initial=0)) for w in (a, b, c))
+    if largest > q or (weight_bits == 1 and any((w == 0).any() for w in (a, b, c))):
+        allowed = "-1 or 1" if weight_bits == 1 else f"from {-q} to {q}"
+        raise ValueError(f"the levels of {weight_bits}-bit weights must be {allowed}")
+    crossbars = -(-kernels // per_crossbar)
+    levels = np.full((crossbars, rows, columns), RESTING, np.uint8)
+    for k, block in enumerate(expand(a, b, c)):
+        first = k % per_crossbar * size
+        levels[k // per_crossbar, first : first + size, first : first + size] = block
+    states_of_cells = program(levels, first_array + np.arange(crossbars)).astype(np.float64)
+    span = per_crossbar * size
+    used = states_of_cells[:, :span, :span]
+    weights = np.rint((used[..., 1::2] - used[..., 0::2]) * q * _WEIGHT_GRID) / _WEIGHT_GRID
+    row_state = states_of_cells[:, :span].sum(axis=2)
+    return Kernels(weights, row_state, columns, kernels, states, per_crossbar, q, curves)
+
+
+def recurrence(
+    kernels: Kernels,
+    inputs: NDArray[np.int16],
+    starts: NDArray[np.int64],
+    *,
+    dac: Dac,
+    state_gain: float,
+    output_gain: float,
+) -> Recurrence:
+    """Run every kernel over all steps, states 0 where an utterance starts.
+
+    Per read z_j = sum_i s(code_i) D_ij over rows, s(code) the amplitude of a voltage in codes and D the level steps;
+    x[t] = clamp(round(state_gain z)), y[t-1] = clamp(round(output_gain z)), both within +-2^(bits - 1).
+
+    inputs: codes of u [steps, kernels]; starts: offsets of the utterances [utterances + 1]; ``dac``: the converter of
+    every row, ``amplitude``; ``state_gain`` = scale / q. Raises ValueError for codes out of range or shapes that do not
+    fit.
+    """
+    if inputs.ndim != 2 or inputs.shape[1] != kernels.kernels:
+        raise ValueError(f"expected codes [steps, {kernels.kernels}], found shape {inputs.shape}")
+    if dac.phases != 1:
+        raise ValueError("states are fed back as one voltage each: the DAC's mode must be 'amplitude'")
+    top = dac.largest_code
+    largest = int(np.abs(inputs.astype(np.int32)).max(initial=0))
+    if largest > top:
+        raise ValueError(f"a DAC of {dac.bits} bits has codes from -{top} to {top}, found {largest}")
+    voltage = np.arange(top + 1) / top * dac.full_scale_volts
+    low, high = np.polyval(kernels.curves.low, voltage), np.polyval(kernels.curves.high, voltage)
+    signal = np.rint((low - high) / (kernels.curves.unit * kernels.levels) * top * _SIGNAL_GRID) / _SIGNAL_GRID
+    shape = len(inputs), len(kernels.weights)
+    outputs = np.zeros(inputs.shape, np.int16)
+    saturated, watts = np.zeros(shape, np.int32), np.zeros(shape)
+    last = np.zeros((len(starts) - 1, kernels.kernels, 2 * kernels.states), np.int16)
+    _recur(
+        kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
+        signal, voltage * low * kernels.columns, voltage * (high - low), float(top), state_gain, output_gain,
+        outputs, saturated, watts, last,
+    )  # fmt: skip
+    return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
+
+
+@numba.njit(parallel=True, cache=True)
+def _recur(  # type: ignore[no-untyped-def]
+    weights, row_state, states, per_crossbar, inputs, starts,
+    signal, fixed_watts, state_watts, top, state_gain, output_gain, outputs, saturated, watts, last,
+):  # fmt: skip
+    utterances, crossbars, kernels = len(starts) - 1, len(weights), inputs.shape[1]
+    width = 2 * states + 1
+    for job in numba.prange(utterances * crossbars):
+        u, b = job // crossbars, job % crossbars
+        first = b * per_crossbar
+        placed = min(per_crossbar, kernels - first)
+        n = placed * width
+        codes = np.zeros(n, np.int64)
+        z = np.zeros(n)
+        for t in range(starts[u], starts[u + 1]):
+            for k in range(placed):
+                codes[k * width + width - 1] = inputs[t, first + k]
+            z[:] = 0.0
+            power = 0.0
+            for i in range(n):
+                if codes[i] != 0:
+                    row = 2 * i + (codes[i] < 0)
+                    magnitude = abs(codes[i])
+                    amplitude = signal[magnitude]
+                    line = weights[b, row]
+                    for j in range(n):
+                        z[j] += amplitude * line[j]
+                    power += fixed_watts[magnitude] + state_watts[magnitude] * row_state[b, row]
+            watts[t, b] = power
+            clamped = 0
+            for k in range(placed):
+                base = k * width
+                for j in range(base, base + width - 1):
+                    rounded = np.rint(z[j] * state_gain)
+                    code = min(max(rounded, -top), top)
+                    clamped += code != rounded
+                    codes[j] = np.int64(code)
+                rounded = np.rint(z[base + width - 1] * output_gain)
+                code = min(max(rounded, -top), top)
+                clamped += code != rounded
+                outputs[t, first + k] = np.int16(code)
+            saturated[t, b] = clamped
+        for k in range(placed):
+            for j in range(width - 1):
+                last[u, first + k, j] = codes[k * width + j]
+
+
+def radius(a: NDArray[np.integer[Any]], state_gain: float) -> NDArray[np.float64]:
+    """Return |a| of every state, [kernels, N], from signed levels [kernels, N, 2]; below 1 a state is stable."""
+    return np.asarray(np.hypot(a[..., 0], a[..., 1]) * state_gain, np.float64)
+
+
+def impulse_responses(
+    a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]], c: NDArray[np.floating[Any]], length: int
+) -> NDArray[np.float64]:
+    """Return h[k] = Re(sum_n c_n a_n^(k-1) b_n) for k >= 1 and h[0] = 0, [kernels, length], from [kernels, N, 2]."""
+    complex_a, complex_b, complex_c = (w[..., 0] + 1j * w[..., 1].astype(np.float64) for w in (a, b, c))
+    response = np.zeros((len(a), length))
+    power = complex_b * complex_c
+    for k in range(1, length):
+        response[:, k] = power.sum(axis=1).real
+        power = power * complex_a
+    return response
+
+
+def convolve(
+    a: NDArray[np.floating[Any]],
+    b: NDArray[np.floating[Any]],
+    c: NDArray[np.floating[Any]],
+    inputs: NDArray[np.floating[Any]],
+    starts: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Run the same kernels in float by convolution, y[t] = sum_k h[k] u[t - k], without rounding or saturation.
+
+    a, b, c: [kernels, N, 2], (re, im); inputs [steps, kernels]; starts: offsets of the utterances. Returns [steps,
+    kernels], delayed by one step as the crossbar's outputs are.
+    """
+    lengths = np.diff(starts)
+    response = impulse_responses(a, b, c, int(lengths.max(initial=1)))
+    outputs = np.zeros(inputs.shape)
+    for first, length in zip(starts, lengths, strict=False):
+        points = next_fast_len(int(2 * length), real=True)
+        part = slice(int(first), int(first + length))
+        spectrum = rfft(inputs[part], points, axis=0) * rfft(response[:, :length].T, points, axis=0)
+        outputs[part] = irfft(spectrum, points, axis=0)[:length]
+    return outputs

@@ -1,0 +1,64 @@
+"""A state-space kernel in plain Python, to be checked by eye: once in whole numbers, once cell by cell.
+
+Nothing here is shared with `accelsim.kernels.ssm`.
+"""
+
+from __future__ import annotations
+
+
+def clamp(value: int, top: int) -> tuple[int, int]:
+    """The code that is kept, and 1 if it was clamped."""
+    kept = max(-top, min(top, value))
+    return kept, int(kept != value)
+
+
+def integers(a, b, c, codes, *, top: int, state_gain: float, output_gain: float):
+    """One kernel and utterance: y = clamp(round(gain Re(C x))), x <- clamp(round(gain (A x + B u))).
+
+    a, b, c: lists of (re, im) levels; codes: list of u. Returns y per step, the last state, saturations per step.
+    """
+    x = [(0, 0)] * len(a)
+    outputs, saturated = [], []
+    for u in codes:
+        total, clamped, after = 0, 0, []
+        for (ar, ai), (br, bi), (cr, ci), (xr, xi) in zip(a, b, c, x, strict=True):
+            total += cr * xr - ci * xi
+            re, first = clamp(round((ar * xr - ai * xi + br * u) * state_gain), top)
+            im, second = clamp(round((ai * xr + ar * xi + bi * u) * state_gain), top)
+            after.append((re, im))
+            clamped += first + second
+        y, last = clamp(round(total * output_gain), top)
+        outputs.append(y)
+        saturated.append(clamped + last)
+        x = after
+    return outputs, x, saturated
+
+
+def cells(states, kernels: int, width: int, curves, codes, *, q, top, volts, state_gain, output_gain):
+    """One crossbar, cell by cell: ``states`` r [rows][columns], ``kernels`` of ``width`` real inputs on its diagonal.
+
+    The last real input of each kernel is u, its last real output y. Returns y [steps][kernels], the power per step (W).
+    """
+
+    def current(r: float, v: float) -> float:
+        low = sum(k * v**n for n, k in enumerate(reversed(curves.low)))
+        high = sum(k * v**n for n, k in enumerate(reversed(curves.high)))
+        return low * (1 - r) + high * r
+
+    n = kernels * width
+    x = [0] * n
+    outputs, watts = [], []
+    for step in codes:
+        for k in range(kernels):
+            x[k * width + width - 1] = step[k]
+        rows = [0.0] * len(states)  # each real number drives one of two rows, with a voltage of one sign
+        for i, code in enumerate(x):
+            rows[2 * i + (code < 0)] = abs(code) / top * volts
+        column = [sum(current(r[j], v) for r, v in zip(states, rows, strict=True)) for j in range(len(states[0]))]
+        watts.append(sum(v * sum(current(cell, v) for cell in r) for r, v in zip(states, rows, strict=True)))
+        z = [(column[2 * j] - column[2 * j + 1]) / curves.unit * top for j in range(n)]
+        is_y = [j % width == width - 1 for j in range(n)]
+        code = [clamp(round(z[j] * (output_gain if is_y[j] else state_gain)), top)[0] for j in range(n)]
+        outputs.append([code[j] for j in range(n) if is_y[j]])
+        x = [0 if is_y[j] else code[j] for j in range(n)]
+    return outputs, watts
