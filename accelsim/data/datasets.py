@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim import library
+from accelsim.data import digits
 from accelsim.data.features import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -62,6 +64,20 @@ DOWNLOADS = {
         licence="CC BY-NC-SA, for measuring only",
         layout="timit/<dr>-<speaker>/<sentence>.wav, .phn and .txt (NLTK's TIMIT corpus sample)",
     ),
+    "fsdd": Download(
+        url="https://github.com/Jakobovski/free-spoken-digit-dataset",
+        checksum=None,
+        checksum_source="",
+        licence="CC BY-SA 4.0",
+        layout="free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav (a clone of the repository)",
+    ),
+    "audiomnist": Download(
+        url="https://github.com/soerenab/AudioMNIST",
+        checksum=None,
+        checksum_source="",
+        licence="MIT",
+        layout="AudioMNIST/data/<speaker>/<digit>_<speaker>_<take>.wav (a clone of the repository)",
+    ),
 }
 
 
@@ -87,7 +103,9 @@ def load(name: str, split: str) -> list[Utterance]:
     """The utterances of one split, in a fixed order.
 
     Sets and splits: `librivox_sample` test; `mini_librispeech` train, dev, test (by speaker);
-    `timit_sample` test (speakers dr2-faem0 and dr8-mbcg0, SA sentences dropped, 61 labels folded to 39 phones).
+    `timit_sample` test (speakers dr2-faem0 and dr8-mbcg0, SA sentences dropped, 61 labels folded to 39 phones);
+    `fsdd` and `audiomnist` train, test (by speaker, `text` is the word of the digit); `zero_one` train, test: the
+    zeros and ones of both.
     Raises InputError for an unknown set or split, and when the data is not on this machine.
     """
     if name not in _SETS:
@@ -174,6 +192,8 @@ def _present(name: str, folder: Path) -> bool:
     marks = {
         "mini_librispeech": ("librispeech_mini/manifest.tsv", "LibriSpeech/train-clean-5"),
         "timit_sample": ("timit_sample_16k_int16.npz", "timit/dr2-faem0"),
+        "fsdd": ("fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings"),
+        "audiomnist": ("audiomnist_subset_8k_int16.npz", "AudioMNIST/data"),
     }
     return any((folder / mark).exists() for mark in marks[name])
 
@@ -299,8 +319,31 @@ def _timit_tree(root: Path) -> list[Utterance]:
     return utterances
 
 
+def _digits(name: str, split: str) -> list[Utterance]:
+    reader, speakers = {
+        "fsdd": (digits.fsdd, digits.FSDD_TEST_SPEAKERS),
+        "audiomnist": (digits.audiomnist, digits.AUDIOMNIST_TEST_SPEAKERS),
+    }[name]
+    recordings = reader(data_folder())
+    if recordings is None:
+        raise _missing(name)
+    return [
+        Utterance(f"{name}/{one.digit}_{one.speaker}_{one.take}", one.speaker, one.audio, None, digits.WORDS[one.digit])
+        for one in recordings
+        if (one.speaker in speakers) == (split == "test")
+    ]
+
+
+def _zero_one(split: str) -> list[Utterance]:
+    both = _digits("fsdd", split) + _digits("audiomnist", split)
+    return [utterance for utterance in both if utterance.text in digits.WORDS[:2]]
+
+
 _SETS: dict[str, tuple[tuple[str, ...], Callable[[str], list[Utterance]]]] = {
     "librivox_sample": (("test",), _librivox_sample),
     "mini_librispeech": (("train", "dev", "test"), _mini_librispeech),
     "timit_sample": (("test",), _timit_sample),
+    "fsdd": (("train", "test"), partial(_digits, "fsdd")),
+    "audiomnist": (("train", "test"), partial(_digits, "audiomnist")),
+    "zero_one": (("train", "test"), _zero_one),
 }

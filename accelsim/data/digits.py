@@ -1,0 +1,80 @@
+"""Spoken digits: the Free Spoken Digit Dataset and AudioMNIST, split by speaker, as samples or as their own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.data.features import SAMPLE_RATE_HZ
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+FSDD_TEST_SPEAKERS = ("george",)
+AUDIOMNIST_TEST_SPEAKERS = ("36", "43", "56", "60")
+
+_NAME = re.compile(r"(\d)_([a-z0-9]+)_(\d+)")
+
+
+class Digit(NamedTuple):
+    """One recording: digit 0 to 9, speaker, take, and mono audio float32 at 16 kHz in [-1, 1)."""
+
+    digit: int
+    speaker: str
+    take: int
+    audio: NDArray[np.float32]
+
+
+def fsdd(folder: Path) -> list[Digit] | None:
+    """Return the Free Spoken Digit Dataset in the order of digit, speaker and take, or None if it is not there.
+
+    ``fsdd_8k_int16.npz``, or ``free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav`` of its repository.
+    """
+    return _recordings(folder, "fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings")
+
+
+def audiomnist(folder: Path) -> list[Digit] | None:
+    """Return AudioMNIST alike: ``audiomnist_subset_8k_int16.npz``, or ``AudioMNIST/data/<speaker>/*.wav``."""
+    return _recordings(folder, "audiomnist_subset_8k_int16.npz", "AudioMNIST/data")
+
+
+def _recordings(folder: Path, packed: str, tree: str) -> list[Digit] | None:
+    if (folder / packed).exists():
+        found = _packed(folder / packed)
+    elif (folder / tree).is_dir():
+        found = _files(folder / tree)
+    else:
+        return None
+    return sorted(found, key=lambda one: one[:3])
+
+
+def _packed(path: Path) -> Iterator[Digit]:
+    with np.load(path, allow_pickle=False) as data:
+        audio, offsets, rate = data["audio"], data["offsets"], int(data["rate"])
+        columns = zip(data["digit"], data["speaker"], data["index"], strict=True)
+    for i, (digit, speaker, take) in enumerate(columns):
+        samples = audio[offsets[i] : offsets[i + 1]].astype(np.float32) / 32768
+        yield Digit(int(digit), str(speaker), int(take), resampled(samples, rate, SAMPLE_RATE_HZ))
+
+
+def _files(folder: Path) -> Iterator[Digit]:
+    import soundfile
+
+    for path in folder.rglob("*.wav"):
+        if match := _NAME.fullmatch(path.stem):
+            samples, rate = soundfile.read(path, dtype="float32")
+            audio = resampled(samples, rate, SAMPLE_RATE_HZ)
+            yield Digit(int(match[1]), match[2], int(match[3]), audio)
+
+
+def resampled(audio: NDArray[np.float32], rate_hz: int, wanted_hz: int) -> NDArray[np.float32]:
+    """Return audio at another rate, by scipy's polyphase filter."""
+    from scipy.signal import resample_poly
+
+    if rate_hz == wanted_hz:
+        return audio
+    divisor = np.gcd(rate_hz, wanted_hz)
+    return np.asarray(resample_poly(audio, wanted_hz // divisor, rate_hz // divisor), np.float32)

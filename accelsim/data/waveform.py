@@ -1,0 +1,50 @@
+"""Speech as its down-sampled samples, 8-bit codes around 128."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.data.digits import resampled
+from accelsim.data.features import SAMPLE_RATE_HZ
+
+ZERO_CODE = 128
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Samples at a lower rate, brought to one loudness per utterance.
+
+    code[t] = clip(round(level x[t] / rms(x)) + 128, 0, 255), x the audio at ``rate_hz``; silence alone gives 128.
+    """
+
+    rate_hz: int = 2000
+    level: float = 16.0
+    """Codes of the root mean square of an utterance."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_hz <= SAMPLE_RATE_HZ:
+            raise ValueError(f"a waveform needs a rate above 0 and up to {SAMPLE_RATE_HZ} Hz, got {self.rate_hz}")
+        if self.level <= 0:
+            raise ValueError(f"a waveform needs a level above 0, got {self.level}")
+
+    @property
+    def bands(self) -> int:
+        """Return the number of features per frame: 1."""
+        return 1
+
+    @property
+    def hop_s(self) -> float:
+        """Return the time between two frames, which are samples here."""
+        return 1.0 / self.rate_hz
+
+    def codes(self, audio: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Return uint8 [samples, 1] for mono 16 kHz audio; raises ValueError unless audio is one-dimensional."""
+        if audio.ndim != 1:
+            raise ValueError(f"audio must be one-dimensional (mono), got shape {audio.shape}")
+        samples = resampled(audio.astype(np.float32), SAMPLE_RATE_HZ, self.rate_hz)
+        loudness = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2))) if len(samples) else 0.0
+        scaled = samples * (self.level / loudness) if loudness > 0 else samples
+        return np.clip(np.rint(scaled) + ZERO_CODE, 0, 255).astype(np.uint8)[:, None]
