@@ -12,7 +12,7 @@ import numpy as np
 from accelsim import result as r
 from accelsim.architecture import Architecture
 from accelsim.cost import Bill
-from accelsim.execute import Execution
+from accelsim.execute import Execution, service_of
 from accelsim.operations import DEFAULT_DEFINITION, definitions
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
@@ -194,12 +194,13 @@ def _layers(run: Run) -> list[r.LayerRecord]:
 
 
 def _pace_s(run: Run, layer: str) -> float:
-    """Return the longest time, over the components that lead the layer's jobs, for which it held one of them."""
-    chip, held = run.operation.architecture, dict[str, float]()
-    for job in (job for job in run.schedule.jobs if job.layer == layer):
-        seconds = run.operation.timeline.job_cycles[job.name] * chip.period_ps(part_of(job.component)) * 1e-12
-        held[job.component] = held.get(job.component, 0.0) + seconds
-    return max(held.values())
+    """Return for how long the layer keeps its busiest component busy."""
+    chip, layer_of = run.operation.architecture, {job.name: job.layer for job in run.schedule.jobs}
+    busy: dict[str, float] = {}
+    for (job, member), cycles in service_of(run.schedule, chip, run.execution.activity).items():
+        if layer_of[job] == layer:
+            busy[member] = busy.get(member, 0.0) + int(cycles.sum()) * chip.period_ps(part_of(member)) * 1e-12
+    return max(busy.values())
 
 
 def _moved_bytes(run: Run, layer: str) -> dict[str, float]:

@@ -104,6 +104,12 @@ class AdcRecord(Record):
 
 
 class LayerRecord(Record):
+    """What one layer did.
+
+    ``cycles``: of all its jobs, whether they ran at the same time or not; ``pace_s``: busy time of
+    its busiest component, which no overlap can shorten; ``moved_bytes[component]``: data that passed through.
+    """
+
     name: str
     cycles: int
     macs_dense: int
@@ -112,6 +118,8 @@ class LayerRecord(Record):
     saturations: int
     adc: AdcRecord | None
     energy_j: float
+    pace_s: float = 0.0
+    moved_bytes: dict[str, float] = {}
 
 
 class EnergyShares(Record):
@@ -121,6 +129,8 @@ class EnergyShares(Record):
 
 
 class ComponentRecord(Record):
+    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none."""
+
     name: str
     kind: str
     busy_cycles: int
@@ -130,6 +140,7 @@ class ComponentRecord(Record):
     actions: dict[str, int]
     energy_j: EnergyShares
     area_mm2: float
+    peak_bytes_per_s: float = 0.0
 
 
 class Bracket(Record):

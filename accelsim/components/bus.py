@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,14 @@ class Bus(ComponentSpec):
 
     def instances(self) -> int:
         return self.lanes
+
+    def moved_bits(self, counts: Mapping[str, int]) -> int:
+        """Return width_bits * transfers."""
+        return self.width_bits * counts.get("transfer", 0)
+
+    def peak_bits_per_cycle(self) -> float:
+        """Return lanes * width_bits."""
+        return self.lanes * self.width_bits
 
 
 def service_cycles(spec: Bus, counts: Counts) -> NDArray[np.int64]:

@@ -32,6 +32,14 @@ class ComponentSpec(Model):
         """Return how many multiplications it can start per cycle, for peak figures."""
         return 0
 
+    def moved_bits(self, counts: Mapping[str, int]) -> int:
+        """Return how many bits passed through it, from its counts; 0 for what moves no data."""
+        return 0
+
+    def peak_bits_per_cycle(self) -> float:
+        """Return the most bits that can pass through it in a cycle; 0 for what moves no data."""
+        return 0
+
     def dimensions(self) -> dict[str, float]:
         """Return the numbers by which a price may scale: the Spec's own numeric keys, in SI units."""
         values = self.model_dump()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,14 @@ class RegisterFile(ComponentSpec):
     def bits(self) -> int:
         """Return the capacity in bits."""
         return self.tiles * self.entries * self.width_bits
+
+    def moved_bits(self, counts: Mapping[str, int]) -> int:
+        """Return width_bits * writes: reads are wires, and take no time."""
+        return self.width_bits * counts.get("write", 0)
+
+    def peak_bits_per_cycle(self) -> float:
+        """Return tiles * writes_per_cycle * width_bits."""
+        return self.tiles * self.writes_per_cycle * self.width_bits
 
 
 def service_cycles(spec: RegisterFile, counts: Counts) -> NDArray[np.int64]:

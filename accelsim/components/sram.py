@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,14 @@ class Sram(ComponentSpec):
     def bits(self) -> int:
         """Return the capacity of all banks in bits."""
         return self.banks * self.rows * self.width_bits
+
+    def moved_bits(self, counts: Mapping[str, int]) -> int:
+        """Return width_bits * (reads + writes)."""
+        return self.width_bits * (counts.get("read", 0) + counts.get("write", 0))
+
+    def peak_bits_per_cycle(self) -> float:
+        """Return banks * width_bits / cycles_per_access."""
+        return self.banks * self.width_bits / self.cycles_per_access
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"macro_bits": self.rows * self.width_bits}
