@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.result import OperationRecord, Result
+from accelsim.report.headline import columns, headlines, share
+from accelsim.result import Result
 from accelsim.schedule import Schedule, TileMap
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
 
-ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green"}
+GLYPHS = "█▓░·"
+LEGEND = "█ busy ▓ in\n░ out · idle"
+ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green", "bookkeeping": "blue"}
 
 
 def summary(result: Result, paper: Paper | None = None) -> RenderableType:
@@ -32,129 +35,74 @@ def summary(result: Result, paper: Paper | None = None) -> RenderableType:
 
 def _headline(result: Result, paper: Paper | None) -> Table:
     """One column for the run and one for each of its other operating points; the paper's figures beside them."""
-    points: list[OperationRecord] = [result, *result.operating_points.values()]
     table = Table(title=f"{result.workload.name} on {result.arch.name}", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
-    table.add_column(f"this run\n{_clock(result)}", justify="right", style="bold")
-    for name, point in result.operating_points.items():
-        table.add_column(f"{name}\n{_clock(point)}", justify="right")
+    for index, (name, clock) in enumerate(columns(result)):
+        table.add_column(f"{name}\n{clock}", justify="right", style="" if index else "bold")
     table.add_column("", style="dim")
     if paper is not None:
         table.add_column(f"paper\n{paper.reference.rsplit(', ', 1)[-1]}", justify="right", style="cyan")
         table.add_column("our figure is")
-
-    def row(name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "") -> None:
-        values = [value(point) for point in points]
-        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming")):
-            values[1:] = [""] * (len(points) - 1)  # the same at every operating point
-        beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
-        roles = dict.fromkeys(f"[{ROLE_STYLE[figure.role]}]{figure.role}[/]" for figure in beside)
-        published = [", ".join(figure.short or "" for figure in beside), ", ".join(roles)] if paper else []
-        table.add_row(name, *values, note, *published)
-
-    a, p, u = result.accuracy, result.performance, result.uncertainty
-    if a is None:
-        row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
-    else:
-        row(
-            a.metric,
-            lambda _: f"{a.value:.2f} {a.unit}",
-            f"95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}, {a.dataset}",
-            "accuracy.value",
-        )
-        if a.reference_value is not None:
-            row("  the network in float", lambda _: f"{a.reference_value:.2f} {a.unit}", "", "accuracy")
-            row("  lost by quantisation", lambda _: f"{a.loss:+.2f} points", "", "accuracy.loss")
-    row(
-        "cycles per frame",
-        lambda o: f"{o.performance.cycles_per_frame:.1f}",
-        f"{p.frames:,} frames of {p.utterances} utterances",
-        "performance.cycles_per_frame",
-    )
-    row("latency p50 / max", lambda o: _latency(o), "from arrival to result")
-    late = f"; {p.deadline_misses} frames late" if p.deadline_misses else ""
-    row(
-        "time", lambda o: format_si(o.performance.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}"
-    )
-    row("real-time factor", lambda o: f"{o.performance.real_time_factor:.3g}", "time over audio time")
-    row(
-        "work",
-        lambda _: f"{p.mmac_per_audio_second:.2f} MMAC/s",
-        f"{_share(p.macs_performed, p.macs_dense)} of the dense MACs",
-        "performance.mmac_per_audio_second",
-    )
-    row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {_between(u.power_w, 'W')}", "power_w")
-    row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
-    row("  of which leakage", lambda o: _share(o.energy.leakage_j, o.energy.total_j))
-    w = result.programming
-    if w.cells:
-        row(
-            "programming, once before",
-            lambda _: f"{format_si(w.time_s, 's')}, {format_si(w.energy_j, 'J')}",
-            f"{_between(w.energy_interval_j, 'J')}; {w.cells:,} cells, {w.write_pulses:,} pulses; not in the energy",
-            "programming",
-        )
-    row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
-    row("power density", lambda o: f"{o.efficiency.mw_per_mm2:.3g} mW/mm2", "", "efficiency.mw_per_mm2")
-    for name, way in result.efficiency.definitions.items():
-        for unit, key in (("TOPS/W", "tops_per_w"), ("GOPS/mm2", "gops_per_mm2")):
-            row(
-                f"{unit}, {name} operations",
-                partial(_efficiency, name, key),
-                way.definition if key == "tops_per_w" else "",
-                f"efficiency.definitions.{name}.{key}",
-            )
+    for row in headlines(result, paper):
+        roles = ", ".join(f"[{ROLE_STYLE[role]}]{role}[/]" for role in row.roles)
+        published = [row.published, roles] if paper else []
+        table.add_row(f"  {row.name}" if row.part else row.name, *row.values, row.note, *published)
     return table
 
 
-def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
-    return f"{getattr(point.efficiency.definitions[definition], key):.4g}"
-
-
-def _clock(point: OperationRecord) -> str:
-    return format_si(point.performance.clock_hz, "Hz")
-
-
-def _latency(point: OperationRecord) -> str:
-    latency, period_s = point.performance.latency_cycles, 1 / point.performance.clock_hz
-    return f"{format_si(latency.p50 * period_s, 's')} / {format_si(latency.max * period_s, 's')}"
-
-
 def _layers(result: Result) -> Table:
-    table = _table("layer", "cycles", "MACs performed", "of dense", "zeros in", "saturated", "energy", "share")
+    table = _table("layer", "cycles", "MACs performed", "of dense", "zeros in", "saturated", "energy", "share", "")
     total = sum(layer.energy_j for layer in result.layers)
     for layer in result.layers:
         table.add_row(
             layer.name,
             f"{layer.cycles:,}",
             f"{layer.macs_performed:,}",
-            _share(layer.macs_performed, layer.macs_dense),
+            share(layer.macs_performed, layer.macs_dense),
             f"{layer.sparsity:.1%}" if layer.sparsity is not None else "",
             f"{layer.saturations:,}",
             format_si(layer.energy_j, "J"),
-            _share(layer.energy_j, total),
+            share(layer.energy_j, total),
+            bar(layer.energy_j, total),
         )
+    table.columns[-1].justify = "left"
     return table
 
 
 def _components(result: Result) -> Table:
-    table = _table("component", "kind", "busy", "waits in", "waits out", "idle", "energy", "share", "mm2")
+    table = _table("component", "kind", "busy", "waits in", "waits out", "idle", LEGEND, "energy", "share", "", "mm2")
     for c in result.components:
-        cycles = c.busy_cycles + c.wait_input_cycles + c.wait_output_cycles + c.idle_cycles
+        states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
         joules = c.energy_j.dynamic + c.energy_j.clock + c.energy_j.leakage
         table.add_row(
             c.name,
             c.kind,
-            *(
-                _share(part, cycles)
-                for part in (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
-            ),
+            *(share(part, sum(states)) for part in states),
+            strip(states),
             format_si(joules, "J"),
-            _share(joules, result.energy.total_j),
+            share(joules, result.energy.total_j),
+            bar(joules, result.energy.total_j),
             f"{c.area_mm2:.4f}",
         )
     table.columns[1].style = "dim"
+    table.columns[9].justify = "left"
     return table
+
+
+def bar(part: float, whole: float, width: int = 10) -> str:
+    """Return a share as a bar of blocks, to an eighth of a character; empty for a share of nothing."""
+    eighths = round(8 * width * part / whole) if whole else 0
+    full, rest = divmod(eighths, 8)
+    return "█" * full + " ▏▎▍▌▋▊▉"[rest : rest + 1].strip()
+
+
+def strip(parts: Sequence[int], width: int = 16) -> str:
+    """Return busy, waiting for input, waiting to put out and idle as one bar, a glyph each.
+
+    Every end of a part is rounded to the nearest character, so that the bar is always of the same length.
+    """
+    ends = [round(width * sum(parts[:end]) / max(1, sum(parts))) for end in range(len(parts) + 1)]
+    return "".join(glyph * (end - start) for glyph, (start, end) in zip(GLYPHS, pairwise(ends), strict=True))
 
 
 def _notes(result: Result) -> Iterable[RenderableType]:
@@ -196,11 +144,3 @@ def _table(*columns: str, numbers: bool = True) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and index and column != "kind" else "left")
     return table
-
-
-def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole else "-"
-
-
-def _between(interval: tuple[float, float], unit: str) -> str:
-    return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"

@@ -1,0 +1,126 @@
+"""The headline figures of a run as plain rows, for every way of showing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from accelsim.result import OperationRecord, Result
+from accelsim.schema import format_si
+from accelsim.schema.paper import Paper, Role
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure: its text at each operating point, a note, the paper's figures beside it, and what ours are to them.
+
+    ``values``: in the order of `columns`. ``part``: whether it is a part of the figure above.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    note: str
+    published: str
+    roles: tuple[Role, ...]
+    part: bool
+
+
+def columns(result: Result) -> list[tuple[str, str]]:
+    """Return (name, clock) of the run and of each of its other operating points."""
+    points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
+    return [(name, format_si(point.performance.clock_hz, "Hz")) for name, point in points.items()]
+
+
+def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
+    """Return what a person wants to know of a run in ten seconds, with the paper's figures beside ours."""
+    points: list[OperationRecord] = [result, *result.operating_points.values()]
+    rows: list[Headline] = []
+
+    def row(
+        name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "", part: bool = False
+    ) -> None:
+        values = [value(point) for point in points]
+        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming")):
+            values[1:] = [""] * (len(points) - 1)  # the same at every operating point
+        beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
+        published = ", ".join(figure.short or "" for figure in beside)
+        roles = tuple(dict.fromkeys(figure.role for figure in beside))
+        rows.append(Headline(name, tuple(values), note, published, roles, part))
+
+    a, p, u = result.accuracy, result.performance, result.uncertainty
+    if a is None:
+        row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
+    else:
+        row(
+            a.metric,
+            lambda _: f"{a.value:.2f} {a.unit}",
+            f"95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}, {a.dataset}",
+            "accuracy.value",
+        )
+        if a.reference_value is not None:
+            row("the network in float", lambda _: f"{a.reference_value:.2f} {a.unit}", "", "accuracy", part=True)
+            row("lost by quantisation", lambda _: f"{a.loss:+.2f} points", "", "accuracy.loss", part=True)
+    row(
+        "cycles per frame",
+        lambda o: f"{o.performance.cycles_per_frame:.1f}",
+        f"{p.frames:,} frames of {p.utterances} utterances",
+        "performance.cycles_per_frame",
+    )
+    row("latency p50 / max", lambda o: _latency(o), "from arrival to result")
+    late = f"; {p.deadline_misses} frames late" if p.deadline_misses else ""
+    row(
+        "time", lambda o: format_si(o.performance.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}"
+    )
+    row("real-time factor", lambda o: f"{o.performance.real_time_factor:.3g}", "time over audio time")
+    row(
+        "work",
+        lambda _: f"{p.mmac_per_audio_second:.2f} MMAC/s",
+        f"{share(p.macs_performed, p.macs_dense)} of the dense MACs",
+        "performance.mmac_per_audio_second",
+    )
+    row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {between(u.power_w, 'W')}", "power_w")
+    row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
+    row("of which leakage", lambda o: share(o.energy.leakage_j, o.energy.total_j), part=True)
+    w = result.programming
+    if w.cells:
+        row(
+            "programming, once before",
+            lambda _: f"{format_si(w.time_s, 's')}, {format_si(w.energy_j, 'J')}",
+            f"{between(w.energy_interval_j, 'J')}; {w.cells:,} cells, {w.write_pulses:,} pulses; not in the energy",
+            "programming",
+        )
+    row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
+    row("power density", lambda o: f"{o.efficiency.mw_per_mm2:.3g} mW/mm2", "", "efficiency.mw_per_mm2")
+    for name, way in result.efficiency.definitions.items():
+        for unit, key in (("TOPS/W", "tops_per_w"), ("GOPS/mm2", "gops_per_mm2")):
+            row(
+                f"{unit}, {name} operations",
+                partial(_efficiency, name, key),
+                way.definition if key == "tops_per_w" else "",
+                f"efficiency.definitions.{name}.{key}",
+            )
+    return rows
+
+
+def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
+    return f"{getattr(point.efficiency.definitions[definition], key):.4g}"
+
+
+def _clock(point: OperationRecord) -> str:
+    return format_si(point.performance.clock_hz, "Hz")
+
+
+def _latency(point: OperationRecord) -> str:
+    latency, period_s = point.performance.latency_cycles, 1 / point.performance.clock_hz
+    return f"{format_si(latency.p50 * period_s, 's')} / {format_si(latency.max * period_s, 's')}"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a share in per cent, '-' of nothing."""
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def between(interval: tuple[float, float], unit: str) -> str:
+    """Return an interval with its unit at both ends."""
+    return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
