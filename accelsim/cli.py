@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from accelsim.pipeline import Progress
+    from accelsim.record import Run
+    from accelsim.simulate import Window
 
 app = typer.Typer(
     name="accelsim",
@@ -47,6 +50,29 @@ SetOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
+
+
+class TraceFormat(StrEnum):
+    PERFETTO = "perfetto"
+    VCD = "vcd"
+
+
+TraceOption = Annotated[
+    list[TraceFormat],
+    typer.Option(
+        "--trace",
+        help="Write what every component did when into the --out folder: perfetto as trace.json.gz for "
+        "ui.perfetto.dev, vcd as trace.vcd for GTKWave or Surfer. May be given twice.",
+    ),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BEGIN:END",
+        help="Trace only from a time up to another (0ms:5ms, 2s:), or from the arrival of a frame until the last one "
+        "before another is finished (10:12, the frames 10 and 11).",
+    ),
+]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write result.json into this folder.")]
 
 
@@ -62,7 +88,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
     "  accelsim run arch/rsnn28nm.yaml\n\n"
     "  accelsim run rsnn28nm -s 'clocks.main.frequency=500 MHz' -s pacing.mode=back_to_back\n\n"
     "  accelsim run rsnn28nm -w rsnn_paper_activity -s workload.time_steps=1 --json\n\n"
-    "  accelsim run rsnn28nm -s workload.inputs.dataset=mini_librispeech --out runs/ls"
+    "  accelsim run rsnn28nm -s workload.inputs.dataset=mini_librispeech --out runs/ls\n\n"
+    "  accelsim run rsnn28nm --out runs/a --trace perfetto --trace vcd --trace-window 0ms:50ms"
 )
 def run(
     architecture: Architecture,
@@ -71,26 +98,32 @@ def run(
     seed: SeedOption = 0,
     out: OutOption = None,
     as_json: JsonOption = False,
+    trace: TraceOption = [],  # noqa: B006
+    trace_window: WindowOption = None,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = _overrides(set_)
+    if trace and out is None:
+        raise InputError.of("--trace needs a folder to write to", hint="add --out FOLDER")
+    if trace_window is not None and not trace:
+        raise InputError.of("--trace-window without a trace", hint="add --trace perfetto or --trace vcd")
+    from accelsim.simulate import Window
+
+    window = Window() if trace_window is None else Window.parse(trace_window)
     if out is not None:
         from accelsim.result import check_writable
 
         check_writable(out)
     with _progress() as tell:
-        from accelsim.pipeline import run as simulate
+        from accelsim.pipeline import run_in_full
+        from accelsim.record import record
 
-        result = simulate(
-            architecture,
-            workload,
-            overrides=overrides,
-            seed=seed,
-            command=shlex.join(["accelsim", *sys.argv[1:]]),
-            progress=tell,
-        )
+        done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
+        result = record(done, shlex.join(["accelsim", *sys.argv[1:]]))
+        if out is not None:
+            written = [result.write(out), *_write_traces(done, window, trace, out, tell)]
     if out is not None:
-        typer.echo(f"wrote {result.write(out)}", err=True)
+        typer.echo("\n".join(f"wrote {path}" for path in written), err=True)
     if as_json:
         typer.echo(result.to_json(), nl=False)
         return
@@ -99,45 +132,119 @@ def run(
     _print(summary(result, _paper_of(result.arch.name)))
 
 
-@app.command(epilog="Example:\n\n  accelsim compare rsnn28nm")
+@app.command(
+    epilog="Examples:\n\n"
+    "  accelsim compare --out reports/validation.md\n\n"
+    "  accelsim compare rsnn28nm --out runs/paper\n\n"
+    "  accelsim compare arch/memristor_tile.yaml mychip.yaml -w tile_frames"
+)
 def compare(
-    paper: Annotated[str, typer.Argument(help="Name of a paper in arch/papers, or a path.", metavar="PAPER")],
+    what: Annotated[
+        list[str], typer.Argument(help="Nothing: all papers. One paper, or two architectures.", metavar="[WHAT]")
+    ] = [],  # noqa: B006
+    workload: WorkloadOption = None,
+    set_: SetOption = [],  # noqa: B006
     seed: SeedOption = 0,
-    out: OutOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write a Markdown page (*.md), or a result.json for every run.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what a paper's figures need and set ours beside them; exit 1 if a judged one leaves its tolerance."""
+    """Set our figures beside those of papers, or two chips side by side.
+
+    Exit 1 if a judged figure leaves its tolerance.
+    """
+    overrides = _overrides(set_)
+    if len(what) > 2:
+        raise InputError.of(f"expected no paper, one paper or two architectures, found {len(what)} names")
+    if len(what) < 2 and (workload or overrides):
+        raise InputError.of("--workload and --set are for two architectures; a paper names its own runs")
+    if len(what) == 2 and out is not None and out.suffix == ".md":
+        raise InputError.of("a Markdown page is made of papers; for two architectures give a folder")
     if out is not None:
         from accelsim.result import check_writable
 
-        check_writable(out)
+        check_writable(out.parent if out.suffix == ".md" else out)
+    if len(what) == 2:
+        _compare_chips(what[0], what[1], workload, overrides, seed, out, as_json)
+        return
     with _progress() as tell:
         from accelsim.explore import compare as run_comparison
+        from accelsim.explore import compare_all
 
-        comparison = run_comparison(
-            paper, seed=seed, progress=tell, on_run=lambda name, done, total: tell(f"run {name}", done, total)
-        )
-    if out is not None:
-        for name, result in comparison.results.items():
-            typer.echo(f"wrote {result.write(out / name)}", err=True)
-    rows = [(row.figure, row.ours, row.ratio, row.holds) for row in comparison.rows]
+        def on_run(name: str, done: int, total: int) -> None:
+            tell(f"run {name}", done, total)
+
+        if what:
+            comparisons = [run_comparison(what[0], seed=seed, progress=tell, on_run=on_run)]
+        else:
+            comparisons = list(compare_all(seed=seed, progress=tell, on_run=on_run))
+    from accelsim.report.comparison import comparison_table, markdown
+
+    if out is not None and out.suffix == ".md":
+        from accelsim.result import written_whole
+
+        with written_whole(out) as page:
+            page.write(markdown(comparisons).encode())
+        typer.echo(f"wrote {out}", err=True)
+    elif out is not None:
+        for comparison in comparisons:
+            folder = out if what else out / comparison.paper.name
+            for name, result in comparison.results.items():
+                typer.echo(f"wrote {result.write(folder / name)}", err=True)
     if as_json:
-        table = [
-            {**figure.model_dump(), "ours": ours, "ratio": ratio, "holds": holds} for figure, ours, ratio, holds in rows
+        pages = [
+            {
+                "paper": comparison.paper.name,
+                "holds": comparison.holds(),
+                "figures": [
+                    {**row.figure.model_dump(), "ours": row.ours, "ratio": row.ratio, "holds": row.holds}
+                    for row in comparison.rows
+                ],
+            }
+            for comparison in comparisons
         ]
-        typer.echo(
-            json.dumps({"paper": comparison.paper.name, "holds": comparison.holds(), "figures": table}, indent=2)
-        )
+        typer.echo(json.dumps(pages[0] if what else pages, indent=2))
     else:
-        from accelsim.report.comparison import comparison_table
-
-        title = f"{comparison.paper.title} ({comparison.paper.reference})"
-        _print(comparison_table(title, rows))
-        for figure, *_ in rows:
-            if figure.note:
-                _print(f"[dim]{figure.name}: {figure.note}[/]")
-    if not comparison.holds():
+        for comparison in comparisons:
+            _print(comparison_table(comparison))
+            for row in comparison.rows:
+                if row.figure.note:
+                    _print(f"[dim]{row.figure.name}: {row.figure.note}[/]")
+    if not all(comparison.holds() for comparison in comparisons):
         raise typer.Exit(1)
+
+
+def _compare_chips(
+    first: str,
+    second: str,
+    workload: str | None,
+    overrides: dict[str, str],
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    with _progress() as tell:
+        from accelsim.explore import compare_chips
+
+        results, rows = compare_chips(
+            first, second, workload, overrides=overrides, seed=seed, progress=tell,
+            on_run=lambda name, done, total: tell(f"run {name}", done, total),
+        )  # fmt: skip
+    if out is not None:
+        for place, result in zip(("first", "second"), results, strict=True):
+            typer.echo(f"wrote {result.write(out / place)}", err=True)
+    if as_json:
+        figures = [
+            {"name": r.metric.name, "unit": r.metric.unit, "first": r.first, "second": r.second, "ratio": r.ratio}
+            for r in rows
+        ]
+        chips = [result.arch.name for result in results]
+        typer.echo(json.dumps({"chips": chips, "figures": figures}, indent=2))
+        return
+    from accelsim.report.comparison import chips_table
+
+    _print(chips_table(results, rows))
 
 
 @app.command(epilog="Example:\n\n  accelsim validate arch/*.yaml arch/cost/*.yaml workloads/*/workload.yaml")
@@ -253,6 +360,36 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
     if problems:
         raise InputError(problems)
     return overrides
+
+
+def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder: Path, tell: Progress) -> list[Path]:
+    """Trace a run that is done and return the files written."""
+    if not formats:
+        return []
+    from accelsim.pipeline import trace
+    from accelsim.report.perfetto import write_perfetto
+    from accelsim.report.vcd import write_vcd
+    from accelsim.result import written_whole
+
+    recorded, power = trace(done, window, tell)
+    if recorded.cut:
+        typer.echo(
+            f"the trace is cut after {recorded.events} events, at {recorded.end_ps * 1e-9:g} ms: "
+            "take a smaller --trace-window",
+            err=True,
+        )
+    paths = []
+    if TraceFormat.PERFETTO in formats:
+        paths.append(folder / "trace.json.gz")
+        tell("write trace.json.gz", None, None)
+        with written_whole(paths[-1]) as file:
+            write_perfetto(recorded, power, file)
+    if TraceFormat.VCD in formats:
+        paths.append(folder / "trace.vcd")
+        tell("write trace.vcd", None, None)
+        with written_whole(paths[-1]) as file:
+            write_vcd(recorded, file)
+    return paths
 
 
 def _paper_of(architecture: str) -> Any:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.cost import price
+from accelsim.cost import Power, job_energy_j, power_over_time, price
 from accelsim.execute import Activity, Execution, execute, service_of
 from accelsim.execute.reference import float_outputs
 from accelsim.record import Operation, Run, record
 from accelsim.result import Result
 from accelsim.schedule import Schedule, build_schedule, part_of
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Link, Timeline, close_books, simulate
+from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -102,6 +102,30 @@ def operate(
     ledger = close_books(schedule, service, timeline, activity)
     bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
     return Operation(chip, timeline, ledger, bill)
+
+
+def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[Trace, Power]:
+    """Run the engine once more over what a run counted, and return what it did within a window, and at what power.
+
+    Raises InputError when the window lies outside the run.
+    """
+    chip, timeline = run.operation.architecture, run.operation.timeline
+    schedule, activity, frames = run.schedule, run.execution.activity, len(run.batch.features)
+    service, clocks = service_of(schedule, chip, activity), clocking(chip, schedule)
+    recorder = Trace(schedule, clocks, *window.bounds_ps(timeline))
+    simulate(
+        schedule,
+        links(chip, schedule),
+        service,
+        clocks,
+        frames,
+        arbitration=arbitration(chip, schedule),
+        progress=lambda done: tell("trace", done, frames),
+        trace=recorder,
+    )
+    energy_j = job_energy_j(chip, schedule, activity, frames)
+    power = power_over_time(recorder, schedule, service, energy_j, run.operation.bill, timeline.duration_ps)
+    return recorder, power
 
 
 def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

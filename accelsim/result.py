@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -231,21 +233,31 @@ class Result(OperationRecord):
         file or the new one. Raises InputError when the folder cannot be written.
         """
         path = folder / "result.json"
-        temporary = folder / f".result-{uuid4().hex}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("x", encoding="utf-8") as file:
-                    file.write(self.to_json())
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise InputError.of(f"cannot write {path}: {error.strerror}") from None
+        with written_whole(path) as file:
+            file.write(self.to_json().encode())
         return path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to which becomes ``path``, in a folder made if need be, when all of it is on the disk.
+
+    Raises InputError when the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name.partition('.')[0]}-{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError.of(f"cannot write {path}: {error.strerror}") from None
 
 
 def check_writable(folder: Path) -> None:

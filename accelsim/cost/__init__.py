@@ -3,6 +3,7 @@
 The only place where a joule exists.
 """
 
-from accelsim.cost.pricing import Bill, price
+from accelsim.cost.power import Power, power_over_time
+from accelsim.cost.pricing import Bill, job_energy_j, price
 
-__all__ = ["Bill", "price"]
+__all__ = ["Bill", "Power", "job_energy_j", "power_over_time", "price"]

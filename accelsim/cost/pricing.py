@@ -89,7 +89,7 @@ def price_list(architecture: Architecture) -> PriceList:
 def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float) -> Bill:
     """Price a run: E = sum_a N_a E_a(V) + cycles E_clock(V) + P_leak(V, T) t, and the area beside it.
 
-    Dynamic energy from the ledger's counts, clock energy from its cycles, leakage from the duration in seconds; the
+    Dynamic energy from the ledger's counts, clock energy and leakage of every instance from the duration in seconds; the
     energy of programming stands apart. Raises InputError when a price is missing.
     """
     prices = price_list(architecture)
@@ -104,7 +104,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                 terms.append(Term(name, DYNAMIC, count, each_action[name, action]))
         per_cycle = prices.clock(spec.kind, dimensions)
         if per_cycle is not None:
-            terms.append(Term(name, CLOCK, instances * ledger.total[name], per_cycle))
+            cycles = seconds / (architecture.period_ps(name) * 1e-12)
+            terms.append(Term(name, CLOCK, instances * cycles, per_cycle))
         terms.append(Term(name, LEAKAGE, instances * seconds, prices.leakage(spec.kind, dimensions)))
         areas.append(Term(name, "area", instances, prices.area(spec.kind, dimensions)))
 
@@ -125,6 +126,24 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
     )
     areas_m2 = {t.component: t.joules() for t in areas}
     return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming)
+
+
+def job_energy_j(
+    architecture: Architecture, schedule: Schedule, activity: Activity, frames: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return the dynamic energy of every job in every frame, [frames] in joule.
+
+    E_job = sum over its components c and their actions a of N_c,a E_c,a(V), at the prices of `price`.
+    """
+    prices, components = price_list(architecture), architecture.components()
+    energy = {job.name: np.zeros(frames) for job in schedule.jobs}
+    for job in schedule.jobs:
+        for member in job.members():
+            spec = components[part_of(member)]
+            for action, per_frame in activity.counts[job.name, member].items():
+                if action in KINDS[spec.kind].actions:
+                    energy[job.name] += per_frame * prices.energy(spec.kind, action, spec.dimensions()).value
+    return energy
 
 
 def _sampled(terms: Sequence[Term], draws: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

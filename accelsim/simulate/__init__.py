@@ -3,5 +3,6 @@
 from accelsim.simulate.engine import Clocking, Link, Timeline, simulate
 from accelsim.simulate.invariants import close_books
 from accelsim.simulate.ledger import Ledger
+from accelsim.simulate.trace import Trace, Window
 
-__all__ = ["Clocking", "Ledger", "Link", "Timeline", "close_books", "simulate"]
+__all__ = ["Clocking", "Ledger", "Link", "Timeline", "Trace", "Window", "close_books", "simulate"]

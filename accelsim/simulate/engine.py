@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simpy
@@ -16,6 +16,9 @@ from accelsim.schedule.job import Job, Schedule
 from accelsim.simulate.arbiter import Arbiter
 from accelsim.simulate.channel import Channel
 from accelsim.simulate.ledger import STATES, Ticks
+
+if TYPE_CHECKING:
+    from accelsim.simulate.trace import Trace
 
 NEVER = 2**62
 
@@ -81,6 +84,7 @@ def simulate(
     arbitration: Mapping[str, str] | None = None,
     process_order: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
+    trace: Trace | None = None,
 ) -> Timeline:
     """Run ``frames`` repetitions of the schedule and return when everything happened.
 
@@ -89,10 +93,11 @@ def simulate(
     ``arbitration``: policy per component that several leaders share (default ``oldest_first``).
     ``process_order``: in which order the processes are started; the result must not depend on it.
     ``progress``: called with the number of finished frames now and then.
+    ``trace``: told of every job, wait and channel as they happen.
 
     Raises DeadlockError when the run stops with jobs undone or tokens left over.
     """
-    return _Run(schedule, links, service, clocking, frames, arbitration or {}, progress).result(process_order)
+    return _Run(schedule, links, service, clocking, frames, arbitration or {}, progress, trace).result(process_order)
 
 
 class _Run:
@@ -107,6 +112,7 @@ class _Run:
         frames: int,
         arbitration: Mapping[str, str],
         progress: Callable[[int], None] | None,
+        trace: Trace | None,
     ) -> None:
         _check(schedule)
         self.env = simpy.Environment()
@@ -114,6 +120,7 @@ class _Run:
         self.clocking = clocking
         self.frames = frames
         self.progress = progress
+        self.trace = trace
         self.tick = clocking.tick_ps()
         self.scale = {name: period // self.tick for name, period in clocking.period_ps.items()}
         self.frame_ticks = clocking.frame_period_ps // self.tick
@@ -156,7 +163,7 @@ class _Run:
     def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
         """Run every job that ``name`` leads, in order, for every frame."""
         env: Any = self.env  # simpy types its clock as float; here it only ever holds integers
-        ticks, scale = self.ticks[name], self.scale[name]
+        ticks, scale, trace = self.ticks[name], self.scale[name], self.trace
         plans = [
             [self._plan(job, unused) for job in self.schedule.of(name) if job.runs_in(turn)]
             for turn, unused in enumerate(self.unused)
@@ -184,7 +191,10 @@ class _Run:
                     yield env.timeout(-env.now % scale)
                 start = env.now
                 # Before its frame has arrived a component has nothing to wait for: that time is idle.
-                ticks.wait_input += start - max(waited_from, min(arrival, start))
+                waited_from = max(waited_from, min(arrival, start))
+                ticks.wait_input += start - waited_from
+                if trace is not None:
+                    trace.waited(name, job.name, frame, "wait_input", waited_from, start)
                 if job.paced:
                     self.arrived[frame] = arrival if self.frame_ticks else start
                 elif start < self.started[frame]:
@@ -205,6 +215,10 @@ class _Run:
                     self.arbiters[member].release()
                 for channel in takes:
                     channel.free()
+                if trace is not None:
+                    trace.ran(job.name, frame, start, env.now, [(m, durations[frame]) for m, durations in services])
+                    for channel in takes:
+                        trace.depth(channel.name, env.now, channel.used)
 
                 ended = env.now
                 for channel in gives:
@@ -212,7 +226,11 @@ class _Run:
                         self.doing[name] = ("for room on", job.name, frame, channel.name)
                         yield channel.wait_for_slot()
                     channel.put()
+                    if trace is not None:
+                        trace.depth(channel.name, env.now, channel.used)
                 ticks.wait_output += env.now - ended
+                if trace is not None:
+                    trace.waited(name, job.name, frame, "wait_output", ended, env.now)
                 if job.last:
                     self.finished[frame] = env.now
                     if self.progress is not None and frame % 256 == 255:

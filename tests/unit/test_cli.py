@@ -345,7 +345,7 @@ def test_errors_of_the_run_itself_end_with_1(accelsim, monkeypatch):
     def stuck(*_, **__):
         raise DeadlockError("pe waits for lif, lif waits for pe")
 
-    monkeypatch.setattr("accelsim.pipeline.run", stuck)
+    monkeypatch.setattr("accelsim.pipeline.run_in_full", stuck)
     outcome = accelsim("run", "rsnn28nm", *SHORT)
     assert (outcome.code, outcome.err) == (1, "error: pe waits for lif, lif waits for pe\n")
 

@@ -44,6 +44,7 @@ ONLY_IN = {
     "safetensors": {"workload"},
     "soundfile": {"data"},
     "pooch": {"data"},
+    "vcd": {"report"},
     "rapidfuzz": {"score"},
 }
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}
