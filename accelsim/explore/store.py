@@ -22,3 +22,305 @@
 
 No time and no random number is stored, so that a sweep that was killed and resumed equals an undisturbed one.
 """
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from accelsim.errors import AccelsimError, InputError
+from accelsim.explore.metrics import METRICS
+from accelsim.explore.space import Point
+from accelsim.result import Result, check_writable
+
+FILE = "results.sqlite"
+SCHEMA = "accelsim/store@1"
+TABLES = ("points", "layers", "components")
+_NEWEST = 1
+
+_LAYER = (
+    "cycles",
+    "macs_dense",
+    "macs_performed",
+    "sparsity",
+    "saturations",
+    "adc_conversions",
+    "adc_clipped",
+    "energy_j",
+)
+_COMPONENT = ("busy_cycles", "wait_input_cycles", "wait_output_cycles", "idle_cycles")
+_COSTS = ("dynamic_j", "clock_j", "leakage_j", "area_mm2")
+
+_COLUMNS = {
+    "points": {
+        "point": "INTEGER PRIMARY KEY", "configuration": "INTEGER", "seed": "INTEGER", "keys": "TEXT", "status": "TEXT",
+        "error": "TEXT", **dict.fromkeys(METRICS, "REAL"), "result_json": "TEXT",
+    },
+    "layers": {
+        "point": "INTEGER", "position": "INTEGER", "layer": "TEXT", **dict.fromkeys(_LAYER, "INTEGER"),
+        "sparsity": "REAL", "energy_j": "REAL",
+    },
+    "components": {
+        "point": "INTEGER", "position": "INTEGER", "component": "TEXT", "kind": "TEXT",
+        **dict.fromkeys(_COMPONENT, "INTEGER"), **dict.fromkeys(_COSTS, "REAL"), "actions": "TEXT",
+    },
+    "meta": {"key": "TEXT PRIMARY KEY", "value": "TEXT"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a point: its result, or why there is none."""
+
+    point: Point
+    result: Result | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The points that differ in their seed alone: what they set, and their metrics' mean, lowest and highest value.
+
+    ``points``: their numbers; ``errors``: why some failed. A metric that does not apply is missing.
+    """
+
+    number: int
+    keys: Mapping[str, str]
+    points: tuple[int, ...]
+    errors: tuple[str, ...]
+    mean: Mapping[str, float]
+    lowest: Mapping[str, float]
+    highest: Mapping[str, float]
+
+
+class Store:
+    """The results of a sweep or search in a folder: written by one process, read by any number at the same time."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._connection = connection
+
+    @classmethod
+    def create(cls, folder: Path, meta: Mapping[str, Any]) -> Store:
+        """Begin a store in a folder; raises InputError where one is, or where it cannot be written."""
+        check_writable(folder)
+        path = folder / FILE
+        if path.exists():
+            hint = "go on with --resume, or choose another folder"
+            raise InputError.of(f"{path} holds results already", hint=hint)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError.of(f"cannot write to the output folder {folder}: {error.strerror}") from None
+        store = cls(folder, _connect(path))
+        with store._transaction():
+            for table, columns in _COLUMNS.items():
+                listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+                key = "" if table in ("points", "meta") else ", PRIMARY KEY (point, position)"
+                store._connection.execute(f"CREATE TABLE {table} ({listed}{key})")
+            for key, value in {"schema": SCHEMA, **meta}.items():
+                store._insert("meta", [key, json.dumps(value)])
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Open the store in a folder; raises InputError where there is none, or one that this accelsim cannot read."""
+        path = folder / FILE
+        if not path.is_file():
+            raise InputError.of(
+                f"no results in {folder}", hint=f"a folder that `accelsim sweep --out` made has a {FILE}"
+            )
+        store = cls(folder, _connect(path))
+        schema = store._meta_value("schema", path)
+        version = str(schema).removeprefix("accelsim/store@")
+        if not version.isdigit():
+            raise InputError.of(f"{path} is not a store of accelsim: its schema is {schema!r}")
+        if int(version) > _NEWEST:
+            hint = "update accelsim"
+            raise InputError.of(
+                f"{path} is newer than this accelsim, which reads {SCHEMA!r}: found {schema!r}", hint=hint
+            )
+        return store
+
+    def meta(self) -> dict[str, Any]:
+        """Return what the sweep or search was asked for."""
+        return {key: json.loads(value) for key, value in self._read("SELECT key, value FROM meta ORDER BY rowid")}
+
+    def add(self, outcome: Outcome) -> None:
+        """Write a finished point with its layers and components, all or nothing, and wait until it is on the disk.
+
+        A point that is there already is replaced. Raises AccelsimError when the disk is full.
+        """
+        point, result = outcome.point, outcome.result
+        with self._transaction():
+            for table in TABLES:
+                self._connection.execute(f"DELETE FROM {table} WHERE point = ?", [point.number])
+            status = "failed" if result is None else "done"
+            metrics = [None if result is None else _number(metric.of(result)) for metric in METRICS.values()]
+            text = None if result is None else result.model_dump_json(by_alias=True)
+            keys = json.dumps(dict(point.keys))
+            row = [point.number, point.configuration, point.seed, keys, status, outcome.error, *metrics, text]
+            self._insert("points", row)
+            for position, layer in enumerate(result.layers if result else ()):
+                adc = (layer.adc.conversions, layer.adc.clipped) if layer.adc else (None, None)
+                values = layer.model_dump() | {"adc_conversions": adc[0], "adc_clipped": adc[1]}
+                self._insert("layers", [point.number, position, layer.name, *(values[name] for name in _LAYER)])
+            for position, part in enumerate(result.components if result else ()):
+                cycles = [getattr(part, name) for name in _COMPONENT]
+                energy = part.energy_j
+                costs = [energy.dynamic, energy.clock, energy.leakage, part.area_mm2]
+                listed = [point.number, position, part.name, part.kind, *cycles, *costs, json.dumps(part.actions)]
+                self._insert("components", listed)
+
+    def done(self) -> set[int]:
+        """Return the numbers of the points that have a result."""
+        return {number for (number,) in self._read("SELECT point FROM points WHERE status = 'done'")}
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the rows of all points in order, without their whole results; ``keys`` as a dict."""
+        columns = [name for name in _COLUMNS["points"] if name != "result_json"]
+        rows = self._read(f"SELECT {_listed(columns)} FROM points ORDER BY point")
+        return [
+            {name: json.loads(value) if name == "keys" else value for name, value in zip(columns, row, strict=True)}
+            for row in rows
+        ]
+
+    def result(self, point: int) -> Result | None:
+        """Return the whole result of a point, None where it failed or is not there."""
+        for (text,) in self._read("SELECT result_json FROM points WHERE point = ?", point):
+            return None if text is None else Result.from_json(text, str(self.folder / FILE))
+        return None
+
+    def configurations(self) -> list[Configuration]:
+        """Return the configurations in order, with the metrics of their seeds put together."""
+        groups: dict[int, list[dict[str, Any]]] = {}
+        for row in self.points():
+            groups.setdefault(row["configuration"], []).append(row)
+        return [_configuration(number, rows) for number, rows in sorted(groups.items())]
+
+    def export_csv(self) -> list[Path]:
+        """Write points.csv, layers.csv and components.csv into the folder, one column for each swept key."""
+        paths = []
+        for table in TABLES:
+            columns, rows = self._table(table)
+            paths.append(self.folder / f"{table}.csv")
+            with _written(paths[-1]) as temporary, temporary.open("x", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(columns)
+                writer.writerows(rows)
+        return paths
+
+    def export_parquet(self) -> list[Path]:
+        """Write the same tables as Parquet files, with DuckDB; raises InputError where that is not installed."""
+        try:
+            import duckdb
+        except ImportError:
+            raise InputError.of("Parquet needs DuckDB", hint="pip install 'accelsim-speech[explore]'") from None
+        paths = []
+        for table, source in zip(TABLES, self.export_csv(), strict=True):
+            kinds = {"INTEGER": "BIGINT", "REAL": "DOUBLE", "TEXT": "VARCHAR"}
+            known = {name: kinds[kind.split()[0]] for name, kind in _COLUMNS[table].items()}
+            types = {name: known.get(name, "VARCHAR") for name in self._table(table)[0]}
+            paths.append(source.with_suffix(".parquet"))
+            with _written(paths[-1]) as temporary, duckdb.connect() as connection:
+                read = connection.read_csv(str(source), header=True, columns=types)
+                read.write_parquet(str(temporary))
+        return paths
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _table(self, table: str) -> tuple[list[str], list[list[Any]]]:
+        """Return a table for export: its columns, those of the swept keys included, and its rows in order."""
+        stored = [name for name in _COLUMNS[table] if name not in ("keys", "result_json")]
+        keys = {row["point"]: row["keys"] for row in self.points()}
+        swept = list(dict.fromkeys(key for settings in keys.values() for key in settings))
+        rows = self._read(f"SELECT {_listed(stored)} FROM {table} ORDER BY {_listed(stored[:2])}")
+        wide = [[row[0], *(keys[row[0]].get(key) for key in swept), *row[1:]] for row in rows]
+        return [stored[0], *swept, *stored[1:]], wide
+
+    def _insert(self, table: str, values: list[Any]) -> None:
+        self._connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+
+    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise AccelsimError(f"cannot read {self.folder / FILE}: {error}") from None
+
+    def _meta_value(self, key: str, path: Path) -> Any:
+        try:
+            rows = self._connection.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchall()
+            return json.loads(rows[0][0])
+        except (sqlite3.Error, IndexError, ValueError):
+            raise InputError.of(f"{path} is not a store of accelsim") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                yield
+        except sqlite3.Error as error:
+            kept = "every point that was written stays; make room and go on with --resume"
+            raise AccelsimError(f"cannot write {self.folder / FILE}: {error}; {kept}") from None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.DatabaseError as error:
+        raise InputError.of(f"cannot open {path}: {error}") from None
+    return connection
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to, and rename it to ``path`` when all is written."""
+    temporary = path.with_name(f".{path.name}-{uuid4().hex}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise AccelsimError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _configuration(number: int, rows: list[dict[str, Any]]) -> Configuration:
+    values = {name: [row[name] for row in rows if row[name] is not None] for name in METRICS}
+    known = {name: numbers for name, numbers in values.items() if numbers}
+    return Configuration(
+        number,
+        rows[0]["keys"],
+        tuple(row["point"] for row in rows),
+        tuple(row["error"] for row in rows if row["error"] is not None),
+        {name: sum(numbers) / len(numbers) for name, numbers in known.items()},
+        {name: min(numbers) for name, numbers in known.items()},
+        {name: max(numbers) for name, numbers in known.items()},
+    )
+
+
+def _listed(columns: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)

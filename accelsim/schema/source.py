@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
@@ -162,6 +163,7 @@ def parse_yaml(text: str, name: str = "<text>") -> Source:
     return Source(name, data, place)
 
 
+@lru_cache(maxsize=64)  # a sweep reads the same few files for every point; the data is not to be changed
 def _read(text: str, file: str, one_value: bool = False) -> tuple[Any, _Place]:
     """The data and places of a text; `one_value` leaves lines out of the problems."""
     reader = _Reader(text)

@@ -1,0 +1,188 @@
+"""Stages of a run that remember what they made, by the content of everything that it depends on.
+
+Values depend on the workload, the seed, the schedule and on the keys of the architecture that may change a value or a
+count; the engine's timeline on the schedule, the channels, the service cycles, the arbitration and the ratios of the
+clocks. So a change of price or clock never runs the engine again, and one of timing never computes values again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.architecture import Architecture, ArchitectureSpec
+from accelsim.execute import Execution, execute
+from accelsim.pipeline import Stages, score, score_reference
+from accelsim.schedule import Job, Schedule
+from accelsim.score import Accuracy
+from accelsim.simulate import Clocking, Link, Timeline, simulate
+from accelsim.workload import Batch, Workload, load_batch, load_workload
+
+T = TypeVar("T")
+
+_EXECUTIONS = 2  # points that share values come one after the other
+_TIMELINE_BYTES = 256e6
+_OTHERS = 64
+_BYTES_PER_FRAME = 24  # of a timeline: arrived, started, finished
+
+
+class Remembered(Generic[T]):
+    """The values that were asked for last, by key; ``made`` counts those that had to be made."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self._kept: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T], room: int = _OTHERS) -> T:
+        """Return the value of a key, made if it is not at hand; at most ``room`` values stay."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        self.made += 1
+        self._kept[key] = value = make()
+        while len(self._kept) > room:
+            self._kept.popitem(last=False)
+        return value
+
+
+class Reuse:
+    """The stages of a sweep's runs; one for each process or thread that runs points."""
+
+    def __init__(self) -> None:
+        self.workloads: Remembered[Workload] = Remembered()
+        self.batches: Remembered[Batch] = Remembered()
+        self.executions: Remembered[Execution] = Remembered()
+        self.timelines: Remembered[tuple[Timeline, int]] = Remembered()
+        self.accuracies: Remembered[Accuracy] = Remembered()
+        self.references: Remembered[Accuracy] = Remembered()
+
+    def stages(self) -> Stages:
+        """Return the stages for `pipeline.run_in_full`."""
+        return Stages(
+            load_workload=self._load_workload,
+            load_batch=self._load_batch,
+            execute=self._execute,
+            simulate=self._simulate,
+            score=self._score,
+            score_reference=self._score_reference,
+        )
+
+    def made(self) -> Counter[str]:
+        """Return how often each stage really ran."""
+        return Counter({name: kept.made for name, kept in vars(self).items()})
+
+    def _load_workload(self, name: str | Path, overrides: Mapping[str, str]) -> Workload:
+        return self.workloads.get((str(name), *overrides.items()), lambda: load_workload(name, overrides))
+
+    def _load_batch(self, workload: Workload, progress: Callable[[str, int, int], None]) -> Batch:
+        return self.batches.get(workload.sha256, lambda: load_batch(workload, progress), room=2)
+
+    def _execute(
+        self, schedule: Schedule, workload: Workload, architecture: Architecture, batch: Batch, **options: Any
+    ) -> Execution:
+        key = (workload.sha256, options["seed"], functional(architecture), repr(schedule.jobs))
+        return self.executions.get(
+            key, lambda: execute(schedule, workload, architecture, batch, **options), room=_EXECUTIONS
+        )
+
+    def _simulate(
+        self,
+        schedule: Schedule,
+        links: Sequence[Link],
+        service: Mapping[tuple[str, str], NDArray[np.int64]],
+        clocking: Clocking,
+        frames: int,
+        **options: Any,
+    ) -> Timeline:
+        tick = clocking.tick_ps()
+        key = _engine_key(schedule, links, service, clocking, frames, options["arbitration"])
+        timeline, its_tick = self.timelines.get(
+            key,
+            lambda: (simulate(schedule, links, service, clocking, frames, **options), tick),
+            room=max(int(_TIMELINE_BYTES / (frames * _BYTES_PER_FRAME)), 2),
+        )
+        return rescaled(timeline, its_tick, tick)
+
+    def _score(self, workload: Workload, batch: Batch, outputs: NDArray[Any], *options: Any) -> Accuracy:
+        key = (
+            workload.sha256,
+            outputs.dtype.str,
+            outputs.shape,
+            hashlib.sha256(outputs.tobytes()).digest(),
+        )
+        return self.accuracies.get(key, lambda: score(workload, batch, outputs, *options))
+
+    def _score_reference(self, workload: Workload, batch: Batch, *options: Any) -> Accuracy:
+        return self.references.get(workload.sha256, lambda: score_reference(workload, batch, *options))
+
+
+def functional(architecture: Architecture) -> str:
+    """Return everything of an architecture that may change a value or a count, as text."""
+    spec = architecture.spec
+    components = {
+        name: part.model_dump(mode="json", exclude=set(part.timing_and_cost)) for name, part in spec.components.items()
+    }
+    rest = spec.model_dump(mode="json", exclude={*spec.timing_and_cost, "components"})
+    return json.dumps([components, rest])
+
+
+def is_functional(key: str, spec: ArchitectureSpec) -> bool:
+    """Tell whether a dotted key of the architecture or workload may change a value or a count."""
+    first, _, rest = key.partition(".")
+    name, _, inner = rest.partition(".")
+    if first == "components" and name in spec.components:
+        return inner not in spec.components[name].timing_and_cost
+    return first not in spec.timing_and_cost
+
+
+def rescaled(timeline: Timeline, tick_ps: int, new_tick_ps: int) -> Timeline:
+    """Return a timeline whose time base was ``tick_ps`` as the same engine run would give it at another one."""
+    if tick_ps == new_tick_ps:
+        return timeline
+
+    def times(ps: Any) -> Any:
+        return ps // tick_ps * new_tick_ps
+
+    return replace(
+        timeline,
+        duration_ps=times(timeline.duration_ps),
+        arrived_ps=times(timeline.arrived_ps),
+        started_ps=times(timeline.started_ps),
+        finished_ps=times(timeline.finished_ps),
+    )
+
+
+def _engine_key(
+    schedule: Schedule,
+    links: Sequence[Link],
+    service: Mapping[tuple[str, str], NDArray[np.int64]],
+    clocking: Clocking,
+    frames: int,
+    arbitration: Mapping[str, str],
+) -> bytes:
+    """Return a digest of what the engine works on: its time base is the greatest common divisor of all periods."""
+    tick = clocking.tick_ps()
+    # The engine reads neither how the kernels cut a job nor of which layer it is.
+    ours = [field.name for field in fields(Job) if field.name not in ("work", "layer")]
+    ratios = {name: period // tick for name, period in clocking.period_ps.items()}
+    what = (
+        [[getattr(job, name) for name in ours] for job in schedule.jobs],
+        list(links),
+        ratios,
+        clocking.frame_period_ps // tick,
+        frames,
+        dict(arbitration),
+    )
+    digest = hashlib.sha256(repr(what).encode())
+    for name, cycles in service.items():
+        digest.update(repr((name, cycles.dtype.str, cycles.shape)).encode())
+        digest.update(cycles.tobytes())
+    return digest.digest()

@@ -1,0 +1,268 @@
+"""A sweep: many runs of one workload on variants of one architecture, into one store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import accelsim
+from accelsim.architecture import Architecture, load_architecture
+from accelsim.errors import InputError, Problem
+from accelsim.explore.metrics import metric_named
+from accelsim.explore.reuse import is_functional
+from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
+from accelsim.explore.store import FILE, Outcome, Store
+from accelsim.explore.workers import Job, evaluate_here, evaluate_in_processes, evaluate_on_cluster
+from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
+from accelsim.schema import Model, check_schema_tag, load_yaml, parse
+from accelsim.workload import load_workload
+
+OBJECTIVES = ("energy_per_frame_j", "error_percent", "area_mm2")
+Progress = Callable[[str, int | None, int | None], None]
+
+
+class SweepSpec(Model):
+    """What a sweep file (schema ``accelsim/sweep@1``) may say; the options of the command line win over it.
+
+    ``axes``: each a mapping from a key to a list of values or a range such as ``1:8``; the keys of one mapping step
+    together, different axes are combined. One value alone is set for all points.
+    """
+
+    architecture: str
+    workload: str | None = None
+    axes: list[dict[str, Any]]
+    method: Literal["grid", "random", "lhs"] = "grid"
+    points: int | None = None
+    seed: int = 0
+    seeds: int = 1
+    objectives: list[str] = list(OBJECTIVES)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is swept: an architecture and a workload by name or path, the axes, and how points are made of them.
+
+    ``method``: "grid" (every combination), "random" or "lhs" (``points`` of them, drawn with ``seed``). ``seeds``: runs
+    per configuration, with the seeds from ``seed`` up. ``objectives``: metrics of the Pareto front.
+    """
+
+    architecture: str
+    workload: str | None
+    axes: tuple[Axis, ...]
+    method: str = "grid"
+    points: int | None = None
+    seed: int = 0
+    seeds: int = 1
+    objectives: tuple[str, ...] = OBJECTIVES
+    command: str = field(default="", compare=False)
+
+
+def sweep(
+    architecture: str | Path,
+    axes: Mapping[str, Any] | Sequence[str],
+    out: str | Path,
+    *,
+    workload: str | Path | None = None,
+    method: str = "grid",
+    points: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    objectives: Sequence[str] = OBJECTIVES,
+    progress: Progress | None = None,
+) -> Store:
+    """Run a sweep into the folder ``out`` and return its store.
+
+    ``axes``: {key: values}, with a list of values or a range such as "1:8" for each key, or the texts that ``--set``
+    takes. ``jobs``: processes; ``scheduler``: address of a Dask scheduler instead. ``resume``: go on with the sweep in
+    ``out``. Raises InputError before anything runs; a point that fails is a row with its error.
+    """
+    what = Sweep(
+        str(architecture),
+        None if workload is None else str(workload),
+        _read(axes),
+        method,
+        points,
+        seed,
+        seeds,
+        tuple(objectives),
+    )
+    return run_sweep(what, Path(out), jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
+
+
+def _read(axes: Mapping[str, Any] | Sequence[str]) -> tuple[Axis, ...]:
+    if isinstance(axes, Mapping):
+        return tuple(read_axis({key: values}) for key, values in axes.items())
+    return tuple(read_axes(axes))
+
+
+def load_sweep(path: str | Path) -> Sweep:
+    """Read and check a sweep file; raises InputError with every problem of it, each with its line."""
+    source = load_yaml(path)
+    check_schema_tag(source, "sweep")
+    spec = parse(SweepSpec, source)
+    axes, problems = [], []
+    for index, settings in enumerate(spec.axes):
+        try:
+            axes.append(read_axis(settings))
+        except InputError as error:
+            problems += [source.problem(p.message, ("axes", index), p.hint) for p in error.problems]
+    if problems:
+        raise InputError(problems)
+    options = spec.model_dump(exclude={"axes", "objectives"})
+    return Sweep(**options, axes=tuple(axes), objectives=tuple(spec.objectives))
+
+
+def run_sweep(
+    what: Sweep,
+    out: Path,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Run the points of a sweep that are not in the store yet, each durable as soon as it is done."""
+    tell = progress or (lambda stage, done, total: None)
+    tell("check", None, None)
+    chip = load_architecture(what.architecture)
+    axes = full_axes(what.axes, chip)
+    _check_options(what, jobs)
+    fixed, axes = fixed_and_varied(axes)
+    points = points_of(axes, what.method, what.points, what.seed, what.seeds)
+    check_axes(what.architecture, what.workload, fixed, axes)
+    asked = describe(what, fixed, axes, chip) | {
+        "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds, "constraints": [],
+    }  # fmt: skip
+    store = begin_or_resume(out, asked, resume)
+    left = _in_order(points, axes, chip, store.done())
+    job = Job(what.architecture, what.workload, fixed)
+    done = len(points) - len(left)
+    tell(f"{done} of {len(points)} points", done, len(points))
+    try:
+        for outcome in _outcomes(job, left, jobs, scheduler):
+            store.add(outcome)
+            done += 1
+            tell(f"{done} of {len(points)} points", done, len(points))
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:
+    """Return the axes with whole keys: ``adc.units`` is short for ``components.adc.units``.
+
+    Raises InputError for a key that is set twice.
+    """
+    taken = {*type(chip.spec).model_fields, WORKLOAD_PREFIX.rstrip(".")}
+
+    def full(key: str) -> str:
+        first = key.partition(".")[0]
+        return f"components.{key}" if first not in taken and first in chip.spec.components else key
+
+    whole = tuple(Axis(tuple(map(full, axis.keys)), axis.choices, axis.range) for axis in axes)
+    keys = [key for axis in whole for key in axis.keys]
+    twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    if twice:
+        raise InputError(Problem(f"'{key}' is set twice") for key in twice)
+    return whole
+
+
+def fixed_and_varied(axes: Sequence[Axis]) -> tuple[dict[str, str], tuple[Axis, ...]]:
+    """Return what all points set, and the axes of more than one value."""
+    fixed = {key: value for axis in axes if axis.count() == 1 for key, value in axis.step(0).items()}
+    return fixed, tuple(axis for axis in axes if axis.count() != 1)
+
+
+def check_axes(architecture: str, workload: str | None, fixed: Mapping[str, str], axes: Sequence[Axis]) -> None:
+    """Load the files once with every value of every axis, the others at their first; raises InputError.
+
+    What only a combination brings about is left to the points themselves.
+    """
+    first = {**fixed, **{key: value for axis in axes for key, value in axis.at(0.0).items()}}
+    problems: dict[Problem, None] = {}
+    loaded: set[tuple[tuple[str, str], ...]] = set()
+    for settings in [first, *({**first, **step} for axis in axes for step in axis.samples())]:
+        if (key := tuple(settings.items())) in loaded:
+            continue
+        loaded.add(key)
+        for_chip, for_network = split_overrides(settings)
+        try:
+            network = load_architecture(architecture, for_chip).spec.workload
+            if for_network or len(loaded) == 1 or "workload" in for_chip:
+                load_workload(workload or network, for_network)
+        except InputError as error:
+            problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise InputError(problems)
+
+
+def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: Architecture) -> dict[str, Any]:
+    """Return what the store's meta table says of a sweep or search."""
+    network = load_workload(what.workload or chip.spec.workload)
+    return {
+        "architecture": {"name": chip.spec.name, "sha256": chip.sha256},
+        "workload": {"name": network.spec.name, "sha256": network.sha256},
+        "set": dict(fixed),
+        "axes": [axis.asked() for axis in axes],
+        "swept": [key for axis in axes for key in axis.keys],
+        "seed": what.seed,
+        "objectives": [metric_named(name).name for name in what.objectives],
+        "accelsim": accelsim.__version__,
+        "command": what.command,
+    }
+
+
+def begin_or_resume(out: Path, asked: Mapping[str, Any], resume: bool) -> Store:
+    """Return a new store, or with ``resume`` the one in the folder if there is any and it is of the same sweep.
+
+    Raises InputError otherwise.
+    """
+    if not (resume and (out / FILE).exists()):
+        return Store.create(out, asked)
+    store = Store.open(out)
+    found = store.meta()
+    other = [key for key, value in asked.items() if key != "command" and found.get(key) != value]
+    if other:
+        store.close()
+        was = "; ".join(f"{key} was {found.get(key)}, now {asked[key]}" for key in other)
+        raise InputError.of(f"{out} holds another {found.get('kind')}: {was}", hint="choose another folder")
+    return store
+
+
+def _check_options(what: Sweep, jobs: int) -> None:
+    problems = []
+    if what.method not in METHODS:
+        problems.append(Problem(f"unknown method '{what.method}'", hint=f"one of: {', '.join(METHODS)}"))
+    if what.method == "grid" and what.points is not None:
+        problems.append(Problem("a grid has as many points as its axes make", hint="--method lhs --points N"))
+    for name, value in (("points", what.points), ("seeds", what.seeds), ("jobs", jobs)):
+        if value is not None and value < 1:
+            problems.append(Problem(f"{name} must be at least 1, found {value}"))
+    if problems:
+        raise InputError(problems)
+
+
+def _in_order(points: Sequence[Point], axes: Sequence[Axis], chip: Architecture, done: set[int]) -> list[Point]:
+    """Return the points that are left, those that share values side by side."""
+    decisive = [key for axis in axes for key in axis.keys if is_functional(key, chip.spec)]
+    first: dict[tuple[Any, ...], int] = {}
+    for point in points:
+        first.setdefault(_values_of(point, decisive), point.number)
+    left = [point for point in points if point.number not in done]
+    return sorted(left, key=lambda point: (first[_values_of(point, decisive)], point.number))
+
+
+def _values_of(point: Point, keys: Sequence[str]) -> tuple[Any, ...]:
+    return (point.seed, *(point.keys.get(key) for key in keys))
+
+
+def _outcomes(job: Job, points: Sequence[Point], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
+    if scheduler is not None:
+        return evaluate_on_cluster(job, points, scheduler)
+    return evaluate_in_processes(job, points, jobs) if jobs > 1 else evaluate_here(job, points)

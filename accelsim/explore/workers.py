@@ -1,0 +1,238 @@
+"""Who runs the points: this process, several processes of this machine, or a Dask cluster; the results are the same."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shlex
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import accelsim
+from accelsim.errors import AccelsimError, InputError
+from accelsim.explore.reuse import Reuse
+from accelsim.explore.space import Point
+from accelsim.explore.store import Outcome
+from accelsim.pipeline import run_in_full
+from accelsim.record import record
+
+_ATTEMPTS = 2
+_POINTS_PER_TASK = 16
+_SECONDS_TO_ANSWER = 10
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every point runs: an architecture and a workload, by name or path, and the keys that all points set."""
+
+    architecture: str
+    workload: str | None
+    keys: Mapping[str, str]
+
+    def overrides(self, point: Point) -> dict[str, str]:
+        return {**self.keys, **point.keys}
+
+    def command(self, point: Point) -> str:
+        """Return the command that runs a point alone."""
+        network = ["-w", self.workload] if self.workload else []
+        settings = [text for key, value in self.overrides(point).items() for text in ("-s", f"{key}={value}")]
+        return shlex.join(["accelsim", "run", self.architecture, *network, *settings, "--seed", str(point.seed)])
+
+
+def evaluate(job: Job, point: Point, reuse: Reuse) -> Outcome:
+    """Run a point; whatever goes wrong becomes its outcome."""
+    try:
+        overrides, stages = job.overrides(point), reuse.stages()
+        run = run_in_full(job.architecture, job.workload, overrides=overrides, seed=point.seed, stages=stages)
+        return Outcome(point, record(run, job.command(point)))
+    except AccelsimError as error:
+        return Outcome(point, None, str(error))
+    except Exception as error:  # a mistake in accelsim must not take the other points with it
+        return Outcome(point, None, f"{type(error).__name__}: {error}")
+
+
+def evaluate_here(job: Job, points: Sequence[Point]) -> Iterator[Outcome]:
+    """Run the points one after the other in this process."""
+    reuse = Reuse()
+    for point in points:
+        yield evaluate(job, point, reuse)
+
+
+def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Iterator[Outcome]:
+    """Run the points in several processes and yield each as it is done.
+
+    Every process works through a stretch of its own, because neighbours share values and timelines; one that is done
+    takes from the far end of the longest stretch left. A point whose process dies is tried once more, then it failed.
+    """
+    jobs = max(min(jobs, len(points)), 1)
+    stretches = [deque(points[i * len(points) // jobs : (i + 1) * len(points) // jobs]) for i in range(jobs)]
+    attempts: dict[int, int] = {}
+    with _threads_shared_out(jobs):
+        workers = [_Worker(job) for _ in range(jobs)]
+    doing: dict[int, Point] = {}
+
+    def begin(index: int) -> None:
+        stretch = stretches[index]
+        longest = max(stretches, key=len)
+        if stretch or longest:
+            doing[index] = point = stretch.popleft() if stretch else longest.pop()
+            attempts[point.number] = attempts.get(point.number, 0) + 1
+            workers[index].send(point)
+
+    try:
+        for index in range(jobs):
+            begin(index)
+        while doing:
+            of = {workers[index].connection: index for index in doing}
+            for ready in wait(list(of)):
+                index = of[ready]  # type: ignore[index]
+                point = doing.pop(index)
+                outcome = workers[index].receive()
+                if outcome is None:
+                    died = workers[index].stop()
+                    with _threads_shared_out(jobs):
+                        workers[index] = _Worker(job)
+                    if attempts[point.number] < _ATTEMPTS:
+                        stretches[index].appendleft(point)
+                    else:
+                        outcome = Outcome(point, None, f"the process that ran it died {_ATTEMPTS} times ({died})")
+                begin(index)
+                if outcome is not None:
+                    yield outcome
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def evaluate_on_cluster(job: Job, points: Sequence[Point], scheduler: str) -> Iterator[Outcome]:
+    """Run the points on the workers of a Dask scheduler and yield each task's as it is done.
+
+    The workers need this version of accelsim and the same files. A task is 16 neighbouring points; Dask gives those
+    of a lost worker to another one. Raises InputError where no scheduler answers or it has no workers, AccelsimError
+    when it goes away.
+    """
+    with _cluster(scheduler) as client:
+        from distributed import as_completed
+
+        groups = [points[i : i + _POINTS_PER_TASK] for i in range(0, len(points), _POINTS_PER_TASK)]
+        tasks = {client.submit(_evaluate_task, job, group, pure=False): group for group in groups}
+        for future in as_completed(list(tasks), raise_errors=False):
+            if future.status == "finished":
+                yield from future.result()
+            elif future.status == "error" and type(future.exception()).__name__ == "KilledWorker":
+                for point in tasks[future]:
+                    yield Outcome(point, None, "the workers that ran it died, one after the other")
+            else:
+                raise AccelsimError(
+                    f"the Dask scheduler at {scheduler} is gone; every point that was written stays, "
+                    "go on with --resume"
+                )
+
+
+class _Worker:
+    """A process that runs points for as long as its connection is open."""
+
+    def __init__(self, job: Job) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def send(self, point: Point) -> None:
+        with suppress(OSError):  # it died: receive tells
+            self.connection.send(point)
+
+    def receive(self) -> Outcome | None:
+        """Return what came of the point; None when the process died."""
+        try:
+            outcome: Outcome = self.connection.recv()
+            return outcome
+        except (EOFError, OSError):
+            return None
+
+    def stop(self) -> str:
+        """End the process and say how it ended."""
+        self.connection.close()
+        self.process.join(0.2)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join()
+        code = self.process.exitcode or 0
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _work(connection: Connection, job: Job) -> None:
+    # An interrupt is for the parent, whose end of the connection then closes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reuse = Reuse()
+    try:
+        while True:
+            connection.send(evaluate(job, connection.recv(), reuse))
+    except (EOFError, OSError):
+        return
+
+
+@contextmanager
+def _threads_shared_out(jobs: int) -> Iterator[None]:
+    """Give each process that is started here its share of the cores; what the user has set stays."""
+    share = str(max(len(os.sched_getaffinity(0)) // jobs, 1))
+    added = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, share))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+_OF_THREAD = threading.local()
+
+
+def _evaluate_task(job: Job, points: Sequence[Point]) -> list[Outcome]:
+    """Run points on a Dask worker; each of its threads remembers what it made."""
+    if not hasattr(_OF_THREAD, "reuse"):
+        _OF_THREAD.reuse = Reuse()
+    return [evaluate(job, point, _OF_THREAD.reuse) for point in points]
+
+
+@contextmanager
+def _cluster(scheduler: str) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        hint = "pip install 'accelsim-speech[explore]'"
+        raise InputError.of("a Dask cluster needs Dask", hint=hint) from None
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said in our own words
+    try:
+        client = Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        hint = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
+        raise InputError.of(f"no Dask scheduler answers at {scheduler}: {error}", hint=hint) from None
+    try:
+        versions = client.run(_version)
+        if not versions:
+            hint = f"dask worker {scheduler}"
+            raise InputError.of(f"the Dask scheduler at {scheduler} has no workers", hint=hint)
+        other = {found for found in versions.values() if found != accelsim.__version__}
+        if other:
+            raise InputError.of(
+                f"the workers of {scheduler} have accelsim {', '.join(sorted(other))}, this is {accelsim.__version__}"
+            )
+        yield client
+    finally:
+        client.close(timeout=1)
+
+
+def _version() -> str:
+    return accelsim.__version__
