@@ -63,7 +63,8 @@ def record(run: Run, command: str = "") -> r.Result:
         **dict(_operation(run, run.operation)),
         area_mm2=run.operation.bill.total_area_m2() * 1e6,
         memory_bytes={
-            kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8 for kind in ("sram", "register_file")
+            kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8
+            for kind in ("sram", "edram", "register_file")
         },
         programming=_programming(run),
         operating_points={name: _operation(run, operation) for name, operation in run.points.items()},

@@ -89,8 +89,8 @@ def price_list(architecture: Architecture) -> PriceList:
 def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float) -> Bill:
     """Price a run: E = sum_a N_a E_a(V) + cycles E_clock(V) + P_leak(V, T) t, and the area beside it.
 
-    Dynamic energy from the ledger's counts, clock energy and leakage of every instance from the duration in seconds; the
-    energy of programming stands apart. Raises InputError when a price is missing.
+    Dynamic energy from the ledger's counts; clock energy and leakage of every instance from the duration in seconds.
+    The energy of programming stands apart. Raises InputError when a price is missing.
     """
     prices = price_list(architecture)
     terms: list[Term] = []

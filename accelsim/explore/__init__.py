@@ -1,5 +1,5 @@
-"""Many runs: compare with published figures."""
+"""Many runs: compare with published figures, and chip with chip."""
 
-from accelsim.explore.comparison import Comparison, Row, compare, load_paper
+from accelsim.explore.comparison import ChipRow, Comparison, Row, compare, compare_all, compare_chips, load_paper
 
-__all__ = ["Comparison", "Row", "compare", "load_paper"]
+__all__ = ["ChipRow", "Comparison", "Row", "compare", "compare_all", "compare_chips", "load_paper"]

@@ -1,17 +1,26 @@
-"""Our figures beside published ones, with their roles kept apart."""
+"""Our figures beside published ones, with their roles kept apart; and two chips beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from accelsim.errors import InputError
-from accelsim.library import find
+from accelsim.explore.metrics import METRICS, Metric
+from accelsim.library import find, names
 from accelsim.pipeline import Progress, run
 from accelsim.result import Result
 from accelsim.schema import check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper
+
+CHIP_METRICS = (
+    "error_percent", "cycles_per_frame", "latency_p50_s", "latency_max_s", "real_time_factor", "energy_per_frame_j",
+    "power_w", "area_mm2", "tops_per_w", "gops_per_mm2",
+)  # fmt: skip
+
+OnRun = Callable[[str, int, int], None]
+"""Called with (name, done, total) before each run."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,18 @@ class Comparison:
     results: dict[str, Result]
 
     def holds(self) -> bool:
-        """Tell whether every judged figure is within its tolerance."""
+        """Tell whether every judged figure is within its bounds."""
         return all(row.holds is not False for row in self.rows)
+
+
+@dataclass(frozen=True)
+class ChipRow:
+    """One figure of two chips, in its unit, and the second over the first; None where a chip has no such figure."""
+
+    metric: Metric
+    first: float | None
+    second: float | None
+    ratio: float | None
 
 
 def load_paper(name: str | Path) -> Paper:
@@ -45,16 +64,12 @@ def load_paper(name: str | Path) -> Paper:
 
 
 def compare(
-    name: str | Path,
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
-    on_run: Callable[[str, int, int], None] | None = None,
+    name: str | Path, *, seed: int = 0, progress: Progress | None = None, on_run: OnRun | None = None
 ) -> Comparison:
     """Run what a paper's figures need, once each, and set ours beside them.
 
-    ratio = ours / stated; a predicted figure with a tolerance holds when |ratio - 1| <= tolerance.
-    ``on_run``: called with (name, done, total) before each run. Raises InputError.
+    ratio = ours / stated; a judged figure holds when |ratio - 1| <= tolerance, or 1 / factor <= ratio <= factor.
+    Raises InputError.
     """
     paper = load_paper(name)
     needed = [r for r in paper.runs if any(r in (f.run, f.relative_to) for f in paper.figures)]
@@ -74,10 +89,45 @@ def compare(
     return Comparison(paper, tuple(_row(figure, results) for figure in paper.figures), results)
 
 
+def compare_all(
+    *, seed: int = 0, progress: Progress | None = None, on_run: OnRun | None = None
+) -> tuple[Comparison, ...]:
+    """Compare with every paper of the library, in the order of their names; raises InputError."""
+    return tuple(compare(name, seed=seed, progress=progress, on_run=on_run) for name in names("arch/papers"))
+
+
+def compare_chips(
+    first: str | Path,
+    second: str | Path,
+    workload: str | Path | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    on_run: OnRun | None = None,
+) -> tuple[tuple[Result, Result], tuple[ChipRow, ...]]:
+    """Run two chips, each with its own workload or both with the given one, and set their figures side by side.
+
+    ``overrides`` hold for both. Figures that neither chip has are left out. Raises InputError.
+    """
+    results = []
+    for done, chip in enumerate((first, second)):
+        if on_run is not None:
+            on_run(str(chip), done, 2)
+        results.append(run(chip, workload, overrides=overrides, seed=seed, command="compare", progress=progress))
+    rows = [_chip_row(METRICS[name], results[0], results[1]) for name in CHIP_METRICS]
+    return (results[0], results[1]), tuple(row for row in rows if (row.first, row.second) != (None, None))
+
+
 def value_at(result: Result, path: str) -> float | None:
-    """Return the number at a dotted path of a Result, None where it is absent; raises InputError on a wrong path."""
+    """Return the number at a dotted path of a Result, None where it is absent; raises InputError on a wrong path.
+
+    Parts of a path are keys of records, or names of the records in a list: ``components.adc.area_mm2``.
+    """
     data: object = result.model_dump()
     for part in path.split("."):
+        if isinstance(data, list):
+            data = {item["name"]: item for item in data}
         if data is None:
             return None
         if not isinstance(data, dict) or part not in data:
@@ -86,14 +136,20 @@ def value_at(result: Result, path: str) -> float | None:
     return None if data is None else float(data)  # type: ignore[arg-type]
 
 
+def _chip_row(metric: Metric, first: Result, second: Result) -> ChipRow:
+    ours, theirs = metric.of(first), metric.of(second)
+    return ChipRow(metric, ours, theirs, theirs / ours if ours and theirs is not None else None)
+
+
 def _row(figure: Figure, results: dict[str, Result]) -> Row:
     ours = value_at(results[figure.run], figure.path)
-    if figure.relative_to is not None and ours is not None:
+    base: float | None = 1.0
+    if figure.relative_to is not None:
         base = value_at(results[figure.relative_to], figure.path)
-        ours = ours / base if base else None
-    if ours is None:
-        return Row(figure, None, None, False if figure.tolerance is not None else None)
-    ours *= figure.scale
+    elif figure.per is not None:
+        base = value_at(results[figure.run], figure.per)
+    if ours is None or not base:
+        return Row(figure, None, None, False if figure.judged() else None)
+    ours *= figure.scale / base
     ratio = ours / figure.value
-    holds = abs(ratio - 1) <= figure.tolerance if figure.tolerance is not None else None
-    return Row(figure, ours, ratio, holds)
+    return Row(figure, ours, ratio, figure.holds(ratio))

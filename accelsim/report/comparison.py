@@ -1,34 +1,96 @@
-"""The table of a comparison with a paper."""
+"""Tables of a comparison: with papers on a terminal and in Markdown, and of two chips."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
+from accelsim.explore.comparison import ChipRow, Comparison, Row
 from accelsim.report.console import ROLE_STYLE
-from accelsim.schema.paper import Figure
+from accelsim.result import Result
+from accelsim.schema import format_si
+
+COLUMNS = ("figure", "paper", "tag", "ours", "ratio", "role", "verdict")
+
+_PREAMBLE = """# Validation: published figures beside ours
+
+Made by `accelsim compare --out reports/validation.md`. Roles: **input**, we were given it; **calibrated**, a number of
+ours was fitted to it, so that it agrees is no evidence; **predicted**, nothing was fitted to it; **bookkeeping**, the
+parts are the paper's own and only our sum of them is checked. Predicted and bookkeeping figures are judged where bounds
+are given: `holds` or **fails**.
+"""
 
 
-def comparison_table(title: str, rows: list[tuple[Figure, float | None, float | None, bool | None]]) -> Table:
-    """Return figures as a table: stated value, ours, ratio, role, verdict.
+def comparison_table(comparison: Comparison) -> Table:
+    """Return a paper's figures as a table: stated value, ours, ratio, role, verdict.
 
-    rows: (figure, ours, ratio, holds). Only predicted figures show a verdict; a calibrated one never counts as
-    agreement.
+    Only judged figures show a verdict; a calibrated one never counts as agreement.
     """
+    paper = comparison.paper
+    table = _table(f"{paper.title} ({paper.reference})", COLUMNS, ("paper", "ours", "ratio"))
+    for row in comparison.rows:
+        *cells, role, verdict = _cells(row)
+        colour = {None: "dim", True: "green", False: "red"}[row.holds]
+        table.add_row(*cells, f"[{ROLE_STYLE[row.figure.role]}]{role}[/]", f"[{colour}]{verdict}[/]")
+    return table
+
+
+def markdown(comparisons: Sequence[Comparison]) -> str:
+    """Return the same tables as a Markdown page; the same Results give the same text."""
+    lines = [_PREAMBLE]
+    for comparison in comparisons:
+        paper = comparison.paper
+        lines += [f"## {paper.title}", "", f"{paper.reference}; `{paper.architecture}`.", ""]
+        lines += ["| " + " | ".join(COLUMNS) + " |", "|---|---:|---|---:|---:|---|---|"]
+        for row in comparison.rows:
+            *cells, verdict = _cells(row)
+            cells.append(verdict.replace("fails", "**fails**"))
+            lines.append("| " + " | ".join(cells) + " |")
+        notes = [f"- {row.figure.name}: {row.figure.note}" for row in comparison.rows if row.figure.note]
+        lines += ["", *notes, ""] if notes else [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def chips_table(results: tuple[Result, Result], rows: Sequence[ChipRow]) -> Table:
+    """Return two chips side by side, with the second over the first; the better value of a figure is green."""
+    first, second = (f"{result.arch.name}\n{result.workload.name}" for result in results)
+    table = _table(None, ("", first, second, "second / first"), (first, second, "second / first"))
+    for row in rows:
+        metric = row.metric
+        values = [_in_unit(value, metric.unit) for value in (row.first, row.second)]
+        if row.first is not None and row.second is not None and row.first != row.second:
+            better = 0 if metric.badness(row.first) < metric.badness(row.second) else 1
+            values[better] = f"[green]{values[better]}[/]"
+        table.add_row(metric.name.replace("_", " "), *values, "-" if row.ratio is None else f"{row.ratio:.4g}")
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    figure = row.figure
+    unit = "" if figure.unit == "1" else f" {figure.unit}"
+    verdict = {None: "", True: "holds", False: "fails"}[row.holds]
+    return [
+        figure.name,
+        f"{figure.value:g}{unit}",
+        figure.tag,
+        "-" if row.ours is None else f"{row.ours:.4g}{unit}",
+        "-" if row.ratio is None else f"{row.ratio:.3f}",
+        figure.role,
+        f"{verdict} ({figure.bounds()})" if verdict else "",
+    ]
+
+
+def _in_unit(value: float | None, unit: str) -> str:
+    if value is None:
+        return "none"
+    if unit in ("J", "W", "s"):
+        return format_si(value, unit)
+    return f"{value:.4g} {unit}".rstrip()
+
+
+def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("figure", "paper", "tag", "ours", "ratio", "role", "verdict"):
-        table.add_column(column, justify="right" if column in ("paper", "ours", "ratio") else "left")
-    for figure, ours, ratio, holds in rows:
-        unit = "" if figure.unit == "1" else f" {figure.unit}"
-        verdict = {None: "", True: "[green]holds[/]", False: "[red]fails[/]"}[holds]
-        if figure.tolerance is not None:
-            verdict += f" (within {figure.tolerance:.0%})"
-        table.add_row(
-            figure.name,
-            f"{figure.value:g}{unit}",
-            figure.tag,
-            "-" if ours is None else f"{ours:.4g}{unit}",
-            "-" if ratio is None else f"{ratio:.3f}",
-            f"[{ROLE_STYLE[figure.role]}]{figure.role}[/]",
-            verdict,
-        )
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left")
     return table

@@ -29,7 +29,8 @@ class Parts:
 
     def storing(self, what: str) -> str:
         """Return the name of the memory that stores something."""
-        memories = {**self.architecture.of_kind("sram"), **self.architecture.of_kind("register_file")}
+        kinds = ("sram", "edram", "register_file")
+        memories = {name: spec for kind in kinds for name, spec in self.architecture.of_kind(kind).items()}
         stores = {spec.stores: name for name, spec in memories.items()}
         if what not in stores:
             self.problem(f"{self.purpose} a memory with 'stores: {what}'", did_you_mean(what, stores))

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from accelsim.errors import did_you_mean
 from accelsim.schema.parse import Model
 
-Role = Literal["input", "calibrated", "predicted"]
+Role = Literal["input", "calibrated", "predicted", "bookkeeping"]
+JUDGED = ("predicted", "bookkeeping")
 
 
 class PaperRun(Model):
@@ -22,9 +23,12 @@ class PaperRun(Model):
 class Figure(Model):
     """One published figure and where ours comes from.
 
-    Ours is ``scale`` times the value at ``path`` in the Result of ``run``, or its ratio to the same value of the run
-    ``relative_to``. ``role``: ``input`` (we were given it), ``calibrated`` (a number of ours was fitted to it) or
-    ``predicted``. Only predicted figures with a ``tolerance``, the largest relative deviation, are judged.
+    Ours is ``scale`` times the value at ``path`` in the Result of ``run``, divided by the value at ``per``, or its
+    ratio to the same value of the run ``relative_to``. A path goes through records by key and through lists by name:
+    ``components.adc.energy_j.dynamic``. ``role``: ``input`` (we were given it), ``calibrated`` (a number of ours was
+    fitted to it), ``predicted``, or ``bookkeeping`` (the parts are the paper's own, our sum of them is checked: no
+    evidence for the parts). Predicted and bookkeeping figures are judged where they have a ``tolerance``, the largest
+    relative deviation, or a ``factor``, the largest ratio either way: 1 / factor <= ours / stated <= factor.
     ``short``: how a run's table shows the figure beside its own.
     """
 
@@ -36,16 +40,36 @@ class Figure(Model):
     run: str
     path: str
     scale: Annotated[float, Field(gt=0)] = 1.0
+    per: str | None = None
     relative_to: str | None = None
     tolerance: Annotated[float, Field(gt=0)] | None = None
+    factor: Annotated[float, Field(gt=1)] | None = None
     short: str | None = None
     note: str = ""
 
     @model_validator(mode="after")
     def _judged_only_if_predicted(self) -> Figure:
-        if self.tolerance is not None and self.role != "predicted":
+        if self.judged() and self.role not in JUDGED:
             raise ValueError(f"only a predicted figure can be judged: no tolerance for one that is {self.role}")
+        if self.tolerance is not None and self.factor is not None:
+            raise ValueError("expected either a tolerance or a factor, found both")
         return self
+
+    def judged(self) -> bool:
+        """Tell whether the figure has bounds."""
+        return self.tolerance is not None or self.factor is not None
+
+    def holds(self, ratio: float) -> bool | None:
+        """Tell whether ours over stated lies within the bounds, None when there are none."""
+        if self.factor is not None:
+            return 1 / self.factor <= ratio <= self.factor
+        return abs(ratio - 1) <= self.tolerance if self.tolerance is not None else None
+
+    def bounds(self) -> str:
+        """Return the bounds in words."""
+        if self.factor is not None:
+            return f"within a factor of {self.factor:g}"
+        return f"within {self.tolerance:.0%}" if self.tolerance is not None else ""
 
 
 class Paper(Model):

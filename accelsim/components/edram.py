@@ -1,0 +1,37 @@
+"""Embedded DRAM: a large buffer beside the tiles, one wide word per access."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class Edram(ComponentSpec):
+    """``entries`` words of ``width_bits``; its port moves ``port_bits`` per cycle, several words side by side."""
+
+    kind: Literal["edram"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "port_bits"}
+    stores: str
+    entries: PositiveInt
+    width_bits: PositiveInt
+    port_bits: PositiveInt
+
+    def bits(self) -> int:
+        """Return the capacity in bits."""
+        return self.entries * self.width_bits
+
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"bits": self.bits()}
+
+
+def service_cycles(spec: Edram, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = ceil(words written * width_bits / port_bits); reads leave while the next words come in."""
+    return -(-counts["write"] * spec.width_bits // spec.port_bits)
+
+
+component_kind("edram", Edram, {"read": "one word read", "write": "one word written"}, service_cycles)

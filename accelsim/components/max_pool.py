@@ -1,0 +1,30 @@
+"""Max-pool units: keep the largest of the values of a window."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class MaxPool(ComponentSpec):
+    """``units`` comparators side by side, one value each per cycle."""
+
+    kind: Literal["max_pool"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"units"}
+    units: PositiveInt
+
+    def instances(self) -> int:
+        return self.units
+
+
+def service_cycles(spec: MaxPool, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = ceil(comparisons / units)."""
+    return -(-counts["compare"] // spec.units)
+
+
+component_kind("max_pool", MaxPool, {"compare": "one value compared with the largest so far"}, service_cycles)

@@ -1,0 +1,29 @@
+"""A tile's router: its way to the other tiles of a chip."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class Router(ComponentSpec):
+    """A router with ``ports`` ports of ``flit_bits``, which ``shared_by`` tiles have in common; one flit per cycle."""
+
+    kind: Literal["router"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"ports", "flit_bits", "shared_by"}
+    ports: PositiveInt
+    flit_bits: PositiveInt
+    shared_by: PositiveInt = 1
+
+
+def service_cycles(spec: Router, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = flits."""
+    return counts["flit"]
+
+
+component_kind("router", Router, {"flit": "one flit passed on"}, service_cycles)

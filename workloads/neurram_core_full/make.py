@@ -1,0 +1,9 @@
+"""Make the random weights of this workload: python make.py"""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+weights = np.random.default_rng(0).integers(-7, 8, (128, 256), np.int8)
+save_file({"weight": weights}, Path(__file__).parent / "weights.safetensors")
