@@ -16,11 +16,14 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 FSDD_TEST_SPEAKERS = ("george",)
 AUDIOMNIST_TEST_SPEAKERS = ("36", "43", "56", "60")
 
+LOUDNESS = 0.05
+"""Root mean square of every recording: the speakers' microphones differ by a factor of thirty."""
+
 _NAME = re.compile(r"(\d)_([a-z0-9]+)_(\d+)")
 
 
 class Digit(NamedTuple):
-    """One recording: digit 0 to 9, speaker, take, and mono audio float32 at 16 kHz in [-1, 1)."""
+    """One recording: digit 0 to 9, speaker, take, and mono audio float32 at 16 kHz, its RMS brought to `LOUDNESS`."""
 
     digit: int
     speaker: str
@@ -48,7 +51,12 @@ def _recordings(folder: Path, packed: str, tree: str) -> list[Digit] | None:
         found = _files(folder / tree)
     else:
         return None
-    return sorted(found, key=lambda one: one[:3])
+    return sorted((one._replace(audio=_at_loudness(one.audio)) for one in found), key=lambda one: one[:3])
+
+
+def _at_loudness(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    rms = float(np.sqrt(np.mean(audio.astype(np.float64) ** 2))) if len(audio) else 0.0
+    return audio * np.float32(LOUDNESS / rms) if rms > 0 else audio
 
 
 def _packed(path: Path) -> Iterator[Digit]:

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from accelsim.data import Waveform, load
+from accelsim.data.digits import LOUDNESS
 from accelsim.errors import InputError
 
 HAS_DATA = "ACCELSIM_DATA" in os.environ
@@ -44,7 +45,8 @@ def test_digits_are_split_by_speaker_and_in_a_fixed_order(recordings):
     for utterance in both:
         assert utterance.audio.dtype == np.float32 and len(utterance.audio) == 8000  # 0.5 s at 16 kHz
         middle = slice(1000, 7000)
-        assert np.abs(utterance.audio[middle] - tone(300, 16_000)[middle]).max() < 2e-3
+        expected = tone(300, 16_000) * LOUDNESS / np.sqrt(0.5 * 0.3**2)
+        assert np.abs(utterance.audio - expected)[middle].max() < 1e-3
 
 
 def test_one_set_of_two_is_not_enough(recordings):
