@@ -101,6 +101,10 @@ class TickLoop:
         self.spent: Counter = Counter()
         self.arrived, self.started, self.finished = [0] * frames, [2**62] * frames, [0] * frames
         self.job_ticks: Counter = Counter()
+        # Tick by tick, what a trace has to show.
+        self.doing: dict[tuple[str, int], tuple[str, str, int]] = {}
+        self.running: dict[int, list[tuple[str, int]]] = {}
+        self.depth: Counter = Counter()
         self.now = 0
         self._run()
 
@@ -112,6 +116,8 @@ class TickLoop:
                 raise Stuck
             for leader in self.leaders:
                 self._spend_a_tick(leader)
+            for name, wire in self.wires.items():
+                self.depth[name, self.now] = wire.used
             self.now += 1
         # The tick in which the last one was done has been counted, though nobody did anything in it.
         self.end = max(self.now - 1, self.frames * self.frame_ticks)
@@ -221,11 +227,17 @@ class TickLoop:
     def _spend_a_tick(self, leader: Leader) -> None:
         if leader.phase in ("arrive", "take", "members", "edge"):
             if self.now >= leader.frame * self.frame_ticks:
-                self.spent[leader.name, "wait_input"] += 1
+                self._spend(leader, leader.name, "wait_input")
         elif leader.phase == "put":
-            self.spent[leader.name, "wait_output"] += 1
+            self._spend(leader, leader.name, "wait_output")
         elif leader.phase == "run":
             job = leader.jobs[leader.job]
+            self.running.setdefault(self.now, []).append((job.name, leader.frame))
             for member in job.members():
                 works = self.now < leader.started + self._ticks(job, member, leader.frame)
-                self.spent[member, "busy" if works else "wait_input"] += 1
+                self._spend(leader, member, "busy" if works else "wait_input")
+
+    def _spend(self, leader: Leader, component: str, state: str) -> None:
+        assert (component, self.now) not in self.doing, "nobody does two things at once"
+        self.spent[component, state] += 1
+        self.doing[component, self.now] = (state, leader.jobs[leader.job].name, leader.frame)
