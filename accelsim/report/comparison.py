@@ -62,7 +62,7 @@ def chips_table(results: tuple[Result, Result], rows: Sequence[ChipRow]) -> Tabl
         if row.first is not None and row.second is not None and row.first != row.second:
             better = 0 if metric.badness(row.first) < metric.badness(row.second) else 1
             values[better] = f"[green]{values[better]}[/]"
-        table.add_row(metric.name.replace("_", " "), *values, "-" if row.ratio is None else f"{row.ratio:.4g}")
+        table.add_row(_label(row, results), *values, "-" if row.ratio is None else f"{row.ratio:.4g}")
     return table
 
 
@@ -79,6 +79,13 @@ def _cells(row: Row) -> list[str]:
         figure.role,
         f"{verdict} ({figure.bounds()})" if verdict else "",
     ]
+
+
+def _label(row: ChipRow, results: tuple[Result, Result]) -> str:
+    """Return what a figure is called; error rates of two kinds are named both, they do not compare."""
+    if row.metric.name == "error_percent":
+        return " / ".join(dict.fromkeys(r.accuracy.metric if r.accuracy else "no accuracy" for r in results))
+    return row.metric.name.removesuffix("_" + row.metric.unit.lower()).replace("_", " ")
 
 
 def _in_unit(value: float | None, unit: str) -> str:
