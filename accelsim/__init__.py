@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelsim.architecture import load_architecture
     from accelsim.explore import compare
+    from accelsim.explore.sweep import sweep
     from accelsim.pipeline import run
     from accelsim.workload import load_workload
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "load_architecture", "load_workload", "run"]
+__all__ = ["__version__", "compare", "load_architecture", "load_workload", "run", "sweep"]
 
 # Looked up on first use, so that `accelsim --help` does not wait for numba.
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "load_architecture": "accelsim.architecture",
     "load_workload": "accelsim.workload",
     "run": "accelsim.pipeline",
+    "sweep": "accelsim.explore.sweep",
 }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from accelsim.explore.store import Store
     from accelsim.pipeline import Progress
     from accelsim.record import Run
     from accelsim.simulate import Window
@@ -75,6 +76,15 @@ WindowOption = Annotated[
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write result.json into this folder.")]
 
+AxisOption = Annotated[
+    list[str],
+    typer.Option("--set", "-s", metavar="KEY=VALUES", help="Values of a key: 64,128 or 1:8 or '0.6 V:0.9 V:0.1 V'."),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
+ObjectivesOption = Annotated[
+    str | None, typer.Option(help="Metrics of the Pareto front: energy,error,area,latency,power .., by comma.")
+]
+
 
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
@@ -120,10 +130,10 @@ def run(
 
         done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
         result = record(done, shlex.join(["accelsim", *sys.argv[1:]]))
-        if out is not None:
-            written = [result.write(out), *_write_traces(done, window, trace, out, tell)]
     if out is not None:
-        typer.echo("\n".join(f"wrote {path}" for path in written), err=True)
+        typer.echo(f"wrote {result.write(out)}", err=True)
+        if trace:
+            _write_traces(done, window, trace, out)
     if as_json:
         typer.echo(result.to_json(), nl=False)
         return
@@ -247,6 +257,86 @@ def _compare_chips(
     _print(chips_table(results, rows))
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  accelsim sweep memristor_tile -s adc.precision_bits=1:8 -s 'adc.shared_by=4,8,16' --out sweeps/adc\n\n"
+    "  accelsim sweep mychip.yaml -s 'crossbar.rows=64,128; dac.units=192,384' --seeds 5 --jobs 2 -o sweeps/rows\n\n"
+    "  accelsim sweep mysweep.yaml --out sweeps/mine --resume\n\n"
+    "Values are lists (64,128,256) or ranges (1:8, or with a step 0.6 V:0.9 V:0.1 V); keys in one --set that are "
+    "separated by ; step together, and one value alone is set for all points."
+)
+def sweep(
+    architecture: Annotated[str, typer.Argument(help="Architecture, or a file of schema accelsim/sweep@1.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the store, results.sqlite.")],
+    workload: WorkloadOption = None,
+    set_: AxisOption = [],  # noqa: B006
+    method: Annotated[str | None, typer.Option(help="grid (every combination), random or lhs.")] = None,
+    points: Annotated[int | None, typer.Option(help="Number of configurations to draw (random, lhs).")] = None,
+    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs per configuration, each with its own seed.", min=1)] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
+    resume: ResumeOption = False,
+    objectives: ObjectivesOption = None,
+    export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
+) -> None:
+    """Run every combination of some keys' values, durable point by point, and say which are best."""
+    from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
+    from accelsim.report.sweep import sweep_table
+
+    _check_exports(export)
+    what = load_sweep(architecture) if is_sweep_file(architecture) else Sweep(architecture, None, ())
+    what = what.changed(
+        axes=set_, workload=workload, method=method, points=points, seed=seed, seeds=seeds,
+        objectives=_names(objectives), command=shlex.join(["accelsim", *sys.argv[1:]]),
+    )  # fmt: skip
+    with _progress() as tell:
+        store = run_sweep(what, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=tell)
+    with store:
+        _print(sweep_table(store))
+        for kind in export:
+            for path in store.export_parquet() if kind == "parquet" else store.export_csv():
+                typer.echo(f"wrote {path}", err=True)
+        _end_of_points(store, out)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  accelsim search memristor_tile -s adc.precision_bits=1:8 -s adc.range_bits=1:8 --objectives energy,error "
+    "--constraint 'area<=2 mm2' --trials 200 --out searches/adc"
+)
+def search(
+    architecture: Architecture,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the store, results.sqlite.")],
+    trials: Annotated[int, typer.Option(help="Points to try in all.", min=1)],
+    workload: WorkloadOption = None,
+    set_: AxisOption = [],  # noqa: B006
+    objectives: ObjectivesOption = None,
+    constraint: Annotated[list[str], typer.Option(help="'area<=2 mm2', 'accuracy>=0.9' ..; repeat.")] = [],  # noqa: B006
+    sampler: Annotated[str | None, typer.Option(help="tpe or nsga2; by default nsga2 for several objectives.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Optuna's storage URL; a file in the folder by default.")] = None,
+    seed: SeedOption = 0,
+    resume: ResumeOption = False,
+) -> None:
+    """Let Optuna look for the best values of some keys, under constraints."""
+    from accelsim.explore.search import run_search
+    from accelsim.explore.sweep import Sweep
+    from accelsim.report.sweep import sweep_table
+
+    command = shlex.join(["accelsim", *sys.argv[1:]])
+    what = Sweep(architecture, None, ()).changed(
+        axes=set_, workload=workload, seed=seed, objectives=_names(objectives), command=command
+    )
+    with _progress() as tell:
+        store = run_search(
+            what, out, trials=trials, sampler=sampler, constraints=constraint, storage=storage, resume=resume,
+            progress=tell,
+        )  # fmt: skip
+    with store:
+        _print(sweep_table(store))
+        _end_of_points(store, out)
+
+
 @app.command(epilog="Example:\n\n  accelsim validate arch/*.yaml arch/cost/*.yaml workloads/*/workload.yaml")
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Architectures, cost tables, workloads or papers.")],
@@ -350,6 +440,23 @@ def main() -> None:
         sys.exit(141)
 
 
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def _end_of_points(store: Store, out: Path) -> None:
+    """Say where the results are; exit 1 when every point failed."""
+    typer.echo(f"results in {out}", err=True)
+    if not store.done():
+        raise typer.Exit(1)
+
+
+def _check_exports(kinds: list[str]) -> None:
+    wrong = [kind for kind in kinds if kind not in ("csv", "parquet")]
+    if wrong:
+        raise InputError(Problem(f"cannot export to '{kind}'", hint="csv or parquet") for kind in wrong)
+
+
 def _overrides(pairs: list[str]) -> dict[str, str]:
     overrides, problems = {}, []
     for pair in pairs:
@@ -362,34 +469,28 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
     return overrides
 
 
-def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder: Path, tell: Progress) -> list[Path]:
-    """Trace a run that is done and return the files written."""
-    if not formats:
-        return []
+def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder: Path) -> None:
     from accelsim.pipeline import trace
     from accelsim.report.perfetto import write_perfetto
     from accelsim.report.vcd import write_vcd
     from accelsim.result import written_whole
 
-    recorded, power = trace(done, window, tell)
+    with _progress() as tell:
+        recorded, power = trace(done, window, tell)
     if recorded.cut:
         typer.echo(
-            f"the trace is cut after {recorded.events} events, at {recorded.end_ps * 1e-9:g} ms: "
-            "take a smaller --trace-window",
+            f"the trace ends at {recorded.end_ps * 1e-9:g} ms, after {recorded.longest} events: take a --trace-window "
+            "that begins there for what follows",
             err=True,
         )
-    paths = []
     if TraceFormat.PERFETTO in formats:
-        paths.append(folder / "trace.json.gz")
-        tell("write trace.json.gz", None, None)
-        with written_whole(paths[-1]) as file:
+        with written_whole(folder / "trace.json.gz") as file:
             write_perfetto(recorded, power, file)
+        typer.echo(f"wrote {folder / 'trace.json.gz'}", err=True)
     if TraceFormat.VCD in formats:
-        paths.append(folder / "trace.vcd")
-        tell("write trace.vcd", None, None)
-        with written_whole(paths[-1]) as file:
+        with written_whole(folder / "trace.vcd") as file:
             write_vcd(recorded, file)
-    return paths
+        typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
 
 
 def _paper_of(architecture: str) -> Any:

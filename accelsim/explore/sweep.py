@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,17 @@ class Sweep:
     seeds: int = 1
     objectives: tuple[str, ...] = OBJECTIVES
     command: str = field(default="", compare=False)
+
+    def changed(self, axes: Sequence[str] = (), **options: Any) -> Sweep:
+        """Return the sweep with the axes of texts ``KEY=VALUES`` put in, and with the options that are not None.
+
+        An axis of the same key is replaced. Raises InputError.
+        """
+        given = tuple(read_axes(axes))
+        keys = {key for axis in given for key in axis.keys}
+        kept = tuple(axis for axis in self.axes if not keys & set(axis.keys))
+        chosen = {name: value for name, value in options.items() if value is not None}
+        return replace(self, axes=(*kept, *given), **chosen)
 
 
 def sweep(
@@ -115,6 +126,14 @@ def load_sweep(path: str | Path) -> Sweep:
         raise InputError(problems)
     options = spec.model_dump(exclude={"axes", "objectives"})
     return Sweep(**options, axes=tuple(axes), objectives=tuple(spec.objectives))
+
+
+def is_sweep_file(name: str) -> bool:
+    """Tell whether a name is that of a file of schema ``accelsim/sweep@...``; raises InputError for a broken file."""
+    if not Path(name).is_file():
+        return False
+    data = load_yaml(name).data
+    return isinstance(data, dict) and str(data.get("schema")).startswith("accelsim/sweep@")
 
 
 def run_sweep(
