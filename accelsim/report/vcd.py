@@ -28,7 +28,7 @@ def write_vcd(trace: Trace, file: BinaryIO) -> None:
     brackets for a range of bits.
     """
     text = io.TextIOWrapper(file, encoding="ascii", errors="replace", write_through=True)
-    comment = "cut: too many events" if trace.cut else ""
+    comment = "cut after too many events" if trace.cut else ""
     with VCDWriter(text, "1 ps", date="", comment=comment, version="accelsim", init_timestamp=trace.begin_ps) as dump:
         components = [
             (

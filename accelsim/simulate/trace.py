@@ -65,11 +65,12 @@ class Window:
 class Trace:
     """Recorder for `simulate`: what happened from ``begin_ps`` up to ``end_ps``.
 
-    After ``longest`` events it is ``cut``: ``end_ps`` moves to the time that it has come to; up to there it is whole.
+    After ``longest`` events (`LONGEST`) it is ``cut``: ``end_ps`` moves to the time that it has come to, up to which it
+    is whole.
     """
 
     def __init__(
-        self, schedule: Schedule, clocking: Clocking, begin_ps: int, end_ps: int, longest: int = LONGEST
+        self, schedule: Schedule, clocking: Clocking, begin_ps: int, end_ps: int, longest: int | None = None
     ) -> None:
         self.components = tuple(clocking.period_ps)
         self.jobs = tuple(job.name for job in schedule.jobs)
@@ -79,7 +80,7 @@ class Trace:
         self.end_ps = end_ps
         self.cut = False
         self._tick = clocking.tick_ps()
-        self._longest = longest
+        self.longest = LONGEST if longest is None else longest
         self._component = {name: place for place, name in enumerate(self.components)}
         self._job = {name: place for place, name in enumerate(self.jobs)}
         self._channel = {name: place for place, name in enumerate(self.channels)}
@@ -123,7 +124,7 @@ class Trace:
 
     def _count(self, now: int) -> None:
         self.events += 1
-        if self.events == self._longest and now < self._end:
+        if self.events == self.longest and now < self._end:
             # What began before is still taken down when it ends, and clipped: at most one span a component.
             self.cut = True
             self._end = now
