@@ -257,6 +257,8 @@ def _provenance(run: Run) -> r.Provenance:
     if rows:
         calibrated.append(f"{', '.join(rows)} (cost table '{chip.cost.name}'): {share:.1%} of the energy")
     predicted = ["cycles from counted work", f"{1 - share:.1%} of the energy", "area"]
+    predicted += [run.accuracy.metric] if run.accuracy else []
+    predicted += ["time and energy of programming"] if bill.programming else []
     return r.Provenance(predicted=predicted, calibrated=calibrated, assumptions=list(spec.assumptions))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.library import find, names
-from accelsim.pipeline import Progress, run
+from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Result
 from accelsim.schema import check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper
@@ -110,6 +111,8 @@ def compare_chips(
 
     ``overrides`` hold for both. Figures that neither chip has are left out. Raises InputError.
     """
+    for chip in (first, second):  # a mistake in the second file is told before the first one runs
+        load_architecture(chip, split_overrides(overrides or {})[0])
     results = []
     for done, chip in enumerate((first, second)):
         if on_run is not None:
