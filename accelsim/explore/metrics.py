@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from accelsim.errors import InputError, did_you_mean
 from accelsim.result import Result
+from accelsim.schema import parse_quantity
+
+_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(.+?)\s*")
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,34 @@ def metric_named(name: str) -> Metric:
     if name not in names:
         raise InputError.of(f"no metric named '{name}'", hint=did_you_mean(name, [m.short for m in METRICS.values()]))
     return names[name]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A limit on a metric; ``sign`` is 1 for at most, -1 for at least."""
+
+    metric: Metric
+    sign: int
+    limit: float
+
+    def excess(self, metrics: Mapping[str, float]) -> float:
+        """Return by how much a point breaks the limit; not above zero where it keeps it."""
+        return self.sign * (metrics[self.metric.name] - self.limit)
+
+
+def read_constraint(text: str) -> Constraint:
+    """Return the constraint of a text such as ``area<=2 mm2`` or ``accuracy>=0.9``; raises InputError.
+
+    A number without a unit is in the unit of the metric.
+    """
+    match = _CONSTRAINT.fullmatch(text)
+    if not match:
+        raise InputError.of(f"'{text}' is not a constraint", hint="for example 'area<=2 mm2' or 'accuracy>=0.9'")
+    metric = metric_named(match[1])
+    try:
+        limit = float(match[3])
+    except ValueError:
+        if not metric.quantity:
+            raise InputError.of(f"'{match[3]}' is not a number, in the constraint '{text}'") from None
+        limit = parse_quantity(match[3], metric.quantity) / metric.scale
+    return Constraint(metric, 1 if match[2] == "<=" else -1, limit)

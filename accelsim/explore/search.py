@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accelsim.architecture import load_architecture
 from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean
-from accelsim.explore.metrics import Metric, metric_named
+from accelsim.explore.metrics import Constraint, Metric, metric_named, read_constraint
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Axis, Point
 from accelsim.explore.store import Outcome, Store
@@ -25,43 +23,10 @@ from accelsim.explore.sweep import (
     full_axes,
 )
 from accelsim.explore.workers import Job, evaluate
-from accelsim.schema.quantity import parse_quantity
 
 SAMPLERS = ("tpe", "nsga2")
 _STUDY = "accelsim"
 _POPULATION = 24
-_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(.+?)\s*")
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A limit on a metric; ``sign`` is 1 for at most, -1 for at least."""
-
-    metric: Metric
-    sign: int
-    limit: float
-
-    def excess(self, result: Mapping[str, float]) -> float:
-        """Return by how much a point breaks the limit; not above zero where it keeps it."""
-        return self.sign * (result[self.metric.name] - self.limit)
-
-
-def read_constraint(text: str) -> Constraint:
-    """Return the constraint of a text such as ``area<=2 mm2`` or ``accuracy>=0.9``; raises InputError.
-
-    A number without a unit is in the unit of the metric.
-    """
-    match = _CONSTRAINT.fullmatch(text)
-    if not match:
-        raise InputError.of(f"'{text}' is not a constraint", hint="for example 'area<=2 mm2' or 'accuracy>=0.9'")
-    metric = metric_named(match[1])
-    try:
-        limit = float(match[3])
-    except ValueError:
-        if not metric.quantity:
-            raise InputError.of(f"'{match[3]}' is not a number, in the constraint '{text}'") from None
-        limit = parse_quantity(match[3], metric.quantity) / metric.scale
-    return Constraint(metric, 1 if match[2] == "<=" else -1, limit)
 
 
 def run_search(

@@ -9,12 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.explore.metrics import METRICS, Metric
+from accelsim.explore.metrics import METRICS, Metric, read_constraint
 from accelsim.explore.pareto import front, hypervolume
 from accelsim.explore.store import Configuration, Store
 from accelsim.schema import format_si
 
 _ROWS = 24
+_STEPS = 16
 _BAR = 8
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -29,7 +30,11 @@ def sweep_table(store: Store) -> RenderableType:
     failed = [c for c in configurations if c.errors]
     values = np.array([[metric.badness(c.mean[metric.name]) for metric in objectives] for c in done])
     values = values.reshape(len(done), len(objectives))
-    best = front(values) if objectives else np.zeros(len(done), bool)
+    limits = [read_constraint(text) for text in meta["constraints"]]
+    allowed = np.array([all(limit.excess(c.mean) <= 0 for limit in limits) for c in done], bool)
+    best = np.zeros(len(done), bool)
+    if objectives:
+        best[allowed] = front(values[allowed])
     title = f"{meta['kind']} of {meta['workload']['name']} on {meta['architecture']['name']}"
     parts: list[RenderableType] = [_table(title, done, best, objectives, meta["swept"], values)]
     parts += [Text(), _sparklines(done, objectives, meta["swept"])]
@@ -75,8 +80,8 @@ def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swe
     for metric in objectives:
         table.add_column(metric.short)
     for key in swept:
-        steps = list(dict.fromkeys(c.keys[key] for c in done if key in c.keys))
-        if not 2 <= len(steps) <= 2 * _ROWS:
+        steps = sorted({c.keys[key] for c in done if key in c.keys}, key=_in_order)
+        if not 2 <= len(steps) <= _STEPS:
             continue
         row = [f"{key.removeprefix('components.')} {steps[0]} .. {steps[-1]}"]
         for metric in objectives:
@@ -95,6 +100,15 @@ def _summary(values: np.ndarray, best: np.ndarray, objectives: Sequence[Metric],
         names = ", ".join(metric.short for metric in objectives)
         text += f"; [*] Pareto front of {names}: {best.sum()}, which dominates {share:.1%} of the box that all span"
     return Text(text)
+
+
+def _in_order(text: str) -> tuple[float, str]:
+    """Sort the values of a key by the number that they begin with, if they do."""
+    number = text.partition(" ")[0]
+    try:
+        return float(number), text
+    except ValueError:
+        return float("inf"), text
 
 
 def _keys(configuration: Configuration) -> str:
