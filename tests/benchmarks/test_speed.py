@@ -34,7 +34,7 @@ from chips import batch_of, clocking, links, rsnn28nm
 from accelsim.cost import price
 from accelsim.execute import execute, service_of
 from accelsim.schedule import build_schedule
-from accelsim.simulate import close_books, simulate
+from accelsim.simulate import Trace, close_books, simulate
 from accelsim.workload import load_workload
 
 frames, what = int(sys.argv[3]), sys.argv[4]
@@ -50,6 +50,16 @@ batch = batch_of(features, list(range(0, frames, 1000)) + [frames])
 begun = time.process_time()  # of this process alone: other work on the machine does not count
 execution = execute(schedule, workload, chip, batch)
 values = time.process_time() - begun
+if what == "trace":
+    # Off and on in turn, so that both see the same machine.
+    service, clocks, seconds = service_of(schedule, chip, execution.activity), clocking(chip), {"off": [], "on": []}
+    for _ in range(5):
+        for state, recorder in (("off", None), ("on", Trace(schedule, clocks, 0, 2**62))):
+            started = time.process_time()
+            simulate(schedule, links(chip), service, clocks, frames, trace=recorder)
+            seconds[state].append(time.process_time() - started)
+    print(json.dumps({state: sorted(taken)[2] for state, taken in seconds.items()} | {"events": recorder.events}))
+    sys.exit()
 if what == "engine":
     service = service_of(schedule, chip, execution.activity)
     timeline = simulate(schedule, links(chip), service, clocking(chip), frames)
@@ -73,9 +83,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_speech_network(folder, weights, features=40, hidden=[128, 128], classes=1920, steps=2)
 
 
-def measure(network: Path, what: str) -> dict:
+def measure(network: Path, what: str, frames: int = FRAMES) -> dict:
     tests = str(Path(__file__).parents[1])
-    command = [sys.executable, "-c", PROGRAM, tests, str(network), str(FRAMES), what, *THRESHOLDS]
+    command = [sys.executable, "-c", PROGRAM, tests, str(network), str(frames), what, *THRESHOLDS]
     done = subprocess.run(command, env=os.environ | ONE_CORE, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -89,6 +99,12 @@ def test_values_and_engine(network: Path) -> None:
     figures = measure(network, "engine")
     print(f"\nvalues, cycles and cost, one core: {SECONDS / figures['all_s']:.0f} s of speech per second", figures)
     print(f"peak memory for {SECONDS // 60} minutes of speech: {figures['peak_mib']:.0f} MiB")
+
+
+def test_engine_with_and_without_a_trace(network: Path) -> None:
+    figures = measure(network, "trace", frames=2000)
+    ratio = figures["on"] / figures["off"]
+    print(f"\nengine with a trace: {ratio:.2f} of its time without one, {figures['events']} events", figures)
 
 
 def test_start_of_the_command_line() -> None:
