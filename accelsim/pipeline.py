@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.cost import Power, job_energy_j, power_over_time, price
+from accelsim.cost import Power, check_prices, job_energy_j, power_over_time, price
 from accelsim.execute import Activity, Execution, execute, service_of
 from accelsim.execute.reference import float_outputs
 from accelsim.record import Operation, Run, record
@@ -62,6 +62,8 @@ def run_in_full(
 
     tell("load", None, None)
     chip = load_architecture(architecture, for_chip)
+    for point in (chip, *chip.operating_points.values()):
+        check_prices(point)
     network = stages.load_workload(workload or chip.spec.workload, for_network)
     schedule = build_schedule(network, chip)
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))

@@ -4,6 +4,6 @@ The only place where a joule exists.
 """
 
 from accelsim.cost.power import Power, power_over_time
-from accelsim.cost.pricing import Bill, job_energy_j, price
+from accelsim.cost.pricing import Bill, check_prices, job_energy_j, price
 
-__all__ = ["Bill", "Power", "job_energy_j", "power_over_time", "price"]
+__all__ = ["Bill", "Power", "check_prices", "job_energy_j", "power_over_time", "price"]

@@ -83,6 +83,17 @@ class PriceList:
     ) -> Range:
         if not rows:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}'")
+        try:
+            return self._at_point(rows, name, dimensions)
+        except ValueError as error:
+            raise InputError.of(f"no price for the {name} in cost table '{self.table.name}': {error}") from None
+
+    def _at_point(
+        self,
+        rows: Sequence[EnergyPrice | ClockPrice | AreaPrice | LeakagePrice],
+        name: str,
+        dimensions: Mapping[str, float],
+    ) -> Range:
         if getattr(rows[0], "included_in", None) is not None:
             return Range(0.0, 0.0, 0.0, name)
         first = rows[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
+from accelsim.errors import InputError, Problem
 from accelsim.execute.activity import Activity
 from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.ledger import Ledger
@@ -84,6 +86,25 @@ def price_list(architecture: Architecture) -> PriceList:
     technology, table = architecture.spec.technology, architecture.cost
     point = OperatingPoint(technology.voltage, technology.temperature, technology.node or table.node)
     return PriceList(table, point)
+
+
+def check_prices(architecture: Architecture) -> None:
+    """Look every price of an architecture up before it runs; raises InputError with all that are not to be had."""
+    prices = price_list(architecture)
+    problems: dict[str, Problem] = {}
+    for spec in architecture.components().values():
+        dimensions = spec.dimensions()
+        lookups: list[Callable[[], Range | None]]
+        lookups = [partial(prices.energy, spec.kind, action, dimensions) for action in KINDS[spec.kind].actions]
+        lookups += [partial(of, spec.kind, dimensions) for of in (prices.area, prices.leakage)]
+        lookups.append(partial(prices.clock, spec.kind, dimensions))
+        for lookup in lookups:
+            try:
+                lookup()
+            except InputError as error:
+                problems |= {str(problem): problem for problem in error.problems}
+    if problems:
+        raise InputError(list(problems.values()))
 
 
 def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float) -> Bill:

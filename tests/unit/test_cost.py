@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import accelsim
 from accelsim.architecture import load_architecture, load_cost
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
 from accelsim.cost.pricing import Bill, Term
@@ -210,3 +211,15 @@ def test_a_wrong_row_is_named_by_line(tmp_path: Path, old: str, new: str, messag
     text = (chip.parent / "cmos28.yaml").read_text().splitlines()
     where = next(i for i, line in enumerate(text, 1) if new in line)
     assert error.value.problems[0].line in (where, where + 1)
+
+
+def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
+    bits = {"components.adc.precision_bits": "1", "components.adc.range_bits": "2"}
+    with pytest.raises(InputError) as error:
+        accelsim.run("memristor_tile", overrides=bits)
+    assert [str(problem) for problem in error.value.problems] == [
+        f"no price for the {what} in cost table 'cmos28': the survey's regression is undefined below 4 bits, found 3"
+        for what in ("energy of adc convert", "area of adc")
+    ]
+    with pytest.raises(InputError, match="no scaling rule for 5 nm, expected 7 to 130 nm"):
+        accelsim.run("memristor_tile", overrides={"technology.node": "5 nm"})
