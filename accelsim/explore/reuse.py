@@ -135,8 +135,10 @@ def functional(architecture: Architecture) -> str:
 
 
 def is_functional(key: str, spec: ArchitectureSpec) -> bool:
-    """Tell whether a dotted key of the architecture or workload may change a value or a count."""
+    """Tell whether a dotted key of the architecture, or of the workload, may change a value or a count."""
     first, _, rest = key.partition(".")
+    if first == "workload":
+        return True
     name, _, inner = rest.partition(".")
     if first == "components" and name in spec.components:
         return inner not in spec.components[name].timing_and_cost
