@@ -337,6 +337,21 @@ def search(
         _end_of_points(store, out)
 
 
+@app.command(
+    epilog="Examples:\n\n  accelsim report runs/a\n\n  accelsim report runs/sweep --format html,pdf,svg --out figures"
+)
+def report(
+    folder: Annotated[Path, typer.Argument(help="What --out of run, sweep or search named.", metavar="DIR")],
+    formats: Annotated[str, typer.Option("--format", help="Of html, pdf, svg and png, with commas.")] = "html",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into this folder instead of DIR.")] = None,
+) -> None:
+    """Make one HTML page of a run or a sweep that works offline, or figures for papers."""
+    from accelsim.report.folder import write_report
+
+    for path in write_report(folder, list(_names(formats) or ("html",)), out or folder, _paper_of):
+        typer.echo(f"wrote {path}", err=True)
+
+
 @app.command(epilog="Example:\n\n  accelsim validate arch/*.yaml arch/cost/*.yaml workloads/*/workload.yaml")
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Architectures, cost tables, workloads or papers.")],

@@ -45,6 +45,8 @@ ONLY_IN = {
     "soundfile": {"data"},
     "pooch": {"data"},
     "vcd": {"report"},
+    "jinja2": {"report"},
+    "matplotlib": {"report"},
     "rapidfuzz": {"score"},
 }
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}

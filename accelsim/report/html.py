@@ -1,0 +1,199 @@
+"""One page of HTML for a run or a sweep: it works from the file system, without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import re
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from accelsim.report.headline import columns, headlines, share
+from accelsim.report.roofline import roofline
+from accelsim.result import ComponentRecord, LayerRecord, Result
+from accelsim.schema import format_si
+from accelsim.schema.paper import Paper
+
+Part = tuple[str, float, str]
+"""One part of a bar: its class, its share of the longest bar, what it is in words."""
+Bar = tuple[str, str, list[Part]]
+"""A bar: its name, its text, its parts."""
+
+_CARDS = ("cycles per frame", "power", "energy per frame", "area")
+_STATES = (("busy", "busy"), ("wait-input", "waits for input"), ("wait-output", "waits to put out"), ("idle", "idle"))
+
+
+def run_page(result: Result, paper: Paper | None = None) -> str:
+    """Return the page of one run, with the paper's figures beside ours."""
+    components = [_component(c, result) for c in result.components]
+    components.sort(key=lambda c: -c["energy_j"])
+    spots = roofline(result)
+    converters = [(layer.name, layer.adc) for layer in result.layers if layer.adc and layer.adc.conversions]
+    rows = headlines(result, paper)
+    sections = {
+        "summary": "Summary",
+        "cost": "Energy and area",
+        "layers": "Layers",
+        "utilisation": "Utilisation",
+        "roofline": "Roofline" if spots else "",
+        "converters": "Converters" if converters else "",
+        "provenance": "Provenance",
+    }
+    return render(
+        "run.html",
+        sections,
+        {
+            "page": "run",
+            "roofline": [
+                {
+                    "layer": s.layer,
+                    "path": s.path,
+                    "intensity": s.intensity,
+                    "rate": s.rate,
+                    "peak": s.peak,
+                    "bytes_per_s": s.bytes_per_s,
+                }
+                for s in spots
+            ],
+        },
+        run=result,
+        paper=paper,
+        facts=_facts(result),
+        columns=columns(result),
+        headlines=rows,
+        cards=[row for index, row in enumerate(rows) if index == 0 or row.name in _CARDS],
+        components=components,
+        energy_total=format_si(result.energy.total_j, "J"),
+        area_total=f"{result.area_mm2:.3f} mm2",
+        energy_bars=_energy_bars(components),
+        area_bars=_area_bars(components),
+        layers=_layers(result.layers),
+        state_bars=[_state_bar(c) for c in result.components],
+        roofline=spots,
+        peak=spots[0].peak if spots else 0.0,
+        converters=converters,
+        clip_bars=[_clip_bar(name, adc.clipped, adc.conversions) for name, adc in converters],
+    )
+
+
+def _facts(result: Result) -> list[str]:
+    p = result.performance
+    spoken = f"{p.frames:,} frames of {p.utterances:,} utterances, {format_si(p.audio_seconds, 's')} of audio"
+    data = [result.accuracy.dataset] if result.accuracy else []
+    return [spoken, *data, f"clock {format_si(p.clock_hz, 'Hz')}", f"seed {result.seed}"]
+
+
+def _component(c: ComponentRecord, result: Result) -> dict[str, Any]:
+    energy = c.energy_j
+    joules = energy.dynamic + energy.clock + energy.leakage
+    states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
+    return {
+        "name": c.name,
+        "kind": c.kind,
+        "energy_j": joules,
+        "energy_share": share(joules, result.energy.total_j),
+        "dynamic_j": energy.dynamic,
+        "clock_j": energy.clock,
+        "leakage_j": energy.leakage,
+        "area_mm2": c.area_mm2,
+        "area_share": share(c.area_mm2, result.area_mm2),
+        "cycles": sum(states),
+        "states": [(cycles, share(cycles, sum(states))) for cycles in states],
+    }
+
+
+def _energy_bars(components: list[dict[str, Any]]) -> list[Bar]:
+    longest = max((c["energy_j"] for c in components), default=0.0) or 1.0
+    return [
+        (
+            c["name"],
+            f"{format_si(c['energy_j'], 'J')} ({c['energy_share']})",
+            [
+                (kind, c[f"{kind}_j"] / longest, f"{kind} {format_si(c[f'{kind}_j'], 'J')}")
+                for kind in ("dynamic", "clock", "leakage")
+            ],
+        )
+        for c in components
+    ]
+
+
+def _area_bars(components: list[dict[str, Any]]) -> list[Bar]:
+    longest = max((c["area_mm2"] for c in components), default=0.0) or 1.0
+    ordered = sorted(components, key=lambda c: -c["area_mm2"])
+    return [
+        (
+            c["name"],
+            f"{c['area_mm2']:.4f} mm2 ({c['area_share']})",
+            [("area", c["area_mm2"] / longest, f"{c['area_mm2']:.6g} mm2")],
+        )
+        for c in ordered
+    ]
+
+
+def _layers(layers: list[LayerRecord]) -> list[dict[str, Any]]:
+    total = sum(layer.energy_j for layer in layers)
+    longest = max((layer.energy_j for layer in layers), default=0.0) or 1.0
+    return [
+        layer.model_dump()
+        | {
+            "dense_share": layer.macs_performed / layer.macs_dense if layer.macs_dense else "",
+            "dense_text": share(layer.macs_performed, layer.macs_dense),
+            "sparsity": "" if layer.sparsity is None else layer.sparsity,
+            "sparsity_text": "-" if layer.sparsity is None else f"{layer.sparsity:.1%}",
+            "energy_text": share(layer.energy_j, total),
+            "energy_bar": layer.energy_j / longest,
+        }
+        for layer in layers
+    ]
+
+
+def _state_bar(c: ComponentRecord) -> Bar:
+    states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
+    whole = sum(states)
+    parts = [
+        (kind, cycles / whole if whole else 0.0, f"{name} {share(cycles, whole)}: {cycles:,} cycles")
+        for (kind, name), cycles in zip(_STATES, states, strict=True)
+    ]
+    return c.name, f"{share(c.busy_cycles, whole)} busy", parts
+
+
+def _clip_bar(name: str, clipped: int, conversions: int) -> Bar:
+    parts = [
+        ("clipped", clipped / conversions, f"{clipped:,} clipped"),
+        ("rest", 1 - clipped / conversions, f"{conversions - clipped:,} in range"),
+    ]
+    return name, f"{clipped / conversions:.2%}", parts
+
+
+def render(template: str, sections: dict[str, str], data: dict[str, Any], **values: Any) -> str:
+    """Fill a template. Only the page's own script may run: the policy in its head names the script's hash."""
+    loader = PackageLoader("accelsim.report")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["typeset"] = typeset
+    environment.filters["si"] = format_si
+    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        version=importlib.metadata.version("accelsim-speech"),
+        sections=[(key, name) for key, name in sections.items() if name],
+        data=data,
+        **values,
+    )
+
+
+def typeset(text: object) -> str:
+    """Return a text with micro and squared millimetres as print has them: '71.2 uW' becomes '71.2 µW'."""
+    plain = re.sub(r"(?<=\d )u(?=(J|W|s|m|A|V)\b)", "µ", str(text))
+    return re.sub(r"\bmm2\b", "mm²", plain)

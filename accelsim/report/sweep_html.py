@@ -1,0 +1,221 @@
+"""The page of a sweep or search: Pareto front, parallel coordinates, every configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError
+from accelsim.explore.metrics import METRICS, Metric
+from accelsim.explore.pareto import front, hypervolume
+from accelsim.explore.search import read_constraint
+from accelsim.explore.store import Configuration, Store
+from accelsim.report.html import render, typeset
+from accelsim.schema import format_si
+from accelsim.schema.quantity import parse_quantity
+
+FIGURES = {
+    "error_percent": "error",
+    "accuracy": "accuracy",
+    "energy_per_frame_j": "energy per frame",
+    "energy_j": "energy",
+    "power_w": "power",
+    "area_mm2": "area",
+    "latency_p50_s": "latency p50",
+    "latency_max_s": "latency max",
+    "seconds": "time",
+    "real_time_factor": "real-time factor",
+    "cycles_per_frame": "cycles per frame",
+    "gops": "GOPS",
+    "tops_per_w": "TOPS/W",
+    "gops_per_mm2": "GOPS/mm2",
+    "power_density_mw_per_mm2": "power density, mW/mm2",
+    "macs_performed": "MACs performed",
+    "saturations": "saturations",
+    "adc_conversions": "ADC conversions",
+    "adc_clipped": "ADC conversions clipped",
+}
+_SAID_BY_OTHERS = {"accuracy", "energy_j", "seconds", "gops"}  # shown only where they are objectives
+_PREFIXED = {"J", "W", "s"}
+_QUANTITIES = ("frequency", "voltage", "time", "length", "temperature", "energy", "power", "conductance", "resistance")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One key or figure over all configurations.
+
+    ``texts``: the values that a key took, in order, of which ``values`` holds places; None for a figure, whose means
+    ``values`` holds, and whose ``low`` and ``high`` ends over the seeds. ``better``: "less", "more" or "".
+    """
+
+    name: str
+    unit: str
+    better: str
+    texts: list[str] | None
+    values: list[float | None]
+    low: list[float | None] | None = None
+    high: list[float | None] | None = None
+
+    def varies(self) -> bool:
+        """Return whether it takes more than one value."""
+        return len({value for value in self.values if value is not None}) > 1
+
+    def text(self, i: int) -> str:
+        """Return what a configuration has here, with its unit."""
+        value = self.values[i]
+        if value is None:
+            return "-"
+        return self.texts[int(value)] if self.texts is not None else shown(value, self.unit)
+
+
+@dataclass(frozen=True)
+class Front:
+    """The configurations that no other one beats in all objectives, and how good they are.
+
+    ``share``: volume that the front dominates, of the box from the best to the worst value of every objective over all
+    configurations, 0 .. 1; None where there is nothing to compare.
+    """
+
+    objectives: tuple[Metric, ...]
+    best: NDArray[np.bool_]
+    share: float | None
+
+
+def front_of(store: Store) -> tuple[list[Configuration], Front]:
+    """Return the configurations that are done, and the front of those that keep the constraints.
+
+    A configuration is done when all its seeds are. Objectives that apply nowhere are left out.
+    """
+    meta, configurations = store.meta(), store.configurations()
+    known = {name for configuration in configurations for name in configuration.mean}
+    objectives = tuple(METRICS[name] for name in meta["objectives"] if name in known)
+    done = [c for c in configurations if not c.errors and all(metric.name in c.mean for metric in objectives)]
+    limits = [read_constraint(text) for text in meta.get("constraints", [])]
+    kept = np.array([all(x.metric.name in c.mean and x.excess(c.mean) <= 0 for x in limits) for c in done], bool)
+    best = np.zeros(len(done), bool)
+    if not objectives or not kept.any():
+        return done, Front(objectives, best, None)
+    values = np.array([[metric.badness(c.mean[metric.name]) for metric in objectives] for c in done])
+    best[kept] = front(values[kept])
+    low, high = values.min(axis=0), values.max(axis=0)
+    scaled = (values[best] - low) / np.where(high > low, high - low, 1)
+    return done, Front(objectives, best, hypervolume(scaled, np.ones(len(objectives))) if len(done) > 1 else None)
+
+
+def sweep_page(store: Store) -> str:
+    """Return the page of a store."""
+    meta = store.meta()
+    done, found = front_of(store)
+    settings = [_setting(key, done) for key in meta["swept"]]
+    figures = _figures(done, found.objectives)
+    axes = [*(axis for axis in settings if axis.varies()), *figures]
+    chosen = [typeset(FIGURES[metric.name]) for metric in found.objectives]
+    plotted = [name for name in chosen if any(axis.name == name for axis in figures)]
+    plotted += [axis.name for axis in figures if axis.name not in plotted]
+    failed = [c for c in store.configurations() if c.errors]
+    example = next((c for c, best in zip(done, found.best, strict=True) if best), None)
+    across = [axis for axis in axes if axis.texts is not None or axis.name in (*chosen, "ADC clipped")]
+    parallel = [axis.name for axis in across if axis.varies()]
+    sections = {
+        "summary": "Summary",
+        "pareto": "Pareto front" if done and figures else "",
+        "parallel": "Parallel coordinates" if len(parallel) > 1 else "",
+        "points": "Configurations" if done else "",
+        "failed": "Failed" if failed else "",
+        "provenance": "Provenance",
+    }
+    return render(
+        "sweep.html",
+        sections,
+        {
+            "page": "sweep",
+            "axes": [asdict(axis) for axis in axes],
+            "points": [{"number": c.number, "front": bool(found.best[i])} for i, c in enumerate(done)],
+            "x": plotted[0] if plotted else "",
+            "y": plotted[min(1, len(plotted) - 1)] if plotted else "",
+            "parallel": parallel,
+        },
+        meta=meta,
+        done=done,
+        failed=failed,
+        front=found,
+        objective_names=chosen,
+        cards=[_card(metric, done, found) for metric in found.objectives],
+        settings=settings,
+        figures=figures,
+        parallel=len(parallel) > 1,
+        example=example,
+        example_result=store.result(example.points[0]) if example else None,
+    )
+
+
+def shown(value: float, unit: str) -> str:
+    """Return a figure for people to read, to four digits, with its unit."""
+    if unit in _PREFIXED:
+        return format_si(value, unit, 4)
+    return f"{value:.4g} {unit}".strip() if abs(value) < 1e4 else f"{value:,.0f} {unit}".strip()
+
+
+def _setting(key: str, done: Sequence[Configuration]) -> Axis:
+    texts = list(dict.fromkeys(c.keys[key] for c in done if key in c.keys))
+    magnitudes = {text: _magnitude(text) for text in texts}
+    if None not in magnitudes.values():
+        texts.sort(key=lambda text: magnitudes[text] or 0.0)
+    places: dict[str, float] = {text: place for place, text in enumerate(texts)}
+    return Axis(key.removeprefix("components."), "", "", texts, [places.get(c.keys.get(key, "")) for c in done])
+
+
+def _magnitude(text: str) -> float | None:
+    """Return the number that a value of a key stands for, in SI units; None where it is none."""
+    readers: list[Callable[[str], float]] = [float, *(partial(parse_quantity, kind=kind) for kind in _QUANTITIES)]
+    for read in readers:
+        try:
+            return read(text)
+        except (ValueError, InputError):
+            continue
+    return None
+
+
+def _figures(done: Sequence[Configuration], objectives: Sequence[Metric]) -> list[Axis]:
+    """Return the objectives, then every other figure that differs between configurations."""
+    others = [m for m in METRICS.values() if m not in objectives and m.name not in _SAID_BY_OTHERS]
+    axes = [_figure(metric, done) for metric in objectives]
+    for metric in others:
+        axis = _figure(metric, done)
+        if metric.name == "adc_clipped":
+            axis = Axis("ADC clipped", "%", "less", None, [_clipped(c) for c in done])
+        if axis.varies():
+            axes.append(axis)
+    return axes
+
+
+def _figure(metric: Metric, done: Sequence[Configuration]) -> Axis:
+    def over(ends: Callable[[Configuration], Mapping[str, float]]) -> list[float | None]:
+        return [ends(c).get(metric.name) for c in done]
+
+    better = "more" if metric.higher_is_better else "less"
+    name, several = FIGURES[metric.name], any(len(c.points) > 1 for c in done)
+    low, high = (over(lambda c: c.lowest), over(lambda c: c.highest)) if several else (None, None)
+    return Axis(typeset(name), typeset(metric.unit), better, None, over(lambda c: c.mean), low, high)
+
+
+def _clipped(c: Configuration) -> float | None:
+    """Return the clipped share of the conversions of all layers, in per cent."""
+    conversions = c.mean.get("adc_conversions")
+    return 100 * c.mean["adc_clipped"] / conversions if conversions else None
+
+
+def _card(metric: Metric, done: Sequence[Configuration], found: Front) -> dict[str, Any]:
+    """Return the best value of an objective on the front, and the settings that give it."""
+    on_front = [c for c, best in zip(done, found.best, strict=True) if best]
+    if not on_front:
+        return {"name": FIGURES[metric.name], "value": "-", "number": None, "keys": {}}
+    best = min(on_front, key=lambda c: metric.badness(c.mean[metric.name]))
+    keys = {key.removeprefix("components."): value for key, value in best.keys.items()}
+    value = shown(best.mean[metric.name], metric.unit)
+    return {"name": FIGURES[metric.name], "value": value, "number": best.number, "keys": keys}
