@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,8 @@ class Waveform:
     code[t] = clip(round(level x[t] / rms(x)) + 128, 0, 255), x the audio at ``rate_hz``; silence alone gives 128.
     """
 
+    kind: Literal["waveform"] = "waveform"
+    kind: Literal["waveform"] = "waveform"
     rate_hz: int = 2000
     level: float = 16.0
     """Codes of the root mean square of an utterance."""

@@ -239,7 +239,8 @@ def _recur(  # type: ignore[no-untyped-def]
 
 def radius(a: NDArray[np.integer[Any]], state_gain: float) -> NDArray[np.float64]:
     """Return |a| of every state, [kernels, N], from signed levels [kernels, N, 2]; below 1 a state is stable."""
-    return np.asarray(np.hypot(a[..., 0], a[..., 1]) * state_gain, np.float64)
+    re, im = a[..., 0].astype(np.float64), a[..., 1].astype(np.float64)
+    return np.asarray(np.hypot(re, im) * state_gain)
 
 
 def impulse_responses(

@@ -66,7 +66,7 @@ def test_real_digits_load():
 
 
 def test_a_waveform_is_the_samples_at_one_loudness():
-    codes = [Waveform(2000, 16.0).codes(loud * tone(200, 16_000)) for loud in (1.0, 0.01)]
+    codes = [Waveform(rate_hz=2000, level=16.0).codes(loud * tone(200, 16_000)) for loud in (1.0, 0.01)]
     assert codes[0].shape == (1000, 1) and codes[0].dtype == np.uint8
     assert np.array_equal(*codes)
     centred = codes[0].astype(float)[:, 0] - 128
@@ -76,9 +76,9 @@ def test_a_waveform_is_the_samples_at_one_loudness():
 
 
 def test_silence_clipping_and_wrong_settings():
-    assert (Waveform(2000).codes(np.zeros(800, np.float32)) == 128).all()
-    assert Waveform(2000).codes(np.zeros(0, np.float32)).shape == (0, 1)
-    loud = Waveform(2000, 1000.0).codes(tone(200, 16_000))
+    assert (Waveform().codes(np.zeros(800, np.float32)) == 128).all()
+    assert Waveform().codes(np.zeros(0, np.float32)).shape == (0, 1)
+    loud = Waveform(level=1000.0).codes(tone(200, 16_000))
     assert loud.min() == 0 and loud.max() == 255
     with pytest.raises(ValueError, match="one-dimensional"):
         Waveform().codes(np.zeros((2, 2), np.float32))
