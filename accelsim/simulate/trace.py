@@ -50,7 +50,7 @@ class Window:
         return window
 
     def bounds_ps(self, timeline: Timeline) -> tuple[int, int]:
-        """Return its begin and end in a run; raises InputError when it begins after the run's end."""
+        """Return its begin and end in a run; raises InputError when the run has nothing of it."""
         frames = len(timeline.finished_ps)
         begin, last = self.begin or 0, frames if self.frames else timeline.duration_ps
         if begin >= last:
@@ -59,7 +59,10 @@ class Window:
         end = last if self.end is None else min(self.end, last)
         if not self.frames:
             return begin, end
-        return int(timeline.arrived_ps[begin:end].min()), int(timeline.finished_ps[begin:end].max())
+        arrived, finished = int(timeline.arrived_ps[begin:end].min()), int(timeline.finished_ps[begin:end].max())
+        if arrived == finished:
+            raise InputError.of("the frames of the window take no time")
+        return arrived, finished
 
 
 class Trace:

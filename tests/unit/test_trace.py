@@ -134,6 +134,15 @@ def test_windows_of_frames() -> None:
     assert Window(0, 1, frames=True).bounds_ps(timeline) == (0, 2500)
     assert Window(3000, 10**9).bounds_ps(timeline) == (3000, 4000)
     assert Window().bounds_ps(timeline) == (0, 4000)
+    nothing = simulate(
+        Schedule((Job("j", "l", "a", paced=True, last=True),)),
+        [],
+        {("j", "a"): np.array([0, 3])},
+        Clocking({"a": A}),
+        2,
+    )
+    with pytest.raises(InputError, match="the frames of the window take no time"):
+        Window(0, 1, frames=True).bounds_ps(nothing)
     with pytest.raises(InputError, match="begins after the end of the run, which lasts 2 frames"):
         Window(2, 3, frames=True).bounds_ps(timeline)
     with pytest.raises(InputError, match="begins after the end of the run, which lasts 4e-09 s"):
