@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,6 @@ class Waveform:
     code[t] = clip(round(level x[t] / rms(x)) + 128, 0, 255), x the audio at ``rate_hz``; silence alone gives 128.
     """
 
-    kind: Literal["waveform"] = "waveform"
     kind: Literal["waveform"] = "waveform"
     rate_hz: int = 2000
     level: float = 16.0
