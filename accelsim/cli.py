@@ -512,7 +512,8 @@ def _paper_of(architecture: str) -> Any:
     from accelsim.explore import load_paper
     from accelsim.library import names
 
-    return load_paper(architecture) if architecture in names("arch/papers") else None
+    papers = [load_paper(name) for name in names("arch/papers")]
+    return next((paper for paper in papers if paper.architecture == architecture), None)
 
 
 def _print(what: RenderableType) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from accelsim.architecture import load_architecture
-from accelsim.errors import InputError
+from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
-from accelsim.result import Result
+from accelsim.result import Record, Result
 from accelsim.schema import check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper
 
@@ -61,7 +63,18 @@ def load_paper(name: str | Path) -> Paper:
     """Read and check a file of published figures by name or path; raises InputError."""
     source = load_yaml(find(name, "arch/papers"))
     check_schema_tag(source, "paper")
-    return parse(Paper, source)
+    paper = parse(Paper, source)
+    problems = []
+    for index, figure in enumerate(paper.figures):
+        for key, path in (("path", figure.path), ("per", figure.per)):
+            wrong = _wrong_part(Result, path.split(".")) if path is not None else None
+            if wrong is not None:
+                part, known = wrong
+                hint = did_you_mean(part, known) if known else None
+                problems.append(source.problem(f"a result has no number at '{path}'", ("figures", index, key), hint))
+    if problems:
+        raise InputError(problems)
+    return paper
 
 
 def compare(
@@ -137,6 +150,24 @@ def value_at(result: Result, path: str) -> float | None:
             raise InputError.of(f"a result has no '{path}'")
         data = data[part]
     return None if data is None else float(data)  # type: ignore[arg-type]
+
+
+def _wrong_part(annotation: Any, path: list[str]) -> tuple[str, list[str]] | None:
+    """Return the first part of a path that a record cannot have and what it could be, None when it ends at a number.
+
+    Names within lists and mappings depend on the run, so any will do.
+    """
+    inner = [a for a in get_args(annotation) if a is not type(None)]
+    if get_origin(annotation) in (Union, UnionType):
+        return _wrong_part(inner[0], path)
+    if not path:
+        return None if annotation in (int, float) else ("", [])
+    if get_origin(annotation) in (list, dict):
+        return _wrong_part(inner[-1], path[1:])
+    fields = annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Record) else {}
+    if path[0] not in fields:
+        return path[0], list(fields)
+    return _wrong_part(fields[path[0]].annotation, path[1:])
 
 
 def _chip_row(metric: Metric, first: Result, second: Result) -> ChipRow:

@@ -8,6 +8,7 @@ import pytest
 
 import accelsim
 from accelsim.architecture import load_architecture
+from accelsim.components.crossbar import Crossbar
 from accelsim.cost.models import adc_area_andrulis, adc_energy_andrulis
 from accelsim.cost.pricing import price_list
 from accelsim.errors import InputError
@@ -77,6 +78,13 @@ def test_programming_by_hand() -> None:
     assert other.programming.time_s == pytest.approx(23.04e-6 * 5 / 4)
     assert other.programming.energy_j == pytest.approx(294_912 * 0.72e-12)
     assert (other.energy, other.performance) == (result.energy, result.performance)
+
+
+@pytest.mark.parametrize(("pulses", "steps"), [(0, 0), (127, 1), (128, 1), (129, 2)])
+def test_pulses_reach_so_many_cells_together(pulses: int, steps: int) -> None:
+    crossbar = load_architecture("memristor_tile").components()["crossbar"]
+    assert isinstance(crossbar, Crossbar)
+    assert crossbar.programming_s(pulses) == pytest.approx(steps * 10e-9)
 
 
 def test_a_missing_price_of_a_write_pulse_stops_the_run(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from accelsim import cli
 from accelsim.errors import InputError
-from accelsim.explore import compare, compare_chips
+from accelsim.explore import compare, compare_chips, load_paper
 from accelsim.explore.comparison import value_at
 from accelsim.report.comparison import markdown
 from accelsim.schema.paper import Figure
@@ -86,6 +86,22 @@ def test_the_page_says_what_holds_and_is_the_same_again(tmp_path: Path) -> None:
     assert "| fc share | 0.5 | derived | 0.5275 | 1.055 | bookkeeping | holds (within 10%) |" in lines
     assert "- complexity: a factor" in lines
     assert all(line.count("|") == 8 for line in lines if line.startswith("|"))
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("performance.mmac_per_audio_secon", r"did you mean 'mmac_per_audio_second'"),
+        ("performance", ""),
+        ("arch.name", ""),
+        ("components.weights_fc.aera_mm2", r"did you mean 'area_mm2'"),
+        ("power_w.value", ""),
+    ],
+)
+def test_a_wrong_path_is_told_before_anything_runs(tmp_path: Path, path: str, hint: str) -> None:
+    (tmp_path / "mine.yaml").write_text(PAPER.replace("path: memory_bytes.sram", f"path: {path}"))
+    with pytest.raises(InputError, match=rf"mine\.yaml:13: .*a result has no number at '{path}'.*{hint}"):
+        load_paper(tmp_path / "mine.yaml")
 
 
 def test_two_chips() -> None:
