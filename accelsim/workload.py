@@ -15,10 +15,12 @@ from accelsim.errors import InputError, did_you_mean
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
-from accelsim.schema.workload import Context, FrameScore, LifOp, SpeechInputs, WorkloadSpec
-from accelsim.score import FrameClasses, ViterbiPhonemes
+from accelsim.schema.ssm import S4dOp, s4d_problems
+from accelsim.schema.workload import ClassScore, Context, FrameScore, LifOp, SpeechInputs, WorkloadSpec
+from accelsim.score import FrameClasses, UtteranceClasses, ViterbiPhonemes
 
 Tensors = Mapping[str, NDArray[Any]]
+Scorer = ViterbiPhonemes | FrameClasses | UtteranceClasses
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Workload:
             raise KeyError(f"a layer of '{self.spec.name}' names no weights")
         return self.tensors[name]
 
-    def scorer(self, *, reference: bool = False) -> ViterbiPhonemes | FrameClasses:
+    def scorer(self, *, reference: bool = False) -> Scorer:
         """Return the decoder that scores the outputs of the hardware, or of the float ``reference``.
 
         Raises InputError when its tensors do not fit, ValueError when the workload is not scored.
@@ -46,10 +48,12 @@ class Workload:
         spec = self.spec.score
         if spec is None or self.decoder is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
-        options = spec.model_dump(exclude={"kind", "decoder", "phones"})
+        options = spec.model_dump(exclude={"kind", "decoder", "phones", "classes"})
         try:
             if isinstance(spec, FrameScore):
                 return FrameClasses.from_tensors(self.decoder, reference=reference, **options)
+            if isinstance(spec, ClassScore):
+                return UtteranceClasses.from_tensors(self.decoder, spec.classes, reference=reference, **options)
             return ViterbiPhonemes.from_tensors(self.decoder, spec.phones, reference=reference, **options)
         except ValueError as error:
             raise InputError.of(str(error), file=str(self.folder / spec.decoder)) from None
@@ -112,9 +116,12 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     from accelsim.data import load
 
     utterances = load(inputs.dataset, inputs.split)
+    by_class = isinstance(workload.spec.score, ClassScore)
+    said = [(u.text,) if by_class and u.text else u.phones for u in utterances]
     if workload.spec.score is not None:
-        utterances = [utterance for utterance in utterances if utterance.phones]
-    utterances = utterances[: inputs.utterances]
+        utterances = [utterance for utterance, words in zip(utterances, said, strict=True) if words]
+        said = [words for words in said if words]
+    utterances, said = utterances[: inputs.utterances], said[: inputs.utterances]
     codes = []
     for utterance in utterances:
         codes.append(stacked(inputs.features.codes(utterance.audio), inputs.context))
@@ -124,14 +131,13 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     if empty_ones or not codes:
         raise InputError.of(f"utterances shorter than one frame: {', '.join(empty_ones) or 'the set is empty'}")
     starts = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int64)
-    phones = [u.phones for u in utterances]
     frames = np.concatenate(codes)
     return Batch(
         features=frames,
         starts=starts,
         names=tuple(u.name for u in utterances),
         source=f"{inputs.dataset}/{inputs.split}",
-        references=None if any(p is None for p in phones) else tuple(p for p in phones if p is not None),
+        references=None if any(words is None for words in said) else tuple(words for words in said if words is not None),
         audio_seconds=len(frames) * inputs.features.hop_s,
         frame_period_s=inputs.features.hop_s,
     )
@@ -165,6 +171,10 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
 def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool) -> None:
     problems = []
     for index, layer in enumerate(spec.layers):
+        if isinstance(layer, S4dOp):
+            found = [] if layer.weights is None else s4d_problems(layer, tensors, integers=integers)
+            problems += [source.problem(f"{message} in {file}", ("layers", index, "weights")) for message in found]
+            continue
         wanted = {"weights": (layer.weights, (spec.inputs_of(layer), layer.width()))}
         if isinstance(layer, LifOp):
             wanted["recurrent_weights"] = (layer.recurrent_weights, (layer.neurons, layer.neurons))

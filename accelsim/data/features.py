@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ class LogMel:
     Source of the mel scale: HTK, mel(f) = 2595 log10(1 + f / 700); triangular filters of unit height.
     """
 
+    kind: Literal["log_mel"] = "log_mel"
     bands: int = 40
     window_s: float = 0.025
     hop_s: float = 0.010

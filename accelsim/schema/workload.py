@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data.features import LogMel
+from accelsim.data.waveform import Waveform
 from accelsim.errors import did_you_mean
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import PositiveTime
+from accelsim.schema.ssm import S4dOp
 
 FEATURES = "features"
 """What a layer reads that reads the inputs."""
@@ -72,9 +74,10 @@ class SpikeSumOp(Model):
 
 
 class LinearOp(Model):
-    """A dense layer: y_j = sum_i x_i w_ij with x = clamp(round(input_scale source) - input_offset).
+    """A dense layer: y_j = sum_i x_i w_ij with x = clamp(round(input_scale f(source)) - input_offset).
 
-    ``weights``: name of a tensor [inputs, outputs]; x are signed words of ``input_bits``.
+    ``weights``: name of a tensor [inputs, outputs]; x are signed words of ``input_bits``; f: ``input_activation``.
+    With a ``residual``, a layer before it, the output is residual_j + round(output_scale y_j).
     """
 
     op: Literal["linear"]
@@ -86,6 +89,15 @@ class LinearOp(Model):
     input_bits: Annotated[int, Field(ge=2, le=8)] = 8
     input_offset: int = 0
     input_scale: Annotated[float, Field(gt=0)] = 1.0
+    input_activation: Literal["none", "relu"] = "none"
+    residual: str | None = None
+    output_scale: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _scaled_for_a_sum(self) -> LinearOp:
+        if self.residual is None and self.output_scale != 1.0:
+            raise ValueError("output_scale belongs to a residual sum: name the layer that is added, 'residual: ...'")
+        return self
 
     def width(self) -> int:
         """Return the number of outputs."""
@@ -105,10 +117,17 @@ class SpeechInputs(Model):
     source: Literal["speech"]
     dataset: str
     split: str
-    features: LogMel = LogMel()
+    features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
     utterances: PositiveInt | None = None
     """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _log_mel_unless_said(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(features := data.get("features"), dict) and "kind" not in features:
+            return {**data, "features": {"kind": "log_mel", **features}}
+        return data
 
     def width(self) -> int:
         """Return the number of input features."""
@@ -168,7 +187,23 @@ class FrameScore(Model):
     output_scale: Annotated[float, Field(gt=0)]
 
 
-Op = LifOp | SpikeSumOp | LinearOp
+class ClassScore(Model):
+    """Share of utterances that are taken for another class, see `accelsim.score.classes`.
+
+    An output is averaged over ``segments`` equal parts of an utterance, its magnitude with ``pool: magnitude``, and a
+    linear readout takes the largest. ``decoder``: safetensors file with ``<readout>.weight`` [segments * outputs,
+    classes] and ``<readout>.bias``, and with those of the float network under ``reference``.
+    """
+
+    kind: Literal["utterance_class"]
+    decoder: str
+    readout: str
+    classes: Annotated[list[str], Field(min_length=2)]
+    segments: PositiveInt = 1
+    pool: Literal["mean", "magnitude"] = "mean"
+
+
+Op = LifOp | SpikeSumOp | LinearOp | S4dOp
 
 
 class WorkloadSpec(Model):
@@ -176,18 +211,20 @@ class WorkloadSpec(Model):
 
     ``weights``: safetensors file with the integers; ``reference_weights``: the same network in float;
     ``time_steps``: repetitions of each frame; ``membrane_carry``: membranes live on from frame to frame.
+    ``reference_unit``: the float network of dense and state-space layers reads (code - input_offset) / unit.
     """
 
     name: str
     description: str = ""
     weights: str | None = None
     reference_weights: str | None = None
+    reference_unit: Annotated[float, Field(gt=0)] = 1.0
     time_steps: PositiveInt = 1
     membrane_carry: bool = True
     input_bits: Annotated[int, Field(ge=1, le=8)] = 8
     inputs: Annotated[SpeechInputs | RandomInputs, Field(discriminator="source")]
     layers: Annotated[list[Annotated[Op, Field(discriminator="op")]], Field(min_length=1)]
-    score: Annotated[ViterbiScore | FrameScore, Field(discriminator="kind")] | None = None
+    score: Annotated[ViterbiScore | FrameScore | ClassScore, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
     def _connected(self) -> WorkloadSpec:
@@ -198,6 +235,11 @@ class WorkloadSpec(Model):
             if layer.input not in known:
                 hint = did_you_mean(layer.input, known)
                 raise ValueError(f"layer '{layer.name}' reads '{layer.input}', which is not before it; {hint}")
+            if isinstance(layer, S4dOp) and self.inputs_of(layer) not in (1, layer.kernels):
+                inputs = self.inputs_of(layer)
+                raise ValueError(f"layer '{layer.name}' has {layer.kernels} kernels for {inputs} input channels")
+            if isinstance(layer, LinearOp) and layer.residual is not None:
+                self._check_residual(layer, known)
             known.append(layer.name)
         return self
 
@@ -215,6 +257,14 @@ class WorkloadSpec(Model):
             if layer.weights is None or (isinstance(layer, LifOp) and layer.recurrent_weights is None):
                 raise ValueError(f"layer '{layer.name}' names no weights: only random inputs do without")
         return self
+
+    def _check_residual(self, layer: LinearOp, known: list[str]) -> None:
+        if layer.residual not in known[1:]:
+            hint = did_you_mean(str(layer.residual), known[1:])
+            raise ValueError(f"layer '{layer.name}' adds '{layer.residual}', which is not before it; {hint}")
+        width = next(before.width() for before in self.layers if before.name == layer.residual)
+        if width != layer.outputs:
+            raise ValueError(f"layer '{layer.name}' has {layer.outputs} outputs and adds {width} of '{layer.residual}'")
 
     def inputs_of(self, layer: Op) -> int:
         """Return how many inputs a layer has."""

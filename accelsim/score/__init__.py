@@ -1,5 +1,6 @@
 """How well does it recognise speech: values in, error rates with confidence intervals out."""
 
+from accelsim.score.classes import UtteranceClasses
 from accelsim.score.ctc import CtcClasses, CtcWords
 from accelsim.score.error_rate import Accuracy, phoneme_error_rate, word_error_rate
 from accelsim.score.frames import FrameClasses
@@ -10,6 +11,7 @@ __all__ = [
     "CtcClasses",
     "CtcWords",
     "FrameClasses",
+    "UtteranceClasses",
     "ViterbiPhonemes",
     "best_phones",
     "phoneme_error_rate",

@@ -1,0 +1,78 @@
+"""Classification of whole utterances: the share that is taken for another class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.score.error_rate import Accuracy, bootstrap
+
+
+@dataclass(frozen=True)
+class UtteranceClasses:
+    """Classes of utterances: argmax_c (bias[c] + sum_kj p[k, j] weight[k, j, c]), p[k] the mean of part k.
+
+    Frame t of T lies in part floor(t segments / T). ``magnitude`` averages |out| instead of out. ``weight``: [segments *
+    outputs, classes], part by part; ``bias``: [classes]; ``classes``: their names.
+    """
+
+    classes: tuple[str, ...]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    segments: int
+    pool: Literal["mean", "magnitude"]
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, NDArray[Any]],
+        classes: Sequence[str],
+        *,
+        readout: str,
+        reference: bool,
+        segments: int,
+        pool: Literal["mean", "magnitude"],
+    ) -> UtteranceClasses:
+        """Build the judge from its tensors; ``reference`` takes the float network's readout.
+
+        Raises ValueError when tensors are missing or their shapes do not belong together.
+        """
+        prefix = "reference" if reference else readout
+        names = (f"{prefix}.weight", f"{prefix}.bias")
+        missing = [name for name in names if name not in tensors]
+        if missing:
+            raise ValueError(f"the readout lacks the tensors {', '.join(missing)}")
+        weight, bias = (tensors[name].astype(np.float32) for name in names)
+        if weight.ndim != 2 or bias.shape != (len(classes),) or weight.shape[1] != len(classes) or len(weight) % segments:
+            raise ValueError(f"the readout's tensors do not fit {len(classes)} classes and {segments} segments")
+        return cls(tuple(classes), weight, bias, segments, pool)
+
+    def classify(self, outputs: NDArray[Any]) -> str:
+        """Return the class of one utterance, [frames, outputs]; without frames every part is 0."""
+        values = np.abs(outputs.astype(np.float64)) if self.pool == "magnitude" else outputs.astype(np.float64)
+        part = np.arange(len(values)) * self.segments // max(len(values), 1)
+        sums = np.zeros((self.segments, values.shape[1]))
+        np.add.at(sums, part, values)
+        means = sums / np.maximum(np.bincount(part, minlength=self.segments), 1)[:, None]
+        return self.classes[int((means.ravel() @ self.weight + self.bias).argmax())]
+
+    def score(
+        self,
+        outputs: Iterable[NDArray[Any]],
+        references: Sequence[Sequence[str]],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Accuracy:
+        """Return the classification error in percent, 100 less the accuracy; ``progress`` is called with (done, total).
+
+        ``references``: the one word that was said, per utterance.
+        """
+        wrong = []
+        for utterance, said in zip(outputs, references, strict=True):
+            wrong.append(int((self.classify(utterance),) != tuple(said)))
+            if progress is not None:
+                progress(len(wrong), len(references))
+        return bootstrap("classification error", "utterances", np.array(wrong), np.ones(len(wrong), np.int64), {})
