@@ -114,7 +114,7 @@ class Store:
         """Begin a store in a folder; raises InputError where one is, or where it cannot be written."""
         check_writable(folder)
         path = folder / FILE
-        if path.exists():
+        if cls.begun(folder):
             hint = "go on with --resume, or choose another folder"
             raise InputError.of(f"{path} holds results already", hint=hint)
         try:
@@ -130,6 +130,17 @@ class Store:
             for key, value in {"schema": SCHEMA, **meta}.items():
                 store._insert("meta", [key, json.dumps(value)])
         return store
+
+    @classmethod
+    def begun(cls, folder: Path) -> bool:
+        """Tell whether a folder holds a store, or anything else of its name; one killed at its birth has no tables."""
+        path = folder / FILE
+        if not path.is_file():
+            return False
+        store = cls(folder, _connect(path))
+        tables = store._read("SELECT name FROM sqlite_master")
+        store.close()
+        return bool(tables)
 
     @classmethod
     def open(cls, folder: Path) -> Store:

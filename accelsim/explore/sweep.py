@@ -13,7 +13,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.explore.metrics import metric_named
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
-from accelsim.explore.store import FILE, Outcome, Store
+from accelsim.explore.store import Outcome, Store
 from accelsim.explore.workers import Job, evaluate_here, evaluate_in_processes, evaluate_on_cluster
 from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
@@ -242,7 +242,7 @@ def begin_or_resume(out: Path, asked: Mapping[str, Any], resume: bool) -> Store:
 
     Raises InputError otherwise.
     """
-    if not (resume and (out / FILE).exists()):
+    if not (resume and Store.begun(out)):
         return Store.create(out, asked)
     store = Store.open(out)
     found = store.meta()
