@@ -321,7 +321,7 @@ def odin_power_w(clock_hz: float, operations_hz: float) -> float:
         {
             "name": "odin",
             "workload": "none",
-            "clocks": {"main": {"frequency": "1 MHz"}},  # the ledger below says how many cycles there were
+            "clocks": {"main": {"frequency": f"{clock_hz:.0f} Hz"}},
             "technology": {"cost": "odin", "voltage": "0.55 V", "temperature": "297 K"},
             "pacing": {"mode": "back_to_back"},
             "components": {
