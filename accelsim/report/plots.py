@@ -88,7 +88,7 @@ def _breakdown(result: Result) -> Figure:
     small = [bars.pop(name) for name, shares in list(bars.items()) if sum(shares.values()) < least]
     rest = {share: sum(shares[share] for shares in small) for share in ("dynamic", "clock", "leakage")}
     ordered = sorted(bars.items(), key=lambda bar: sum(bar[1].values()))
-    parts = [(f"{len(small)} others", rest), *ordered] if small else ordered
+    parts = [("others", rest), *ordered] if small else ordered
     with _axes(height_in=0.45 + 0.16 * len(parts)) as (figure, axes):
         left = [0.0] * len(parts)
         for share, colour in (("dynamic", _BLUE), ("clock", _SKY), ("leakage", _ORANGE)):
@@ -123,10 +123,11 @@ def _roofline(result: Result) -> Figure:
         roof = f"multipliers {format_si(peak, 'OPS')}"
         axes.annotate(roof, (high, peak), xytext=(0, 3), textcoords="offset points", ha="right")
         axes.set(xlim=(low, high), ylim=(bottom, 2 * peak))
-        for axis, span, unit in ((axes.xaxis, high / low, ""), (axes.yaxis, 2 * peak / bottom, "OPS")):
+        for axis, span in ((axes.xaxis, high / low), (axes.yaxis, 2 * peak / bottom)):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 300 else (1,)))
             axis.set_minor_locator(NullLocator())
-            axis.set_major_formatter(partial(_tick, unit))
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_major_formatter(partial(_tick, "OPS"))
         axes.set_xlabel(f"operations per byte of {path} ({typeset(format_si(bytes_per_s, 'B/s'))})")
         axes.set_ylabel("operations per second")
     return figure
