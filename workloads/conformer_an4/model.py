@@ -14,48 +14,16 @@ batch over 127, frozen when training ends. s_w is chosen once, by least squares,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from shape import FrontConv, Shape
 from torch import Tensor, nn
 
 ACTIVATION_LIMIT = 127
 OBSERVER_MEMORY = 0.98
-POSITIONS = ("none", "relative", "relative_no_linear", "learnable", "learnable_no_linear")
-
-
-@dataclass(frozen=True)
-class FrontConv:
-    """One convolution of the front end, over time and bands, and the maximum taken behind it."""
-
-    channels: int
-    kernel: tuple[int, int] = (3, 3)
-    stride: tuple[int, int] = (1, 1)
-    pool: tuple[int, int] = (1, 1)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a network. ``bands`` x ``planes`` inputs a frame; ``reach``: farthest learnable distance in frames."""
-
-    bands: int
-    planes: int
-    classes: int
-    front: tuple[FrontConv, ...]
-    width: int = 144
-    heads: int = 4
-    feed_forward: int = 576
-    kernel: int = 31
-    blocks: int = 4
-    position: str = "relative"
-    reach: int = 256
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.position not in POSITIONS:
-            raise ValueError(f"unknown position '{self.position}' (one of: {', '.join(POSITIONS)})")
 
 
 class _Round(torch.autograd.Function):
@@ -91,11 +59,12 @@ class Observer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.frozen = False
         self.register_buffer("scale", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the codes Q(x / scale)."""
-        if self.training:
+        if self.training and not self.frozen:
             seen = x.detach().abs().max() / ACTIVATION_LIMIT
             memory = OBSERVER_MEMORY if self.scale > 0 else 0.0
             self.scale.mul_(memory).add_(seen, alpha=1 - memory)
@@ -342,8 +311,34 @@ class Conformer(nn.Module):
             x = block(x, mask)
         return self.output(x), lengths
 
-    def quantise(self, bits: int) -> None:
-        """Give the matrices that crossbars hold weights of so many bits; front end and output layer get 8."""
+    def quantise(self, bits: int, input_scale: float) -> None:
+        """Give the matrices that crossbars hold weights of so many bits; front end and output layer get 8.
+
+        ``input_scale``: what a code of the features is worth; the first layer takes the codes as they come.
+        """
         for name, layer in self.named_modules():
             if isinstance(layer, Quantised):
                 layer.quantise(bits if name.startswith("blocks.") else 8)
+        first = self.front.convs[0].before
+        first.scale.fill_(input_scale)
+        first.frozen = True
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what a quantised network weighs: int8 weights, and float32 for all else.
+
+        A layer with weights has ``.weight``, ``.weight_scale``, ``.input_scale``, and where there is one ``.bias`` and
+        ``.output_scale``; a LayerNorm ``.gain`` and ``.bias``; attention ``.u``, ``.v`` and a learnable ``.table``.
+        """
+        out: dict[str, np.ndarray] = {}
+        for name, module in self.named_modules():
+            found: dict[str, Tensor | None] = {}
+            if isinstance(module, Quantised):
+                out[f"{name}.weight"] = module.weight_codes().detach().numpy().astype(np.int8)
+                found = {"weight_scale": module.weight_scale, "input_scale": module.before.scale, "bias": module.bias}
+                found["output_scale"] = None if module.after is None else module.after.scale
+            elif isinstance(module, nn.LayerNorm):
+                found = {"gain": module.weight, "bias": module.bias}
+            elif isinstance(module, Attention):
+                found = {key: getattr(module, key, None) for key in ("u", "v", "table")}
+            out |= {f"{name}.{key}": value.detach().numpy() for key, value in found.items() if value is not None}
+        return out

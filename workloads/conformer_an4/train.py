@@ -11,21 +11,15 @@ be told apart without a symbol between them.
 
 from __future__ import annotations
 
-import argparse
-import os
-from dataclasses import replace
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a shared machine: waiting threads sleep
-
-import torch
-from model import POSITIONS, Conformer, FrontConv, Shape
-from training import Example, Plan, log_probabilities, stretched, train
+from model import Conformer
+from shape import FrontConv, Shape
+from training import Example, Plan, command_line, log_probabilities, stretched
 
 from accelsim.data.an4 import CODES_PER_DEVIATION, Spoken, feature_codes, load_an4, load_dictionary
-from accelsim.score.ctc import best_path
-from accelsim.score.error_rate import phoneme_error_rate
+from accelsim.score.ctc import CtcClasses
 
 SCALE = 1 / CODES_PER_DEVIATION
 SPEEDS = (1.0, 0.9, 1.1)
@@ -38,10 +32,10 @@ SHAPE = Shape(
 )  # fmt: skip
 
 PLANS = {
-    "float": Plan(epochs=60, rate=2e-3),
-    "8": Plan(epochs=6, rate=2e-4, bits=8),
-    "4": Plan(epochs=15, rate=5e-4, bits=4),
-    "3": Plan(epochs=20, rate=6e-4, bits=3),
+    "float": Plan(epochs=30, rate=2e-3),
+    "8": Plan(epochs=2, rate=2e-4, bits=8),
+    "4": Plan(epochs=5, rate=5e-4, bits=4),
+    "3": Plan(epochs=5, rate=6e-4, bits=3),
 }
 
 
@@ -77,45 +71,23 @@ def example(utterance: Spoken, names: list[str], dictionary: dict[str, list[tupl
     return Example(tuple(speeds), classes)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("position", choices=POSITIONS)
-    parser.add_argument("stage", choices=PLANS)
-    parser.add_argument("--work", type=Path, default=Path("work"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start-from", type=Path, help="a checkpoint; quantised stages take the float one of --work")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def data() -> tuple[int, list[Example], Callable[[Conformer], str]]:
+    """Return the number of classes, what is learned from, and the report on the held-out speakers."""
     dictionary = load_dictionary()
     names = classes_of(dictionary)
     utterances = load_an4("train")
     learned = [example(u, names, dictionary) for u in utterances if u.speaker not in DEV_SPEAKERS]
     dev = [u for u in utterances if u.speaker in DEV_SPEAKERS]
-    dev_codes = [feature_codes(u.mfcc)[:, None, :] for u in dev]
+    codes = [feature_codes(u.mfcc)[:, None, :] for u in dev]
     references = [[phone.rstrip("#") for phone in spoken_phones(u, dictionary)] for u in dev]
+    decoder = CtcClasses(tuple(name.rstrip("#") for name in names))
 
     def report(model: Conformer) -> str:
-        heard = [best_path(logp) for logp in log_probabilities(model, dev_codes, SCALE)]
-        phones = [[names[c].rstrip("#") for c in classes] for classes in heard]
-        return f"dev phone error rate {phoneme_error_rate(phones, references).value:.2f} %"
+        rate = decoder.score(log_probabilities(model, codes, SCALE), references)
+        return f"dev phone error rate {rate.value:.2f} %"
 
-    plan = PLANS[options.stage]
-    plan = replace(plan, seed=options.seed, epochs=options.epochs or plan.epochs)
-    start = options.start_from
-    if plan.bits is not None and start is None:
-        start = options.work / f"{options.position}_float.pt"
-    train(
-        replace(SHAPE, classes=len(names), position=options.position),
-        plan,
-        learned,
-        options.work / f"{options.position}_{options.stage}.pt",
-        scale=SCALE,
-        start_from=start,
-        report=report,
-    )
+    return len(names), learned, report
 
 
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, SHAPE, PLANS, SCALE, data)

@@ -5,19 +5,24 @@ A run that was stopped goes on from its last checkpoint and ends with the same w
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a shared machine: waiting threads sleep
+
 import torch
 import torch.nn.functional as F
-from model import Conformer, Observer, Shape
+from model import Conformer, Observer
+from shape import POSITIONS, Shape
 from torch import Tensor
 from tqdm import tqdm
 
@@ -78,7 +83,7 @@ def network(path: Path) -> Conformer:
     saved = torch.load(path, weights_only=False)
     model = Conformer(saved["shape"])
     if saved["plan"].bits is not None:
-        model.quantise(saved["plan"].bits)
+        model.quantise(saved["plan"].bits, 1.0)  # all scales come with the weights
     model.load_state_dict(saved["average"])
     return model.eval()
 
@@ -92,12 +97,12 @@ def train(
     scale: float,
     start_from: Path | None = None,
     report: Callable[[Conformer], str] | None = None,
-    stop_after_s: float = math.inf,
 ) -> None:
     """Train a network, or go on with it, and leave it in ``checkpoint``.
 
     ``scale``: what a feature code is worth; ``start_from``: a checkpoint whose averaged weights to begin with;
-    ``report``: what to say about the averaged network, after every fifth epoch and the last.
+    ``report``: what to say about the averaged network, after every fifth epoch and the last. A training may go on with
+    another number of epochs: the rate then continues on the new curve.
     """
     torch.manual_seed(plan.seed)
     model = Conformer(shape)
@@ -105,7 +110,7 @@ def train(
         first = torch.load(start_from, weights_only=False)["average"]
         model.load_state_dict({**model.state_dict(), **{k: v for k, v in first.items() if k in model.state_dict()}})
     if plan.bits is not None:
-        model.quantise(plan.bits)
+        model.quantise(plan.bits, scale)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
     batches_per_epoch = len(_batches(examples, np.random.default_rng(0)))
@@ -113,7 +118,7 @@ def train(
     epoch = 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=False)
-        if (saved["shape"], saved["plan"]) != (shape, plan):
+        if (saved["shape"], replace(saved["plan"], epochs=plan.epochs)) != (shape, plan):
             raise SystemExit(f"{checkpoint} is of another training: {asdict(saved['shape'])}, {asdict(saved['plan'])}")
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
@@ -123,7 +128,7 @@ def train(
     began = time.monotonic()
     step = epoch * batches_per_epoch
     with tqdm(total=updates, initial=min(step, updates), desc=checkpoint.stem, mininterval=5.0) as bar:
-        while epoch < plan.epochs and time.monotonic() - began < stop_after_s:
+        while epoch < plan.epochs:
             random = np.random.default_rng([plan.seed, epoch])
             model.train()
             if plan.bits is not None and epoch >= OBSERVED * plan.epochs:
@@ -176,6 +181,44 @@ def stretched(x: np.ndarray, speed: float) -> np.ndarray:
     return x[low] * (1 - part) + x[low + 1] * part
 
 
+def command_line(
+    description: str | None,
+    shape: Shape,
+    plans: Mapping[str, Plan],
+    scale: float,
+    data: Callable[[], tuple[int, list[Example], Callable[[Conformer], str]]],
+) -> None:
+    """Train one variant in one stage, as a recipe's command line says.
+
+    ``data`` returns the number of classes, the examples and the report; it is called when the arguments are in order.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("position", choices=POSITIONS)
+    parser.add_argument("stage", choices=plans)
+    parser.add_argument("--work", type=Path, default=Path("work"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start-from", type=Path, help="a checkpoint; quantised stages take the float one of --work")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    plan = replace(plans[options.stage], seed=options.seed)
+    plan = replace(plan, epochs=options.epochs or plan.epochs)
+    start = options.start_from
+    if plan.bits is not None and start is None:
+        start = options.work / f"{options.position}_float.pt"
+    classes, examples, report = data()
+    train(
+        replace(shape, classes=classes, position=options.position),
+        plan,
+        examples,
+        options.work / f"{options.position}_{options.stage}.pt",
+        scale=scale,
+        start_from=start,
+        report=report,
+    )
+
+
 def _schedule(progress: float) -> float:
     if progress < WARM_UP:
         return progress / WARM_UP
@@ -223,7 +266,7 @@ def _follow(average: Conformer, model: Conformer, memory: float) -> None:
 def _freeze_scales(model: Conformer) -> None:
     for module in model.modules():
         if isinstance(module, Observer):
-            module.eval()
+            module.frozen = True
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
