@@ -121,21 +121,23 @@ def evaluate_on_cluster(job: Job, points: Sequence[Point], scheduler: str) -> It
     when it goes away.
     """
     with _cluster(scheduler) as client:
-        from distributed import as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         groups = [points[i : i + _POINTS_PER_TASK] for i in range(0, len(points), _POINTS_PER_TASK)]
         tasks = {client.submit(_evaluate_task, job, group, pure=False): group for group in groups}
-        for future in as_completed(list(tasks), raise_errors=False):
-            if future.status == "finished":
-                yield from future.result()
-            elif future.status == "error" and type(future.exception()).__name__ == "KilledWorker":
-                for point in tasks[future]:
-                    yield Outcome(point, None, "the workers that ran it died, one after the other")
-            else:
-                raise AccelsimError(
-                    f"the Dask scheduler at {scheduler} is gone; every point that was written stays, "
-                    "go on with --resume"
-                )
+        try:
+            for future in as_completed(list(tasks), loop=client.loop, raise_errors=False):
+                error = None if future.status == "finished" else future.exception()
+                if error is None:
+                    yield from future.result()
+                elif isinstance(error, KilledWorker):
+                    for point in tasks[future]:
+                        yield Outcome(point, None, "the workers that ran it died, one after the other")
+                else:
+                    raise error
+        except (OSError, CancelledError):
+            kept = "every point that was written stays; go on with --resume"
+            raise AccelsimError(f"the Dask scheduler at {scheduler} is gone; {kept}") from None
 
 
 class _Worker:
@@ -212,7 +214,7 @@ def _cluster(scheduler: str) -> Iterator[Any]:
     except ImportError:
         hint = "pip install 'accelsim-speech[explore]'"
         raise InputError.of("a Dask cluster needs Dask", hint=hint) from None
-    for name in ("distributed", "tornado"):
+    for name in ("distributed", "distributed.client", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said in our own words
     try:
         client = Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False)

@@ -48,6 +48,9 @@ ONLY_IN = {
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "rapidfuzz": {"score"},
+    "duckdb": {"explore"},
+    "optuna": {"explore"},
+    "distributed": {"explore"},
 }
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}
 KERNELS_MAY_IMPORT = {"numpy", "scipy", "numba", "accelsim"} | STANDARD
