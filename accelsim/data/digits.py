@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ AUDIOMNIST_TEST_SPEAKERS = ("36", "43", "56", "60")
 LOUDNESS = 0.05
 """Root mean square of every recording: the speakers' microphones differ by a factor of thirty."""
 
+Wanted = Callable[[int, str], bool]
 _NAME = re.compile(r"(\d)_([a-z0-9]+)_(\d+)")
 
 
@@ -31,24 +32,26 @@ class Digit(NamedTuple):
     audio: NDArray[np.float32]
 
 
-def fsdd(folder: Path) -> list[Digit] | None:
+def fsdd(folder: Path, wanted: Wanted) -> list[Digit] | None:
     """Return the Free Spoken Digit Dataset in the order of digit, speaker and take, or None if it is not there.
 
-    ``fsdd_8k_int16.npz``, or ``free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav`` of its repository.
+    ``wanted``: which digits of which speakers.
+
+    Reads ``fsdd_8k_int16.npz``, or a clone, ``free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav``.
     """
-    return _recordings(folder, "fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings")
+    return _recordings(folder, "fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings", wanted)
 
 
-def audiomnist(folder: Path) -> list[Digit] | None:
+def audiomnist(folder: Path, wanted: Wanted) -> list[Digit] | None:
     """Return AudioMNIST alike: ``audiomnist_subset_8k_int16.npz``, or ``AudioMNIST/data/<speaker>/*.wav``."""
-    return _recordings(folder, "audiomnist_subset_8k_int16.npz", "AudioMNIST/data")
+    return _recordings(folder, "audiomnist_subset_8k_int16.npz", "AudioMNIST/data", wanted)
 
 
-def _recordings(folder: Path, packed: str, tree: str) -> list[Digit] | None:
+def _recordings(folder: Path, packed: str, tree: str, wanted: Wanted) -> list[Digit] | None:
     if (folder / packed).exists():
-        found = _packed(folder / packed)
+        found = _packed(folder / packed, wanted)
     elif (folder / tree).is_dir():
-        found = _files(folder / tree)
+        found = _files(folder / tree, wanted)
     else:
         return None
     return sorted((one._replace(audio=_at_loudness(one.audio)) for one in found), key=lambda one: one[:3])
@@ -59,20 +62,22 @@ def _at_loudness(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     return audio * np.float32(LOUDNESS / rms) if rms > 0 else audio
 
 
-def _packed(path: Path) -> Iterator[Digit]:
+def _packed(path: Path, wanted: Wanted) -> Iterator[Digit]:
     with np.load(path, allow_pickle=False) as data:
         audio, offsets, rate = data["audio"], data["offsets"], int(data["rate"])
         columns = zip(data["digit"], data["speaker"], data["index"], strict=True)
     for i, (digit, speaker, take) in enumerate(columns):
-        samples = audio[offsets[i] : offsets[i + 1]].astype(np.float32) / 32768
-        yield Digit(int(digit), str(speaker), int(take), resampled(samples, rate, SAMPLE_RATE_HZ))
+        if wanted(int(digit), str(speaker)):
+            samples = audio[offsets[i] : offsets[i + 1]].astype(np.float32) / 32768
+            yield Digit(int(digit), str(speaker), int(take), resampled(samples, rate, SAMPLE_RATE_HZ))
 
 
-def _files(folder: Path) -> Iterator[Digit]:
+def _files(folder: Path, wanted: Wanted) -> Iterator[Digit]:
     import soundfile
 
     for path in folder.rglob("*.wav"):
-        if match := _NAME.fullmatch(path.stem):
+        match = _NAME.fullmatch(path.stem)
+        if match and wanted(int(match[1]), match[2]):
             samples, rate = soundfile.read(path, dtype="float32")
             audio = resampled(samples, rate, SAMPLE_RATE_HZ)
             yield Digit(int(match[1]), match[2], int(match[3]), audio)

@@ -1,0 +1,326 @@
+"""Train s4d_digits: "zero" against "one" from 2 kHz samples by one S4D kernel, whose weights share a range.
+
+    ACCELSIM_DATA=... python train.py --work W
+
+Quantisation-aware training with straight-through rounding, by convolution (FFT), at 1 to 5 bits and in float, with a
+fixed range and, to compare, with ranges that follow the weights. Of several seeds the one with the lowest training loss
+is kept. Every finished network lies in the work folder, so that a run which was stopped goes on where it was. Writes
+weights.safetensors, float.safetensors, readout.safetensors and one workload file per network beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import nn
+from tqdm import tqdm
+
+from accelsim.data import Waveform, load
+from accelsim.data.waveform import ZERO_CODE
+from accelsim.kernels.ssm import convolve, largest_level
+
+HERE = Path(__file__).parent
+RATE_HZ, STATES, SEGMENTS, LONGEST = 2000, 14, 4, 1600
+CODE_BITS = 8
+FINE_BITS = 7  # levels for ranges that follow the weights: the cells take conductances in between
+RESPONSE = 200  # steps of an impulse response: 0.98^200 = 0.02
+LARGEST_RADIUS = 0.98
+STEPS, BATCH, RATE = 400, 128, 0.01
+SEEDS = 4
+WORDS = ("zero", "one")
+
+# Bits and range of every network. 0.95 is just inside the unit circle; with one or two bits it would leave no stable
+# state off the axes, so there the range is 0.6, whose diagonal is at 0.85. None: each part follows its weights.
+NETWORKS: dict[str, tuple[int, float | None]] = {
+    "1bit": (1, 0.6), "2bit": (2, 0.6), "3bit": (3, 0.95), "4bit": (4, 0.95), "5bit": (5, 0.95),
+    "5bit_narrow": (5, 0.6), "2bit_free": (2, None), "3bit_free": (3, None), "5bit_free": (5, None),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Utterances as samples of RMS 1, zero-padded [utterances, LONGEST], their lengths, classes and speakers."""
+
+    samples: torch.Tensor
+    lengths: torch.Tensor
+    labels: torch.Tensor
+    speakers: np.ndarray
+    segments: torch.Tensor
+
+    def part(self, chosen: np.ndarray) -> Recordings:
+        pick = torch.from_numpy(np.flatnonzero(chosen))
+        return Recordings(
+            self.samples[pick], self.lengths[pick], self.labels[pick], self.speakers[chosen], self.segments[pick]
+        )
+
+
+def recordings(splits: tuple[str, ...] = ("train", "test")) -> tuple[Recordings, np.ndarray]:
+    """Return all utterances and which of them belong to the test speakers."""
+    utterances = [(u, split == "test") for split in splits for u in load("zero_one", split)]
+    level = 32.0  # fine codes; the shipped networks take their own
+    codes = [
+        (Waveform(rate_hz=RATE_HZ, level=level).codes(u.audio)[:LONGEST, 0] - float(ZERO_CODE)) / level
+        for u, _ in utterances
+    ]
+    lengths = np.array([len(c) for c in codes])
+    samples = np.zeros((len(codes), LONGEST), np.float32)
+    for row, code in zip(samples, codes, strict=True):
+        row[: len(code)] = code
+    labels = np.array([WORDS.index(u.text) for u, _ in utterances])
+    # [utterances, segments, LONGEST]: 1 / n at the n samples of each equal part
+    place = np.arange(LONGEST)[None] * SEGMENTS // lengths[:, None]
+    inside = np.arange(LONGEST)[None] < lengths[:, None]
+    part = np.stack([(place == k) & inside for k in range(SEGMENTS)], axis=1).astype(np.float32)
+    part /= part.sum(axis=2, keepdims=True)
+    table = Recordings(
+        torch.from_numpy(samples), torch.from_numpy(lengths), torch.from_numpy(labels),
+        np.array([u.speaker for u, _ in utterances]), torch.from_numpy(part),
+    )  # fmt: skip
+    return table, np.array([test for _, test in utterances])
+
+
+class Kernel(nn.Module):
+    """One S4D kernel, |y| averaged over equal parts of the utterance, and a linear readout.
+
+    ``bits`` 0 is float; ``scale``: the fixed range of all weights, or None for ranges that follow each part of A, B, C.
+    """
+
+    def __init__(self, bits: int, scale: float | None) -> None:
+        super().__init__()
+        self.bits, self.scale = bits, scale
+        start = scale or 0.9
+        angle = 2 * np.pi * torch.linspace(100, RATE_HZ * 0.48, STATES) / RATE_HZ
+        reach = min(0.85, 1.2 * start)
+        a = reach * torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+        self.a = nn.Parameter(a)
+        self.b = nn.Parameter(start * (2 * torch.rand(STATES, 2) - 1))
+        self.c = nn.Parameter(start * (2 * torch.rand(STATES, 2) - 1))
+        self.gain = nn.Parameter(torch.zeros(()))
+        self.readout = nn.Linear(SEGMENTS, len(WORDS))
+
+    def ranges(self) -> list[torch.Tensor]:
+        """Return the range of A, B and C: [2] for (re, im), or [1] for both."""
+        if self.scale is not None:
+            return [torch.full((1,), self.scale)] * 3
+        return [self.a.detach().abs().amax(0), self.b.detach().abs().amax(0), self.c.detach().abs().amax(0)]
+
+    def levels(self) -> list[torch.Tensor]:
+        """Return A, B and C in whole level steps of their ranges; A is held inside the largest radius."""
+        q = largest_level(self.bits)
+        found = []
+        for weight, reach in zip((self.a, self.b, self.c), self.ranges(), strict=True):
+            share = (weight.detach() / reach).clamp(-1, 1)
+            found.append(torch.where(share < 0, -1.0, 1.0) if self.bits == 1 else torch.round(share * q))
+        step = self.ranges()[0] / q
+        for _ in range(q if self.bits > 1 else 0):
+            over = (found[0] * step).norm(dim=1) >= LARGEST_RADIUS
+            if not over.any():
+                break
+            larger = (found[0] * step).abs().argmax(dim=1)
+            rows = torch.nonzero(over)[:, 0]
+            found[0][rows, larger[rows]] -= torch.sign(found[0][rows, larger[rows]])
+        return found
+
+    def weights(self) -> list[torch.Tensor]:
+        """Return A, B and C as the network uses them, with straight-through gradients."""
+        if self.bits == 0:
+            radius = self.a.detach().norm(dim=1, keepdim=True)
+            return [self.a * (LARGEST_RADIUS / radius).clamp(max=1.0), self.b, self.c]
+        q = largest_level(self.bits)
+        used = []
+        for weight, level, reach in zip((self.a, self.b, self.c), self.levels(), self.ranges(), strict=True):
+            inside = weight.clamp(-reach, reach) if self.scale is not None else weight
+            used.append(inside + (level * reach / q - inside).detach())
+        return used
+
+    def features(self, data: Recordings) -> torch.Tensor:
+        """Return the mean of |y| over each part, [utterances, SEGMENTS]."""
+        a, b, c = (torch.view_as_complex(w.contiguous()) for w in self.weights())
+        powers = torch.exp(torch.log(a + 1e-6)[:, None] * torch.arange(RESPONSE - 1))
+        response = nn.functional.pad(((b * c)[:, None] * powers).real.sum(0), (1, 0))
+        points = 2048
+        spectrum = torch.fft.rfft(data.samples, points) * torch.fft.rfft(response, points)
+        y = torch.fft.irfft(spectrum, points)[:, :LONGEST].abs()
+        return torch.einsum("ut,ukt->uk", y, data.segments)
+
+    def forward(self, data: Recordings) -> torch.Tensor:
+        return self.readout(self.features(data) * torch.exp(self.gain))
+
+
+def accuracy(model: Kernel, data: Recordings) -> float:
+    with torch.no_grad():
+        return float((model(data).argmax(1) == data.labels).float().mean())
+
+
+def train(bits: int, scale: float | None, data: Recordings, seed: int) -> tuple[Kernel, float]:
+    """Minimise the cross-entropy with Adam; returns the network and its loss on all training data."""
+    torch.manual_seed(seed)
+    model = Kernel(bits, scale)
+    optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
+    for step in range(STEPS):
+        optimiser.param_groups[0]["lr"] = RATE * min(1.0, 2 * (1 - step / STEPS))
+        batch = data.part(np.isin(np.arange(len(data.labels)), torch.randperm(len(data.labels))[:BATCH].numpy()))
+        loss = nn.functional.cross_entropy(model(batch), batch.labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        return model, float(nn.functional.cross_entropy(model(data), data.labels))
+
+
+def best_of(seeds: int, bits: int, scale: float | None, data: Recordings, name: str) -> Kernel:
+    """Return the network of the lowest training loss; a loss that is not a number never wins."""
+    found = [train(bits, scale, data, seed) for seed in tqdm(range(seeds), desc=name, mininterval=2)]
+    return min(found, key=lambda one: one[1] if np.isfinite(one[1]) else np.inf)[0]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A network in whole numbers: levels [1, STATES, 2] in one range, and what surrounds the crossbar.
+
+    ``level``: RMS of the input in codes; ``state_gain`` = scale / q and ``output_gain``: in front of the converters;
+    ``readout`` [SEGMENTS, classes] and ``bias``: on the mean of |y| in codes.
+    """
+
+    bits: int
+    scale: float
+    a: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+    level: float
+    output_gain: float
+    readout: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def state_gain(self) -> float:
+        return self.scale / largest_level(self.bits)
+
+
+def deploy(model: Kernel, data: Recordings, bits: int | None = None) -> Deployed:
+    """Put a network onto one range: ranges that follow the weights are rounded a second time, onto the larger one.
+
+    ``bits``: of the levels of that range, those of the network if it is not given. Levels and gains leave the largest
+    state and output but one in a thousand at 7/8 of the converters' range.
+    """
+    bits = bits or model.bits
+    q, top = largest_level(bits), 2 ** (CODE_BITS - 1)
+    found, scales = [], []
+    for level, reach in zip(model.levels(), model.ranges(), strict=True):
+        shared = float(reach.max())
+        finer = q / largest_level(model.bits) * (reach / shared).numpy()
+        found.append(np.rint(level.numpy() * finer).astype(np.int8)[None])
+        scales.append(shared)
+    a, b, c = found
+    step = scales[0] / q
+    lengths = data.lengths.numpy()
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    u = np.concatenate([row[:n] for row, n in zip(data.samples.numpy(), lengths, strict=True)])[:, None].astype(float)
+
+    def largest(values: np.ndarray) -> float:
+        return max(float(np.quantile(np.abs(values), 0.999)), 1e-6)
+
+    # The state itself, re and im, read out alone.
+    reads = [np.array([[read]]) for read in ((1.0, 0.0), (0.0, -1.0))]
+    states = [convolve(a[:, [n]] * step, b[:, [n]] * step, read, u, starts) for n in range(STATES) for read in reads]
+    level = round(min(7 / 8 * top / max(map(largest, states)), top / 4), 2)
+    output_gain = round(7 / 8 * top / largest(convolve(a * step, b * step, c.astype(float), level * u, starts)), 4)
+    # y in codes over y of the trained network, whose B and C have ranges of their own.
+    ratio = output_gain * level * (q / scales[2]) * (scales[0] / scales[1])
+    weight = model.readout.weight.detach().numpy().T * float(torch.exp(model.gain.detach())) / ratio
+    bias = model.readout.bias.detach().numpy()
+    return Deployed(bits, scales[0], a, b, c, level, output_gain, weight.astype(np.float32), bias)
+
+
+WORKLOAD = """\
+# Written by train.py.
+schema: accelsim/workload@1
+name: s4d_digits_{name}
+description: >
+  Zero against one from 2 kHz samples: one S4D kernel of 14 complex states, {bits}-bit weights in a range of
+  {scale:.4g}{free},
+  the mean of |y| over four equal parts of an utterance and a linear readout.
+weights: {weights}
+reference_weights: float.safetensors
+reference_unit: {level}
+inputs:
+  {{source: speech, dataset: zero_one, split: test, features: {{kind: waveform, rate_hz: {rate}, level: {level}}}}}
+layers:
+  - {{name: s4d, op: s4d, input: features, kernels: 1, states: {states}, weight_bits: {bits}, scale: {scale!r},
+     weights: s4d, input_offset: 128, output_gain: {output_gain}}}
+score: {{kind: utterance_class, decoder: readout.safetensors, readout: {name}, classes: [zero, one],
+        segments: {segments}, pool: magnitude}}
+"""
+
+
+def write(name: str, bits: int, network: Deployed, free: bool) -> None:
+    """Write the levels of a network and its workload file."""
+    weights = "weights.safetensors" if name == "2bit" else f"{name}.safetensors"
+    save_file({"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c}, HERE / weights)
+    text = WORKLOAD.format(
+        name=name, bits=network.bits, scale=network.scale,
+        free=f", trained with {bits} bits in ranges of their own" if free else "",
+        weights=weights, rate=RATE_HZ, level=network.level, states=STATES, output_gain=network.output_gain,
+        segments=SEGMENTS,
+    )  # fmt: skip
+    (HERE / ("workload.yaml" if name == "2bit" else f"{name}.yaml")).write_text(text, encoding="utf-8")
+
+
+def kept(work: Path, name: str, bits: int, scale: float | None, data: Recordings) -> Kernel:
+    """Return a finished network from the work folder, or train it and keep it there."""
+    path = work / f"{name}.pt"
+    if path.exists():
+        model = Kernel(bits, scale)
+        model.load_state_dict(torch.load(path, weights_only=True))
+        return model
+    model = best_of(SEEDS, bits, scale, data, name)
+    torch.save(model.state_dict(), path.with_suffix(".part"))
+    path.with_suffix(".part").rename(path)
+    return model
+
+
+def main() -> None:
+    """Command line of the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--leave-one-out", action="store_true", help="also test on each FSDD speaker in turn")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    data, test = recordings()
+    training, held_out = data.part(~test), data.part(test)
+
+    readouts = {}
+    reference = kept(arguments.work, "float", 0, 1.0, training)
+    a, b, c = (weight.detach().numpy()[None] for weight in reference.weights())
+    save_file({"s4d.a": a, "s4d.b": b, "s4d.c": c}, HERE / "float.safetensors")
+    gain = float(torch.exp(reference.gain.detach()))
+    readouts["reference.weight"] = reference.readout.weight.detach().numpy().T * np.float32(gain)
+    readouts["reference.bias"] = reference.readout.bias.detach().numpy()
+    print(f"float: {100 * accuracy(reference, training):.2f} % train, {100 * accuracy(reference, held_out):.2f} % test")
+    for name, (bits, scale) in NETWORKS.items():
+        model = kept(arguments.work, name, bits, scale, training)
+        network = deploy(model, training, bits if scale else FINE_BITS)
+        write(name, bits, network, free=scale is None)
+        readouts[f"{name}.weight"], readouts[f"{name}.bias"] = network.readout, network.bias
+        seen, unseen = accuracy(model, training), accuracy(model, held_out)
+        print(f"{name}: {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by convolution")
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in readouts.items()}, HERE / "readout.safetensors")
+
+    if arguments.leave_one_out:
+        recorded = np.array([not speaker.isdigit() for speaker in data.speakers])  # FSDD's speakers have names
+        for speaker in sorted(set(data.speakers[recorded])):
+            apart = data.speakers == speaker
+            for name, (bits, scale) in {"float": (0, 1.0), "2bit": NETWORKS["2bit"]}.items():
+                model = kept(arguments.work, f"{name}_without_{speaker}", bits, scale, data.part(~apart))
+                print(f"{name} without {speaker}: {100 * accuracy(model, data.part(apart)):.2f} % on {speaker}")
+
+
+if __name__ == "__main__":
+    main()
