@@ -204,6 +204,12 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
 
 def load_cost(path: Path) -> CostTable:
     """Read and check a cost table; raises InputError."""
+    return _load_cost(path, path.read_bytes() if path.is_file() else b"")
+
+
+@functools.lru_cache(maxsize=16)  # the points of a sweep share few tables, and checking one is most of loading a chip
+def _load_cost(path: Path, content: bytes) -> CostTable:
+    """Read the table anew when its content has changed."""
     source = load_yaml(path)
     check_schema_tag(source, "cost")
     table = parse(CostTable, source)

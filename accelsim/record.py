@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -272,6 +273,7 @@ def _scaled(interval: r.Interval, factor: float) -> r.Interval:
     return interval[0] * factor, interval[1] * factor
 
 
+@cache
 def _versions() -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return {"accelsim": importlib.metadata.version("accelsim-speech"), "python": platform.python_version(), **versions}
