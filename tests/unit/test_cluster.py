@@ -16,7 +16,6 @@ from accelsim.errors import AccelsimError, InputError
 from accelsim.explore.sweep import sweep
 
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.slow
 
 AXES = [*FAST, "pe.switch_cycles=0:39", "zero_skip.skip_spikes=true,false", "clocks.main.frequency=1 MHz,500 MHz"]
 
@@ -74,6 +73,7 @@ def test_a_worker_killed_mid_sweep_loses_nothing(cluster: Cluster, tmp_path: Pat
     assert table(tmp_path / "far") == table(tmp_path / "near")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_loses_nothing_that_was_done(cluster: Cluster, tmp_path: Path) -> None:
     def kill_it(stage: str, done: int | None, total: int | None) -> None:
         if done:
@@ -85,6 +85,7 @@ def test_a_scheduler_that_dies_loses_nothing_that_was_done(cluster: Cluster, tmp
         assert len(store.done()) == 160
 
 
+@pytest.mark.slow
 def test_no_scheduler_and_no_workers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*dask scheduler"):
         small(tmp_path / "out", scheduler="tcp://127.0.0.1:1")
