@@ -198,12 +198,13 @@ def command_line(
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--rate", type=float, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start-from", type=Path, help="a checkpoint; quantised stages take the float one of --work")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     plan = replace(plans[options.stage], seed=options.seed)
-    plan = replace(plan, epochs=options.epochs or plan.epochs)
+    plan = replace(plan, epochs=options.epochs or plan.epochs, rate=options.rate or plan.rate)
     start = options.start_from
     if plan.bits is not None and start is None:
         start = options.work / f"{options.position}_float.pt"
