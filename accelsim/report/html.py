@@ -23,6 +23,12 @@ Bar = tuple[str, str, list[Part]]
 """A bar: its name, its text, its parts."""
 
 _CARDS = ("cycles per frame", "power", "energy per frame", "area")
+_ROLES = {
+    "input": "we were given it",
+    "calibrated": "a number of ours was fitted to it, so agreement is no evidence",
+    "predicted": "nothing was fitted to it",
+    "bookkeeping": "the parts are the paper's own and only our sum of them is checked",
+}
 _STATES = (("busy", "busy"), ("wait-input", "waits for input"), ("wait-output", "waits to put out"), ("idle", "idle"))
 
 
@@ -61,6 +67,7 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
         },
         run=result,
         paper=paper,
+        role_meanings={role: _ROLES[role] for role in dict.fromkeys(role for row in rows for role in row.roles)},
         facts=_facts(result),
         columns=columns(result),
         headlines=rows,

@@ -555,6 +555,17 @@ def test_exit_codes_of_the_installed_command(tmp_path):
     assert code("run", "nothing") == 2
 
 
+def test_a_report_of_what_a_run_left_behind(accelsim, tmp_path):
+    assert accelsim("run", "rsnn28nm", *SHORT, "--out", "a").code == 0
+    told = accelsim("report", "a")
+    assert told == Outcome(0, "", "wrote a/report.html\n")
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert "rsnn_paper_activity" in page and "71.2 µW (100 kHz)" in page, "the paper's figures stand beside ours"
+    wrong = accelsim("report", "a", "--format", "html,pfd")
+    assert wrong.code == 2 and "no format 'pfd' (did you mean 'pdf'?)" in wrong.err
+    assert accelsim("report", "nowhere").code == 2
+
+
 def test_a_closed_pipe_is_not_an_error_to_shout_about(tmp_path):
     process = start(tmp_path, "-m", "accelsim", "schema", "arch")
     process.stdout.close()

@@ -15,10 +15,10 @@ function plain(value, digits) {
   return small ? number.toExponential() : number.toLocaleString("en", { maximumSignificantDigits: digits });
 }
 
-/** A value with its unit for people to read, to three digits: 7.01e-7 J is "701 nJ". */
+/** A value with its unit for people to read: 7.01e-7 J is "701 nJ". */
 function show(value, unit, digits = 3) {
   if (value === null || !Number.isFinite(value)) return "-";
-  if (!PREFIXED.has(unit) || value === 0) return plain(value, digits + 1) + (unit ? " " + unit : "");
+  if (!PREFIXED.has(unit) || value === 0) return plain(value, digits) + (unit ? " " + unit : "");
   const [scale, prefix] = PREFIXES.find(([s]) => Math.abs(value) >= s * 0.9995) || PREFIXES[PREFIXES.length - 1];
   return plain(value / scale, digits) + " " + prefix + unit;
 }
@@ -220,6 +220,14 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
     for (const view of views) view.selection();
   }
 
+  /** While a drag goes on, select at most once for each picture that the screen shows. */
+  let waiting = false;
+  function selectSoon() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; select(); });
+  }
+
   function activate(i, x, y) {
     if (active !== null) rows.get(active).classList.remove("active");
     active = i;
@@ -234,7 +242,7 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
     lines.push("");
     for (const axis of axes) {
       if (axis.texts || axis.values[i] === null) continue;
-      const spread = axis.low && axis.low[i] !== axis.high[i] ? ` (${show(axis.low[i], axis.unit)} to ${show(axis.high[i], axis.unit)})` : "";
+      const spread = axis.low && axis.low[i] !== axis.high[i] ? ` (${show(axis.low[i], axis.unit, 4)} to ${show(axis.high[i], axis.unit, 4)})` : "";
       lines.push(`${axis.name} ${axis.text(i)}${spread}`);
     }
     const head = `configuration ${point.number}` + (point.front ? ", on the Pareto front" : "");
@@ -300,20 +308,22 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
           activate(null);
           filters.set(x, range(start[0], now[0], px(0), px(1)));
           filters.set(y, range(start[1], now[1], py(0), py(1)));
-          select();
+          selectSoon();
         } else if (!start) {
           activate(nearest(...now), event.clientX, event.clientY);
         }
       });
       svg.addEventListener("pointerup", (event) => {
         const now = position(event);
-        if (start && Math.hypot(now[0] - start[0], now[1] - start[1]) <= 4) {
+        if (!start) return;
+        const click = Math.hypot(now[0] - start[0], now[1] - start[1]) <= 4;
+        start = null;
+        if (click) {
           filters.delete(x);
           filters.delete(y);
-          select();
-          activate(nearest(...now), event.clientX, event.clientY);
         }
-        start = null;
+        select();
+        if (click) activate(nearest(...now), event.clientX, event.clientY);
       });
       svg.addEventListener("pointerleave", () => { if (!start) activate(null); });
       svg.addEventListener("keydown", (event) => {
@@ -412,11 +422,13 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
         handle.addEventListener("pointermove", (event) => {
           if (start === null || Math.abs(position(event) - start) < 4) return;
           filters.set(axis, range(start, position(event), py(0), py(1)));
-          select();
+          selectSoon();
         });
         handle.addEventListener("pointerup", (event) => {
-          if (start !== null && Math.abs(position(event) - start) < 4) { filters.delete(axis); select(); }
+          if (start === null) return;
+          if (Math.abs(position(event) - start) < 4) filters.delete(axis);
           start = null;
+          select();
         });
       });
       views[1]?.selection();
