@@ -1,0 +1,65 @@
+"""AN4 as features: splits, differences, codes, dictionary."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from accelsim.data.an4 import DICTIONARY, FILE, differences, feature_codes, load_an4, load_dictionary
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three utterances of 2, 3 and 4 frames in AN4's layout, and a dictionary of two words."""
+    np.savez(
+        tmp_path / FILE,
+        mfcc=np.arange(9 * 13, dtype=np.float16).reshape(9, 13),
+        offsets=np.array([0, 2, 5, 9]),
+        utt=np.array(["a", "b", "c"]),
+        speaker=np.array(["x", "y", "x"]),
+        split=np.array(["train", "test", "train"]),
+        text=np.array(["YES", "A A", "YES A"]),
+    )
+    (tmp_path / DICTIONARY).write_text("A        AH\nA(2)     EY\nYES      Y EH S\n")
+    return tmp_path
+
+
+def test_splits(folder):
+    train, test = load_an4("train", folder), load_an4("test", folder)
+    assert [(u.name, u.speaker, u.words) for u in train] == [("a", "x", ("YES",)), ("c", "x", ("YES", "A"))]
+    assert [u.name for u in test] == ["b"]
+    np.testing.assert_array_equal(test[0].mfcc, np.arange(26, 65, dtype=np.float32).reshape(3, 13))
+    with pytest.raises(ValueError, match="splits train and test, found 'dev'"):
+        load_an4("dev", folder)
+    with pytest.raises(FileNotFoundError):
+        load_an4("train", folder / "nowhere")
+
+
+def test_dictionary(folder):
+    assert load_dictionary(folder) == {"A": [("AH",), ("EY",)], "YES": [("Y", "EH", "S")]}
+
+
+def test_differences_by_hand():
+    """A step from 0 to 1 between frames 1 and 2: (x[t+1] - x[t-1] + 2 (x[t+2] - x[t-2])) / 10."""
+    step = np.array([0, 0, 1, 1, 1], np.float32)[:, None]
+    np.testing.assert_allclose(differences(step)[:, 0], [0.2, 0.3, 0.3, 0.2, 0.0])
+
+
+def test_codes():
+    random = np.random.default_rng(0)
+    mfcc = random.normal(3, 2, (50, 13)).astype(np.float32)
+    mfcc[:, 5] = 1.0  # a column that never moves has no deviation to divide by
+    codes = feature_codes(mfcc)
+    assert codes.shape == (50, 39) and codes.dtype == np.int8
+    moving = np.delete(np.arange(39), [5, 18, 31])
+    np.testing.assert_allclose(codes[:, moving].mean(axis=0), 0, atol=0.5)
+    np.testing.assert_allclose(codes[:, moving].std(axis=0), 32, atol=1.0)
+    assert not codes[:, [5, 18, 31]].any()
+    wanted = 32 * (mfcc[:, 0] - mfcc[:, 0].mean()) / mfcc[:, 0].std()
+    np.testing.assert_allclose(codes[:, 0], wanted, atol=0.51)
+
+
+def test_codes_are_clamped():
+    mfcc = np.zeros((100, 13), np.float32)
+    mfcc[50] = 100.0
+    assert feature_codes(mfcc)[50, 0] == 127
