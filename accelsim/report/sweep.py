@@ -93,12 +93,13 @@ def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swe
 
 def _summary(values: np.ndarray, best: np.ndarray, objectives: Sequence[Metric], total: int) -> Text:
     text = f"{len(values)} of {total} configurations done"
-    if len(values) and 1 < len(objectives) <= 3:
+    if best.any():
+        names = ", ".join(metric.short for metric in objectives)
+        text += f"; [*] Pareto front of {names}: {best.sum()}"
+    if best.any() and 1 < len(objectives) <= 3:
         low, high = values.min(axis=0), values.max(axis=0)
         scaled = (values[best] - low) / np.where(high > low, high - low, 1)
-        share = hypervolume(scaled, np.ones(len(objectives)))
-        names = ", ".join(metric.short for metric in objectives)
-        text += f"; [*] Pareto front of {names}: {best.sum()}, which dominates {share:.1%} of the box that all span"
+        text += f", which dominates {hypervolume(scaled, np.ones(len(objectives))):.1%} of the box that all span"
     return Text(text)
 
 
