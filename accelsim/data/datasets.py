@@ -137,6 +137,8 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
     if name == "librivox_sample":
         report("librivox_sample ships with accelsim")
         return sample_folder()
+    if name == "zero_one":
+        raise _problem("zero_one is the zeros and ones of fsdd and audiomnist", "get those two")
     if name not in DOWNLOADS:
         raise _problem(f"unknown data set {name!r}", f"known data sets: {', '.join(_SETS)}")
     folder = data_folder()

@@ -19,6 +19,7 @@ from accelsim.library import names, root, workload_names
 from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
+from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import LifOp, RandomInputs
 from accelsim.workload import load_workload
 
@@ -102,6 +103,8 @@ def test_workload_is_whole(name: str) -> None:
     assert len((folder / "README.md").read_text()) > 500, "says what it was trained on and how well it does"
     for layer in spec.layers:
         matrices = [layer.weights] + ([layer.recurrent_weights] if isinstance(layer, LifOp) else [])
+        if isinstance(layer, S4dOp):
+            matrices = [f"{layer.weights}.{part}" for part in "abc"]
         for matrix in matrices:
             weights = workload.tensor(matrix)
             assert weights.dtype == np.int8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from accelsim.data import Waveform, load
+from accelsim.data import Waveform, get, load
 from accelsim.data.digits import LOUDNESS
 from accelsim.errors import InputError
 
@@ -55,6 +55,14 @@ def test_one_set_of_two_is_not_enough(recordings):
     (recordings / "AudioMNIST/data").rename(recordings / "elsewhere")
     with pytest.raises(InputError, match="data set 'audiomnist' is not in"):
         load("zero_one", "test")
+
+
+def test_what_cannot_be_downloaded_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="zero_one is the zeros and ones of fsdd and audiomnist.*get those two"):
+        get("zero_one")
+    with pytest.raises(InputError, match="no checksum is published for fsdd.*a clone of the repository"):
+        get("fsdd")
 
 
 @pytest.mark.skipif(not HAS_DATA, reason="ACCELSIM_DATA is not set")

@@ -240,7 +240,7 @@ def deploy(model: Kernel, data: Recordings, bits: int | None = None) -> Deployed
 WORKLOAD = """\
 # Written by train.py.
 schema: accelsim/workload@1
-name: s4d_digits_{name}
+name: {title}
 description: >
   Zero against one from 2 kHz samples: one S4D kernel of 14 complex states, {bits}-bit weights in a range of
   {scale:.4g}{free},
@@ -262,8 +262,9 @@ def write(name: str, bits: int, network: Deployed, free: bool) -> None:
     """Write the levels of a network and its workload file."""
     weights = "weights.safetensors" if name == "2bit" else f"{name}.safetensors"
     save_file({"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c}, HERE / weights)
+    title = "s4d_digits" if name == "2bit" else f"s4d_digits_{name}"
     text = WORKLOAD.format(
-        name=name, bits=network.bits, scale=network.scale,
+        title=title, name=name, bits=network.bits, scale=network.scale,
         free=f", trained with {bits} bits in ranges of their own" if free else "",
         weights=weights, rate=RATE_HZ, level=network.level, states=STATES, output_gain=network.output_gain,
         segments=SEGMENTS,
