@@ -172,7 +172,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
 
 def _layers(run: Run) -> list[r.LayerRecord]:
     activity, layers = run.execution.activity, []
-    conversions = activity.conversions
+    conversions, pace_s, moved_bytes = activity.conversions, _pace_s(run), _moved_bytes(run)
     for name in dict.fromkeys(job.layer for job in run.schedule.jobs):
         jobs = [job.name for job in run.schedule.jobs if job.layer == name]
         macs = [activity.macs[job] for job in jobs if job in activity.macs]
@@ -188,32 +188,34 @@ def _layers(run: Run) -> list[r.LayerRecord]:
                 if name in conversions
                 else None,
                 energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
-                pace_s=_pace_s(run, name),
-                moved_bytes=_moved_bytes(run, name),
+                pace_s=pace_s[name],
+                moved_bytes=moved_bytes[name],
             )
         )
     return layers
 
 
-def _pace_s(run: Run, layer: str) -> float:
-    """Return for how long the layer keeps its busiest component busy."""
+def _pace_s(run: Run) -> dict[str, float]:
+    """Return for how long each layer keeps its busiest component busy."""
     chip, layer_of = run.operation.architecture, {job.name: job.layer for job in run.schedule.jobs}
-    busy: dict[str, float] = {}
+    busy: dict[str, dict[str, float]] = {layer: {} for layer in layer_of.values()}
     for (job, member), cycles in service_of(run.schedule, chip, run.execution.activity).items():
-        if layer_of[job] == layer:
-            busy[member] = busy.get(member, 0.0) + int(cycles.sum()) * chip.period_ps(part_of(member)) * 1e-12
-    return max(busy.values())
+        mine, seconds = busy[layer_of[job]], int(cycles.sum()) * chip.period_ps(part_of(member)) * 1e-12
+        mine[member] = mine.get(member, 0.0) + seconds
+    return {layer: max(members.values()) for layer, members in busy.items()}
 
 
-def _moved_bytes(run: Run, layer: str) -> dict[str, float]:
-    """Return the bytes that a layer sent through each component that moves data."""
-    components, moved = run.operation.architecture.components(), dict[str, float]()
-    for job in (job for job in run.schedule.jobs if job.layer == layer):
-        for member in job.members():
-            counts = run.execution.activity.counts[job.name, member]
-            bits = components[part_of(member)].moved_bits({key: int(value.sum()) for key, value in counts.items()})
+def _moved_bytes(run: Run) -> dict[str, dict[str, float]]:
+    """Return the bytes that each layer sent through each component that moves data."""
+    specs = run.operation.architecture.components()
+    paths = {name: spec for name, spec in specs.items() if spec.peak_bits_per_cycle()}
+    moved: dict[str, dict[str, float]] = {job.layer: {} for job in run.schedule.jobs}
+    for job in run.schedule.jobs:
+        for member in (member for member in job.members() if part_of(member) in paths):
+            path, counts = part_of(member), run.execution.activity.counts[job.name, member]
+            bits = paths[path].moved_bits({action: int(value.sum()) for action, value in counts.items()})
             if bits:
-                moved[part_of(member)] = moved.get(part_of(member), 0.0) + bits / 8
+                moved[job.layer][path] = moved[job.layer].get(path, 0.0) + bits / 8
     return moved
 
 

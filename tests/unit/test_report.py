@@ -142,6 +142,10 @@ def test_layers_lie_under_their_roofs_and_move_what_was_counted(made):
     for component in made.components:
         if component.kind == "sram":
             assert moved[component.name] == 64 * component.actions["read"]
+    # A layer is no faster than its busiest component, and all layers together no slower than the run.
+    pace_cycles = sum(layer.pace_s for layer in made.layers) * made.performance.clock_hz
+    busiest = max(component.busy_cycles for component in made.components)
+    assert busiest <= round(pace_cycles) <= made.performance.cycles
     # 2 macros of 512 bits read every cycle at 100 kHz.
     peaks = {c.name: c.peak_bytes_per_s for c in made.components}
     assert peaks["weights_fc"] == pytest.approx(2 * 64 * 100e3)
