@@ -34,7 +34,7 @@ def integers(a, b, c, codes, *, top: int, state_gain: float, output_gain: float)
     return outputs, x, saturated
 
 
-def cells(states, kernels: int, width: int, curves, codes, *, q, top, volts, state_gain, output_gain):
+def cells(states, kernels: int, width: int, curves, codes, *, top, volts, state_gain, output_gain):
     """One crossbar, cell by cell: ``states`` r [rows][columns], ``kernels`` of ``width`` real inputs on its diagonal.
 
     The last real input of each kernel is u, its last real output y. Returns y [steps][kernels], the power per step (W).

@@ -87,7 +87,7 @@ def test_any_cells_give_what_they_carry(device, kernels, states, rows, columns) 
     cells = device.program(levels, np.array([0]), seed=1, read_voltage=0.2, cell_bits=2).states[0]
     outputs, watts = reference_ssm.cells(
         cells.tolist(), kernels, 2 * states + 1, device.curves(0.2, 2), codes.tolist(),
-        q=3, top=128, volts=0.2, state_gain=0.2, output_gain=0.1,
+        top=128, volts=0.2, state_gain=0.2, output_gain=0.1,
     )  # fmt: skip
     # The grids move a column by 1e-3 of a code at most; one that close to the middle of two codes may go either way,
     # and the states carry it on.
@@ -174,6 +174,21 @@ def test_wrong_calls_are_named(change, message) -> None:
         codes = np.full((4, given["inputs"]), given["code"], np.int16)
         dac = Dac(8, 0.2, given["mode"])
         recurrence(space, codes, np.array([0, 4]), dac=dac, state_gain=0.5, output_gain=0.5)
+
+
+def test_cells_at_rest_have_no_write_noise_but_may_be_stuck() -> None:
+    levels = np.full((2, 64, 64), RESTING, np.uint8)
+    levels[:, :32] = 1
+    cells = NOISY.program(levels, np.arange(2), seed=1, cell_bits=2)
+    resting = cells.states[:, 32:]
+    assert set(np.unique(resting)) == {0.0, 1.0}  # stuck at the highest conductance, or at the lowest as it should be
+    assert 0.005 < (resting == 0).mean() < 0.02  # 1 % of 4,096
+    written = cells.states[:, :32]
+    assert np.std(written[(written > 0) & (written < 1)]) > 0.05
+    assert cells.pulses.tolist() == [2048, 2048]
+    for device in (IDEAL, load_device("synaptogen")):
+        as_zero = device.program(np.where(levels == RESTING, 0, levels).astype(np.uint8), np.arange(2), seed=1)
+        assert np.array_equal(device.program(levels, np.arange(2), seed=1).states, as_zero.states)
 
 
 def test_fifteen_states_still_fit() -> None:
