@@ -181,7 +181,7 @@ def test_cells_at_rest_have_no_write_noise_but_may_be_stuck() -> None:
     levels[:, :32] = 1
     cells = NOISY.program(levels, np.arange(2), seed=1, cell_bits=2)
     resting = cells.states[:, 32:]
-    assert set(np.unique(resting)) == {0.0, 1.0}  # stuck at the highest conductance, or at the lowest as it should be
+    assert set(np.unique(resting.round(5))) == {0.0, 1.0}  # stuck at the highest conductance, or at the lowest
     assert 0.005 < (resting == 0).mean() < 0.02  # 1 % of 4,096
     written = cells.states[:, :32]
     assert np.std(written[(written > 0) & (written < 1)]) > 0.05
