@@ -5,6 +5,7 @@
     python train.py float --work W --start-from W/phones.pt                 # 1,920 tied states, float weights
     python train.py quantised-a --work W --start-from W/float.pt --teacher W/float.pt       # 4-bit weights
     python train.py quantised --work W --start-from W/quantised-a.pt --teacher W/float.pt   # once more, longer
+    python train.py readout --work W --start-from W/quantised.pt --teacher W/float.pt       # the readout alone, again
 
 Runs on a CPU, is seeded, and goes on from its last checkpoint when started again.
 Neuron, in units of the threshold: V = beta R + I, S = [V >= 1], R = V - S, over two time steps per frame;
@@ -65,7 +66,10 @@ PLANS = {
     "phones": Plan(4500, 3e-3, 2e-4),
     "float": Plan(5500, 2e-3),
     "quantised": Plan(12000, 8e-4),
+    "readout": Plan(1060, 4e-3),
 }
+READOUT_FRAMES = 4096
+SCALE_RATE = 0.3  # of the weights' learning rate
 
 
 class Lif(torch.autograd.Function):
@@ -191,16 +195,22 @@ class Rsnn(nn.Module):
         self.centred = True
 
     def quantise(self, teacher: Rsnn) -> None:
-        """Fix the recurrent layers' scales from the present weights, and start the readout from the teacher's, pruned.
-
-        A softmax ignores what a spike adds to all classes alike, so each row first loses its median: more weights are
-        then near zero and cost nothing to prune. Every scale is the one of least squared error among those tried.
-        """
+        """Fix the recurrent layers' scales (least squared error), and start the readout from the teacher's."""
         with torch.no_grad():
             for position, name in enumerate(MATRICES):
                 weight = getattr(self, name)
                 errors = [rounding_error(weight, 2.0**exponent).sum() for exponent in range(-12, 3)]
                 self.exponents[position] = int(torch.stack(errors).argmin()) - 12
+        self.start_readout(teacher)
+        self.quantised = True
+
+    def start_readout(self, teacher: Rsnn) -> None:
+        """Start the readout from the teacher's, pruned; a class has the scale of least squared error of those tried.
+
+        A softmax ignores what a spike adds to all classes alike, so each row first loses its median: more weights are
+        then near zero and cost nothing to prune.
+        """
+        with torch.no_grad():
             self.fc.copy_(teacher.fc - teacher.fc.median(1, keepdim=True).values)
             threshold = self.fc.abs().flatten().kthvalue(int(PRUNED * self.fc.numel())).values
             self.mask.copy_((self.fc.abs() > threshold).float())
@@ -210,7 +220,6 @@ class Rsnn(nn.Module):
             errors = [rounding_error(kept, widest * float(share)).sum(0) for share in SHRINK]
             best = torch.stack(errors).argmin(0)
             self.log_scale.copy_((widest * torch.from_numpy(SHRINK).float()[best]).log())
-        self.quantised = True
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes uint8 [frames, batch, bands] -> layer 1's spike counts [frames, batch, neurons]; all spikes."""
@@ -311,7 +320,7 @@ def widen(model: Rsnn, coarse: dict[str, Tensor], work: Path) -> None:
     model.load_state_dict(state)
 
 
-def train(stage: str, plan: Plan, work: Path, start_from: Path | None, teach_from: Path | None) -> None:
+def train(stage: str, plan: Plan, work: Path, start_from: Path | None, teacher: Rsnn | None) -> None:
     """Train one stage to `<work>/<stage>.pt`, from its own checkpoint if there is one.
 
     With a teacher the loss is (1 - TEACHING) of the labels' cross-entropy and TEACHING of the teacher's posteriors'.
@@ -327,10 +336,6 @@ def train(stage: str, plan: Plan, work: Path, start_from: Path | None, teach_fro
             model.load_state_dict(state)
         else:
             widen(model, state, work)
-    teacher = None
-    if teach_from is not None:
-        teacher = Rsnn()
-        teacher.load_state_dict(torch.load(teach_from, weights_only=True)["model"])
     if stage.startswith("quantised"):
         assert teacher is not None
         model.quantise(teacher)
@@ -384,15 +389,68 @@ def train(stage: str, plan: Plan, work: Path, start_from: Path | None, teach_fro
     torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
 
 
+def spike_counts(model: Rsnn, data: Frames, together: int = 48) -> tuple[Tensor, Tensor]:
+    """Layer 1's spike counts uint8 [frames, neurons] of whole utterances, and the labels of those frames."""
+    counts, labels = [], []
+    by_length = data.bounds[np.argsort(data.bounds[:, 1] - data.bounds[:, 0])]
+    for group in tqdm(np.array_split(by_length, math.ceil(len(by_length) / together)), desc="spike counts"):
+        codes = np.full((int((group[:, 1] - group[:, 0]).max()), len(group), BANDS), MEAN_CODE, np.uint8)
+        for column, (begin, end) in enumerate(group):
+            codes[: end - begin, column] = data.codes[begin:end]
+        with torch.no_grad():
+            made = model(torch.from_numpy(codes))[0].to(torch.uint8)
+        for column, (begin, end) in enumerate(group):
+            counts.append(made[DELAY : end - begin, column])
+            labels.append(torch.from_numpy(data.labels[begin : end - DELAY]))
+    return torch.cat(counts), torch.cat(labels)
+
+
+def train_readout(stage: str, plan: Plan, work: Path, start_from: Path, teacher: Rsnn) -> None:
+    """Train the readout alone, from the teacher's, on the fixed 4-bit recurrent layers and whole plain utterances.
+
+    The bias first takes over what the pruned weights added on average.
+    """
+    torch.manual_seed(plan.seed)
+    model = Rsnn()
+    model.load_state_dict(torch.load(start_from, weights_only=True)["model"])
+    model.quantised = True
+    data = read_alignment(work, "train")
+    taught, labels = spike_counts(teacher, data)
+    counts, _ = spike_counts(model, data)
+    model.start_readout(teacher)
+    with torch.no_grad():
+        model.bias.add_(counts[::20].float().mean(0) @ (model.fc * (1 - model.mask)))
+    slow = {"params": [model.log_scale], "speed": SCALE_RATE}
+    optimiser = torch.optim.Adam([{"params": [model.fc, model.bias], "speed": 1.0}, slow], betas=(0.9, 0.98))
+    generator = torch.Generator().manual_seed(plan.seed)
+    progress = tqdm(range(plan.updates), desc=stage, mininterval=10)
+    for update in progress:
+        rate = plan.rate * 0.5 * (1 + math.cos(math.pi * update / plan.updates)) * min(1.0, (update + 1) / 20)
+        for group in optimiser.param_groups:
+            group["lr"] = group["speed"] * rate
+        chosen = torch.randint(len(counts), (READOUT_FRAMES,), generator=generator)
+        logits = torch.addmm(model.bias, counts[chosen].float(), model.weight("fc"))
+        with torch.no_grad():
+            posterior = torch.addmm(teacher.bias, taught[chosen].float(), teacher.fc).softmax(1)
+        loss = (1 - TEACHING) * nn.functional.cross_entropy(logits, labels[chosen])
+        loss = loss + TEACHING * nn.functional.cross_entropy(logits, posterior)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        progress.set_postfix(loss=f"{loss.item():.3f}")
+    print(f"{stage}: dev {evaluate(model, read_alignment(work, 'dev'))}")
+    torch.save({"model": model.state_dict()}, work / f"{stage}.pt")
+
+
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "stage", help="phones, float or quantised; a suffix such as float-b keeps results apart"
+        "stage", help="phones, float, quantised or readout; a suffix such as float-b keeps results apart"
     )
     parser.add_argument("--work", type=Path, required=True, help="folder with alignment.npz; results go there")
     parser.add_argument("--start-from", type=Path, help="weights of the stage before")
-    parser.add_argument("--teacher", type=Path, help="float weights, for the stage quantised")
+    parser.add_argument("--teacher", type=Path, help="float weights, for the stages quantised and readout")
     parser.add_argument("--updates", type=int)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--final-rate", type=float)
@@ -404,9 +462,18 @@ def main() -> None:
     plan = PLANS[arguments.stage.split("-")[0]]
     given = {k: v for k, v in vars(arguments).items() if k in vars(plan) and v is not None}
     plan = replace(plan, **given)
-    if arguments.stage.startswith("quantised") and arguments.teacher is None:
-        parser.error("quantised needs --teacher")
-    train(arguments.stage, plan, arguments.work, arguments.start_from, arguments.teacher)
+    teacher = None
+    if arguments.teacher is not None:
+        teacher = Rsnn()
+        teacher.load_state_dict(torch.load(arguments.teacher, weights_only=True)["model"])
+    elif arguments.stage.startswith(("quantised", "readout")):
+        parser.error(f"{arguments.stage} needs --teacher")
+    if arguments.stage.startswith("readout"):
+        if arguments.start_from is None or teacher is None:
+            parser.error("readout needs --start-from")
+        train_readout(arguments.stage, plan, arguments.work, arguments.start_from, teacher)
+    else:
+        train(arguments.stage, plan, arguments.work, arguments.start_from, teacher)
 
 
 if __name__ == "__main__":
