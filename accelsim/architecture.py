@@ -35,6 +35,7 @@ from accelsim.schema.placement import Placement
 PICOSECONDS = 10**12
 
 _PERIOD_TOLERANCE = 1e-3
+_SECTIONS = ("energy", "clock", "area", "leakage")
 
 _POINT_KEYS = ("clocks", "technology", "pacing")
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
@@ -197,25 +198,47 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     ]
     if problems:
         raise InputError(problems)
-    digest = hashlib.sha256(path.read_bytes() + cost_path.read_bytes())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path))))
     digest.update(repr(sorted(overrides.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {})
 
 
 def load_cost(path: Path) -> CostTable:
-    """Read and check a cost table; raises InputError."""
-    return _load_cost(path, path.read_bytes() if path.is_file() else b"")
+    """Read and check a cost table, on top of its base; raises InputError."""
+    return _load_cost(tuple((file, file.read_bytes()) for file in cost_files(path)))
+
+
+def cost_files(path: Path) -> list[Path]:
+    """Return a cost table's file and those of its bases, the last one first; raises InputError where they go round."""
+    files = [path]
+    while base := _base_of(files[-1], files[-1].read_bytes() if files[-1].is_file() else b""):
+        files.append(_beside(files[-1], base))
+        if files[-1] in files[:-1]:
+            raise InputError.of(
+                f"the bases of the cost table go round: {' -> '.join(f.stem for f in files)}", file=path
+            )
+    return files
+
+
+@functools.lru_cache(maxsize=16)
+def _base_of(path: Path, content: bytes) -> str | None:
+    """Return the name of a table's base, read anew when its content has changed."""
+    data = load_yaml(path).data
+    return data.get("base") if isinstance(data, dict) else None
 
 
 @functools.lru_cache(maxsize=16)  # the points of a sweep share few tables, and checking one is most of loading a chip
-def _load_cost(path: Path, content: bytes) -> CostTable:
-    """Read the table anew when its content has changed."""
-    source = load_yaml(path)
+def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
+    """Read a table and its bases anew when the content of one has changed."""
+    source = load_yaml(files[0][0])
     check_schema_tag(source, "cost")
     table = parse(CostTable, source)
+    own = {section: len(getattr(table, section)) for section in _SECTIONS}
+    if len(files) > 1:
+        table = table.on(_load_cost(files[1:]))
     problems = []
-    for section in ("energy", "clock", "area", "leakage"):
-        for index, row in enumerate(getattr(table, section)):
+    for section in _SECTIONS:
+        for index, row in enumerate(getattr(table, section)[: own[section]]):
             where = (section, index, "kind")
             if row.kind not in KINDS:
                 problems.append(source.problem(f"unknown kind '{row.kind}'", where, did_you_mean(row.kind, KINDS)))

@@ -137,7 +137,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         starts=starts,
         names=tuple(u.name for u in utterances),
         source=f"{inputs.dataset}/{inputs.split}",
-        references=None if any(words is None for words in said) else tuple(words for words in said if words is not None),
+        references=None if None in said else tuple(words for words in said if words is not None),
         audio_seconds=len(frames) * inputs.features.hop_s,
         frame_period_s=inputs.features.hop_s,
     )

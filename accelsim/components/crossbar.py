@@ -17,7 +17,8 @@ class Crossbar(ComponentSpec):
     """``tiles`` tiles, each with arrays of ``rows`` x ``columns`` memristor cells for ``planes`` planes of a matrix.
 
     A plane holds ``cell_bits`` bits of every weight. ``sign: pair`` has two arrays per plane, one for the positive and
-    one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset. A read puts up
+    one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset; ``sign:
+    neighbours`` has positive and negative columns beside each other in one array. A read puts up
     to ``read_voltage`` on the rows for ``read_time``. Before the first frame the cells are written by pulses of
     ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
@@ -35,7 +36,7 @@ class Crossbar(ComponentSpec):
     columns: PositiveInt
     device: str
     cell_bits: Annotated[int, Ge(1), Le(6)] = 1
-    sign: Literal["pair", "offset"] = "pair"
+    sign: Literal["pair", "offset", "neighbours"] = "pair"
     read_voltage: PositiveVoltage
     read_time: PositiveTime
     write_time: PositiveTime
@@ -47,7 +48,7 @@ class Crossbar(ComponentSpec):
         return self.tiles * self.planes * self.arrays_per_plane()
 
     def arrays_per_plane(self) -> int:
-        """Return 2 for a differential pair, 1 with an offset column."""
+        """Return 2 for a differential pair of arrays, else 1."""
         return 2 if self.sign == "pair" else 1
 
     def multipliers(self) -> int:

@@ -124,6 +124,7 @@ class PriceList:
             return node_area_factor(self.point.node, node) / row.utilization
         if isinstance(row, LeakagePrice):
             law = self.table.leakage_scaling
+            assert law is not None  # a table without a base has one, and one with a base has the base's
             return leakage_factor(
                 self.point.voltage,
                 self.point.temperature,

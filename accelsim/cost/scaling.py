@@ -10,6 +10,7 @@ import numpy as np
 # (area) and 65 nm (energy).
 _NODES_NM = (130, 90, 65, 45, 40, 32, 28, 22, 14, 10, 7)
 _AREA = (8.3, 3.94, 2.04, 1.0, 0.75, 0.49, 0.35, 0.22, 0.08, 0.03, 0.011)
+_OLDEST_NM = 180
 _ENERGY = (2.52, 1.51, 1.0, 0.63, 0.55, 0.44, 0.37, 0.30, 0.19, 0.15, 0.11)
 
 CELSIUS_ZERO_K = 273.15
@@ -26,19 +27,19 @@ def voltage_energy_factor(voltage: float, reference: float) -> float:
 def node_energy_factor(node: float, reference: float) -> float:
     """Return the dynamic energy at ``node`` over that at ``reference`` (both in metre), at equal voltage.
 
-    Log-log interpolation of the DeepScaleTool table (arXiv 2102.10195); 45 -> 28 nm gives 0.587. Raises ValueError
-    outside 7 .. 130 nm.
+    Log-log interpolation of the DeepScaleTool table (arXiv 2102.10195); 45 -> 28 nm gives 0.587. From 130 to 180 nm,
+    where the table ends, in proportion to the node, as capacitances do. Raises ValueError outside 7 .. 180 nm.
     """
-    return _between_nodes(node, _ENERGY) / _between_nodes(reference, _ENERGY)
+    return _between_nodes(node, _ENERGY, 1) / _between_nodes(reference, _ENERGY, 1)
 
 
 def node_area_factor(node: float, reference: float) -> float:
     """Return the area at ``node`` over that at ``reference`` (both in metre).
 
-    Log-log interpolation of the DeepScaleTool table (arXiv 2102.10195); 45 -> 28 nm gives 0.35. Raises ValueError
-    outside 7 .. 130 nm.
+    Log-log interpolation of the DeepScaleTool table (arXiv 2102.10195); 45 -> 28 nm gives 0.35. From 130 to 180 nm,
+    where the table ends, with the square of the node. Raises ValueError outside 7 .. 180 nm.
     """
-    return _between_nodes(node, _AREA) / _between_nodes(reference, _AREA)
+    return _between_nodes(node, _AREA, 2) / _between_nodes(reference, _AREA, 2)
 
 
 def leakage_factor(
@@ -62,8 +63,11 @@ def leakage_factor(
     return voltage_part * barrier_part * 2 ** ((temperature - reference_temperature) / doubling_kelvin)
 
 
-def _between_nodes(node: float, factors: tuple[float, ...]) -> float:
+def _between_nodes(node: float, factors: tuple[float, ...], power: int) -> float:
+    """Return the table's factor; beyond its oldest node, that node's times the ``power`` of their ratio."""
     nm = node * 1e9
-    if not _NODES_NM[-1] - 1e-6 <= nm <= _NODES_NM[0] + 1e-6:
-        raise ValueError(f"no scaling rule for {nm:g} nm, expected {_NODES_NM[-1]} to {_NODES_NM[0]} nm")
+    if not _NODES_NM[-1] - 1e-6 <= nm <= _OLDEST_NM + 1e-6:
+        raise ValueError(f"no scaling rule for {nm:g} nm, expected {_NODES_NM[-1]} to {_OLDEST_NM} nm")
+    if nm > _NODES_NM[0]:
+        return float(factors[0] * (nm / _NODES_NM[0]) ** power)
     return math.exp(np.interp(math.log(nm), np.log(_NODES_NM[::-1]), np.log(factors[::-1])))

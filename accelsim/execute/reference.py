@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.lif import lif_float
-from accelsim.schema.workload import FEATURES, LifOp, LinearOp
+from accelsim.kernels.ssm import convolve
+from accelsim.schema.ssm import PARTS, S4dOp
+from accelsim.schema.workload import FEATURES, LifOp, LinearOp, WorkloadSpec
 from accelsim.workload import Batch, Tensors, Workload
 
 
@@ -23,6 +25,9 @@ def float_outputs(workload: Workload, batch: Batch) -> Iterator[NDArray[np.float
     spec, tensors = workload.spec, workload.reference
     if tensors is None:
         raise ValueError(f"workload '{spec.name}' has no reference weights")
+    if spec.family() == "state_space":
+        yield from _state_space(spec, tensors, batch)
+        return
     first = spec.layers[0]
     if isinstance(first, LinearOp):
         yield from _linear(first, tensors, batch)
@@ -56,3 +61,22 @@ def _linear(layer: LinearOp, tensors: Tensors, batch: Batch) -> Iterator[NDArray
     for first, last in pairwise(batch.starts):
         centred = batch.features[first:last].astype(np.float32) * layer.input_scale - layer.input_offset
         yield np.clip(centred, -full_scale, full_scale - 1) @ weights
+
+
+def _state_space(spec: WorkloadSpec, tensors: Tensors, batch: Batch) -> Iterator[NDArray[np.float32]]:
+    """Yield the last layer per utterance: kernels by convolution, dense layers with their residuals, no rounding."""
+    made: dict[str, NDArray[Any]] = {FEATURES: batch.features.astype(np.float64)}
+    for layer in spec.layers:
+        source = made[layer.input]
+        if layer.input == FEATURES and isinstance(layer, S4dOp | LinearOp):
+            source = (source - layer.input_offset) / spec.reference_unit
+        if isinstance(layer, S4dOp):
+            a, b, c = (tensors[f"{layer.weights}.{part}"] for part in PARTS)
+            channels = np.broadcast_to(source, (len(source), layer.kernels))
+            made[layer.name] = convolve(a, b, c, channels, batch.starts)
+        elif isinstance(layer, LinearOp):
+            used = np.maximum(source, 0) if layer.input_activation == "relu" else source
+            product = used @ tensors[str(layer.weights)].astype(np.float64)
+            made[layer.name] = product if layer.residual is None else made[layer.residual] + product
+    for first, last in pairwise(batch.starts):
+        yield made[spec.layers[-1].name][first:last]

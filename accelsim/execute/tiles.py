@@ -14,6 +14,7 @@ from accelsim.errors import InputError
 from accelsim.execute.activity import Activity, Execution
 from accelsim.kernels.converters import Dac, dac_codes
 from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
+from accelsim.kernels.fixed_point import requantise
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.tiles import converters_of
 from accelsim.schema.workload import FEATURES, LinearOp
@@ -81,7 +82,7 @@ class _Run:
     def _layer(self, layer: LinearOp, source: NDArray[Any]) -> NDArray[np.float64]:
         """Return the products of one layer, in units of weight x input: [frames, outputs]."""
         full_scale = 1 << (layer.input_bits - 1)
-        centred = np.clip(np.rint(source * layer.input_scale) - layer.input_offset, -full_scale, full_scale - 1)
+        centred = requantise(source, layer.input_scale, layer.input_offset, -full_scale, full_scale - 1)
         dac = Dac(self.dac.bits, self.crossbar.read_voltage, self.dac.mode)
         codes = dac_codes(centred / full_scale, dac)
         lies = self.mappings[layer.name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -21,3 +23,8 @@ def shift(value, places):  # type: ignore[no-untyped-def]
 def shift_array(values: NDArray[np.int32], places: int) -> NDArray[np.int32]:
     """Shift an array left by ``places``, or arithmetically right (towards minus infinity) when negative."""
     return values << places if places >= 0 else values >> -places
+
+
+def requantise(values: NDArray[Any], scale: float, offset: int, low: int, high: int) -> NDArray[np.int16]:
+    """Return codes = clamp(round(scale x) - offset, low, high), halves to even, of any shape."""
+    return np.clip(np.rint(values * scale) - offset, low, high).astype(np.int16)

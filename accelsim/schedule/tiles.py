@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.mesh import Mesh
 from accelsim.errors import did_you_mean
 from accelsim.kernels import converters
-from accelsim.kernels.crossbar import planes_of
+from accelsim.kernels.crossbar import Sign, planes_of
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.mapping import Mapping, Matrix, TileMap, map_matrices
 from accelsim.schedule.parts import Parts
@@ -65,7 +65,7 @@ def _map_layers(workload: Workload, architecture: Architecture) -> TileMap:
     ]  # fmt: skip
     return map_matrices(
         matrices, tile_rows=crossbar.rows, tile_columns=crossbar.columns, cell_bits=crossbar.cell_bits,
-        sign=crossbar.sign, tiles=crossbar.tiles,
+        sign=cast(Sign, crossbar.sign), tiles=crossbar.tiles,
     )  # fmt: skip
 
 
@@ -169,6 +169,9 @@ class _Tiles:
 
     def _check_fit(self) -> None:
         layer = self.layer
+        if self.crossbar.sign == "neighbours":
+            self.parts.problem(f"'{self.name['crossbar']}' must have 'sign: pair' or 'sign: offset' for dense layers")
+            return
         planes = planes_of(layer.weight_bits, self.crossbar.cell_bits, self.crossbar.sign)
         if planes > self.crossbar.planes:
             self.parts.problem(

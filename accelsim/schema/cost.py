@@ -133,21 +133,52 @@ class CostTable(Model):
     """A price list for one node and voltage.
 
     ``laws[kind][dimension]``: ``proportional`` (value grows with the dimension) or ``interpolate`` (power law
-    between the rows that differ in it).
+    between the rows that differ in it). ``base``: another table, whose rows hold wherever this one has none for a
+    kind (or its action).
     """
 
     name: str
     description: str = ""
+    base: str | None = None
     node: Length
     voltage: PositiveVoltage
     temperature: Temperature
     laws: dict[str, dict[str, Literal["proportional", "interpolate"]]] = {}
-    energy: list[EnergyPrice]
+    energy: list[EnergyPrice] = []
     clock: list[ClockPrice] = []
-    area: list[AreaPrice]
-    leakage: list[LeakagePrice]
-    leakage_scaling: LeakageScaling
+    area: list[AreaPrice] = []
+    leakage: list[LeakagePrice] = []
+    leakage_scaling: LeakageScaling | None = None
     leakage_bracket: list[LeakageBracket] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> CostTable:
+        if self.base is None and self.leakage_scaling is None:
+            raise ValueError("expected leakage_scaling, or a base that has it")
+        return self
+
+    def on(self, base: CostTable) -> CostTable:
+        """Return the table with the rows of its base beneath it, each at the base's node and voltage."""
+        merged: dict[str, list[Price]] = {}
+        for section in ("energy", "clock", "area", "leakage"):
+            mine = getattr(self, section)
+            given = {_whose(row) for row in mine}
+            beneath = [row for row in getattr(base, section) if _whose(row) not in given]
+            merged[section] = [
+                *mine,
+                *(
+                    row.model_copy(update={"node": row.node or base.node, "voltage": row.voltage or base.voltage})
+                    for row in beneath
+                ),
+            ]
+        laws = {**base.laws, **self.laws}
+        return self.model_copy(
+            update={**merged, "laws": laws, "leakage_scaling": self.leakage_scaling or base.leakage_scaling}
+        )
+
+
+def _whose(row: Price) -> tuple[str, str]:
+    return row.kind, getattr(row, "action", "")
 
 
 _Ranged = TypeVar("_Ranged", EnergyPrice, AreaPrice, LeakagePrice)

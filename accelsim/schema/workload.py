@@ -266,6 +266,13 @@ class WorkloadSpec(Model):
         if width != layer.outputs:
             raise ValueError(f"layer '{layer.name}' has {layer.outputs} outputs and adds {width} of '{layer.residual}'")
 
+    def family(self) -> Literal["spiking", "state_space", "dense"]:
+        """Return by which rules the network is cut and run."""
+        ops = {layer.op for layer in self.layers}
+        if "s4d" in ops:
+            return "state_space"
+        return "dense" if ops == {"linear"} else "spiking"
+
     def inputs_of(self, layer: Op) -> int:
         """Return how many inputs a layer has."""
         if layer.input == FEATURES:

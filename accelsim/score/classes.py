@@ -16,8 +16,8 @@ from accelsim.score.error_rate import Accuracy, bootstrap
 class UtteranceClasses:
     """Classes of utterances: argmax_c (bias[c] + sum_kj p[k, j] weight[k, j, c]), p[k] the mean of part k.
 
-    Frame t of T lies in part floor(t segments / T). ``magnitude`` averages |out| instead of out. ``weight``: [segments *
-    outputs, classes], part by part; ``bias``: [classes]; ``classes``: their names.
+    Frame t of T lies in part floor(t segments / T). ``magnitude`` averages |out| instead of out. ``weight``:
+    [segments * outputs, classes], part by part; ``bias``: [classes]; ``classes``: their names.
     """
 
     classes: tuple[str, ...]
@@ -47,7 +47,12 @@ class UtteranceClasses:
         if missing:
             raise ValueError(f"the readout lacks the tensors {', '.join(missing)}")
         weight, bias = (tensors[name].astype(np.float32) for name in names)
-        if weight.ndim != 2 or bias.shape != (len(classes),) or weight.shape[1] != len(classes) or len(weight) % segments:
+        if (
+            weight.ndim != 2
+            or bias.shape != (len(classes),)
+            or weight.shape[1] != len(classes)
+            or len(weight) % segments
+        ):
             raise ValueError(f"the readout's tensors do not fit {len(classes)} classes and {segments} segments")
         return cls(tuple(classes), weight, bias, segments, pool)
 

@@ -16,7 +16,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a batch was recognised; ``low`` and ``high`` are the 95 % bootstrap interval, ``n`` the tokens ``counted``."""
+    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``."""
 
     metric: str
     value: float

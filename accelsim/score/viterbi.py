@@ -58,7 +58,12 @@ class ViterbiPhonemes:
         tied, stay, bigram, bias, log_prior, output_scale = (tensors[name] for name in names)
         n = len(phones)
         shapes = [tied.shape == (n, n, 3), stay.shape == (n, 3), bigram.shape == (n, n)]
-        if not all(shapes) or not bias.shape == log_prior.shape == output_scale.shape or tied.min() < 0 or tied.max() >= len(bias):
+        if (
+            not all(shapes)
+            or not bias.shape == log_prior.shape == output_scale.shape
+            or tied.min() < 0
+            or tied.max() >= len(bias)
+        ):
             raise ValueError(f"the decoder's tensors do not fit {n} phones and {len(bias)} acoustic states")
         return cls(
             phones=tuple(phones),

@@ -131,7 +131,7 @@ def test_calibrated_rows_are_marked() -> None:
 def test_scaling_factors() -> None:
     assert voltage_energy_factor(0.5, 0.9) == pytest.approx(25 / 81)
     assert node_energy_factor(28e-9, 28e-9) == 1
-    with pytest.raises(ValueError, match="no scaling rule for 5 nm, expected 7 to 130 nm"):
+    with pytest.raises(ValueError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
         node_energy_factor(5e-9, 28e-9)
 
 
@@ -221,5 +221,5 @@ def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
         f"no price for the {what} in cost table 'cmos28': the survey's regression is undefined below 4 bits, found 3"
         for what in ("energy of adc convert", "area of adc")
     ]
-    with pytest.raises(InputError, match="no scaling rule for 5 nm, expected 7 to 130 nm"):
+    with pytest.raises(InputError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
         accelsim.run("memristor_tile", overrides={"technology.node": "5 nm"})

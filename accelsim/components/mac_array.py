@@ -1,0 +1,49 @@
+"""An array of integer multipliers: every cycle it multiplies a few inputs by a block of weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class MacArray(ComponentSpec):
+    """``rows`` x ``columns`` multiply-accumulate units: ``rows`` inputs meet ``columns`` outputs in every cycle.
+
+    Inputs of ``input_bits``, weights of ``weight_bits``, sums of ``accumulator_bits``, which must hold every sum.
+    """
+
+    kind: Literal["mac_array"]
+    rows: PositiveInt
+    columns: PositiveInt
+    input_bits: Annotated[int, Ge(1), Le(16)]
+    weight_bits: Annotated[int, Ge(1), Le(16)]
+    accumulator_bits: Annotated[int, Ge(2), Le(64)]
+
+    def instances(self) -> int:
+        return self.rows * self.columns
+
+    def multipliers(self) -> int:
+        return self.rows * self.columns
+
+    def blocks(self, inputs: int, outputs: int) -> int:
+        """Return the cycles of a matrix product: ceil(inputs / rows) * ceil(outputs / columns)."""
+        return -(-inputs // self.rows) * -(-outputs // self.columns)
+
+
+def service_cycles(spec: MacArray, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = blocks of the matrices, one per cycle."""
+    return counts["blocks"]
+
+
+component_kind(
+    "mac_array",
+    MacArray,
+    {"mac": "one multiplication and addition", "add": "one addition of a residual"},
+    service_cycles,
+)
