@@ -29,6 +29,7 @@ from accelsim.workload import Batch, Workload, load_batch, load_workload
 T = TypeVar("T")
 
 _EXECUTIONS = 2  # points that share values come one after the other
+_NETWORKS = 2
 _TIMELINE_BYTES = 256e6
 _OTHERS = 64
 _BYTES_PER_FRAME = 24  # of a timeline: arrived, started, finished
@@ -80,10 +81,11 @@ class Reuse:
         return Counter({name: kept.made for name, kept in vars(self).items()})
 
     def _load_workload(self, name: str | Path, overrides: Mapping[str, str]) -> Workload:
-        return self.workloads.get((str(name), *overrides.items()), lambda: load_workload(name, overrides))
+        key = (str(name), *overrides.items())
+        return self.workloads.get(key, lambda: load_workload(name, overrides), room=_NETWORKS)
 
     def _load_batch(self, workload: Workload, progress: Callable[[str, int, int], None]) -> Batch:
-        return self.batches.get(workload.sha256, lambda: load_batch(workload, progress), room=2)
+        return self.batches.get(workload.sha256, lambda: load_batch(workload, progress), room=_NETWORKS)
 
     def _execute(
         self, schedule: Schedule, workload: Workload, architecture: Architecture, batch: Batch, **options: Any

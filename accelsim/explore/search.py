@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from accelsim.explore.sweep import (
     Sweep,
     begin_or_resume,
     check_axes,
+    closing_on_error,
     describe,
     fixed_and_varied,
     full_axes,
 )
 from accelsim.explore.workers import Job, evaluate
+from accelsim.result import check_writable
 
 SAMPLERS = ("tpe", "nsga2")
 _STUDY = "accelsim"
@@ -57,20 +59,17 @@ def run_search(
     asked = describe(what, fixed, axes, chip) | {
         "kind": "search", "method": sampler, "points": None, "seeds": 1, "constraints": list(constraints),
     }  # fmt: skip
-    with _study(storage or f"sqlite:///{out.resolve() / 'study.sqlite'}", resume) as open_study:
-        store = begin_or_resume(out, asked, resume)
-        try:
-            study = open_study(sampler, what.seed, objectives)
-            reuse, job = Reuse(), Job(what.architecture, what.workload, fixed)
-            for trial, number in _trials(study, trials, store):
-                tell(f"{number} of {trials} trials", number, trials)
-                settings = {key: value for i, axis in enumerate(axes) for key, value in _suggested(trial, i, axis)}
-                outcome = evaluate(job, Point(number, number, what.seed, settings), reuse)
+    reuse, job = Reuse(), Job(what.architecture, what.workload, fixed)
+    check_writable(out)
+    with _optuna_errors(storage or f"sqlite:///{out.resolve() / 'study.sqlite'}") as url:
+        study = _study(url, sampler, what.seed, objectives, resume)
+        with closing_on_error(begin_or_resume(out, asked, resume)) as store:
+            for trial in _trials(study, trials, str(out.resolve())):
+                tell(f"{trial.number} of {trials} trials", trial.number, trials)
+                settings = {key: value for axis in axes for key, value in _suggested(trial, axis).items()}
+                outcome = evaluate(job, Point(trial.number, trial.number, what.seed, settings), reuse)
                 store.add(outcome)
                 _report(study, trial, outcome, objectives, limits)
-        except BaseException:
-            store.close()
-            raise
     return store
 
 
@@ -93,29 +92,16 @@ def _checked(sampler: str, trials: int, axes: Sequence[Axis], constraints: Seque
 
 
 @contextmanager
-def _study(storage: str, resume: bool) -> Iterator[Callable[[str, int, Sequence[Metric]], Any]]:
-    """Give the function that opens the study, with Optuna's errors in our words."""
+def _optuna_errors(storage: str) -> Iterator[str]:
+    """Put what Optuna and its storage complain about into our words."""
     try:
         import optuna
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise InputError.of("a search needs Optuna", hint="pip install 'accelsim-speech[explore]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-    def open_study(sampler: str, seed: int, objectives: Sequence[Metric]) -> Any:
-        chosen = (
-            optuna.samplers.TPESampler(seed=seed)
-            if sampler == "tpe"
-            else optuna.samplers.NSGAIISampler(population_size=_POPULATION, seed=seed)
-        )
-        way = optuna.study.StudyDirection
-        directions = [way.MAXIMIZE if metric.higher_is_better else way.MINIMIZE for metric in objectives]
-        return optuna.create_study(
-            storage=storage, study_name=_STUDY, sampler=chosen, directions=directions, load_if_exists=resume
-        )
-
     try:
-        yield open_study
+        yield storage
     except optuna.exceptions.DuplicatedStudyError:
         hint = "go on with --resume, or give another --storage"
         raise InputError.of(f"{storage} holds a search already", hint=hint) from None
@@ -123,27 +109,46 @@ def _study(storage: str, resume: bool) -> Iterator[Callable[[str, int, Sequence[
         raise AccelsimError(f"cannot use the storage {storage}: {str(error).splitlines()[0]}") from None
 
 
-def _trials(study: Any, trials: int, store: Store) -> Iterator[tuple[Any, int]]:
-    """Yield the trials to run with their numbers: those that a killed search left behind, then new ones."""
+def _study(url: str, sampler: str, seed: int, objectives: Sequence[Metric], resume: bool) -> Any:
+    """Return a new Optuna study, or with ``resume`` the one that is there."""
+    import optuna
+
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    way = optuna.study.StudyDirection
+    directions = [way.MAXIMIZE if metric.higher_is_better else way.MINIMIZE for metric in objectives]
+    study = optuna.create_study(storage=url, study_name=_STUDY, directions=directions, load_if_exists=resume)
+    # One that goes on must not draw its first points once more.
+    seed += len(study.get_trials(deepcopy=False))
+    study.sampler = (
+        optuna.samplers.TPESampler(seed=seed)
+        if sampler == "tpe"
+        else optuna.samplers.NSGAIISampler(population_size=_POPULATION, seed=seed)
+    )
+    return study
+
+
+def _trials(study: Any, trials: int, folder: str) -> Iterator[Any]:
+    """Yield the trials to run: those that a killed search of this folder left behind, then new ones."""
     import optuna
 
     for left in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        yield optuna.trial.Trial(study, left._trial_id), left.number
+        if left.user_attrs.get("folder", folder) == folder:
+            yield optuna.trial.Trial(study, left._trial_id)
     while len(study.get_trials(deepcopy=False)) < trials:
         trial = study.ask()
-        yield trial, trial.number
+        trial.set_user_attr("folder", folder)
+        yield trial
 
 
-def _suggested(trial: Any, index: int, axis: Axis) -> Iterator[tuple[str, str]]:
-    """Yield what a trial sets along an axis: a step of it, or a share of the way."""
+def _suggested(trial: Any, axis: Axis) -> dict[str, str]:
+    """Return what a trial sets along an axis: a step of it, or a share of the way."""
     name, count = axis.keys[0], axis.count()
     if count is None:
-        settings = axis.at(trial.suggest_float(name, 0.0, 1.0))
-    elif axis.range is not None:
-        settings = axis.step(trial.suggest_int(name, 0, count - 1))
-    else:
-        settings = axis.step(trial.suggest_categorical(name, list(range(count))))
-    yield from settings.items()
+        return axis.at(trial.suggest_float(name, 0.0, 1.0))
+    if axis.range is not None:
+        return axis.step(trial.suggest_int(name, 0, count - 1))
+    return axis.step(trial.suggest_categorical(name, list(range(count))))
 
 
 def _report(

@@ -15,7 +15,7 @@ import numpy as np
 from accelsim.errors import InputError, Problem
 
 METHODS = ("grid", "random", "lhs")
-LARGEST_GRID = 1_000_000
+LARGEST_GRID = 100_000
 
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(.*)")
 _DIGITS = 6

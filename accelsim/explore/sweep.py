@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -162,15 +163,22 @@ def run_sweep(
     job = Job(what.architecture, what.workload, fixed)
     done = len(points) - len(left)
     tell(f"{done} of {len(points)} points", done, len(points))
-    try:
+    with closing_on_error(store):
         for outcome in _outcomes(job, left, jobs, scheduler):
             store.add(outcome)
             done += 1
             tell(f"{done} of {len(points)} points", done, len(points))
+    return store
+
+
+@contextmanager
+def closing_on_error(store: Store) -> Iterator[Store]:
+    """Give a store, and close it only when something goes wrong: else the caller goes on reading it."""
+    try:
+        yield store
     except BaseException:
         store.close()
         raise
-    return store
 
 
 def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:

@@ -98,13 +98,18 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
                 point = doing.pop(index)
                 outcome = workers[index].receive()
                 if outcome is None:
-                    died = workers[index].stop()
+                    code = workers[index].stop()
+                    if code > 0:
+                        hint = 'in a script call sweep under `if __name__ == "__main__":`'
+                        raise AccelsimError(f"the processes for the points do not start (exit code {code}); {hint}")
                     with _threads_shared_out(jobs):
                         workers[index] = _Worker(job)
                     if attempts[point.number] < _ATTEMPTS:
                         stretches[index].appendleft(point)
                     else:
-                        outcome = Outcome(point, None, f"the process that ran it died {_ATTEMPTS} times ({died})")
+                        outcome = Outcome(
+                            point, None, f"the process that ran it died {_ATTEMPTS} times (signal {-code})"
+                        )
                 begin(index)
                 if outcome is not None:
                     yield outcome
@@ -162,15 +167,14 @@ class _Worker:
         except (EOFError, OSError):
             return None
 
-    def stop(self) -> str:
-        """End the process and say how it ended."""
+    def stop(self) -> int:
+        """End the process and return its exit code: below zero for a signal, above it when it could not begin."""
         self.connection.close()
         self.process.join(0.2)
         if self.process.is_alive():
             self.process.terminate()
             self.process.join()
-        code = self.process.exitcode or 0
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        return self.process.exitcode or 0
 
 
 def _work(connection: Connection, job: Job) -> None:
