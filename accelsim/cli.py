@@ -384,7 +384,7 @@ def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: 
     """Print how a workload is cut into jobs for an architecture, and where its matrices lie on crossbar tiles."""
     from accelsim.architecture import load_architecture
     from accelsim.pipeline import split_overrides
-    from accelsim.report.console import schedule_table, tile_table
+    from accelsim.report.console import placement_table, schedule_table
     from accelsim.schedule import build_schedule
     from accelsim.workload import load_workload
 
@@ -392,7 +392,9 @@ def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: 
     chip = load_architecture(architecture, for_chip)
     cut = build_schedule(load_workload(workload or chip.spec.workload, for_network), chip)
     if cut.tile_map is not None:
-        _print(tile_table(cut.tile_map))
+        _print(placement_table(cut.tile_map.table()))
+    if cut.kernel_maps:
+        _print(placement_table([one.row() for one in cut.kernel_maps]))
     _print(schedule_table(cut))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from rich.console import Group, RenderableType
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from accelsim.report.headline import columns, headlines, share
 from accelsim.result import Result
-from accelsim.schedule import Schedule, TileMap
+from accelsim.schedule import Schedule
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
 
@@ -123,9 +123,8 @@ def schedule_table(schedule: Schedule) -> Table:
     return _rows_table(rows)
 
 
-def tile_table(tile_map: TileMap) -> Table:
-    """Return where matrices lie on crossbar tiles, one matrix a line and their sums in the last one."""
-    rows = tile_map.table()
+def placement_table(rows: Sequence[Mapping[str, int | str]]) -> Table:
+    """Return where matrices or kernels lie on crossbars, one a line."""
     table = _table(*rows[0])
     for row in rows:
         table.add_row(*(f"{row[key]:,}" if isinstance(row.get(key), int) else str(row.get(key, "")) for key in rows[0]))

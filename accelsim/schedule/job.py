@@ -9,6 +9,7 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from accelsim.schedule.mapping import TileMap
+from accelsim.schedule.ssm import KernelMap
 
 
 def part_of(name: str) -> str:
@@ -54,11 +55,12 @@ class Job:
 class Schedule:
     """All jobs of one frame; the order within a component is the order in which it runs them.
 
-    ``tile_map``: where the matrices lie, on chips with crossbar tiles.
+    ``tile_map``, ``kernel_maps``: where matrices and state-space kernels lie, on chips with crossbars.
     """
 
     jobs: tuple[Job, ...]
     tile_map: TileMap | None = None
+    kernel_maps: tuple[KernelMap, ...] = ()
 
     def of(self, component: str) -> tuple[Job, ...]:
         """Return the jobs that a component leads, in order."""

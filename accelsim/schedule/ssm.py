@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, Problem
 from accelsim.kernels.ssm import side
 
 
@@ -28,6 +28,10 @@ class KernelMap:
     def crossbars(self) -> int:
         """Return ceil(kernels / per_crossbar)."""
         return -(-self.kernels // self.per_crossbar)
+
+    def numbers(self) -> range:
+        """Return the numbers of its crossbars on the chip."""
+        return range(self.first_crossbar, self.first_crossbar + self.crossbars)
 
     @property
     def cells_written(self) -> int:
@@ -65,13 +69,15 @@ def map_kernels(layers: list[tuple[str, int, int]], *, rows: int, columns: int, 
     Raises InputError for a kernel larger than a crossbar, and for layers that need more crossbars than there are.
     """
     problems = [
-        f"layer '{name}': a kernel of {states} states needs {side(states)} x {side(states)} cells, a crossbar has "
-        f"{rows} x {columns}: at most {max((min(rows, columns) - 2) // 4, 0)} states fit"
+        Problem(
+            f"layer '{name}': a kernel of {states} states needs {side(states)} x {side(states)} cells, a crossbar has "
+            f"{rows} x {columns}: at most {max((min(rows, columns) - 2) // 4, 0)} states fit"
+        )
         for name, _, states in layers
         if side(states) > min(rows, columns)
     ]
     if problems:
-        raise InputError.of("; ".join(problems))
+        raise InputError(problems)
     placed: list[KernelMap] = []
     for name, kernels, states in layers:
         first = placed[-1].first_crossbar + placed[-1].crossbars if placed else 0

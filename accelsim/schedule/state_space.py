@@ -10,9 +10,9 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from accelsim.architecture import Architecture
-from accelsim.kernels.ssm import side
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.parts import Parts
+from accelsim.schedule.ssm import KernelMap, map_kernels
 from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Workload
@@ -46,6 +46,7 @@ class _StateSpace:
             self.digital, self.weights = parts.only("mac_array"), parts.storing("weights")
         self.readout = parts.only("accumulator")
         parts.stop_on_problems()
+        self.maps = {one.layer: one for one in self._mapped()}
         self._check_fit()
         parts.stop_on_problems()
 
@@ -54,7 +55,8 @@ class _StateSpace:
         readers: dict[str, list[str]] = {}  # layer -> first components of the layers that read it, or of the readout
         ends: dict[str, list[str]] = {FEATURES: [self.name["features"]]}  # layer -> components that give its outputs
         begins: dict[str, list[str]] = {}
-        for layer, crossbars in zip(self.layers, self._placed(), strict=True):
+        for layer in self.layers:
+            crossbars = self.maps[layer.name].numbers() if layer.name in self.maps else ()
             states = [f"{self.name['states']}[{c}]" for c in crossbars]
             outputs = [f"{self.name['outputs']}[{c}]" for c in crossbars]
             begins[layer.name] = states or [self.digital]
@@ -80,21 +82,19 @@ class _StateSpace:
             assert isinstance(layer, S4dOp)
             for place, (begin, end) in enumerate(zip(begins[layer.name], ends[layer.name], strict=True)):
                 takes, gives = taken(layer.input, begin), given(layer.name, end)
-                jobs += self._crossbar_jobs(layer, crossbars[place], place, takes, gives)
+                jobs += self._crossbar_jobs(self.maps[layer.name], place, takes, gives)
         work = MappingProxyType({"stage": "readout"})
         jobs.append(Job(f"{last}.readout", last, self.readout, takes=taken(last, self.readout), last=True, work=work))
         self.parts.stop_on_problems()
-        return Schedule(tuple(jobs))
+        return Schedule(tuple(jobs), kernel_maps=tuple(self.maps.values()))
 
-    def _crossbar_jobs(
-        self, layer: S4dOp, crossbar: int, place: int, takes: tuple[str, ...], gives: tuple[str, ...]
-    ) -> list[Job]:
+    def _crossbar_jobs(self, lies: KernelMap, place: int, takes: tuple[str, ...], gives: tuple[str, ...]) -> list[Job]:
         """Return the jobs of a layer's crossbar: drive the rows, read, convert, write the state back, give the outputs.
 
-        ``crossbar``: its number on the chip, ``place``: within the layer.
+        ``place``: its number within the layer.
         """
-        each = self._per_crossbar(layer)
-        kernels = min(each, layer.kernels - place * each)
+        crossbar = lies.numbers()[place]
+        kernels = min(lies.per_crossbar, lies.kernels - place * lies.per_crossbar)
         on = {what: f"{self.name[what]}[{crossbar}]" for what in (*ON_CROSSBAR, *CROSSBAR_ROLES)}
         to_rows = self.parts.channel(on["states"], on["crossbar"])
         to_converters = self.parts.channel(on["crossbar"], on["adc"])
@@ -108,24 +108,23 @@ class _StateSpace:
         )
         return [
             Job(
-                f"{layer.name}[{crossbar}].{stage}", layer.name, members[0], members[1:], taken, given,
+                f"{lies.layer}[{crossbar}].{stage}", lies.layer, members[0], members[1:], taken, given,
                 work=MappingProxyType({"stage": stage, "place": place, "kernels": kernels}),
             )
             for stage, members, taken, given in plan
         ]  # fmt: skip
 
-    def _placed(self) -> list[range]:
-        """Return the crossbars of every layer, one after the other; none for what runs on the digital array."""
-        placed, first = [], 0
-        for layer in self.layers:
-            needed = -(-layer.kernels // self._per_crossbar(layer)) if self.analogue and isinstance(layer, S4dOp) else 0
-            placed.append(range(first, first + needed))
-            first += needed
-        return placed
-
-    def _per_crossbar(self, layer: S4dOp) -> int:
+    def _mapped(self) -> list[KernelMap]:
+        """Lay the kernels onto the chip's crossbars, if it has any."""
+        if not self.analogue:
+            return []
         crossbar = self.architecture.of_kind("crossbar")[self.name["crossbar"]]
-        return int(min(crossbar.rows, crossbar.columns) // side(layer.states))
+        return map_kernels(
+            [(layer.name, layer.kernels, layer.states) for layer in self.layers if isinstance(layer, S4dOp)],
+            rows=crossbar.rows,
+            columns=crossbar.columns,
+            crossbars=crossbar.tiles,
+        )
 
     def _check_fit(self) -> None:
         registers = self.architecture.of_kind("register_file")
@@ -163,37 +162,24 @@ class _StateSpace:
             self.parts.problem(f"{needed} {what} do not fit the {entries} entries of '{name}'")
 
     def _check_crossbars(self, kernels: list[S4dOp]) -> None:
-        kinds = self.architecture.of_kind
-        crossbar, dac, adc = (kinds(kind)[self.name[kind]] for kind in ("crossbar", "dac", "adc"))
-        smallest = min(crossbar.rows, crossbar.columns)
-        placed = 0
+        dac, adc = (self.architecture.of_kind(kind)[self.name[kind]] for kind in ("dac", "adc"))
         for layer in kernels:
-            size, per_crossbar = side(layer.states), self._per_crossbar(layer)
-            if not per_crossbar:
-                self.parts.problem(
-                    f"a kernel of layer '{layer.name}' has {layer.states} states and needs {size} x {size} cells, "
-                    f"'{self.name['crossbar']}' has {crossbar.rows} x {crossbar.columns}; "
-                    f"{(smallest - 2) // 4} states would fit"
-                )
-                continue
-            placed += -(-layer.kernels // per_crossbar)
-            width = min(per_crossbar, layer.kernels) * (2 * layer.states + 1)
-            self._check_entries(self.name["states"], width, f"states and inputs of layer '{layer.name}'")
-            self._check_entries(self.name["outputs"], min(per_crossbar, layer.kernels), f"outputs of '{layer.name}'")
-            if adc.units * adc.shared_by < width:
+            together = min(self.maps[layer.name].per_crossbar, layer.kernels)
+            pairs = together * (2 * layer.states + 1)
+            self._check_entries(self.name["states"], pairs, f"states and inputs of layer '{layer.name}'")
+            self._check_entries(self.name["outputs"], together, f"outputs of layer '{layer.name}'")
+            if adc.units * adc.shared_by < pairs:
                 self.parts.problem(
                     f"{adc.units} converters shared by {adc.shared_by} serve {adc.units * adc.shared_by} of the "
-                    f"{width} pairs of columns of layer '{layer.name}'"
+                    f"{pairs} pairs of columns of layer '{layer.name}'"
                 )
-            if dac.units < 2 * width:
+            if dac.units < 2 * pairs:
                 self.parts.problem(
-                    f"'{self.name['dac']}' drives {dac.units} of {2 * width} rows of layer '{layer.name}'"
+                    f"'{self.name['dac']}' drives {dac.units} of {2 * pairs} rows of layer '{layer.name}'"
                 )
             bits = adc.precision_bits + adc.range_bits
             for what, has in ((self.name["dac"], dac.bits), (self.name["adc"], bits)):
                 if has != layer.code_bits:
                     self.parts.problem(f"layer '{layer.name}' has codes of {layer.code_bits} bits, '{what}' of {has}")
-        if placed > crossbar.tiles:
-            self.parts.problem(f"the kernels need {placed} crossbars, '{self.name['crossbar']}' has {crossbar.tiles}")
         if dac.mode != "amplitude":
             self.parts.problem(f"states are fed back as one voltage each: '{self.name['dac']}' must be 'amplitude'")
