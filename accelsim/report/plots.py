@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import InputError
-from accelsim.explore.metrics import METRICS
+from accelsim.explore.front import Front, front_of
+from accelsim.explore.metrics import Metric
 from accelsim.explore.store import Store
 from accelsim.report.html import typeset
 from accelsim.report.roofline import roofline
-from accelsim.report.sweep_html import FIGURES, front_of
+from accelsim.report.sweep_html import FIGURES
 from accelsim.result import Result, written_whole
 from accelsim.schema import format_si
 
@@ -60,11 +61,11 @@ def run_figures(result: Result) -> dict[str, Figure]:
 
 def sweep_figures(store: Store) -> dict[str, Figure]:
     """Return the figures of a sweep by name: its front in each pair of the first objective with another."""
-    _, found = front_of(store)
+    found = front_of(store)
     if len(found.objectives) < 2 or not found.best.any():
         raise InputError.of("no front to draw: that takes two objectives and a configuration that is done")
     first, *others = found.objectives
-    return {f"pareto_{other.short}": _pareto(store, first.name, other.name) for other in others}
+    return {f"pareto_{other.short}": _pareto(found, first, other) for other in others}
 
 
 def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder: Path) -> list[Path]:
@@ -133,19 +134,20 @@ def _roofline(result: Result) -> Figure:
     return figure
 
 
-def _pareto(store: Store, across: str, up: str) -> Figure:
-    done, found = front_of(store)
-    x, y = METRICS[across], METRICS[up]
+def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
     with _axes(height_in=2.3) as (figure, axes):
-        beaten = [c for c, best in zip(done, found.best, strict=True) if not best]
-        front = [c for c, best in zip(done, found.best, strict=True) if best]
-        for chosen, mark, colour, label in (
-            (beaten, ".", _GREY, "beaten by another"),
-            (front, "o", _VERMILION, "on the front"),
-        ):
-            points = [c.mean[across] for c in chosen], [c.mean[up] for c in chosen]
+        groups = (
+            (found.allowed & ~found.best, ".", _GREY, "beaten by another"),
+            (~found.allowed, "x", _GREY, "breaks a constraint"),
+            (found.best, "o", _VERMILION, "on the front"),
+        )
+        for which, mark, colour, label in groups:
+            chosen = [c for c, belongs in zip(found.done, which, strict=True) if belongs]
+            if not chosen:
+                continue
+            points = [c.mean[across.name] for c in chosen], [c.mean[up.name] for c in chosen]
             axes.plot(*points, mark, color=colour, label=label)
-        for metric, axis in ((x, axes.xaxis), (y, axes.yaxis)):
+        for metric, axis in ((across, axes.xaxis), (up, axes.yaxis)):
             prefixed = metric.unit in ("J", "W", "s")
             if prefixed:
                 axis.set_major_formatter(partial(_tick, metric.unit))

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.explore.metrics import METRICS, Metric, read_constraint
-from accelsim.explore.pareto import front, hypervolume
+from accelsim.explore.front import Front, front_of
+from accelsim.explore.metrics import Metric
 from accelsim.explore.store import Configuration, Store
 from accelsim.schema import format_si
 
@@ -23,35 +23,17 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 
 def sweep_table(store: Store) -> RenderableType:
     """Return the configurations of a store, those of the Pareto front first and marked."""
-    meta, configurations = store.meta(), store.configurations()
-    known = {name for configuration in configurations for name in configuration.mean}
-    objectives = [METRICS[name] for name in meta["objectives"] if name in known]
-    done = [c for c in configurations if all(metric.name in c.mean for metric in objectives) and not c.errors]
-    failed = [c for c in configurations if c.errors]
-    values = np.array([[metric.badness(c.mean[metric.name]) for metric in objectives] for c in done])
-    values = values.reshape(len(done), len(objectives))
-    limits = [read_constraint(text) for text in meta["constraints"]]
-    allowed = np.array([all(limit.excess(c.mean) <= 0 for limit in limits) for c in done], bool)
-    best = np.zeros(len(done), bool)
-    if objectives:
-        best[allowed] = front(values[allowed])
+    meta, found = store.meta(), front_of(store)
     title = f"{meta['kind']} of {meta['workload']['name']} on {meta['architecture']['name']}"
-    parts: list[RenderableType] = [_table(title, done, best, objectives, meta["swept"], values)]
-    parts += [Text(), _sparklines(done, objectives, meta["swept"])]
-    parts.append(_summary(values, best, objectives, len(configurations)))
-    if failed:
+    parts: list[RenderableType] = [_table(title, found, meta["swept"])]
+    parts += [Text(), _sparklines(found.done, found.objectives, meta["swept"]), _summary(found)]
+    if failed := found.failed:
         parts += [Text(f"{len(failed)} failed, for example {_keys(failed[0])}: {failed[0].errors[0]}", style="red")]
     return Group(*parts)
 
 
-def _table(
-    title: str,
-    done: Sequence[Configuration],
-    best: np.ndarray,
-    objectives: Sequence[Metric],
-    swept: Sequence[str],
-    values: np.ndarray,
-) -> Table:
+def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
+    done, best, values, objectives = found.done, found.best, found.values, found.objectives
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for key in swept:
@@ -91,15 +73,13 @@ def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swe
     return table
 
 
-def _summary(values: np.ndarray, best: np.ndarray, objectives: Sequence[Metric], total: int) -> Text:
-    text = f"{len(values)} of {total} configurations done"
-    if best.any():
-        names = ", ".join(metric.short for metric in objectives)
-        text += f"; [*] Pareto front of {names}: {best.sum()}"
-    if best.any() and 1 < len(objectives) <= 3:
-        low, high = values.min(axis=0), values.max(axis=0)
-        scaled = (values[best] - low) / np.where(high > low, high - low, 1)
-        text += f", which dominates {hypervolume(scaled, np.ones(len(objectives))):.1%} of the box that all span"
+def _summary(found: Front) -> Text:
+    text = f"{len(found.done)} of {len(found.done) + len(found.failed)} configurations done"
+    if found.best.any():
+        names = ", ".join(metric.short for metric in found.objectives)
+        text += f"; [*] Pareto front of {names}: {found.best.sum()}"
+    if found.share is not None:
+        text += f", which dominates {found.share:.1%} of the box that all span"
     return Text(text)
 
 

@@ -7,13 +7,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from accelsim.errors import InputError
+from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import METRICS, Metric
-from accelsim.explore.pareto import front, hypervolume
-from accelsim.explore.search import read_constraint
 from accelsim.explore.store import Configuration, Store
 from accelsim.report.html import render, typeset
 from accelsim.schema import format_si
@@ -73,52 +69,19 @@ class Axis:
         return self.texts[int(value)] if self.texts is not None else shown(value, self.unit)
 
 
-@dataclass(frozen=True)
-class Front:
-    """The configurations that no other one beats in all objectives, and how good they are.
-
-    ``share``: volume that the front dominates, of the box from the best to the worst value of every objective over all
-    configurations, 0 .. 1; None where there is nothing to compare.
-    """
-
-    objectives: tuple[Metric, ...]
-    best: NDArray[np.bool_]
-    share: float | None
-
-
-def front_of(store: Store) -> tuple[list[Configuration], Front]:
-    """Return the configurations that are done, and the front of those that keep the constraints.
-
-    A configuration is done when all its seeds are. Objectives that apply nowhere are left out.
-    """
-    meta, configurations = store.meta(), store.configurations()
-    known = {name for configuration in configurations for name in configuration.mean}
-    objectives = tuple(METRICS[name] for name in meta["objectives"] if name in known)
-    done = [c for c in configurations if not c.errors and all(metric.name in c.mean for metric in objectives)]
-    limits = [read_constraint(text) for text in meta.get("constraints", [])]
-    kept = np.array([all(x.metric.name in c.mean and x.excess(c.mean) <= 0 for x in limits) for c in done], bool)
-    best = np.zeros(len(done), bool)
-    if not objectives or not kept.any():
-        return done, Front(objectives, best, None)
-    values = np.array([[metric.badness(c.mean[metric.name]) for metric in objectives] for c in done])
-    best[kept] = front(values[kept])
-    low, high = values.min(axis=0), values.max(axis=0)
-    scaled = (values[best] - low) / np.where(high > low, high - low, 1)
-    return done, Front(objectives, best, hypervolume(scaled, np.ones(len(objectives))) if len(done) > 1 else None)
-
-
 def sweep_page(store: Store) -> str:
     """Return the page of a store."""
     meta = store.meta()
-    done, found = front_of(store)
+    found = front_of(store)
+    done = found.done
     settings = [_setting(key, done) for key in meta["swept"]]
     figures = _figures(done, found.objectives)
     axes = [*(axis for axis in settings if axis.varies()), *figures]
     chosen = [typeset(FIGURES[metric.name]) for metric in found.objectives]
     plotted = [name for name in chosen if any(axis.name == name for axis in figures)]
     plotted += [axis.name for axis in figures if axis.name not in plotted]
-    failed = [c for c in store.configurations() if c.errors]
-    example = next((c for c, best in zip(done, found.best, strict=True) if best), None)
+    failed = found.failed
+    example = next(iter(found.front()), None)
     across = [axis for axis in axes if axis.texts is not None or axis.name in (*chosen, "ADC clipped")]
     parallel = [axis.name for axis in across if axis.varies()]
     sections = {
@@ -135,7 +98,10 @@ def sweep_page(store: Store) -> str:
         {
             "page": "sweep",
             "axes": [asdict(axis) for axis in axes],
-            "points": [{"number": c.number, "front": bool(found.best[i])} for i, c in enumerate(done)],
+            "points": [
+                {"number": c.number, "front": bool(best), "allowed": bool(allowed)}
+                for c, best, allowed in zip(done, found.best, found.allowed, strict=True)
+            ],
             "x": plotted[0] if plotted else "",
             "y": plotted[min(1, len(plotted) - 1)] if plotted else "",
             "parallel": parallel,
@@ -145,7 +111,7 @@ def sweep_page(store: Store) -> str:
         failed=failed,
         front=found,
         objective_names=chosen,
-        cards=[_card(metric, done, found) for metric in found.objectives],
+        cards=[_card(metric, found) for metric in found.objectives],
         settings=settings,
         figures=figures,
         parallel=len(parallel) > 1,
@@ -210,9 +176,9 @@ def _clipped(c: Configuration) -> float | None:
     return 100 * c.mean["adc_clipped"] / conversions if conversions else None
 
 
-def _card(metric: Metric, done: Sequence[Configuration], found: Front) -> dict[str, Any]:
+def _card(metric: Metric, found: Front) -> dict[str, Any]:
     """Return the best value of an objective on the front, and the settings that give it."""
-    on_front = [c for c, best in zip(done, found.best, strict=True) if best]
+    on_front = found.front()
     if not on_front:
         return {"name": FIGURES[metric.name], "value": "-", "number": None, "keys": {}}
     best = min(on_front, key=lambda c: metric.badness(c.mean[metric.name]))

@@ -12,12 +12,13 @@ from pages import FRONT, GRID, HOSTILE, hostile_run, small_run, small_sweep
 
 from accelsim.errors import InputError
 from accelsim.explore import load_paper
+from accelsim.explore.front import front_of
 from accelsim.explore.store import Store
 from accelsim.report.console import bar, strip
 from accelsim.report.folder import write_report
 from accelsim.report.html import run_page, typeset
 from accelsim.report.roofline import roofline
-from accelsim.report.sweep_html import front_of, shown, sweep_page
+from accelsim.report.sweep_html import shown, sweep_page
 from accelsim.result import Result
 
 
@@ -95,10 +96,10 @@ def test_nothing_from_a_file_can_break_out_of_a_page(made, tmp_path):
 
 def test_the_front_in_the_page_is_the_one_known_by_hand(swept):
     with Store.open(swept) as store:
-        done, found = front_of(store)
+        found = front_of(store)
         page = Reader(sweep_page(store))
     data = json.loads(page.data)
-    assert [c.number for c, best in zip(done, found.best, strict=True) if best] == list(FRONT)
+    assert [c.number for c in found.front()] == list(FRONT)
     assert [p["number"] for p in data["points"] if p["front"]] == list(FRONT)
     # The box from (1 nJ, 10 %) to (9 nJ, 40 %) is 8 x 30; dominated: 1 nJ wide from (1, 30) up: 1 x 10, then 2 to 8 nJ
     # from (2, 20) up: 6 x 20, then 8 to 9 nJ from (8, 10) up: 1 x 30. Together 160 of 240.
@@ -124,9 +125,10 @@ def test_only_configurations_that_keep_the_constraints_are_on_the_front(made, tm
     folder = small_sweep(tmp_path / "search", made)
     with Store.open(folder) as store:
         store._connection.execute("UPDATE meta SET value = '[\"error<=28\"]' WHERE key = 'constraints'")
-        done, found = front_of(store)
+        found = front_of(store)
     # Without 1 (30 %) its neighbour 2 (2 nJ, 20 %) and 5 (8 nJ, 10 %) are left.
-    assert [c.number for c, best in zip(done, found.best, strict=True) if best] == [2, 5]
+    assert [c.number for c in found.front()] == [2, 5]
+    assert [c.number for c, allowed in zip(found.done, found.allowed, strict=True) if not allowed] == [0, 1, 4]
 
 
 def test_layers_lie_under_their_roofs_and_move_what_was_counted(made):

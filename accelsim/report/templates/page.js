@@ -245,7 +245,7 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
       const spread = axis.low && axis.low[i] !== axis.high[i] ? ` (${show(axis.low[i], axis.unit, 4)} to ${show(axis.high[i], axis.unit, 4)})` : "";
       lines.push(`${axis.name} ${axis.text(i)}${spread}`);
     }
-    const head = `configuration ${point.number}` + (point.front ? ", on the Pareto front" : "");
+    const head = `configuration ${point.number}` + (point.front ? ", on the Pareto front" : point.allowed ? "" : ", breaks a constraint");
     return [head, ...lines].join("\n").replace(/\n\n$/, "");
   }
 
@@ -277,14 +277,14 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
       drawAxes(svg, box, axisOf(x, px), axisOf(y, py));
       const visible = points.map((_, i) => i).filter((i) => x.at(i) !== null && y.at(i) !== null);
       walk = visible.filter((i) => points[i].front).sort((a, b) => x.at(a) - x.at(b));
-      const steps = staircase(visible);
+      const steps = staircase(visible.filter((i) => points[i].allowed));
       if (steps.length > 1) {
         const d = steps.map((i, n) => (n ? `H${px(x.at(i))}V${py(y.at(i))}` : `M${px(x.at(i))},${py(y.at(i))}`)).join("");
         element("path", { class: "stair", d }, svg);
       }
       const back = visible.filter((i) => !points[i].front);
       dots = new Map([...back, ...walk].map((i) => [i, element("circle", {
-        class: points[i].front ? "point front" : "point", cx: px(x.at(i)), cy: py(y.at(i)), r: points[i].front ? 5.5 : 4, "data-index": i,
+        class: "point" + (points[i].front ? " front" : points[i].allowed ? "" : " refused"), cx: px(x.at(i)), cy: py(y.at(i)), r: points[i].front ? 5.5 : 4, "data-index": i,
       }, svg)]));
       ring = element("circle", { class: "ring", r: 9, visibility: "hidden" }, svg);
       brush = element("rect", { class: "brush", visibility: "hidden" }, svg);

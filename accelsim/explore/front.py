@@ -1,0 +1,60 @@
+"""The best configurations of a store: those that keep its constraints and that no other one beats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.explore.metrics import METRICS, Metric, read_constraint
+from accelsim.explore.pareto import front, hypervolume
+from accelsim.explore.store import Configuration, Store
+
+_MOST_OBJECTIVES = 3
+"""Of more the volume takes too long."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """The configurations of a store, and which of them no other one beats in all objectives.
+
+    ``done``: those of which no seed failed, ``failed``: the others. ``objectives`` that apply nowhere are left out.
+    ``values``: [done, objectives], smaller is better. ``allowed``: [done], which keep the constraints; ``best``:
+    [done], which of those are on the front. ``share``: volume that the front dominates of the box from the best to the
+    worst value of every objective over all done, 0 .. 1; None where there is nothing to compare, or not two or three
+    objectives.
+    """
+
+    done: list[Configuration]
+    failed: list[Configuration]
+    objectives: list[Metric]
+    values: NDArray[np.float64]
+    allowed: NDArray[np.bool_]
+    best: NDArray[np.bool_]
+    share: float | None
+
+    def front(self) -> list[Configuration]:
+        """Return the configurations on the front."""
+        return [c for c, best in zip(self.done, self.best, strict=True) if best]
+
+
+def front_of(store: Store) -> Front:
+    """Return the front of a store, by the means over the seeds."""
+    meta, configurations = store.meta(), store.configurations()
+    known = {name for configuration in configurations for name in configuration.mean}
+    objectives = [METRICS[name] for name in meta["objectives"] if name in known]
+    done = [c for c in configurations if not c.errors and all(metric.name in c.mean for metric in objectives)]
+    values = np.array([[metric.badness(c.mean[metric.name]) for metric in objectives] for c in done])
+    values = values.reshape(len(done), len(objectives))
+    limits = [read_constraint(text) for text in meta["constraints"]]
+    allowed = np.array([all(x.metric.name in c.mean and x.excess(c.mean) <= 0 for x in limits) for c in done], bool)
+    best = np.zeros(len(done), bool)
+    if objectives:
+        best[allowed] = front(values[allowed])
+    share = None
+    if best.any() and len(done) > 1 and 1 < len(objectives) <= _MOST_OBJECTIVES:
+        low, high = values.min(axis=0), values.max(axis=0)
+        scaled = (values[best] - low) / np.where(high > low, high - low, 1)
+        share = hypervolume(scaled, np.ones(len(objectives)))
+    return Front(done, [c for c in configurations if c.errors], objectives, values, allowed, best, share)
