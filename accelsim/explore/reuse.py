@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -41,6 +41,7 @@ class Remembered(Generic[T]):
     def __init__(self) -> None:
         self.made = 0
         self._kept: OrderedDict[Hashable, T] = OrderedDict()
+        self._new: list[Hashable] = []
 
     def get(self, key: Hashable, make: Callable[[], T], room: int = _OTHERS) -> T:
         """Return the value of a key, made if it is not at hand; at most ``room`` values stay."""
@@ -49,9 +50,20 @@ class Remembered(Generic[T]):
             return self._kept[key]
         self.made += 1
         self._kept[key] = value = make()
+        self._new.append(key)
         while len(self._kept) > room:
             self._kept.popitem(last=False)
         return value
+
+    def news(self) -> list[tuple[Hashable, T]]:
+        """Return what was made since the last call, for others to learn."""
+        news = [(key, self._kept[key]) for key in self._new if key in self._kept]
+        self._new.clear()
+        return news
+
+    def learn(self, news: Iterable[tuple[Hashable, T]]) -> None:
+        """Take over what others have made."""
+        self._kept.update(news)
 
 
 class Reuse:

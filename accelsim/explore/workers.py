@@ -9,7 +9,7 @@ import shlex
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -23,6 +23,10 @@ from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome
 from accelsim.pipeline import run_in_full
 from accelsim.record import record
+from accelsim.simulate import Timeline
+
+News = list[tuple[Hashable, tuple[Timeline, int]]]
+"""Timelines that a process has made, with their keys and time bases."""
 
 _ATTEMPTS = 2
 _POINTS_PER_TASK = 16
@@ -70,8 +74,9 @@ def evaluate_here(job: Job, points: Sequence[Point]) -> Iterator[Outcome]:
 def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Iterator[Outcome]:
     """Run the points in several processes and yield each as it is done.
 
-    Every process works through a stretch of its own, because neighbours share values and timelines; one that is done
-    takes from the far end of the longest stretch left. A point whose process dies is tried once more, then it failed.
+    Every process works through a stretch of its own, because neighbours share values; one that is done takes from the
+    far end of the longest stretch left. What one learns of the engine's timelines it tells the others. A point whose
+    process dies is tried once more, then it failed.
     """
     jobs = max(min(jobs, len(points)), 1)
     stretches = [deque(points[i * len(points) // jobs : (i + 1) * len(points) // jobs]) for i in range(jobs)]
@@ -96,8 +101,11 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
             for ready in wait(list(of)):
                 index = of[ready]  # type: ignore[index]
                 point = doing.pop(index)
-                outcome = workers[index].receive()
-                if outcome is None:
+                answer = workers[index].receive()
+                outcome, news = answer or (None, [])
+                for other in (worker for worker in workers if worker is not workers[index]):
+                    other.news += news
+                if answer is None:
                     code = workers[index].stop()
                     if code > 0:
                         hint = 'in a script call sweep under `if __name__ == "__main__":`'
@@ -107,9 +115,8 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
                     if attempts[point.number] < _ATTEMPTS:
                         stretches[index].appendleft(point)
                     else:
-                        outcome = Outcome(
-                            point, None, f"the process that ran it died {_ATTEMPTS} times (signal {-code})"
-                        )
+                        error = f"the process that ran it died {_ATTEMPTS} times (signal {-code})"
+                        outcome = Outcome(point, None, error)
                 begin(index)
                 if outcome is not None:
                     yield outcome
@@ -150,6 +157,7 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         context = multiprocessing.get_context("spawn")
+        self.news: News = []
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, job), daemon=True)
         self.process.start()
@@ -157,13 +165,14 @@ class _Worker:
 
     def send(self, point: Point) -> None:
         with suppress(OSError):  # it died: receive tells
-            self.connection.send(point)
+            self.connection.send((point, self.news))
+        self.news = []
 
-    def receive(self) -> Outcome | None:
-        """Return what came of the point; None when the process died."""
+    def receive(self) -> tuple[Outcome, News] | None:
+        """Return what came of the point, and the timelines that it made; None when the process died."""
         try:
-            outcome: Outcome = self.connection.recv()
-            return outcome
+            answer: tuple[Outcome, News] = self.connection.recv()
+            return answer
         except (EOFError, OSError):
             return None
 
@@ -183,7 +192,9 @@ def _work(connection: Connection, job: Job) -> None:
     reuse = Reuse()
     try:
         while True:
-            connection.send(evaluate(job, connection.recv(), reuse))
+            point, news = connection.recv()
+            reuse.timelines.learn(news)
+            connection.send((evaluate(job, point, reuse), reuse.timelines.news()))
     except (EOFError, OSError):
         return
 

@@ -182,3 +182,12 @@ def test_a_timeline_at_another_clock(slow: str, fast: str) -> None:
     ours, expected = rescaled(timelines[0], *ticks), timelines[1]
     for name in expected.__dataclass_fields__:
         assert np.array_equal(getattr(ours, name), getattr(expected, name)), name
+
+
+def test_what_one_learns_the_other_need_not_make() -> None:
+    ours, theirs = Reuse(), Reuse()
+    job, point = Job(*SPIKING, {**FRAMES, "operating_points": "{}"}), Point(0, 0, 0, {})
+    expected = evaluate(job, point, ours).result
+    theirs.timelines.learn(ours.timelines.news())
+    assert evaluate(job, point, theirs).result == expected
+    assert (theirs.timelines.made, theirs.timelines.news(), ours.timelines.news()) == (0, [], [])
