@@ -85,7 +85,8 @@ def torch_network(tensors, shape, bits):
     network.quantise(bits, SCALE)
     with torch.no_grad():
         for name, module in network.named_modules():
-            found = {key.removeprefix(f"{name}."): torch.from_numpy(np.array(tensors[key])) for key in tensors}
+            own = [key for key in tensors if key.rpartition(".")[0] == name]
+            found = {key.rpartition(".")[2]: torch.from_numpy(np.array(tensors[key])) for key in own}
             if isinstance(module, torch_model.Quantised):
                 module.weight_scale.copy_(found["weight_scale"])
                 module.weight.copy_(found["weight"] * found["weight_scale"])

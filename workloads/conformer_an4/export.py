@@ -85,7 +85,7 @@ def main() -> None:
     decoder = tune(tables, words, logits_of(options.work / f"{options.tune_on}.pt", "dev"), parts["dev"])
     print(f"lm_weight {decoder.lm_weight}, insertion_penalty {decoder.insertion_penalty}; phones {names}")
     phones = CtcClasses(tuple(name.rstrip("#") for name in names))
-    print("| network | part | WER, % | 95 % interval | subst. / del. / ins. | words without lexicon: PER, % |")
+    print("| network | part | WER, % | 95 % interval | subst. / del. / ins. | PER of the best path, % |")
     print("|---|---|---|---|---|---|")
     for path in sorted(options.work.glob("*_*.pt")):
         if not path.stem.endswith("_float"):
