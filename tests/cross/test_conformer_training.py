@@ -58,10 +58,10 @@ def test_it_learns_in_float_and_in_integers(examples, tmp_path):
 
     def report(model):
         logp = training.log_probabilities(model, [e.speeds[0] for e in examples], SCALE)
-        said.append(np.mean([training_best(x) == e.classes for x, e in zip(logp, examples, strict=True)]))
+        said.append(np.mean([said_by(x) == e.classes for x, e in zip(logp, examples, strict=True)]))
         return "heard"
 
-    def training_best(logp):
+    def said_by(logp):
         path = [int(c) for c in logp.argmax(axis=1)]
         return tuple(c for before, c in zip([0, *path], path, strict=False) if c and c != before)
 
