@@ -38,9 +38,12 @@ def find(name: str | Path, folder: str, suffix: str = ".yaml") -> Path:
 
 
 def find_workload(name: str | Path) -> Path:
-    """Return the ``workload.yaml`` that a name, a folder or a path stands for; raises InputError."""
-    path = Path(name)
-    for candidate in (path, path / "workload.yaml", root() / "workloads" / path / "workload.yaml"):
+    """Return the workload file that a name, a folder or a path stands for; raises InputError.
+
+    ``s4d_digits`` is its folder's workload.yaml, ``s4d_digits/5bit`` the file 5bit.yaml beside it.
+    """
+    path, shelf = Path(name), root() / "workloads"
+    for candidate in (path, path / "workload.yaml", shelf / path / "workload.yaml", shelf / f"{path}.yaml"):
         if os.path.isfile(candidate):
             return candidate
     if os.path.isdir(path):

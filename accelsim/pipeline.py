@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.cost import Power, check_prices, job_energy_j, power_over_time, price
+from accelsim.errors import InputError
 from accelsim.execute import Activity, Execution, execute, service_of
 from accelsim.execute.reference import float_outputs
 from accelsim.record import Operation, Run, record
@@ -167,16 +168,23 @@ def clocking(chip: Architecture, schedule: Schedule) -> Clocking:
 
 def score(network: Workload, batch: Batch, outputs: NDArray[Any], tell: Progress = lambda *_: None) -> Accuracy:
     """Return how well the hardware's outputs recognise the batch."""
-    assert batch.references is not None
-    utterances = np.split(outputs, batch.starts[1:-1])
-    return network.scorer().score(utterances, batch.references, lambda done, total: tell("score", done, total))
+    return _judged(network, batch, np.split(outputs, batch.starts[1:-1]), tell, reference=False)
 
 
 def score_reference(network: Workload, batch: Batch, tell: Progress = lambda *_: None) -> Accuracy:
     """Return how well the float network recognises the batch."""
+    return _judged(network, batch, float_outputs(network, batch), tell, reference=True)
+
+
+def _judged(
+    network: Workload, batch: Batch, outputs: Iterable[NDArray[Any]], tell: Progress, *, reference: bool
+) -> Accuracy:
     assert batch.references is not None
-    outputs, judge = float_outputs(network, batch), network.scorer(reference=True)
-    return judge.score(outputs, batch.references, lambda done, total: tell("score", done, total))
+    judge = network.scorer(reference=reference)
+    try:
+        return judge.score(outputs, batch.references, lambda done, total: tell("score", done, total))
+    except ValueError as error:
+        raise InputError.of(f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -35,6 +35,8 @@ class Crossbar(ComponentSpec):
     rows: PositiveInt
     columns: PositiveInt
     device: str
+    device_settings: dict[str, Any] = {}
+    """Keys of the device's file that differ on this chip, such as ``write_noise``."""
     cell_bits: Annotated[int, Ge(1), Le(6)] = 1
     sign: Literal["pair", "offset", "neighbours"] = "pair"
     read_voltage: PositiveVoltage

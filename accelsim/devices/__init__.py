@@ -6,8 +6,10 @@ I(V) = LL(V) (1 - r) + HH(V) r, see `accelsim.kernels.crossbar.Curves`.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -35,9 +37,15 @@ __all__ = [
 AnyDevice = Annotated[Ideal | Gaussian | Synaptogen, Field(discriminator="kind")]
 
 
-def load_device(name: str | Path) -> Device:
-    """Return the device that a name (`synaptogen`) or a path stands for; raises InputError with all its problems."""
-    return parse_device(load_yaml(find(name, "arch/devices")))
+def load_device(name: str | Path, settings: Mapping[str, Any] | None = None) -> Device:
+    """Return the device that a name (`synaptogen`) or a path stands for; raises InputError with all its problems.
+
+    ``settings``: keys of its file that differ, with their values.
+    """
+    source = load_yaml(find(name, "arch/devices"))
+    for key, value in (settings or {}).items():
+        source = source.override(key, json.dumps(value), prefix="device_settings.")
+    return parse_device(source)
 
 
 def parse_device(source: Source) -> Device:

@@ -63,7 +63,10 @@ class _Run:
         self.crossbar = next(iter(kinds("crossbar").values()), None)
         self.adc = next(iter(kinds("adc").values()), None)
         self.array = next(iter(kinds("mac_array").values()), None)
-        self.device = load_device("ideal" if self.crossbar is None else self.crossbar.device)
+        if self.crossbar is None:
+            self.device = load_device("ideal")
+        else:
+            self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
         self.layers = {layer.name: layer for layer in self.spec.layers}
         self.ran: dict[str, Recurrence] = {}
         self.cells = self.write_pulses = 0

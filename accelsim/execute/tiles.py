@@ -65,7 +65,7 @@ class _Run:
         self.network = next(iter((kinds("bus") | kinds("mesh")).values()))
         self.registers = {spec.stores: spec for spec in kinds("register_file").values()}
         self.accumulator = next(iter(kinds("accumulator").values()))
-        self.device = load_device(self.crossbar.device)
+        self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
         self.nanowatts: dict[str, NDArray[np.int64]] = {}
         self.clipped: dict[str, int] = {}
         self.cells = self.write_pulses = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
-from accelsim.explore.store import Store
+from accelsim.explore.store import Configuration, Store
 from accelsim.report.html import typeset
 from accelsim.report.roofline import roofline
 from accelsim.report.sweep_html import FIGURES
@@ -29,6 +30,11 @@ WIDTH_IN = 3.5
 
 # Okabe and Ito's colours; they differ in lightness too.
 _BLUE, _SKY, _ORANGE, _VERMILION, _GREY = "#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#8a949e"
+_LINES = (
+    (_BLUE, "o"), (_VERMILION, "s"), ("#009e73", "^"), (_ORANGE, "D"), ("#cc79a7", "v"), (_SKY, "P"), (_GREY, "X"),
+    ("black", "*"),
+)  # fmt: skip
+"""Colour and mark of each line, to be told apart in grey as well."""
 _STYLE = {
     "font.size": 7,
     "axes.linewidth": 0.6,
@@ -60,12 +66,19 @@ def run_figures(result: Result) -> dict[str, Figure]:
 
 
 def sweep_figures(store: Store) -> dict[str, Figure]:
-    """Return the figures of a sweep by name: its front in each pair of the first objective with another."""
+    """Return the figures of a sweep by name: its front in each pair of the first objective with another, and curves.
+
+    Curves show the first objective along an axis of numbers, one line for every value of the other axis, if there are
+    no more than two axes.
+    """
     found = front_of(store)
     if len(found.objectives) < 2 or not found.best.any():
         raise InputError.of("no front to draw: that takes two objectives and a configuration that is done")
     first, *others = found.objectives
-    return {f"pareto_{other.short}": _pareto(found, first, other) for other in others}
+    figures = {f"pareto_{other.short}": _pareto(found, first, other) for other in others}
+    if axes := _curve_axes(found):
+        figures[f"curves_{first.short}"] = _curves(found, first, *axes)
+    return figures
 
 
 def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder: Path) -> list[Path]:
@@ -155,6 +168,53 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
             axis.set_label_text(typeset(FIGURES[metric.name]) + unit)
         axes.legend(loc="best")
     return figure
+
+
+def _curve_axes(found: Front) -> tuple[str, str | None] | None:
+    """Return the key with the most different numbers, and the other key that varies, if there is at most one."""
+    values = {key: {c.keys[key] for c in found.done} for key in found.done[0].keys}
+    varied = {key: texts for key, texts in values.items() if len(texts) > 1}
+    numbers = [key for key, texts in varied.items() if len(texts) > 2 and all(_number(text) for text in texts)]
+    if not numbers or len(varied) > 2:
+        return None
+    along = max(numbers, key=lambda key: len(varied[key]))
+    other = next((key for key in varied if key != along), None)
+    return None if other is not None and len(varied[other]) > len(_LINES) else (along, other)
+
+
+def _curves(found: Front, metric: Metric, along: str, other: str | None) -> Figure:
+    """Draw means over the seeds, with bars from the lowest to the highest."""
+    groups: dict[str, list[Configuration]] = {}
+    for c in found.done:
+        groups.setdefault(c.keys[other] if other else "", []).append(c)
+    with _axes(height_in=2.3 + 0.13 * len(groups)) as (figure, axes):
+        for (label, configurations), (colour, mark) in zip(groups.items(), _LINES, strict=False):
+            line = sorted(configurations, key=lambda c: _at(c.keys[along]))
+            mean = [c.mean[metric.name] for c in line]
+            # A mean of equal values may come out a rounding error beyond them.
+            below = [max(m - c.lowest[metric.name], 0) for m, c in zip(mean, line, strict=True)]
+            above = [max(c.highest[metric.name] - m, 0) for m, c in zip(mean, line, strict=True)]
+            axes.errorbar(
+                [_at(c.keys[along]) for c in line], mean, yerr=(below, above), label=typeset(label), fmt=f"{mark}-",
+                color=colour, linewidth=0.9, elinewidth=0.5, capsize=1.5,
+            )  # fmt: skip
+        unit = next((match[2] for c in found.done if (match := _number(c.keys[along])) and match[2]), "")
+        axes.set_xlabel(typeset(along.rpartition(".")[2].replace("_", " ")) + (f", {typeset(unit)}" if unit else ""))
+        axes.set_ylabel(typeset(FIGURES[metric.name]) + (f", {typeset(metric.unit)}" if metric.unit else ""))
+        if other:
+            title = typeset(other.rpartition(".")[2].replace("_", " "))
+            figure.legend(title=title, loc="outside upper center", ncols=min(len(groups), 3))
+    return figure
+
+
+def _number(text: str) -> re.Match[str] | None:
+    return re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([^0-9\s]*)", text)
+
+
+def _at(text: str) -> float:
+    match = _number(text)
+    assert match is not None  # asked before: only axes of numbers are drawn
+    return float(match[1])
 
 
 def _tick(unit: str, value: float, _: int | None) -> str:

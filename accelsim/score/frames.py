@@ -16,11 +16,13 @@ from accelsim.score.error_rate import Accuracy, bootstrap
 class FrameClasses:
     """Classes of single frames: argmax_c (output_scale out[t, c] + bias[c]) against a label.
 
-    ``bias``: [classes]; ``labels``: classes of all frames of the batch, [frames].
+    ``bias``: [classes]; ``labels``: classes of all frames of the labelled utterances, [frames]; ``starts``: where each
+    of them begins, [utterances + 1].
     """
 
     bias: NDArray[np.float32]
     labels: NDArray[np.int64]
+    starts: NDArray[np.int64]
     output_scale: float
 
     @classmethod
@@ -30,11 +32,12 @@ class FrameClasses:
         Raises ValueError when tensors are missing.
         """
         bias = "reference_bias" if reference else "bias"
-        missing = [name for name in (bias, "labels") if name not in tensors]
+        missing = [name for name in (bias, "labels", "starts") if name not in tensors]
         if missing:
             raise ValueError(f"the labels lack the tensors {', '.join(missing)}")
         scale = 1.0 if reference else output_scale
-        return cls(tensors[bias].astype(np.float32), tensors["labels"].astype(np.int64), scale)
+        labels, starts = (tensors[name].astype(np.int64) for name in ("labels", "starts"))
+        return cls(tensors[bias].astype(np.float32), labels, starts, scale)
 
     def score(
         self,
@@ -44,20 +47,19 @@ class FrameClasses:
     ) -> Accuracy:
         """Return the frame error rate over utterances, outputs [frames, classes] each; ``progress`` gets (done, total).
 
-        What was said (``references``) is not asked: the labels of the frames are. Raises ValueError when they do not
-        cover the frames.
+        What was said (``references``) is not asked: the labels of the frames are. Raises ValueError for utterances that
+        are not the labelled ones, or their first few.
         """
-        wrong, lengths, first = [], [], 0
-        for utterance in outputs:
-            labels = self.labels[first : first + len(utterance)]
-            first += len(utterance)
-            if len(labels) < len(utterance):
-                raise ValueError(f"{len(self.labels)} labels do not cover the frames")
+        wrong: list[int] = []
+        lengths: list[int] = []
+        for utterance, first, last in zip(outputs, self.starts, [*self.starts[1:], -1], strict=False):
+            if len(utterance) != last - first:
+                raise ValueError(f"the labels of utterance {len(wrong)} do not belong to its {len(utterance)} frames")
             heard = (utterance * np.float64(self.output_scale) + self.bias).argmax(axis=1)
-            wrong.append(int(np.count_nonzero(heard != labels)))
+            wrong.append(int(np.count_nonzero(heard != self.labels[first:last])))
             lengths.append(len(utterance))
             if progress is not None:
                 progress(len(lengths), len(references))
-        if first != len(self.labels):
-            raise ValueError(f"{len(self.labels)} labels for {first} frames")
+        if len(wrong) < len(references):
+            raise ValueError(f"labels of {len(wrong)} utterances, found {len(references)}")
         return bootstrap("frame error rate", "frames", np.array(wrong), np.array(lengths), {})

@@ -24,7 +24,7 @@ from accelsim.schedule import build_schedule
 from accelsim.simulate import close_books, simulate
 from accelsim.workload import load_workload
 
-IDEAL = {"components.crossbar.device": "ideal"}
+IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}"}
 
 
 def write_network(folder: Path, *, channels: int, states: int, bits: int, layers: int, seed: int) -> Path:
@@ -239,3 +239,37 @@ def test_what_does_not_fit_is_named(chip: str, changes: dict[str, str], message:
     workload = load_workload("s4d_digits10" if chip == "imssa10" else "s4d_digits")
     with pytest.raises(InputError, match=message):
         build_schedule(workload, load_architecture(chip, changes))
+
+
+def test_settings_of_the_device_are_those_of_its_file() -> None:
+    """No noise and no stuck cells: the plain integers. All cells stuck at high conductance: every weight is nothing."""
+    workload = load_workload("s4d_digits/5bit")
+    batch = batch_of(np.random.default_rng(0).integers(60, 200, (40, 1)).astype(np.uint8), [0, 40])
+    made = {}
+    for share in ("0", "0.5", "1"):
+        chip = load_architecture("imssa", {"components.crossbar.device_settings.stuck_at_low_resistance": share})
+        made[share] = execute(build_schedule(workload, chip), workload, chip, batch).outputs
+    ideal = load_architecture(
+        "imssa", {"components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}"}
+    )
+    assert (made["0"] == execute(build_schedule(workload, ideal), workload, ideal, batch).outputs).all()
+    assert (made["0.5"] != made["0"]).any() and not made["1"].any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{write_nose: 5 uS}", r"write_nose.*did you mean 'write_noise'"),
+        ("{write_noise: -5 uS}", r"write_noise"),
+        ("{levels: [150 uS, 5 uS]}", r"the conductance range is reversed"),
+        ("{levels: []}", r"levels"),
+    ],
+)
+def test_wrong_settings_of_a_device_are_named(settings: str, message: str) -> None:
+    chip, workload = (
+        load_architecture("imssa", {"components.crossbar.device_settings": settings}),
+        load_workload("s4d_digits"),
+    )
+    batch = batch_of(np.full((2, 1), 128, np.uint8), [0, 2])
+    with pytest.raises(InputError, match=message):
+        execute(build_schedule(workload, chip), workload, chip, batch)

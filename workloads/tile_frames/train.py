@@ -72,8 +72,8 @@ def train(layer: Layer, codes: np.ndarray, labels: np.ndarray, rate: float, name
         optimiser.step()
 
 
-def sample_labels(work: Path, lexicon: Path) -> np.ndarray:
-    """Phone of every frame of the shipped sample, by the aligner that made the training labels."""
+def sample_labels(work: Path, lexicon: Path) -> list[np.ndarray]:
+    """Phone of every frame of the shipped sample's utterances, by the aligner that made the training labels."""
     words = read_lexicon(lexicon)
     with np.load(work / "aligner.npz", allow_pickle=False) as data:
         weights, means, variances = data["weights"], data["means"], data["variances"]
@@ -84,7 +84,7 @@ def sample_labels(work: Path, lexicon: Path) -> np.ndarray:
         graph = build_graph([pronounce(word, words) for word in (utterance.text or "").split()])
         path = align(model, aligner_features(utterance.audio), graph)
         labels.append(graph.state[path] // STATES)
-    return np.concatenate(labels).astype(np.int64)
+    return labels
 
 
 def main() -> None:
@@ -110,10 +110,12 @@ def main() -> None:
 
     save_file({"weight": layer.integers().detach().numpy().astype(np.int8)}, HERE / "weights.safetensors")
     save_file({"weight": float_weight / FULL_SCALE}, HERE / "float.safetensors")
+    sample = sample_labels(arguments.work, arguments.lexicon)
     tensors = {
         "bias": layer.bias.detach().numpy(),
         "reference_bias": float_bias,
-        "labels": sample_labels(arguments.work, arguments.lexicon).astype(np.int8),
+        "labels": np.concatenate(sample).astype(np.int8),
+        "starts": np.cumsum([0, *map(len, sample)]),
     }
     save_file(tensors, HERE / "labels.safetensors")
     print(f"output_scale: {layer.scale / FULL_SCALE!r}")
