@@ -11,6 +11,9 @@ import pytest
 from accelsim import library
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
 from accelsim.data.datasets import data_folder
+from accelsim.kernels.activation import dequantise, quantise
+from accelsim.kernels.converters import Adc, adc_codes
+from accelsim.kernels.crossbar import digits
 from accelsim.score.ctc import CtcWords
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
@@ -18,7 +21,7 @@ if not FOLDER.joinpath("integer.py").exists():
     pytest.skip("the recipes come with a source checkout", allow_module_level=True)
 sys.path.append(str(FOLDER))
 
-from integer import layers, run  # noqa: E402
+from integer import compute, layers, run  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from shape import POSITIONS, FrontConv, Shape  # noqa: E402
@@ -26,6 +29,13 @@ from shape import POSITIONS, FrontConv, Shape  # noqa: E402
 SCALE = 1 / 32
 NETWORK = "relative_4"
 UTTERANCES = 20
+
+
+def committed():
+    """Return shape and tensors of the 4-bit network that ships."""
+    path = FOLDER / f"{NETWORK}.safetensors"
+    with safe_open(path, "numpy") as file:
+        return Shape.from_json(file.metadata()["shape"]), load_file(path)
 
 
 def random_network(position, seed=0):
@@ -105,17 +115,41 @@ def test_every_layer_reads_what_came_before():
 @pytest.mark.skipif(not (data_folder() / FILE).exists(), reason="AN4 is not at hand")
 def test_words_of_real_speech():
     """The committed 4-bit network on the first test utterances: words, in float32 and in float16."""
-    path = FOLDER / f"{NETWORK}.safetensors"
-    with safe_open(path, "numpy") as file:
-        shape = Shape.from_json(file.metadata()["shape"])
+    shape, tensors = committed()
     spoken = load_an4("test")[:UTTERANCES]
     tables, words = load_file(FOLDER / "decoder.safetensors"), list(load_dictionary())
     decoder = CtcWords.from_tensors(tables, words, lm_weight=0.5, insertion_penalty=0.0)
     references = [u.words for u in spoken]
     for number in ("float32", "float16"):
-        logits, _ = run(layers(shape), load_file(path), [feature_codes(u.mfcc) for u in spoken], SCALE, number)
+        logits, _ = run(layers(shape), tensors, [feature_codes(u.mfcc) for u in spoken], SCALE, number)
         assert [len(x) for x in logits] == [-(-len(u.mfcc) // 4) for u in spoken]
         assert decoder.score(logits, references).value < 25
+
+
+@pytest.mark.skipif(not (data_folder() / FILE).exists(), reason="AN4 is not at hand")
+def test_linear_pos_clips_where_nothing_else_does():
+    """Ideal cells, 128 rows a tile, ADC 4/4: arXiv 2606.13379 found the clipping at linear_pos far above all others'.
+
+    Each bit plane of each tile is converted alone; inputs are fractions of full scale.
+    """
+    shape, tensors = committed()
+    codes = [feature_codes(u.mfcc) for u in load_an4("test")[:3]]
+    starts = np.cumsum([0, *map(len, codes)])
+    values = {"features": dequantise(np.concatenate(codes), SCALE)}
+    share = {}
+    for layer in layers(shape):
+        name, inputs = layer["name"], [values[source] for source in layer["inputs"]]
+        if layer["op"] == "linear" and name.startswith("blocks."):
+            x = quantise(inputs[0], float(tensors[f"{name}.input_scale"]))[0] / 128
+            levels = digits(tensors[f"{name}.weight"], weight_bits=4, cell_bits=1, sign="pair").astype(int)
+            planes = levels[:, 0] - levels[:, 1]
+            tiles = range(0, x.shape[1], 128)
+            sums = np.stack([x[:, k : k + 128] @ plane[k : k + 128] for plane in planes for k in tiles])
+            share[name] = adc_codes(sums, Adc(4, 4))[1] / sums.size
+        values[name], starts, _ = compute(layer, inputs, tensors, starts)
+    positions = {name: value for name, value in share.items() if name.endswith("linear_pos")}
+    assert min(positions.values()) > 0.1, positions
+    assert max(share[name] for name in share.keys() - positions.keys()) < 0.01, share
 
 
 def test_lengths_pair_up():
