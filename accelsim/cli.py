@@ -221,6 +221,8 @@ def compare(
             for row in comparison.rows:
                 if row.figure.note:
                     _print(f"[dim]{row.figure.name}: {row.figure.note}[/]")
+            for reason in dict.fromkeys(comparison.missing.values()):
+                _print(f"[yellow]not run: {reason}[/]")
     if not all(comparison.holds() for comparison in comparisons):
         raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike, fspath
+from typing import Self
 
 LONGEST_LIST = 12
 LONGEST_TEXT = 60
@@ -59,12 +60,16 @@ class InputError(AccelsimError):
         file: str | PathLike[str] | None = None,
         line: int | None = None,
         hint: str | None = None,
-    ) -> InputError:
-        """An InputError of a single problem."""
+    ) -> Self:
+        """An error of a single problem."""
         return cls([Problem(message, file, line, hint)])
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
+
+
+class DataError(InputError):
+    """A data set that is known is not on this machine."""
 
 
 class DeadlockError(AccelsimError):

@@ -21,7 +21,7 @@ from accelsim.data import digits
 from accelsim.data.features import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from accelsim.errors import InputError
+    from accelsim.errors import DataError, InputError
 
 DATA_VARIABLE = "ACCELSIM_DATA"
 
@@ -201,17 +201,17 @@ def _present(name: str, folder: Path) -> bool:
 
 
 def _problem(message: str, hint: str) -> InputError:
-    from accelsim.errors import InputError, Problem
+    from accelsim.errors import InputError
 
-    return InputError([Problem(file=None, line=None, message=message, hint=hint)])
+    return InputError.of(message, hint=hint)
 
 
-def _missing(name: str) -> InputError:
+def _missing(name: str) -> DataError:
+    from accelsim.errors import DataError
+
     fetch = f"run `accelsim data get {name}`, or " if DOWNLOADS[name].checksum else ""
-    return _problem(
-        f"data set {name!r} is not in {data_folder()}",
-        f"{fetch}set {DATA_VARIABLE} to a folder with {DOWNLOADS[name].layout}",
-    )
+    message = f"data set {name!r} is not in {data_folder()}"
+    return DataError.of(message, hint=f"{fetch}set {DATA_VARIABLE} to a folder with {DOWNLOADS[name].layout}")
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

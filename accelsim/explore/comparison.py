@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from accelsim.architecture import load_architecture
-from accelsim.errors import InputError, did_you_mean
+from accelsim.errors import DataError, InputError, did_you_mean
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
@@ -38,11 +38,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures of a paper, and the Results that ours came from."""
+    """All figures of a paper, and the Results that ours came from.
+
+    ``missing``: why runs were left out, by name: their data is not on this machine. Their figures have no value.
+    """
 
     paper: Paper
     rows: tuple[Row, ...]
     results: dict[str, Result]
+    missing: dict[str, str]
 
     def holds(self) -> bool:
         """Tell whether every judged figure is within its bounds."""
@@ -87,20 +91,24 @@ def compare(
     """
     paper = load_paper(name)
     needed = [r for r in paper.runs if any(r in (f.run, f.relative_to) for f in paper.figures)]
-    results = {}
+    results: dict[str, Result] = {}
+    missing: dict[str, str] = {}
     for done, key in enumerate(needed):
         if on_run is not None:
             on_run(key, done, len(needed))
         spec = paper.runs[key]
-        results[key] = run(
-            paper.architecture,
-            spec.workload,
-            overrides=spec.set,
-            seed=seed,
-            command=f"compare {paper.name}",
-            progress=progress,
-        )
-    return Comparison(paper, tuple(_row(figure, results) for figure in paper.figures), results)
+        try:
+            results[key] = run(
+                paper.architecture,
+                spec.workload,
+                overrides=spec.set,
+                seed=seed,
+                command=f"compare {paper.name}",
+                progress=progress,
+            )
+        except DataError as error:
+            missing[key] = str(error)
+    return Comparison(paper, tuple(_row(figure, results) for figure in paper.figures), results, missing)
 
 
 def compare_all(
@@ -176,6 +184,8 @@ def _chip_row(metric: Metric, first: Result, second: Result) -> ChipRow:
 
 
 def _row(figure: Figure, results: dict[str, Result]) -> Row:
+    if not {figure.run, figure.relative_to or figure.run} <= results.keys():
+        return Row(figure, None, None, None)
     ours = value_at(results[figure.run], figure.path)
     base: float | None = 1.0
     if figure.relative_to is not None:

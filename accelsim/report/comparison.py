@@ -48,6 +48,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
             cells.append(verdict.replace("fails", "**fails**"))
             lines.append("| " + " | ".join(cells) + " |")
         notes = [f"- {row.figure.name}: {row.figure.note}" for row in comparison.rows if row.figure.note]
+        notes += [f"- not run: {reason}" for reason in dict.fromkeys(comparison.missing.values())]
         lines += ["", *notes, ""] if notes else [""]
     return "\n".join(lines).rstrip() + "\n"
 

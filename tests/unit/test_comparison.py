@@ -164,3 +164,21 @@ def test_what_is_refused(call, arguments: tuple[str, ...], message: str) -> None
     code, _, err = call("compare", *arguments)
     assert code == 2
     assert re.search(message, err, re.DOTALL), err
+
+
+def test_figures_whose_data_is_not_here_have_no_value(tmp_path, monkeypatch) -> None:
+    """They are left out with the reason, and are no failure; the others of the same paper stand."""
+    monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
+    elsewhere = PAPER.replace(
+        "figures:",
+        "  speech: {workload: rsnn_phoneme, set: {workload.inputs.dataset: timit_sample}}\nfigures:\n"
+        '  - {name: errors, value: 20, unit: "%", tag: stated, role: predicted, tolerance: 0.1, run: speech,\n'
+        "     path: accuracy.value}",
+    )
+    (tmp_path / "mine.yaml").write_text(elsewhere)
+    comparison = compare(tmp_path / "mine.yaml")
+    errors, complexity, *_ = comparison.rows
+    assert (errors.ours, errors.ratio, errors.holds) == (None, None, None)
+    assert complexity.holds
+    assert comparison.holds() and list(comparison.results) == ["base"]
+    assert re.search(r"- not run: data set 'timit_sample' is not in", markdown([comparison]))
