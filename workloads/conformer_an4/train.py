@@ -32,10 +32,10 @@ SHAPE = Shape(
 )  # fmt: skip
 
 PLANS = {
-    "float": Plan(epochs=30, rate=2e-3),
-    "8": Plan(epochs=2, rate=2e-4, bits=8),
-    "4": Plan(epochs=5, rate=5e-4, bits=4),
-    "3": Plan(epochs=5, rate=6e-4, bits=3),
+    "float": Plan(epochs=24, rate=2e-3),
+    "8": Plan(epochs=4, rate=4e-4, bits=8),
+    "4": Plan(epochs=4, rate=5e-4, bits=4),
+    "3": Plan(epochs=4, rate=6e-4, bits=3),
 }
 
 
