@@ -356,7 +356,9 @@ def report(
 
 @app.command(epilog="Example:\n\n  accelsim validate arch/*.yaml arch/cost/*.yaml workloads/*/workload.yaml")
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Architectures, cost tables, workloads or papers.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Architectures, cost tables, devices, workloads, papers or sweeps.")
+    ],
 ) -> None:
     """Check files of any accelsim schema and report all their problems at once."""
     from accelsim.explore.validate import validate_file
@@ -373,7 +375,7 @@ def validate(
 
 @app.command(epilog="Example:\n\n  accelsim schema arch > arch.schema.json")
 def schema(
-    name: Annotated[str, typer.Argument(help="arch, cost, device, workload, paper or result.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="arch, cost, device, workload, paper, sweep or result.", metavar="NAME")],
 ) -> None:
     """Print the JSON schema of a kind of file, for editors and other tools."""
     from accelsim.explore.validate import schema_of

@@ -21,7 +21,9 @@ class Adc(ComponentSpec):
     """
 
     kind: Literal["adc"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "rate", "cycles_per_conversion"}
+    timing_and_cost = ComponentSpec.timing_and_cost | {
+        "tiles", "units", "shared_by", "rate", "cycles_per_conversion",
+    }  # fmt: skip
     tiles: PositiveInt
     units: PositiveInt
     shared_by: PositiveInt
@@ -39,8 +41,8 @@ class Adc(ComponentSpec):
 
 
 def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:
-    """Return cycles = conversions of the busiest unit * cycles_per_conversion."""
-    return counts["unit_conversions"] * spec.cycles_per_conversion
+    """Return cycles = min(shared_by, conversions of a tile) * cycles_per_conversion: those of the busiest unit."""
+    return np.minimum(spec.shared_by, counts["convert"]) * spec.cycles_per_conversion
 
 
 component_kind("adc", Adc, {"convert": "one column converted"}, service_cycles)

@@ -13,21 +13,25 @@ from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
 
 class ShiftAdd(ComponentSpec):
-    """``units`` adders of ``width_bits`` in each of ``tiles`` tiles, one behind each converter."""
+    """``units`` adders of ``width_bits`` in each of ``tiles`` tiles, which share what their converters give.
+
+    ``adds_per_cycle``: additions that one of them does in a cycle.
+    """
 
     kind: Literal["shift_add"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "width_bits"}
+    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "width_bits", "adds_per_cycle"}
     tiles: PositiveInt
     units: PositiveInt
     width_bits: Annotated[int, Ge(2)]
+    adds_per_cycle: PositiveInt = 1
 
     def instances(self) -> int:
         return self.tiles * self.units
 
 
 def service_cycles(spec: ShiftAdd, counts: Counts) -> NDArray[np.int64]:
-    """Return cycles = additions of the busiest unit, one per cycle."""
-    return counts["unit_additions"]
+    """Return cycles = ceil(additions of a tile / (units * adds_per_cycle))."""
+    return -(-counts["add"] // (spec.units * spec.adds_per_cycle))
 
 
 component_kind("shift_add", ShiftAdd, {"add": "one shifted addition"}, service_cycles)

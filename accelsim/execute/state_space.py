@@ -61,7 +61,6 @@ class _Run:
         self.frames = len(batch.features)
         kinds = architecture.of_kind
         self.crossbar = next(iter(kinds("crossbar").values()), None)
-        self.adc = next(iter(kinds("adc").values()), None)
         self.array = next(iter(kinds("mac_array").values()), None)
         if self.crossbar is None:
             self.device = load_device("ideal")
@@ -172,7 +171,6 @@ class _Run:
 
     def _count_crossbar(self, counts: Counts, job: Job) -> None:
         """Count one job of one crossbar of a layer."""
-        assert self.adc is not None
         kernels = int(job.work["kernels"])
         states = 2 * self._states(job) * kernels
         pairs = states + kernels
@@ -185,8 +183,7 @@ class _Run:
             self._count(counts, job, members[1], phases=1, drive=2 * pairs)
             self._count(counts, job, members[2], phases=1, sample=pairs)
         elif stage == "convert":
-            busiest = min(self.adc.shared_by, pairs)
-            self._count(counts, job, members[0], convert=pairs, unit_conversions=busiest)
+            self._count(counts, job, members[0], convert=pairs)
         else:
             self._count(counts, job, members[0], write=states if stage == "latch" else kernels)
 

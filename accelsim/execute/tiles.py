@@ -61,7 +61,6 @@ class _Run:
         kinds = architecture.of_kind
         self.crossbar = next(iter(kinds("crossbar").values()))
         self.dac = next(iter(kinds("dac").values()))
-        self.adc = next(iter(kinds("adc").values()))
         self.network = next(iter((kinds("bus") | kinds("mesh")).values()))
         self.registers = {spec.stores: spec for spec in kinds("register_file").values()}
         self.accumulator = next(iter(kinds("accumulator").values()))
@@ -172,9 +171,8 @@ class _Run:
             self._count(counts, job, member[1], phases=1, drive=used_rows * arrays)
             self._count(counts, job, member[2], phases=1, sample=conversions)
         elif stage == "convert":
-            busiest = min(self.adc.shared_by, conversions)
-            self._count(counts, job, member[0], convert=conversions, unit_conversions=busiest)
-            self._count(counts, job, member[1], add=conversions, unit_additions=busiest)
+            self._count(counts, job, member[0], convert=conversions)
+            self._count(counts, job, member[1], add=conversions)
         else:
             self._count(counts, job, member[0], write=used_columns)
             self._count_transfer(counts, job, used_columns * self.registers["tile_outputs"].width_bits)

@@ -9,6 +9,7 @@ from accelsim.architecture import ArchitectureSpec, load_architecture, load_cost
 from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
+from accelsim.explore.sweep import SweepSpec, load_sweep
 from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
 from accelsim.schema.cost import CostTable
@@ -22,6 +23,7 @@ SCHEMAS: dict[str, Any] = {
     "workload": WorkloadSpec,
     "paper": Paper,
     "device": AnyDevice,
+    "sweep": SweepSpec,
 }
 
 
@@ -42,6 +44,8 @@ def validate_file(path: Path) -> str:
         return f"device '{load_device(path).name}'"
     if kind == "paper":
         return f"paper '{load_paper(path).name}'"
+    if kind == "sweep":
+        return f"sweep of {load_sweep(path).architecture}"
     hint = did_you_mean(kind, SCHEMAS) if tag else "write for example 'schema: accelsim/arch@1'"
     raise InputError.of(f"unknown schema {tag!r}" if tag else "missing key 'schema'", file=str(path), hint=hint)
 
