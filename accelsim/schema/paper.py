@@ -69,7 +69,7 @@ class Figure(Model):
         """Return the bounds in words."""
         if self.factor is not None:
             return f"within a factor of {self.factor:g}"
-        return f"within {self.tolerance:.0%}" if self.tolerance is not None else ""
+        return f"within {100 * self.tolerance:g}%" if self.tolerance is not None else ""
 
 
 class Paper(Model):
