@@ -50,17 +50,16 @@ def test_a_thousand_points_against_single_runs(tmp_path: Path) -> None:
 
 
 def test_two_processes_against_one(tmp_path: Path) -> None:
-    """The same grid with fewer clocks, every process loading for itself: at least 1.7 times the throughput."""
-    axes = [*AXES[:-1], "clocks.main.frequency=100 MHz,200 MHz"]
-    seconds = {}
-    for jobs in (1, 2):
-        out = tmp_path / f"{jobs}"
-        begun = time.perf_counter()
-        sweep(CHIP, axes, out, jobs=jobs).close()
-        seconds[jobs] = time.perf_counter() - begun
-    with Store.open(tmp_path / "1") as one, Store.open(tmp_path / "2") as two:
+    """The same grid, every process loading for itself: at least 1.7 times the throughput, measured in turns."""
+    seconds = {1: 0.0, 2: 0.0}
+    for turn in range(2):
+        for jobs in (1, 2):
+            begun = time.perf_counter()
+            sweep(CHIP, AXES, tmp_path / f"{turn}-{jobs}", jobs=jobs).close()
+            seconds[jobs] += time.perf_counter() - begun
+    with Store.open(tmp_path / "0-1") as one, Store.open(tmp_path / "0-2") as two:
         assert one.points() == two.points()
     print(
-        f"\n250 points: {seconds[1]:.1f} s in one process, {seconds[2]:.1f} s in two: "
+        f"\n2,000 points: {seconds[1]:.1f} s in one process, {seconds[2]:.1f} s in two: "
         f"{seconds[1] / seconds[2]:.2f} times the throughput (limit 1.7)"
     )
