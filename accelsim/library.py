@@ -20,18 +20,20 @@ def root() -> Path:
 def find(name: str | Path, folder: str, suffix: str = ".yaml") -> Path:
     """Return the file that a name or a path stands for.
 
-    A path that exists wins; a bare name is looked up in ``folder`` (such as ``arch`` or ``arch/cost``) of the
-    library. Raises InputError with the nearest name.
+    A path that exists wins; a bare name that is no file is looked up in ``folder`` (such as ``arch`` or ``arch/cost``)
+    of the library. Raises InputError with the nearest name.
     """
     path = Path(name)
-    if os.path.exists(path):  # unlike Path.exists it says no to a name that no file can have
+    bare = path.name == str(path)
+    # Unlike the methods of Path these say no to a name that no file can have.
+    if os.path.isfile(path) or (os.path.exists(path) and not bare):
         return path
     shelf = root() / folder
-    if path.name == str(path):
+    if bare:
         candidate = shelf / (path.name if path.suffix == suffix else path.name + suffix)
         if os.path.exists(candidate):
             return candidate
-    if path.name != str(path):
+    if not bare:
         raise InputError.of(f"no such file: {path}", hint=_names(path.stem, shelf, suffix))
     what = _SHELVES.get(folder, folder)
     raise InputError.of(f"no {what} named '{name}', and no such file", hint=_names(path.stem, shelf, suffix))

@@ -36,6 +36,13 @@ def test_a_path_that_exists_wins_over_a_name(tmp_path, monkeypatch):
     assert library.find("rsnn28nm", "arch").read_text() == "mine"
 
 
+def test_a_folder_of_the_same_name_does_not_hide_the_library(tmp_path, monkeypatch):
+    """A user keeps results in ./rsnn28nm and still runs rsnn28nm."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rsnn28nm").mkdir()
+    assert library.find("rsnn28nm", "arch") == library.root() / "arch/rsnn28nm.yaml"
+
+
 @pytest.mark.parametrize(
     ("name", "folder", "message"),
     [
