@@ -389,7 +389,10 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
 
     const render = (available) => {
       const width = Math.max(available, shown.length * 104), height = 360, top = 52, bottom = height - 18;
-      const place = (n) => 64 + n * (width - 128) / Math.max(1, shown.length - 1);
+      // The labels of the first axis stand to its left: about 6.5 pixels a letter.
+      const longest = Math.max(0, ...(shown[0].texts || []).map((text) => text.length));
+      const left = Math.min(Math.max(64, 12 + 6.5 * longest), width / 3);
+      const place = (n) => left + n * (width - left - 64) / Math.max(1, shown.length - 1);
       const py = (p) => bottom - p * (bottom - top);
       const svg = canvas(figure, width, height, `${points.length} configurations across ${parallel.join(", ")}`);
       svg.style.width = width + "px";
