@@ -12,7 +12,7 @@ from reference_engine import Stuck, TickLoop
 
 from accelsim.errors import DeadlockError
 from accelsim.schedule.job import Job, Schedule
-from accelsim.simulate import Clocking, Link, Timeline, simulate
+from accelsim.simulate import Clocking, Link, Timeline, engine, simulate
 from accelsim.simulate.arbiter import POLICIES
 
 
@@ -191,6 +191,44 @@ def test_a_circle_of_waiting_is_reported() -> None:
         run(jobs, [Link("a", "b", 1, 1), Link("b", "a", 1, 1)])
     assert "a waits in ja (frame 0) for a token on b->a" in str(error.value)
     assert "b waits in jb (frame 0) for a token on a->b" in str(error.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=cases(), kinds=st.integers(1, 2), frames=st.integers(4, 16), slack=st.integers(1, 60))
+def test_frames_that_repeat_are_booked_as_if_they_had_run(case: Case, kinds: int, frames: int, slack: int) -> None:
+    """With a process order given, the engine runs every frame; without one it may run one of each kind.
+
+    Frames come so slowly, or nearly so, that each finds the machine idle.
+    """
+    service = {key: cycles[np.arange(frames) % min(kinds, len(cycles))] for key, cycles in case.service.items()}
+    clocking = replace(case.clocking, frame_period_ps=7500 * slack)
+    case = replace(case, service=service, clocking=clocking, frames=frames)
+    order = list(case.schedule.leaders())
+    try:
+        every_frame = case.engine(order)
+    except DeadlockError:
+        with pytest.raises(DeadlockError):
+            case.engine()
+        return
+    repeated = case.engine()
+    for name in ("cycles", "total", "duration_ps", "job_cycles", "channel_peak"):
+        assert getattr(repeated, name) == getattr(every_frame, name), name
+    for name in ("arrived_ps", "started_ps", "finished_ps"):
+        assert getattr(repeated, name).tolist() == getattr(every_frame, name).tolist(), name
+
+
+def test_repeated_frames_are_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty equal frames cost one; a frame longer than its period makes all of them run."""
+    made = []
+    ran = engine._Run.result
+    monkeypatch.setattr(engine._Run, "result", lambda run, order: made.append(run.frames) or ran(run, order))
+    job = Job("a", "layer", "x", paced=True, last=True)
+    for cycles, expected in ((3, [1]), (40, [1, 50])):
+        made.clear()
+        service = {("a", "x"): np.full(50, cycles)}
+        timeline = simulate(Schedule((job,)), [], service, Clocking({"x": 1000}, 10_000), 50)
+        assert made == expected
+        assert timeline.cycles["x"]["busy"] == 50 * cycles
 
 
 def test_a_token_that_nobody_puts_is_reported() -> None:
