@@ -54,7 +54,7 @@ def test_a_layer_of_one_kernel_on_one_core() -> None:
 
 @pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM_DATA is not set")
 def test_values_engine_and_cost_of_the_test_set() -> None:
-    """The shipped network on its chip in real time, features at hand: at least 200 s of audio per second on one core."""
+    """The shipped network on its chip in real time, features at hand: at least 200 times real time on one core."""
     chip, network = load_architecture("imssa"), load_workload("s4d_digits")
     batch, schedule = load_batch(network), build_schedule(network, chip)
     best = float("inf")
