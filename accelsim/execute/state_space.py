@@ -68,6 +68,7 @@ class _Run:
             self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
         self.layers = {layer.name: layer for layer in self.spec.layers}
         self.ran: dict[str, Recurrence] = {}
+        self.saturations: dict[str, int] = {}
         self.cells = self.write_pulses = 0
 
     def execution(self) -> Execution:
@@ -101,7 +102,7 @@ class _Run:
 
         dac = Dac(layer.code_bits, voltage)
         top = dac.largest_code
-        inputs = requantise(source, layer.input_scale, layer.input_offset, -top, top)
+        inputs, self.saturations[layer.name] = requantise(source, layer.input_scale, layer.input_offset, -top, top)
         inputs = np.ascontiguousarray(np.broadcast_to(inputs, (self.frames, layer.kernels)))
         try:
             kernels = program_kernels(
@@ -133,7 +134,8 @@ class _Run:
         if layer.input_activation == "relu":
             source = np.maximum(source, 0)
         full_scale = 1 << (layer.input_bits - 1)
-        inputs = requantise(source, layer.input_scale, layer.input_offset, -full_scale, full_scale - 1)
+        inputs, clamped = requantise(source, layer.input_scale, layer.input_offset, -full_scale, full_scale - 1)
+        self.saturations[layer.name] = clamped
         products = matrix_product(inputs.astype(np.int8), self.workload.tensor(layer.weights)).astype(np.int64)
         if layer.residual is None:
             return products
@@ -155,13 +157,14 @@ class _Run:
                 if job.work["stage"] == "read":
                     macs[job.name] = self._macs(MACS_PER_STATE * int(job.work["kernels"]) * self._states(job))
         clamped = {name: int(ran.saturated.sum()) for name, ran in self.ran.items()}
-        saturations = dict.fromkeys(self.layers, 0)
         if self.crossbar is None:
-            return Activity(counts, macs, saturations | clamped, {})
+            for name, count in clamped.items():
+                self.saturations[name] += count
+            return Activity(counts, macs, self.saturations, {})
         conversions = {name: self.frames * (2 * op.states + 1) * op.kernels for name, op in self._s4d_layers().items()}
         converted = {name: (made, clamped[name]) for name, made in conversions.items()}
         programmed = {"cells": self.cells, "write_pulses": self.write_pulses}
-        return Activity(counts, macs, saturations, {}, converted, programmed)
+        return Activity(counts, macs, self.saturations, {}, converted, programmed)
 
     def _s4d_layers(self) -> dict[str, S4dOp]:
         return {name: layer for name, layer in self.layers.items() if isinstance(layer, S4dOp)}

@@ -67,6 +67,7 @@ class _Run:
         self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
         self.nanowatts: dict[str, NDArray[np.int64]] = {}
         self.clipped: dict[str, int] = {}
+        self.saturations: dict[str, int] = {}
         self.cells = self.write_pulses = 0
 
     def execution(self) -> Execution:
@@ -81,7 +82,8 @@ class _Run:
     def _layer(self, layer: LinearOp, source: NDArray[Any]) -> NDArray[np.float64]:
         """Return the products of one layer, in units of weight x input: [frames, outputs]."""
         full_scale = 1 << (layer.input_bits - 1)
-        centred = requantise(source, layer.input_scale, layer.input_offset, -full_scale, full_scale - 1)
+        centred, clamped = requantise(source, layer.input_scale, layer.input_offset, -full_scale, full_scale - 1)
+        self.saturations[layer.name] = clamped
         dac = Dac(self.dac.bits, self.crossbar.read_voltage, self.dac.mode)
         codes = dac_codes(centred / full_scale, dac)
         lies = self.mappings[layer.name]
@@ -145,7 +147,7 @@ class _Run:
         return Activity(
             counts,
             macs,
-            dict.fromkeys(self.clipped, 0),
+            self.saturations,
             {},
             {name: (conversions[name], clipped) for name, clipped in self.clipped.items()},
             {"cells": self.cells, "write_pulses": self.write_pulses},

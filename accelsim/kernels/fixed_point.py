@@ -25,6 +25,8 @@ def shift_array(values: NDArray[np.int32], places: int) -> NDArray[np.int32]:
     return values << places if places >= 0 else values >> -places
 
 
-def requantise(values: NDArray[Any], scale: float, offset: int, low: int, high: int) -> NDArray[np.int16]:
-    """Return codes = clamp(round(scale x) - offset, low, high), halves to even, of any shape."""
-    return np.clip(np.rint(values * scale) - offset, low, high).astype(np.int16)
+def requantise(values: NDArray[Any], scale: float, offset: int, low: int, high: int) -> tuple[NDArray[np.int16], int]:
+    """Return codes = clamp(round(scale x) - offset, low, high), halves to even, of any shape, and how many clamped."""
+    codes = np.rint(values * scale) - offset
+    kept = np.clip(codes, low, high)
+    return kept.astype(np.int16), int(np.count_nonzero(kept != codes))

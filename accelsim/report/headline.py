@@ -107,10 +107,6 @@ def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
     return f"{getattr(point.efficiency.definitions[definition], key):.4g}"
 
 
-def _clock(point: OperationRecord) -> str:
-    return format_si(point.performance.clock_hz, "Hz")
-
-
 def _latency(point: OperationRecord) -> str:
     latency, period_s = point.performance.latency_cycles, 1 / point.performance.clock_hz
     return f"{format_si(latency.p50 * period_s, 's')} / {format_si(latency.max * period_s, 's')}"

@@ -101,7 +101,9 @@ def torch_network(tensors, shape, bits):
             elif isinstance(module, torch_model.Attention):
                 for key in ("u", "v", "table"):
                     if key in found:
-                        getattr(module, key).copy_(found[key])
+                        codes = not found[key].is_floating_point()  # a table, in 8-bit codes of linear_pos's inputs
+                        step = float(tensors[f"{name}.linear_pos.input_scale"]) if codes else 1.0
+                        getattr(module, key).copy_(found[key] * step)
     return network.eval()
 
 

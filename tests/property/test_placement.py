@@ -24,15 +24,17 @@ from accelsim.workload import load_workload
 FRAMES = 7
 
 
-def run_values(inputs: int, outputs: int, bits: int, changes: dict[str, str], seed: int = 0):
+def run_values(
+    inputs: int, outputs: int, bits: int, changes: dict[str, str], seed: int = 0, network: dict[str, str] | None = None
+):
     """Return features, weights and what the chip makes of them."""
     chip = load_architecture("memristor_tile", {"components.crossbar.tiles": "40", **changes})
     with tempfile.TemporaryDirectory() as folder:
-        network = load_workload(write_layer(Path(folder), inputs, outputs, bits))
+        workload = load_workload(write_layer(Path(folder), inputs, outputs, bits), network)
     features = np.random.default_rng(seed).integers(0, 256, (FRAMES, inputs)).astype(np.uint8)
     batch = batch_of(features, [0, FRAMES])
-    execution: Execution = execute(build_schedule(network, chip), network, chip, batch, seed=seed)
-    return features.astype(int) - 128, network.tensor("w"), execution
+    execution: Execution = execute(build_schedule(workload, chip), workload, chip, batch, seed=seed)
+    return features.astype(int) - 128, workload.tensor("w"), execution
 
 
 @settings(max_examples=30, deadline=None)
@@ -57,6 +59,15 @@ def test_ideal_parts_multiply_exactly(inputs, outputs, bits, cell_bits, sign, co
     )  # fmt: skip
     assert execution.outputs is not None
     np.testing.assert_array_equal(execution.outputs, x @ weights.astype(int))
+
+
+def test_clamped_inputs_are_counted() -> None:
+    """The inputs are codes less 128, words of 8 bits: none clamps; read in 4 bits, those beyond -8 .. 7 do."""
+    changes = {"components.crossbar.device": "ideal"}
+    x, _, execution = run_values(20, 5, 4, changes)
+    assert execution.activity.saturations["y"] == 0
+    _, _, narrow = run_values(20, 5, 4, changes, network={"layers.y.input_bits": "4"})
+    assert narrow.activity.saturations["y"] == np.count_nonzero((x < -8) | (x > 7)) > 0
 
 
 def test_every_copy_is_programmed_anew() -> None:

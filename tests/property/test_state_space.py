@@ -273,3 +273,22 @@ def test_wrong_settings_of_a_device_are_named(settings: str, message: str) -> No
     batch = batch_of(np.full((2, 1), 128, np.uint8), [0, 2])
     with pytest.raises(InputError, match=message):
         execute(build_schedule(workload, chip), workload, chip, batch)
+
+
+def test_clamped_inputs_are_counted() -> None:
+    """Codes of 8 bits less 128 never clamp at +-128; read at twice the scale, 0, 63, 193 and 255 do.
+
+    The digital array counts the states that saturate as well; on a crossbar those are clipped conversions.
+    """
+    features = np.array([[0], [63], [64], [65], [128], [192], [193], [255]], np.uint8)
+    batch = batch_of(features, [0, len(features)])
+    doubled = {"layers.s4d.input_scale": "2", "layers.s4d.input_offset": "256"}
+    found = {}
+    for name, changes in (("imssa", {}), ("imssa", doubled), ("s4d_digital28", doubled)):
+        chip, workload = load_architecture(name), load_workload("s4d_digits", changes)
+        execution = execute(build_schedule(workload, chip), workload, chip, batch)
+        found[name, bool(changes)] = execution.activity.saturations["s4d"], execution.activity.conversions
+    assert found["imssa", False][0] == 0
+    assert found["imssa", True][0] == 4
+    clipped = found["imssa", True][1]["s4d"][1]
+    assert found["s4d_digital28", True][0] == 4 + clipped

@@ -155,5 +155,7 @@ def _positions(layer: Layer, weights: Tensors, frames: int, number: Number) -> N
     if not layer["learnable"]:
         return values_of(sinusoids(frames, len(weights[f"{block}.qkv.weight"])), number)
     table = weights[f"{block}.table"]
+    if table.dtype == np.int8:
+        table = dequantise(table, float(weights[f"{block}.linear_pos.input_scale"]), number)
     reach = len(table) // 2
     return values_of(table[np.clip(np.arange(frames - 1, -frames, -1), -reach, reach) + reach], number)

@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from shape import FrontConv, Shape
 from torch import Tensor, nn
 
+from accelsim.kernels.activation import quantise
+
 ACTIVATION_LIMIT = 127
 OBSERVER_MEMORY = 0.98
 
@@ -327,7 +329,8 @@ class Conformer(nn.Module):
         """Return what a quantised network weighs: int8 weights, and float32 for all else.
 
         A layer with weights has ``.weight``, ``.weight_scale``, ``.input_scale``, and where there is one ``.bias`` and
-        ``.output_scale``; a LayerNorm ``.gain`` and ``.bias``; attention ``.u``, ``.v`` and a learnable ``.table``.
+        ``.output_scale``; a LayerNorm ``.gain`` and ``.bias``; attention ``.u``, ``.v`` and a learnable
+        ``.table``, as int8 codes of ``linear_pos``'s inputs where that reads it.
         """
         out: dict[str, np.ndarray] = {}
         for name, module in self.named_modules():
@@ -340,5 +343,10 @@ class Conformer(nn.Module):
                 found = {"gain": module.weight, "bias": module.bias}
             elif isinstance(module, Attention):
                 found = {key: getattr(module, key, None) for key in ("u", "v", "table")}
+                if module.position == "learnable":
+                    # linear_pos rounds it to 8 bits in any case: those codes say it all.
+                    del found["table"]
+                    scale = float(module.linear_pos.before.scale)
+                    out[f"{name}.table"], _ = quantise(module.table.detach().numpy(), scale)
             out |= {f"{name}.{key}": value.detach().numpy() for key, value in found.items() if value is not None}
         return out

@@ -80,10 +80,10 @@ class Masks:
 
 def network(path: Path) -> Conformer:
     """Return the averaged network of a finished or running training, in evaluation mode."""
-    saved = torch.load(path, weights_only=False)
-    model = Conformer(saved["shape"])
-    if saved["plan"].bits is not None:
-        model.quantise(saved["plan"].bits, 1.0)  # all scales come with the weights
+    saved = torch.load(path, weights_only=True)
+    model = Conformer(Shape.from_json(saved["shape"]))
+    if saved["plan"]["bits"] is not None:
+        model.quantise(saved["plan"]["bits"], 1.0)  # all scales come with the weights
     model.load_state_dict(saved["average"])
     return model.eval()
 
@@ -107,7 +107,7 @@ def train(
     torch.manual_seed(plan.seed)
     model = Conformer(shape)
     if start_from is not None:
-        first = torch.load(start_from, weights_only=False)["average"]
+        first = torch.load(start_from, weights_only=True)["average"]
         model.load_state_dict({**model.state_dict(), **{k: v for k, v in first.items() if k in model.state_dict()}})
     if plan.bits is not None:
         model.quantise(plan.bits, scale)
@@ -117,9 +117,9 @@ def train(
     updates = plan.epochs * batches_per_epoch
     epoch = 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=False)
-        if (saved["shape"], replace(saved["plan"], epochs=plan.epochs)) != (shape, plan):
-            raise SystemExit(f"{checkpoint} is of another training: {asdict(saved['shape'])}, {asdict(saved['plan'])}")
+        saved = torch.load(checkpoint, weights_only=True)
+        if (saved["shape"], {**saved["plan"], "epochs": plan.epochs}) != (shape.to_json(), asdict(plan)):
+            raise SystemExit(f"{checkpoint} is of another training: {saved['shape']}, {saved['plan']}")
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -151,7 +151,7 @@ def train(
             _save(
                 checkpoint,
                 {
-                    "shape": shape, "plan": plan, "epoch": epoch, "model": model.state_dict(),
+                    "shape": shape.to_json(), "plan": asdict(plan), "epoch": epoch, "model": model.state_dict(),
                     "average": average.state_dict(), "optimiser": optimiser.state_dict(),
                     "random": torch.get_rng_state(),
                 },
