@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError, did_you_mean
+from accelsim.generated import generated_tensors
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema.graph import graph_problems
 from accelsim.schema.ssm import S4dOp, s4d_problems
-from accelsim.schema.workload import ClassScore, Context, FrameScore, LifOp, SpeechInputs, WorkloadSpec
+from accelsim.schema.workload import FEATURES, ClassScore, Context, FrameScore, LifOp, SpeechInputs, WorkloadSpec
 from accelsim.score import FrameClasses, UtteranceClasses, ViterbiPhonemes
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -91,7 +93,9 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     digest = hashlib.sha256(path.read_bytes() + repr(sorted((overrides or {}).items())).encode())
     tensors: Tensors = {}
     reference = None
-    if spec.weights is not None:
+    if spec.generated_weights is not None:
+        tensors = generated_tensors(spec.graph_ops(), spec.graph_rows(), FEATURES, spec.generated_weights.seed)
+    elif spec.weights is not None:
         tensors = _read_tensors(path.parent / spec.weights, digest)
         _check_tensors(spec, tensors, source, spec.weights, integers=True)
     if spec.reference_weights is not None:
@@ -170,6 +174,9 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
 
 def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool) -> None:
     problems = []
+    if spec.graph:
+        wrong = graph_problems(spec.graph_ops(), spec.graph_rows(), tensors)
+        problems += [source.problem(f"{message} in {file}", ("graph",)) for message in wrong]
     for index, layer in enumerate(spec.layers):
         if isinstance(layer, S4dOp):
             found = [] if layer.weights is None else s4d_problems(layer, tensors, integers=integers)

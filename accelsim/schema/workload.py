@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 from accelsim.data.features import LogMel
 from accelsim.data.waveform import Waveform
 from accelsim.errors import did_you_mean
+from accelsim.schema.graph import AnyGraphOp, GraphOp, Rows, expanded, graph_rows
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import PositiveTime
 from accelsim.schema.ssm import S4dOp
@@ -203,31 +204,50 @@ class ClassScore(Model):
     pool: Literal["mean", "magnitude"] = "mean"
 
 
+class GeneratedWeights(Model):
+    """Weights drawn from a seed, see `accelsim.generated`."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 Op = LifOp | SpikeSumOp | LinearOp | S4dOp
 
 
 class WorkloadSpec(Model):
-    """A quantised network: layers in order, each reading ``features`` or a layer before it.
+    """A quantised network: layers in order, each reading ``features`` or a layer before it; or a ``graph`` of ops.
 
     ``weights``: safetensors file with the integers; ``reference_weights``: the same network in float;
     ``time_steps``: repetitions of each frame; ``membrane_carry``: membranes live on from frame to frame.
     ``reference_unit``: the float network of dense and state-space layers reads (code - input_offset) / unit.
+    A graph reads features as (code - feature_offset) * feature_scale; instead of ``weights`` it may have
+    ``generated_weights``, drawn from a seed: they recognise nothing, and serve for cycles, energy and speed.
     """
 
     name: str
     description: str = ""
     weights: str | None = None
+    generated_weights: GeneratedWeights | None = None
     reference_weights: str | None = None
     reference_unit: Annotated[float, Field(gt=0)] = 1.0
     time_steps: PositiveInt = 1
     membrane_carry: bool = True
     input_bits: Annotated[int, Field(ge=1, le=8)] = 8
+    feature_offset: Annotated[int, Field(ge=0, le=255)] = 0
+    feature_scale: Annotated[float, Field(gt=0)] = 1.0
     inputs: Annotated[SpeechInputs | RandomInputs, Field(discriminator="source")]
-    layers: Annotated[list[Annotated[Op, Field(discriminator="op")]], Field(min_length=1)]
+    layers: list[Annotated[Op, Field(discriminator="op")]] = []
+    graph: list[Annotated[AnyGraphOp, Field(discriminator="op")]] = []
     score: Annotated[ViterbiScore | FrameScore | ClassScore, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
     def _connected(self) -> WorkloadSpec:
+        if bool(self.layers) == bool(self.graph):
+            raise ValueError("expected either 'layers' or a 'graph'")
+        if self.graph:
+            if isinstance(self.inputs, RandomInputs):
+                raise ValueError("a graph needs inputs of recorded speech, not random activity")
+            self.graph_rows()
+            return self
         known = [FEATURES]
         for layer in self.layers:
             if layer.name in known:
@@ -251,12 +271,28 @@ class WorkloadSpec(Model):
             return self
         if self.input_bits != 8:
             raise ValueError(f"features of speech are 8-bit codes, found 'input_bits: {self.input_bits}'")
+        if self.family() == "graph":
+            if (self.weights is None) == (self.generated_weights is None):
+                raise ValueError("expected either 'weights', a safetensors file, or 'generated_weights'")
+            if self.generated_weights is not None and self.score is not None:
+                raise ValueError("generated weights recognise nothing: leave out 'score'")
+            return self
+        if self.generated_weights is not None:
+            raise ValueError("only graphs have generated weights")
         if self.weights is None:
             raise ValueError("expected 'weights', a safetensors file: only random inputs do without")
         for layer in self.layers:
             if layer.weights is None or (isinstance(layer, LifOp) and layer.recurrent_weights is None):
                 raise ValueError(f"layer '{layer.name}' names no weights: only random inputs do without")
         return self
+
+    def graph_rows(self) -> dict[str, Rows]:
+        """Return what every op of a graph gives, and its features."""
+        return graph_rows(self.graph_ops(), FEATURES, self.inputs.width())
+
+    def graph_ops(self) -> list[GraphOp]:
+        """Return the ops of the graph in order, those of short forms one by one."""
+        return expanded(self.graph)
 
     def _check_residual(self, layer: LinearOp, known: list[str]) -> None:
         if layer.residual not in known[1:]:
@@ -266,8 +302,10 @@ class WorkloadSpec(Model):
         if width != layer.outputs:
             raise ValueError(f"layer '{layer.name}' has {layer.outputs} outputs and adds {width} of '{layer.residual}'")
 
-    def family(self) -> Literal["spiking", "state_space", "dense"]:
+    def family(self) -> Literal["spiking", "state_space", "dense", "graph"]:
         """Return by which rules the network is cut and run."""
+        if self.graph:
+            return "graph"
         ops = {layer.op for layer in self.layers}
         if "s4d" in ops:
             return "state_space"

@@ -21,6 +21,7 @@ FLOORS = [
     {"result", "schema"},  # LogMel of data is a key of a workload's schema
     {"components"},
     {"devices"},
+    {"generated"},
     {"architecture", "workload"},  # a workload makes the scorer of its decoder tensors: score lies below
     {"schedule"},
     {"execute"},
