@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
-from accelsim.devices import load_device
 from accelsim.errors import InputError
 from accelsim.execute.activity import Activity, Execution
+from accelsim.execute.cells import Cells
 from accelsim.kernels.converters import Dac, dac_codes
-from accelsim.kernels.crossbar import NoiseModel, Tiles, multiply, program_tiles, read_power
+from accelsim.kernels.crossbar import multiply, read_power
 from accelsim.kernels.fixed_point import requantise
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.tiles import converters_of
@@ -30,13 +30,15 @@ def execute_tiles(
     batch: Batch,
     *,
     seed: int = 0,
+    programming_run: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Execution:
     """Program the matrices of a network onto tiles and run all frames through them at once.
 
-    ``seed`` draws the cells and their read noise.
+    ``seed`` draws the cells and their read noise; ``programming_run``: see `Cells`.
     """
-    return _Run(schedule, workload, architecture, batch, seed, progress or (lambda _: None)).execution()
+    run = _Run(schedule, workload, architecture, batch, seed, programming_run, progress or (lambda _: None))
+    return run.execution()
 
 
 class _Run:
@@ -47,6 +49,7 @@ class _Run:
         architecture: Architecture,
         batch: Batch,
         seed: int,
+        programming_run: int,
         progress: Callable[[str], None],
     ) -> None:
         assert schedule.tile_map is not None
@@ -64,11 +67,10 @@ class _Run:
         self.network = next(iter((kinds("bus") | kinds("mesh")).values()))
         self.registers = {spec.stores: spec for spec in kinds("register_file").values()}
         self.accumulator = next(iter(kinds("accumulator").values()))
-        self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
+        self.cells = Cells(architecture, seed, programming_run)
         self.nanowatts: dict[str, NDArray[np.int64]] = {}
         self.clipped: dict[str, int] = {}
         self.saturations: dict[str, int] = {}
-        self.cells = self.write_pulses = 0
 
     def execution(self) -> Execution:
         """Return the outputs of the last layer and the counts of every job."""
@@ -90,12 +92,12 @@ class _Run:
         values = np.empty((self.frames, layer.outputs))
         power = np.empty((self.frames, lies.row_tiles, lies.column_tiles))
         self.clipped[layer.name] = 0
-        for copy, first_tile in enumerate(lies.tile_numbers()[:: lies.row_tiles * lies.column_tiles]):
+        for copy in range(lies.matrix.copies):
             mine = slice(copy, None, lies.matrix.copies)
             try:
-                tiles = self._programmed(layer, first_tile)
+                tiles = self.cells.tiles(self.workload.tensor(layer.weights), lies, copy)
                 product = multiply(
-                    tiles, codes[mine], dac=dac, adc=converters_of(lies, self.architecture), noise=self._noise(),
+                    tiles, codes[mine], dac=dac, adc=converters_of(lies, self.architecture), noise=self.cells.noise(),
                     seed=self.seed,
                 )  # fmt: skip
             except ValueError as error:
@@ -105,31 +107,6 @@ class _Run:
             self.clipped[layer.name] += int(product.clipped.sum())
         self.nanowatts[layer.name] = np.rint(power * 1e9).astype(np.int64)
         return values
-
-    def _programmed(self, layer: LinearOp, first_tile: int) -> Tiles:
-        """Return one copy of a layer's matrix, programmed."""
-        return program_tiles(
-            self.workload.tensor(layer.weights),
-            self._program,
-            self.device.curves(self.crossbar.read_voltage, self.crossbar.cell_bits),
-            weight_bits=layer.weight_bits,
-            cell_bits=self.crossbar.cell_bits,
-            sign=self.crossbar.sign,
-            tile_rows=self.crossbar.rows,
-            tile_columns=self.crossbar.columns,
-            first_tile=first_tile,
-        )
-
-    def _noise(self) -> NoiseModel:
-        return "off" if self.crossbar.noise == "none" else self.crossbar.noise
-
-    def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the states of programmed cells, and keep count of the write pulses."""
-        voltage, cell_bits = self.crossbar.read_voltage, self.crossbar.cell_bits
-        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=voltage, cell_bits=cell_bits)
-        self.write_pulses += int(written.pulses.sum())
-        self.cells += levels.size
-        return written.states
 
     def _activity(self) -> Activity:
         counts: Counts = {}
@@ -150,7 +127,7 @@ class _Run:
             self.saturations,
             {},
             {name: (conversions[name], clipped) for name, clipped in self.clipped.items()},
-            {"cells": self.cells, "write_pulses": self.write_pulses},
+            self.cells.programming(),
         )
 
     def _count_tile(self, counts: Counts, job: Job, layer: LinearOp) -> None:
