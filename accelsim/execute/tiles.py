@@ -15,8 +15,8 @@ from accelsim.execute.cells import Cells
 from accelsim.kernels.converters import Dac, dac_codes
 from accelsim.kernels.crossbar import multiply, read_power
 from accelsim.kernels.fixed_point import requantise
+from accelsim.schedule.converters import converters_of
 from accelsim.schedule.job import Job, Schedule
-from accelsim.schedule.tiles import converters_of
 from accelsim.schema.workload import FEATURES, LinearOp
 from accelsim.workload import Batch, Workload
 

@@ -6,13 +6,9 @@ phases, the columns of a phase are converted while the next one is read, and the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import cast
 
 from accelsim.architecture import Architecture
 from accelsim.components.adc import Adc
@@ -20,8 +16,8 @@ from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.components.mesh import Mesh
 from accelsim.errors import did_you_mean
-from accelsim.kernels import converters
 from accelsim.kernels.crossbar import Sign, planes_of
+from accelsim.schedule.converters import check_converters
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.mapping import Mapping, Matrix, TileMap, map_matrices
 from accelsim.schedule.parts import Parts
@@ -35,20 +31,6 @@ HUB = 0
 def schedule_tiles(workload: Workload, architecture: Architecture) -> Schedule:
     """Cut a network of dense layers into jobs per tile; raises InputError when it does not fit the chip."""
     return _Tiles(workload, architecture).schedule()
-
-
-def converters_of(lies: Mapping, architecture: Architecture) -> NDArray[Any]:
-    """Return the setting of each of a layer's converters, an Adc: [row tiles, planes, column tiles]."""
-    chip: Adc = next(iter(architecture.of_kind("adc").values()))
-    settings = np.empty((lies.row_tiles, lies.planes, lies.column_tiles), object)
-    settings[:] = converters.Adc(chip.precision_bits, chip.range_bits, chip.ideal)
-    for setting in architecture.placement(lies.matrix.name).converters:
-        given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
-        chosen = np.zeros(settings.shape, bool)
-        chosen[setting.place()] = True
-        for place in np.argwhere(chosen):
-            settings[tuple(place)] = replace(settings[tuple(place)], **given)
-    return settings
 
 
 def _map_layers(workload: Workload, architecture: Architecture) -> TileMap:
@@ -95,7 +77,7 @@ class _Tiles:
         layer, source, summed = self.layer, self.name["features"], self.name["accumulator"]
         tile_map = _map_layers(self.workload, self.architecture)
         lies = tile_map.mappings[0]
-        self._check_converters(lies)
+        check_converters(lies, self.parts)
         delivered = tuple(self.parts.channel(source, self._in("tile_inputs", tile)) for tile in lies.tile_numbers())
         sent = tuple(self.parts.channel(self._in("tile_outputs", tile), summed) for tile in lies.tile_numbers())
         jobs = [Job("load", FEATURES, source, gives=delivered, paced=True)]
@@ -150,22 +132,6 @@ class _Tiles:
         if isinstance(network, Mesh) and network.instances() < self.crossbar.tiles:
             routers, tiles = network.instances(), self.crossbar.tiles
             self.parts.problem(f"'{self.network}' has {routers} routers, '{self.name['crossbar']}' {tiles} tiles")
-
-    def _check_converters(self, lies: Mapping) -> None:
-        """A layer may split the converter's bits in its own way; more bits than it has would be another converter."""
-        shape = (lies.row_tiles, lies.planes, lies.column_tiles)
-        bits = self.adc.precision_bits + self.adc.range_bits
-        where = f"layer '{lies.matrix.name}'"
-        for setting in self.architecture.placement(lies.matrix.name).converters:
-            places = zip(("row_tile", "plane", "column_tile"), shape, strict=True)
-            for what, there_are in places:
-                at = getattr(setting, what)
-                if at is not None and at >= there_are:
-                    self.parts.problem(f"{where} has {there_are} converters along {what}, found {what} {at}")
-        self.parts.stop_on_problems()
-        most = max(converter.bits for converter in converters_of(lies, self.architecture).flat)
-        if most > bits:
-            self.parts.problem(f"{where} asks for {most} bits of '{self.name['adc']}', which has {bits}")
 
     def _check_fit(self) -> None:
         layer = self.layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 from pydantic import PositiveInt, model_validator
@@ -42,8 +42,13 @@ class Placement(Model):
     """How a layer lies on the chip.
 
     ``copies``: how often its matrix is programmed, so that as many frames are worked on at a time. ``converters``:
-    settings that differ from those of the chip's converters.
+    settings that differ from those of the chip's converters. Of a graph's layers with weights, ``where`` is ``tile`` or
+    ``digital`` (a crossbar where the chip has one, if it is not said), ``adc`` names the converters of its tiles where
+    the chip has several kinds, and ``batch``: frames of an utterance for which a digital array reads the weights once.
     """
 
     copies: PositiveInt = 1
     converters: list[ConverterSetting] = []
+    where: Literal["tile", "digital"] | None = None
+    adc: str | None = None
+    batch: PositiveInt = 1
