@@ -60,6 +60,15 @@ class Kind:
     service_cycles: Callable[[Any, Counts], NDArray[np.int64]]
 
 
+def of_busiest(counts: Counts, action: str) -> NDArray[np.int64]:
+    """Return how often the busiest of a job's tiles did an action: ``busiest`` where it is counted, else ``action``.
+
+    A job on several tiles counts its actions over all of them, for the price, but takes the cycles of one: they work
+    at the same time. On a single tile the two are the same, and ``busiest`` need not be given.
+    """
+    return counts["busiest"] if "busiest" in counts else counts[action]
+
+
 KINDS: dict[str, Kind] = {}
 
 
