@@ -14,28 +14,32 @@ from accelsim.schema import PositiveLength
 
 
 class Bus(ComponentSpec):
-    """``lanes`` buses of ``width_bits`` wires and ``length`` each; a lane moves one word per cycle."""
+    """``units`` buses, one per cluster, of ``lanes`` lanes with ``width_bits`` wires of ``length`` each.
+
+    A lane moves one word per cycle.
+    """
 
     kind: Literal["bus"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"length", "lanes"}
+    timing_and_cost = ComponentSpec.timing_and_cost | {"length", "units", "lanes"}
     width_bits: PositiveInt
     length: PositiveLength
+    units: PositiveInt = 1
     lanes: PositiveInt = 1
 
     def instances(self) -> int:
-        return self.lanes
+        return self.units * self.lanes
 
     def moved_bits(self, counts: Mapping[str, int]) -> int:
         """Return width_bits * transfers."""
         return self.width_bits * counts.get("transfer", 0)
 
     def peak_bits_per_cycle(self) -> float:
-        """Return lanes * width_bits."""
-        return self.lanes * self.width_bits
+        """Return units * lanes * width_bits."""
+        return self.units * self.lanes * self.width_bits
 
 
 def service_cycles(spec: Bus, counts: Counts) -> NDArray[np.int64]:
-    """Return cycles = ceil(transfers / lanes)."""
+    """Return cycles = ceil(transfers / lanes); a job is on one of the buses."""
     return -(-counts["transfer"] // spec.lanes)
 
 

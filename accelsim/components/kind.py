@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,11 @@ from accelsim.schema import Model
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened in one job on one component: name of the count -> value per frame."""
+
+Number = Literal["float32", "float16"]
+"""Format of a digital unit's numbers, see `accelsim.kernels.number`."""
+
+NUMBER_BITS = {"float32": 32, "float16": 16}
 
 
 class ComponentSpec(Model):

@@ -1,0 +1,33 @@
+"""Task queue: a scoreboard that starts each layer when its operands are there, as a processor does its instructions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class TaskQueue(ComponentSpec):
+    """``entries`` slots, each of which holds the task of one layer and starts it when its operands are there.
+
+    A slot leads its jobs, and lasts as long as the slowest component at work in them.
+    """
+
+    kind: Literal["task_queue"]
+    entries: PositiveInt
+    cycles_per_dispatch: PositiveInt = 1
+
+    def instances(self) -> int:
+        return self.entries
+
+
+def service_cycles(spec: TaskQueue, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = dispatches * cycles_per_dispatch."""
+    return counts["dispatch"] * spec.cycles_per_dispatch
+
+
+component_kind("task_queue", TaskQueue, {"dispatch": "one task started"}, service_cycles)
