@@ -13,16 +13,20 @@ from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
 
 class Accumulator(ComponentSpec):
-    """``units`` saturating adders of ``width_bits`` behind the PE sets, each with its output register."""
+    """``units`` saturating adders of ``width_bits`` behind the PE sets, each with its output register.
+
+    On chips with tiles the ``units`` stand in each of ``tiles`` tiles.
+    """
 
     kind: Literal["accumulator"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_group"}
+    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_group", "tiles"}
+    tiles: PositiveInt = 1
     units: PositiveInt
     width_bits: Annotated[int, Ge(2)]
     cycles_per_group: PositiveInt = 1
 
     def instances(self) -> int:
-        return self.units
+        return self.tiles * self.units
 
 
 def service_cycles(spec: Accumulator, counts: Counts) -> NDArray[np.int64]:

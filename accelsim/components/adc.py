@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest
+from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest, rows_of
 from accelsim.schema import PositiveFrequency
 
 
@@ -41,8 +41,9 @@ class Adc(ComponentSpec):
 
 
 def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:
-    """Return cycles = min(shared_by, conversions of the busiest tile) * cycles_per_conversion: of its busiest unit."""
-    return np.minimum(spec.shared_by, of_busiest(counts, "convert")) * spec.cycles_per_conversion
+    """Return cycles = rows * min(shared_by, conversions of the busiest tile) * cycles_per_conversion."""
+    conversions = np.minimum(spec.shared_by, of_busiest(counts, "convert"))
+    return rows_of(counts) * conversions * spec.cycles_per_conversion
 
 
 component_kind("adc", Adc, {"convert": "one column converted"}, service_cycles)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest
+from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest, rows_of
 
 
 class RegisterFile(ComponentSpec):
@@ -40,8 +40,8 @@ class RegisterFile(ComponentSpec):
 
 
 def service_cycles(spec: RegisterFile, counts: Counts) -> NDArray[np.int64]:
-    """Return cycles = ceil(writes of the busiest tile / writes_per_cycle); reads are combinational."""
-    return -(-of_busiest(counts, "write") // spec.writes_per_cycle)
+    """Return cycles = rows * ceil(writes of the busiest tile / writes_per_cycle); reads are combinational."""
+    return rows_of(counts) * -(-of_busiest(counts, "write") // spec.writes_per_cycle)
 
 
 component_kind(

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest
+from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest, rows_of
 
 
 class ShiftAdd(ComponentSpec):
@@ -30,8 +30,8 @@ class ShiftAdd(ComponentSpec):
 
 
 def service_cycles(spec: ShiftAdd, counts: Counts) -> NDArray[np.int64]:
-    """Return cycles = ceil(additions of the busiest tile / (units * adds_per_cycle))."""
-    return -(-of_busiest(counts, "add") // (spec.units * spec.adds_per_cycle))
+    """Return cycles = rows * ceil(additions of the busiest tile / (units * adds_per_cycle))."""
+    return rows_of(counts) * -(-of_busiest(counts, "add") // (spec.units * spec.adds_per_cycle))
 
 
 component_kind("shift_add", ShiftAdd, {"add": "one shifted addition"}, service_cycles)

@@ -87,13 +87,17 @@ class GraphValues:
             if op.name not in self.positional:
                 starts = self.starts[op.reads()[0]]
                 longest = int(np.diff(starts).max())
-            made[op.name], self.starts[op.name] = self._compute(op, made, starts, longest)
+            made[op.name], self.starts[op.name] = self.compute(op, made, starts, longest)
             for read in op.reads():
                 if self._last_reader[read] == op.name:
                     made.pop(read, None)
         return made[self.ops[-1].name]
 
-    def _compute(self, op: GraphOp, made: Mapping[str, Values], starts: Starts, longest: int) -> tuple[Values, Starts]:
+    def compute(self, op: GraphOp, made: Mapping[str, Values], starts: Starts, longest: int) -> tuple[Values, Starts]:
+        """Return the values of one op and the offsets of its rows, from those that it reads.
+
+        ``starts``: offsets of the rows that it reads; ``longest``: frames of the longest utterance, for positions.
+        """
         read = [made[name] for name in op.reads()]
         if isinstance(op, WeightedOp):
             return self._weighted(op, read[0], starts)

@@ -424,6 +424,28 @@ def read_power(
     return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
+def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None) -> NDArray[np.float64]:
+    """Return the power of depthwise columns while they are read, in W per frame: P = sum_c sum_i V I of channel c.
+
+    As `read_power`, but every column has inputs of its own; padded columns are not driven. codes: int16 [frames + taps
+    - 1, channels] as for `multiply_depthwise`. Returns [frames].
+    """
+    dac = dac or Dac()
+    voltage, curves = dac.levels(), tiles.curves
+    low, high = voltage * np.polyval(curves.low, voltage), voltage * np.polyval(curves.high, voltage)
+    taps = tiles.difference.shape[1]
+    # Per tap and channel, over all planes and both signs: the sum of the states, 1 + total for each pair.
+    state = (1 + tiles.total[0] / tiles.total_scale).reshape(taps, tiles.planes, -1).sum(axis=1)
+    phases = codes[None] if dac.phases == 1 else bit_phases(codes, dac)
+    power = np.zeros(len(codes) - taps + 1)
+    for phase in phases:
+        index = phase.astype(np.intp) + len(voltage) // 2
+        for tap in range(taps):
+            part = index[tap : tap + len(power)]
+            power += (low[part] * (2 * tiles.planes) + (high - low)[part] * state[tap]).sum(axis=1)
+    return power / len(phases)
+
+
 class _Conversion:
     """The conversions of one product: settings in front, counts and sums behind."""
 

@@ -1,6 +1,7 @@
 """How an op is cut for an architecture, and in what order: from a workload and a chip to jobs per component."""
 
 from accelsim.architecture import Architecture
+from accelsim.schedule.graph import schedule_graph
 from accelsim.schedule.job import Job, Schedule, part_of
 from accelsim.schedule.mapping import TileMap
 from accelsim.schedule.spiking import schedule_spiking
@@ -8,7 +9,12 @@ from accelsim.schedule.state_space import schedule_state_space
 from accelsim.schedule.tiles import schedule_tiles
 from accelsim.workload import Workload
 
-_SCHEDULERS = {"spiking": schedule_spiking, "state_space": schedule_state_space, "dense": schedule_tiles}
+_SCHEDULERS = {
+    "spiking": schedule_spiking,
+    "state_space": schedule_state_space,
+    "dense": schedule_tiles,
+    "graph": schedule_graph,
+}
 
 
 def build_schedule(workload: Workload, architecture: Architecture) -> Schedule:

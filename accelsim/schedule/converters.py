@@ -1,4 +1,4 @@
-"""Which converters a matrix on tiles has, and their settings."""
+"""A tile's reads and conversions: which converters a matrix has, their settings, and whether the parts serve it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from accelsim.architecture import Architecture
 from accelsim.components.adc import Adc
 from accelsim.errors import did_you_mean
 from accelsim.kernels import converters
+from accelsim.kernels.crossbar import planes_of
+from accelsim.schedule.job import Job
 from accelsim.schedule.mapping import Mapping
 from accelsim.schedule.parts import Parts
 
@@ -58,3 +60,44 @@ def check_converters(lies: Mapping, parts: Parts) -> None:
     most = max(converter.bits for converter in converters_of(lies, architecture).flat)
     if most > bits:
         parts.problem(f"{where} asks for {most} bits of '{name}', which has {bits}")
+
+
+def in_phases(read: Job, convert: Job, phases: int) -> list[Job]:
+    """Return a read and a conversion for every phase of the inputs; a phase is converted while the next one is read.
+
+    The rows are taken in the first phase, and the sums are given in the last.
+    """
+    reads = [
+        replace(read, name=f"{read.name}.{phase}", takes=read.takes if phase == 0 else ()) for phase in range(phases)
+    ]
+    conversions = [
+        replace(convert, name=f"{convert.name}.{phase}", gives=convert.gives if phase == phases - 1 else ())
+        for phase in range(phases)
+    ]
+    return [*reads, *conversions]
+
+
+def check_tile(where: str, weight_bits: int, adc_name: str, parts: Parts) -> None:
+    """Note where a tile's parts do not serve a matrix of ``weight_bits``: planes, converters, row drivers.
+
+    ``where``: the layer, for the messages; ``adc_name``: the converters of its tiles.
+    """
+    kinds = parts.architecture.of_kind
+    (name, crossbar), (dac_name, dac) = (next(iter(kinds(kind).items())) for kind in ("crossbar", "dac"))
+    adc = kinds("adc")[adc_name]
+    if crossbar.sign == "neighbours":
+        parts.problem(f"'{name}' must have 'sign: pair' or 'sign: offset' for dense layers")
+        return
+    planes = planes_of(weight_bits, crossbar.cell_bits, crossbar.sign)
+    if planes > crossbar.planes:
+        parts.problem(f"{where} has {weight_bits}-bit weights, {planes} planes; '{name}' has {crossbar.planes}")
+    columns = crossbar.columns * crossbar.planes
+    if adc.shared_by > columns:
+        parts.problem(f"'{adc_name}' is shared by {adc.shared_by} columns, a tile has {columns}")
+    elif adc.units * adc.shared_by < columns:
+        parts.problem(
+            f"{adc.units} converters shared by {adc.shared_by} serve {adc.units * adc.shared_by} of the {columns} "
+            "columns of a tile"
+        )
+    if dac.units < crossbar.rows:
+        parts.problem(f"'{dac_name}' drives {dac.units} of {crossbar.rows} rows")

@@ -16,8 +16,8 @@ from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.components.mesh import Mesh
 from accelsim.errors import did_you_mean
-from accelsim.kernels.crossbar import Sign, planes_of
-from accelsim.schedule.converters import check_converters
+from accelsim.kernels.crossbar import Sign
+from accelsim.schedule.converters import check_converters, check_tile, in_phases
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.mapping import Mapping, Matrix, TileMap, map_matrices
 from accelsim.schedule.parts import Parts
@@ -96,25 +96,22 @@ class _Tiles:
         to_outputs = self.parts.channel(inside["adc"], inside["tile_outputs"])
         to_sum = self.parts.channel(inside["tile_outputs"], self.name["accumulator"])
         copy, row, column = lies.place(tile)
-        phases = self.dac.phases()
 
         def job(stage: str, names: tuple[str, ...], takes: tuple[str, ...], gives: tuple[str, ...]) -> Job:
-            what: dict[str, int | str | bool] = {"stage": stage.partition(".")[0], "row": row, "column": column}
+            what: dict[str, int | str | bool] = {"stage": stage, "row": row, "column": column}
             leader, *lockstep = names
             return Job(
                 f"{layer.name}[{tile}].{stage}", layer.name, leader, tuple(lockstep), takes, gives,
                 work=MappingProxyType(what), copies=lies.matrix.copies, copy=copy,
             )  # fmt: skip
 
-        jobs = [job("deliver", (inside["tile_inputs"], *self._way(HUB, tile)), (from_source,), (to_rows,))]
-        for phase in range(phases):
-            members = (inside["crossbar"], inside["dac"], inside["sample_hold"])
-            jobs.append(job(f"read.{phase}", members, (to_rows,) if phase == 0 else (), (to_converters,)))
-        for phase in range(phases):
-            gives = (to_outputs,) if phase == phases - 1 else ()
-            jobs.append(job(f"convert.{phase}", (inside["adc"], inside["shift_add"]), (to_converters,), gives))
-        jobs.append(job("send", (inside["tile_outputs"], *self._way(tile, HUB)), (to_outputs,), (to_sum,)))
-        return jobs
+        read = job("read", (inside["crossbar"], inside["dac"], inside["sample_hold"]), (to_rows,), (to_converters,))
+        convert = job("convert", (inside["adc"], inside["shift_add"]), (to_converters,), (to_outputs,))
+        return [
+            job("deliver", (inside["tile_inputs"], *self._way(HUB, tile)), (from_source,), (to_rows,)),
+            *in_phases(read, convert, self.dac.phases()),
+            job("send", (inside["tile_outputs"], *self._way(tile, HUB)), (to_outputs,), (to_sum,)),
+        ]
 
     def _way(self, start: int, end: int) -> tuple[str, ...]:
         """Return what a transfer between two tiles occupies: the bus, or the links of the mesh on its way."""
@@ -135,29 +132,11 @@ class _Tiles:
 
     def _check_fit(self) -> None:
         layer = self.layer
-        if self.crossbar.sign == "neighbours":
-            self.parts.problem(f"'{self.name['crossbar']}' must have 'sign: pair' or 'sign: offset' for dense layers")
-            return
-        planes = planes_of(layer.weight_bits, self.crossbar.cell_bits, self.crossbar.sign)
-        if planes > self.crossbar.planes:
-            self.parts.problem(
-                f"layer '{layer.name}' has {layer.weight_bits}-bit weights, {planes} planes; "
-                f"'{self.name['crossbar']}' has {self.crossbar.planes}"
-            )
+        check_tile(f"layer '{layer.name}'", layer.weight_bits, self.name["adc"], self.parts)
         if self.dac.bits < layer.input_bits:
             self.parts.problem(
                 f"layer '{layer.name}' has {layer.input_bits}-bit inputs, '{self.name['dac']}' takes {self.dac.bits}"
             )
-        columns = self.crossbar.columns * self.crossbar.planes
-        if self.adc.shared_by > columns:
-            self.parts.problem(f"'{self.name['adc']}' is shared by {self.adc.shared_by} columns, a tile has {columns}")
-        elif self.adc.units * self.adc.shared_by < columns:
-            self.parts.problem(
-                f"{self.adc.units} converters shared by {self.adc.shared_by} serve "
-                f"{self.adc.units * self.adc.shared_by} of the {columns} columns of a tile"
-            )
-        if self.dac.units < self.crossbar.rows:
-            self.parts.problem(f"'{self.name['dac']}' drives {self.dac.units} of {self.crossbar.rows} rows")
 
     def _in(self, key: str, tile: int) -> str:
         return f"{self.name[key]}[{tile}]"

@@ -6,7 +6,6 @@ some behind it; attention waits for the last frame of an utterance and keeps all
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,8 +79,3 @@ def slots(producer: Delay, consumer: Delay, window: Window, longest: int) -> int
     if consumer.utterances > producer.utterances:
         return longest
     return min(consumer.frames - producer.frames + window.behind + 1, longest)
-
-
-def latest(delays: Iterable[Delay]) -> Delay:
-    """Return the largest of several delays, none of which is zero."""
-    return max(delays, default=Delay())

@@ -1,0 +1,159 @@
+"""Values and counts of graphs: matrices on memristor tiles or an exact digital array, the rest on the vector unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.architecture import Architecture
+from accelsim.errors import InputError
+from accelsim.execute.activity import Execution
+from accelsim.execute.cells import Cells
+from accelsim.execute.graph_counts import GraphCounts
+from accelsim.execute.graph_values import GraphValues, exact_sums
+from accelsim.kernels.activation import dequantise
+from accelsim.kernels.conv import Starts
+from accelsim.kernels.converters import Dac, dac_codes
+from accelsim.kernels.crossbar import (
+    Product,
+    Tiles,
+    depthwise_power,
+    multiply,
+    multiply_depthwise,
+    read_power,
+)
+from accelsim.schedule.converters import converters_of
+from accelsim.schedule.graph import CODE_BITS
+from accelsim.schedule.job import Schedule
+from accelsim.schedule.mapping import Mapping
+from accelsim.schema.graph import WeightedOp
+from accelsim.schema.workload import FEATURES
+from accelsim.workload import Batch, Workload
+
+CODE_SCALE = 1 << (CODE_BITS - 1)
+"""The code that drives a row with the full voltage: every 8-bit code is a code of an 8-bit DAC."""
+
+
+def execute_graph(
+    schedule: Schedule,
+    workload: Workload,
+    architecture: Architecture,
+    batch: Batch,
+    *,
+    seed: int = 0,
+    programming_run: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Execution:
+    """Run a graph over all frames of a batch at once; ``seed`` and ``programming_run`` as for tiles.
+
+    Raises InputError for an utterance that is longer than the attention engine's buffers, or values that no code holds.
+    """
+    tell = progress or (lambda _: None)
+    return _Run(schedule, workload, architecture, batch, seed, programming_run, tell).execution()
+
+
+class _Run:
+    def __init__(
+        self,
+        schedule: Schedule,
+        workload: Workload,
+        architecture: Architecture,
+        batch: Batch,
+        seed: int,
+        programming_run: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.schedule, self.workload, self.architecture, self.batch = schedule, workload, architecture, batch
+        self.seed, self.programming_run, self.progress = seed, programming_run, progress
+        spec, kinds = workload.spec, architecture.of_kind
+        self.ops = spec.graph_ops()
+        self.rows = spec.graph_rows()
+        self.vector = next(iter(kinds("vector_unit").values()))
+        self.attention = next(iter(kinds("attention_engine").values()), None)
+        lies = schedule.tile_map.mappings if schedule.tile_map else ()
+        self.mappings = {mapping.matrix.name: mapping for mapping in lies}
+        self.cells = Cells(architecture, seed, programming_run) if self.mappings else None
+        self.exact = exact_sums(workload.tensors, self.rows)
+        self.power: dict[str, NDArray[np.float64]] = {}
+        self.clipped: dict[str, int] = {}
+
+    def execution(self) -> Execution:
+        """Return the outputs of the last layer, those of exact integers beside them, and the counts of every job."""
+        spec, tensors = self.workload.spec, self.workload.tensors
+        centred = self.batch.features.astype(np.int16) - spec.feature_offset
+        features = dequantise(np.clip(centred, -127, 127).astype(np.int8), spec.feature_scale, self.vector.number)
+        numbers = {
+            "number": self.vector.number,
+            "attention_number": self.attention.number if self.attention else None,
+        }
+        ops = self.ops
+        values = GraphValues(ops, self.rows, tensors, sums=self._sums, progress=self.progress, **numbers)
+        try:
+            outputs = values.run(FEATURES, features, self.batch.starts)
+            exact = None
+            if self.mappings and spec.score is not None and not self.programming_run:
+                exact = GraphValues(ops, self.rows, tensors, **numbers).run(FEATURES, features, self.batch.starts)
+        except ValueError as error:
+            raise InputError.of(str(error)) from None
+        starts = values.starts[ops[-1].name]
+        self._check_lengths(starts)
+        counts = GraphCounts(self.schedule, self.workload, self.architecture, starts, self.power)
+        activity = counts.activity(values.clamped, self.clipped, self.cells.programming() if self.cells else {})
+        return Execution(outputs, {}, activity, starts=starts, subsampling=self.rows[ops[-1].name].stride, exact=exact)
+
+    def _check_lengths(self, starts: Starts) -> None:
+        """Raise InputError for utterances that the attention engine cannot hold."""
+        if self.attention is None:
+            return
+        lengths = np.diff(starts)
+        long = np.flatnonzero(lengths > self.attention.frames)
+        if len(long):
+            name, frames = self.batch.names[long[0]], lengths[long[0]]
+            raise InputError.of(
+                f"{len(long)} utterances are longer than the {self.attention.frames} frames of the attention engine: "
+                f"'{name}' has {frames}"
+            )
+
+    def _sums(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
+        """Multiply on the tiles of a layer that lies on some, else exactly."""
+        lies = self.mappings.get(op.name)
+        if lies is None:
+            return self.exact(op, codes, starts)
+        assert self.cells is not None
+        chip = next(iter(self.architecture.of_kind("dac").values()))
+        dac = Dac(chip.bits, self.cells.crossbar.read_voltage, chip.mode)
+        rows = dac_codes(codes / CODE_SCALE, dac)
+        sums = np.empty((len(codes), lies.matrix.outputs))
+        self.power[op.name], self.clipped[op.name] = np.empty(len(codes)), 0
+        for copy in range(lies.matrix.copies):
+            mine = slice(copy, None, lies.matrix.copies)
+            tiles = self.cells.tiles(self.workload.tensors[f"{op.name}.weight"], lies, copy)
+            if lies.matrix.depthwise:
+                product, power = self._depthwise(tiles, rows, starts, dac, lies)
+                sums[mine], self.power[op.name][mine] = product.values[mine], power[mine]
+                self.clipped[op.name] += int(product.clipped_per_frame[mine].sum())
+            else:
+                product = multiply(tiles, rows[mine], dac=dac, **self._analogue(lies))
+                sums[mine], self.power[op.name][mine] = product.values, read_power(tiles, rows[mine], dac)
+                self.clipped[op.name] += int(product.clipped.sum())
+        return sums * CODE_SCALE, starts
+
+    def _depthwise(
+        self, tiles: Tiles, rows: NDArray[np.int16], starts: Starts, dac: Dac, lies: Mapping
+    ) -> tuple[Product, NDArray[np.float64]]:
+        """Convolve every utterance for itself: zeros stand between them, and products across two are left out."""
+        taps = lies.matrix.inputs
+        lengths = np.diff(starts)
+        place = np.arange(len(rows)) + np.repeat(np.arange(len(lengths)), lengths) * (taps - 1)
+        padded = np.zeros((len(rows) + len(lengths) * (taps - 1), rows.shape[1]), np.int16)
+        padded[place + taps // 2] = rows
+        product = multiply_depthwise(tiles, padded, dac=dac, **self._analogue(lies))
+        power = depthwise_power(tiles, padded, dac)
+        return Product(product.values[place], product.clipped, product.clipped_per_frame[place]), power[place]
+
+    def _analogue(self, lies: Mapping) -> dict[str, Any]:
+        assert self.cells is not None
+        return {"adc": converters_of(lies, self.architecture), "noise": self.cells.noise(), "seed": self.seed}
