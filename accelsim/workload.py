@@ -6,23 +6,39 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from annotated_types import Len
 from numpy.typing import NDArray
 
+from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.errors import InputError, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
-from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Model, Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.graph import graph_problems
 from accelsim.schema.ssm import S4dOp, s4d_problems
-from accelsim.schema.workload import FEATURES, ClassScore, Context, FrameScore, LifOp, SpeechInputs, WorkloadSpec
-from accelsim.score import FrameClasses, UtteranceClasses, ViterbiPhonemes
+from accelsim.schema.workload import (
+    FEATURES,
+    ClassScore,
+    Context,
+    CtcClassScore,
+    CtcWordScore,
+    FeatureInputs,
+    FrameScore,
+    LifOp,
+    RandomInputs,
+    RecordedInputs,
+    Score,
+    WorkloadSpec,
+)
+from accelsim.score import CtcClasses, CtcWords, FrameClasses, UtteranceClasses, ViterbiPhonemes
 
 Tensors = Mapping[str, NDArray[Any]]
-Scorer = ViterbiPhonemes | FrameClasses | UtteranceClasses
+Scorer = ViterbiPhonemes | FrameClasses | UtteranceClasses | CtcWords | CtcClasses
+Spoken = TypeVar("Spoken", Featured, Utterance)
 
 
 @dataclass(frozen=True)
@@ -43,15 +59,19 @@ class Workload:
         return self.tensors[name]
 
     def scorer(self, *, reference: bool = False) -> Scorer:
-        """Return the decoder that scores the outputs of the hardware, or of the float ``reference``.
+        """Return the decoder that scores the outputs of the hardware, or of the float ``reference``: one for CTC.
 
         Raises InputError when its tensors do not fit, ValueError when the workload is not scored.
         """
         spec = self.spec.score
+        if isinstance(spec, CtcClassScore):
+            return CtcClasses(tuple(spec.names), spec.beam, spec.unit)
         if spec is None or self.decoder is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
-        options = spec.model_dump(exclude={"kind", "decoder", "phones", "classes"})
+        options = spec.model_dump(exclude={"kind", "decoder", "phones", "classes", "words"})
         try:
+            if isinstance(spec, CtcWordScore):
+                return CtcWords.from_tensors(self.decoder, spec.words, **options)
             if isinstance(spec, FrameScore):
                 return FrameClasses.from_tensors(self.decoder, reference=reference, **options)
             if isinstance(spec, ClassScore):
@@ -66,7 +86,7 @@ class Batch:
     """All frames of all utterances, end to end.
 
     features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
-    utterance, or None; audio_seconds: length of the audio that the frames stand for.
+    utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known.
     """
 
     features: NDArray[np.uint8]
@@ -76,6 +96,7 @@ class Batch:
     references: tuple[tuple[str, ...], ...] | None
     audio_seconds: float
     frame_period_s: float
+    speakers: int | None = None
 
 
 def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) -> Workload:
@@ -85,12 +106,12 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the weight range.
     """
     path = find_workload(name)
-    source = load_yaml(path)
+    source, files = _read_source(path)
     for key, value in (overrides or {}).items():
         source = source.override(key, value, prefix="workload.")
-    check_schema_tag(source, "workload")
     spec = parse(WorkloadSpec, source)
-    digest = hashlib.sha256(path.read_bytes() + repr(sorted((overrides or {}).items())).encode())
+    said = b"".join(file.read_bytes() for file in files)
+    digest = hashlib.sha256(said + repr(sorted((overrides or {}).items())).encode())
     tensors: Tensors = {}
     reference = None
     if spec.generated_weights is not None:
@@ -101,50 +122,103 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(spec, reference, source, spec.reference_weights, integers=False)
-    decoder = _read_tensors(path.parent / spec.score.decoder, digest) if spec.score else None
+    decoder = None
+    if spec.score is not None and spec.score.decoder is not None:
+        decoder = _read_tensors(path.parent / spec.score.decoder, digest)
     workload = Workload(spec, tensors, reference, decoder, path.parent, digest.hexdigest())
-    if decoder is not None:
+    if spec.score is not None:
         workload.scorer()
     return workload
 
 
+class Variant(Model):
+    """A workload file that changes a few keys of another one beside it: dotted key -> value, as --set gives them."""
+
+    base: str
+    set: Annotated[dict[str, Any], Len(1)]
+
+
+def _read_source(path: Path) -> tuple[Source, list[Path]]:
+    """Return a workload's data, and the files that it stands in: with a base it is that file's, changed."""
+    source = load_yaml(path)
+    check_schema_tag(source, "workload")
+    if not isinstance(source.data, dict) or "base" not in source.data:
+        return source, [path]
+    variant = parse(Variant, source)
+    path_of_base = path.parent / f"{variant.base}.yaml"
+    if not path_of_base.is_file():
+        near = did_you_mean(variant.base, [file.stem for file in path.parent.glob("*.yaml") if file != path])
+        raise InputError([source.problem(f"no workload '{variant.base}' beside this one", ("base",), near)])
+    base = load_yaml(path_of_base)
+    check_schema_tag(base, "workload")
+    if "base" in base.data:
+        raise InputError([source.problem(f"'{variant.base}' has itself a base: name that one", ("base",))])
+    return source.based_on(base, ("set",)), [path, path_of_base]
+
+
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
     """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
-    inputs = workload.spec.inputs
-    if not isinstance(inputs, SpeechInputs):
+    inputs, score = workload.spec.inputs, workload.spec.score
+    if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
         starts = np.array([0, inputs.frames], np.int64)
         period = inputs.frame_period
         return Batch(empty, starts, ("random",), "random activity", None, inputs.frames * period, period)
 
-    from accelsim.data import load
-
-    utterances = load(inputs.dataset, inputs.split)
-    by_class = isinstance(workload.spec.score, ClassScore)
-    said = [(u.text,) if by_class and u.text else u.phones for u in utterances]
-    if workload.spec.score is not None:
-        utterances = [utterance for utterance, words in zip(utterances, said, strict=True) if words]
-        said = [words for words in said if words]
-    utterances, said = utterances[: inputs.utterances], said[: inputs.utterances]
-    codes = []
-    for utterance in utterances:
-        codes.append(stacked(inputs.features.codes(utterance.audio), inputs.context))
+    chosen: list[Featured | Utterance]
+    if isinstance(inputs, FeatureInputs):
+        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
+        chosen, made = [*ready], (one.codes for one in ready)
+        period = feature_set(inputs.dataset, inputs.split).frame_period_s
+    else:
+        features, context = inputs.features, inputs.context
+        heard = _chosen(load(inputs.dataset, inputs.split), inputs, score)
+        chosen, made = [*heard], (stacked(features.codes(one.audio), context) for one in heard)
+        period = features.hop_s
+    most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
+    codes: list[NDArray[np.uint8]] = []
+    for one in made:
+        codes.append(one)
         if progress is not None:
-            progress(inputs.dataset, len(codes), len(utterances))
+            progress(inputs.dataset, len(codes), len(chosen))
+        if most is not None and sum(map(len, codes)) >= most:
+            break
+    utterances = chosen[: len(codes)]
     empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
     if empty_ones or not codes:
         raise InputError.of(f"utterances shorter than one frame: {', '.join(empty_ones) or 'the set is empty'}")
-    starts = np.concatenate([[0], np.cumsum([len(c) for c in codes])]).astype(np.int64)
-    frames = np.concatenate(codes)
+    frames = np.concatenate(codes)[:most]
+    ends = np.cumsum([len(c) for c in codes])
+    said = [None if inputs.seconds is not None else _said(one, score) for one in utterances]
     return Batch(
         features=frames,
-        starts=starts,
+        starts=np.minimum([0, *ends], len(frames)).astype(np.int64),
         names=tuple(u.name for u in utterances),
         source=f"{inputs.dataset}/{inputs.split}",
         references=None if None in said else tuple(words for words in said if words is not None),
-        audio_seconds=len(frames) * inputs.features.hop_s,
-        frame_period_s=inputs.features.hop_s,
+        audio_seconds=len(frames) * period,
+        frame_period_s=period,
+        speakers=len({u.speaker for u in utterances}),
     )
+
+
+def _chosen(utterances: list[Spoken], inputs: RecordedInputs, score: Score | None) -> list[Spoken]:
+    """Return the utterances that a workload reads: the first few, and where it is scored of those with a reference."""
+    if score is not None:
+        utterances = [one for one in utterances if _said(one, score)]
+        if not utterances:
+            source = f"{inputs.dataset}/{inputs.split}"
+            raise InputError.of(f"no utterance of {source} has a reference for the score '{score.kind}'")
+    return utterances[: inputs.utterances]
+
+
+def _said(utterance: Featured | Utterance, score: Score | None) -> tuple[str, ...] | None:
+    """Return what was said in the units of a score, its phones if there is none; None where that is not known."""
+    if isinstance(score, ClassScore) and utterance.text:
+        return (utterance.text,)
+    if isinstance(score, CtcWordScore) or (isinstance(score, CtcClassScore) and score.unit == "character"):
+        return None if utterance.text is None else tuple(utterance.text.split())
+    return utterance.phones
 
 
 def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:

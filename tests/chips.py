@@ -161,6 +161,21 @@ def write_timit(folder: Path, seconds: Sequence[float] = (0.3, 0.2, 0.4)) -> Non
             (home / f"sx{index}.txt").write_text(f"0 {samples} ah\n")
 
 
+def write_an4(folder: Path, frames: Sequence[int], speakers: Sequence[str], texts: Sequence[str]) -> None:
+    """Write a data folder in AN4's layout: noise as MFCC, all of the test split, and a dictionary of two words."""
+    mfcc = np.random.default_rng(7).normal(0, 3, (sum(frames), 13)).astype(np.float16)
+    np.savez(
+        folder / "an4_mfcc13.npz",
+        mfcc=mfcc,
+        offsets=np.cumsum([0, *frames]),
+        utt=np.array([f"u{i}" for i in range(len(frames))]),
+        speaker=np.array(speakers),
+        split=np.array(["test"] * len(frames)),
+        text=np.array(texts),
+    )
+    (folder / "an4.dic").write_text("A        AH\nA(2)     EY\nYES      Y EH S\n")
+
+
 def batch_of(features: np.ndarray, starts: Sequence[int]) -> Batch:
     """Return a batch of given features [frames, width] without any data set behind it."""
     utterances = len(starts) - 1

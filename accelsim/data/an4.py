@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from accelsim.data.datasets import data_folder
 
 FRAME_PERIOD_S = 0.01
+WIDTH = 39
+"""Features a frame: 13 MFCC, their differences, and the differences of these."""
 CODES_PER_DEVIATION = 32
 """Steps of a code in a standard deviation: codes reach +-127 / 32, about 4 deviations."""
 
@@ -54,6 +57,16 @@ def load_dictionary(folder: Path | None = None) -> dict[str, list[tuple[str, ...
         entry, *phones = line.split()
         words.setdefault(entry.split("(")[0], []).append(tuple(phones))
     return words
+
+
+def phones_of(words: Sequence[str], dictionary: Mapping[str, list[tuple[str, ...]]]) -> tuple[str, ...] | None:
+    """Return the phones of an utterance, or None where the dictionary lacks a word.
+
+    The first pronunciation of every word, but the letter A as it is spelled out.
+    """
+    if any(word not in dictionary for word in words):
+        return None
+    return tuple(phone for word in words for phone in (("EY",) if word == "A" else dictionary[word][0]))
 
 
 def differences(values: NDArray[np.float32]) -> NDArray[np.float32]:

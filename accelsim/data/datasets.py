@@ -78,6 +78,14 @@ DOWNLOADS = {
         licence="MIT",
         layout="AudioMNIST/data/<speaker>/<digit>_<speaker>_<take>.wav (a clone of the repository)",
     ),
+    "an4": Download(
+        url="http://www.speech.cs.cmu.edu/databases/an4/",
+        checksum=None,
+        checksum_source="",
+        licence="BSD-like",
+        layout="an4_mfcc13.npz (mfcc [frames, 13] at 100 frames a second, all utterances end to end, offsets to cut "
+        "them, and utt, speaker, split, text of each), and an4.dic for its phones",
+    ),
 }
 
 
@@ -108,6 +116,8 @@ def load(name: str, split: str) -> list[Utterance]:
     zeros and ones of both.
     Raises InputError for an unknown set or split, and when the data is not on this machine.
     """
+    if name in DOWNLOADS and name not in _SETS:
+        raise _problem(f"data set {name!r} comes as features, not as audio", "write 'source: features'")
     if name not in _SETS:
         raise _problem(f"unknown data set {name!r}", f"known data sets: {', '.join(_SETS)}")
     splits, reader = _SETS[name]
@@ -140,7 +150,7 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
     if name == "zero_one":
         raise _problem("zero_one is the zeros and ones of fsdd and audiomnist", "get those two")
     if name not in DOWNLOADS:
-        raise _problem(f"unknown data set {name!r}", f"known data sets: {', '.join(_SETS)}")
+        raise _problem(f"unknown data set {name!r}", f"known data sets: {', '.join(_SETS | DOWNLOADS)}")
     folder = data_folder()
     if _present(name, folder):
         report(f"{name} is already in {folder}")
@@ -196,6 +206,7 @@ def _present(name: str, folder: Path) -> bool:
         "timit_sample": ("timit_sample_16k_int16.npz", "timit/dr2-faem0"),
         "fsdd": ("fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings"),
         "audiomnist": ("audiomnist_subset_8k_int16.npz", "AudioMNIST/data"),
+        "an4": ("an4_mfcc13.npz",),
     }
     return any((folder / mark).exists() for mark in marks[name])
 
@@ -206,7 +217,8 @@ def _problem(message: str, hint: str) -> InputError:
     return InputError.of(message, hint=hint)
 
 
-def _missing(name: str) -> DataError:
+def missing(name: str) -> DataError:
+    """The error of a data set that is not on this machine: how to get it, or what its files must look like."""
     from accelsim.errors import DataError
 
     fetch = f"run `accelsim data get {name}`, or " if DOWNLOADS[name].checksum else ""
@@ -257,7 +269,7 @@ def _mini_librispeech(split: str) -> list[Utterance]:
         texts = dict(line.split(" ", 1) for line in lines)
         paths = {row["utt"]: root.joinpath(*row["utt"].split("-")[:2], f"{row['utt']}.flac") for row in rows}
     else:
-        raise _missing("mini_librispeech")
+        raise missing("mini_librispeech")
     return [
         Utterance(
             name=row["utt"],
@@ -293,7 +305,7 @@ def _timit_sample(split: str) -> list[Utterance]:
     elif (folder / "timit").is_dir():
         utterances = _timit_tree(folder / "timit")
     else:
-        raise _missing("timit_sample")
+        raise missing("timit_sample")
     return [u for u in utterances if u.speaker in TIMIT_TEST_SPEAKERS and not re.search(r"/sa[12]$", u.name)]
 
 
@@ -331,7 +343,7 @@ def _digits(name: str, split: str, count: int = 10) -> list[Utterance]:
         data_folder(), lambda digit, speaker: digit < count and (speaker in speakers) == (split == "test")
     )
     if recordings is None:
-        raise _missing(name)
+        raise missing(name)
     return [
         Utterance(f"{name}/{one.digit}_{one.speaker}_{one.take}", one.speaker, one.audio, None, digits.WORDS[one.digit])
         for one in recordings

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
 from accelsim.data.waveform import Waveform
 from accelsim.errors import did_you_mean
@@ -112,16 +113,23 @@ class Context(Model):
     after: Annotated[int, Field(ge=0)] = 0
 
 
-class SpeechInputs(Model):
+class RecordedInputs(Model):
+    """What inputs of recorded speech share: the data set, and how much of it."""
+
+    dataset: str
+    split: str
+    utterances: PositiveInt | None = None
+    """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Use at most so much of the speech; the last utterance is cut short, so nothing can be scored."""
+
+
+class SpeechInputs(RecordedInputs):
     """Recorded speech, cut into frames of features; see `accelsim.data`."""
 
     source: Literal["speech"]
-    dataset: str
-    split: str
     features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
-    utterances: PositiveInt | None = None
-    """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
 
     @model_validator(mode="before")
     @classmethod
@@ -133,6 +141,21 @@ class SpeechInputs(Model):
     def width(self) -> int:
         """Return the number of input features."""
         return self.features.bands * (self.context.before + 1 + self.context.after)
+
+
+class FeatureInputs(RecordedInputs):
+    """Speech whose data set holds features instead of audio, as codes around 128; see `accelsim.data.featured`."""
+
+    source: Literal["features"]
+
+    @model_validator(mode="after")
+    def _known(self) -> FeatureInputs:
+        feature_set(self.dataset, self.split)
+        return self
+
+    def width(self) -> int:
+        """Return the number of input features."""
+        return feature_set(self.dataset, self.split).width
 
 
 class RandomInputs(Model):
@@ -204,6 +227,38 @@ class ClassScore(Model):
     pool: Literal["mean", "magnitude"] = "mean"
 
 
+class CtcWordScore(Model):
+    """Word error rate of the best path through a lexicon, with a bigram, see `accelsim.score.ctc`.
+
+    ``decoder``: safetensors file with ``lexicon``, ``word_of`` and ``bigram``; ``words``: in the order of ``word_of``.
+    """
+
+    kind: Literal["ctc_words"]
+    decoder: str
+    words: Annotated[list[str], Field(min_length=1)]
+    lm_weight: Annotated[float, Field(ge=0)]
+    insertion_penalty: float = 0.0
+
+
+class CtcClassScore(Model):
+    """Error rate of phones, or of words spelled in characters, without a lexicon, see `accelsim.score.ctc`.
+
+    ``names``: of the network's outputs, that of the blank first, which is not read; outputs may share a name.
+    ``beam``: prefixes that live on, 0 takes the best path. ``unit``: ``phone`` compares with the phones of the data
+    set, ``character`` with its words.
+    """
+
+    kind: Literal["ctc_classes"]
+    names: Annotated[list[str], Field(min_length=2)]
+    beam: Annotated[int, Field(ge=0)] = 0
+    unit: Literal["phone", "character"] = "phone"
+    decoder: ClassVar[None] = None
+    """It needs no tensors."""
+
+
+Score = ViterbiScore | FrameScore | ClassScore | CtcWordScore | CtcClassScore
+
+
 class GeneratedWeights(Model):
     """Weights drawn from a seed, see `accelsim.generated`."""
 
@@ -234,10 +289,10 @@ class WorkloadSpec(Model):
     input_bits: Annotated[int, Field(ge=1, le=8)] = 8
     feature_offset: Annotated[int, Field(ge=0, le=255)] = 0
     feature_scale: Annotated[float, Field(gt=0)] = 1.0
-    inputs: Annotated[SpeechInputs | RandomInputs, Field(discriminator="source")]
+    inputs: Annotated[SpeechInputs | FeatureInputs | RandomInputs, Field(discriminator="source")]
     layers: list[Annotated[Op, Field(discriminator="op")]] = []
     graph: list[Annotated[AnyGraphOp, Field(discriminator="op")]] = []
-    score: Annotated[ViterbiScore | FrameScore | ClassScore, Field(discriminator="kind")] | None = None
+    score: Annotated[Score, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
     def _connected(self) -> WorkloadSpec:
@@ -285,6 +340,20 @@ class WorkloadSpec(Model):
             if layer.weights is None or (isinstance(layer, LifOp) and layer.recurrent_weights is None):
                 raise ValueError(f"layer '{layer.name}' names no weights: only random inputs do without")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> WorkloadSpec:
+        if self.score is None:
+            return self
+        if isinstance(self.inputs, RecordedInputs) and self.inputs.seconds is not None:
+            raise ValueError("'seconds' cuts an utterance short, which cannot be scored: leave out 'score'")
+        if isinstance(self.score, CtcClassScore) and len(self.score.names) != self.outputs():
+            raise ValueError(f"the score names {len(self.score.names)} classes, the network has {self.outputs()}")
+        return self
+
+    def outputs(self) -> int:
+        """Return the number of outputs of the last layer."""
+        return self.layers[-1].width() if self.layers else list(self.graph_rows().values())[-1].width
 
     def graph_rows(self) -> dict[str, Rows]:
         """Return what every op of a graph gives, and its features."""

@@ -284,7 +284,9 @@ class CtcWords:
         return cls(tuple(words), lexicon, word_of, bigram, **options)
 
     def decode(self, outputs: NDArray[Any]) -> tuple[str, ...]:
-        """Return the words of one utterance, logits [frames, classes] -> names."""
+        """Return the words of one utterance, logits [frames, classes] -> names; ValueError for too few classes."""
+        if outputs.shape[1] <= self.lexicon.max():
+            raise ValueError(f"the lexicon names class {self.lexicon.max()}, found {outputs.shape[1]} outputs")
         said, _ = best_words(
             log_softmax(outputs), self.lexicon, self.word_of, self.bigram,
             lm_weight=self.lm_weight, insertion_penalty=self.insertion_penalty,

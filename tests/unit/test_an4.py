@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accelsim.data.an4 import DICTIONARY, FILE, differences, feature_codes, load_an4, load_dictionary
+from accelsim.data.an4 import DICTIONARY, FILE, differences, feature_codes, load_an4, load_dictionary, phones_of
 
 
 @pytest.fixture
@@ -37,6 +37,13 @@ def test_splits(folder):
 
 def test_dictionary(folder):
     assert load_dictionary(folder) == {"A": [("AH",), ("EY",)], "YES": [("Y", "EH", "S")]}
+
+
+def test_phones(folder):
+    """The first pronunciation, but A as it is spelled; None where a word is not in the dictionary."""
+    dictionary = load_dictionary(folder)
+    assert phones_of(("YES", "A"), dictionary) == ("Y", "EH", "S", "EY")
+    assert phones_of(("YES", "NO"), dictionary) is None
 
 
 def test_differences_by_hand():

@@ -9,8 +9,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from accelsim.data import DOWNLOADS, get, load
-from accelsim.data.datasets import fold_timit, unpack
+from accelsim.data import DOWNLOADS, FEATURE_SETS, get, load, load_features
+from accelsim.data.datasets import data_folder, fold_timit, unpack
 from accelsim.errors import InputError
 
 HAS_DATA = "ACCELSIM_DATA" in os.environ
@@ -39,7 +39,17 @@ def test_unknown_names_are_refused(name, split, message):
 def test_missing_data_says_how_to_get_it(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
     with pytest.raises(InputError, match=r"is not in .*ACCELSIM_DATA"):
-        load(name, "test")
+        (load_features if name in FEATURE_SETS else load)(name, "test")
+
+
+def test_sets_that_come_as_features_are_told_apart(monkeypatch, tmp_path):
+    monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"'an4' comes as features, not as audio \(write 'source: features'\)"):
+        load("an4", "test")
+    with pytest.raises(ValueError, match=r"no data set 'fsdd' that comes as features; one of: an4"):
+        load_features("fsdd", "test")
+    with pytest.raises(InputError, match=r"no checksum is published for an4.*speech.cs.cmu.edu.*an4_mfcc13.npz"):
+        get("an4")
 
 
 def test_set_without_a_published_checksum_is_not_downloaded(tmp_path, monkeypatch):
@@ -88,6 +98,16 @@ def test_real_sets_load_by_speaker(name, split, speakers):
     utterances = load(name, split)
     assert len({u.speaker for u in utterances}) == speakers
     assert any(u.phones for u in utterances)
+
+
+@pytest.mark.skipif(not (data_folder() / "an4_mfcc13.npz").exists(), reason="AN4 is not at hand")
+@pytest.mark.parametrize(("split", "utterances", "speakers"), [("train", 948, 74), ("test", 91, 7)])
+def test_real_features(split, utterances, speakers):
+    found = load_features("an4", split)
+    assert len(found) == utterances and len({u.speaker for u in found}) == speakers
+    for one in found:
+        assert one.codes.dtype == np.uint8 and one.codes.shape[1] == FEATURE_SETS["an4"].width
+        assert one.codes.min() >= 1 and one.text and one.phones
 
 
 def test_download_is_checked_unpacked_and_drawn(tmp_path, monkeypatch):
