@@ -77,7 +77,7 @@ def run_in_full(
         for name, other in chip.operating_points.items()
     }
     accuracy = reference = None
-    if network.decoder is not None and execution.outputs is not None and batch.references is not None:
+    if network.spec.score is not None and execution.outputs is not None and batch.references is not None:
         accuracy = stages.score(network, batch, execution.outputs, tell)
         reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
     return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed)
@@ -146,7 +146,7 @@ def links(chip: Architecture, schedule: Schedule) -> list[Link]:
     for name in used:
         producer, _, consumer = name.partition("->")
         spec = specs[f"{part_of(producer)}->{part_of(consumer)}"]
-        found.append(Link(producer, consumer, spec.capacity, spec.latency))
+        found.append(Link(producer, consumer, schedule.capacities.get(name, spec.capacity), spec.latency))
     return found
 
 
