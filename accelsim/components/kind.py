@@ -69,9 +69,15 @@ def of_busiest(counts: Counts, action: str) -> NDArray[np.int64]:
     """Return how often the busiest of a job's tiles did an action: ``busiest`` where it is counted, else ``action``.
 
     A job on several tiles counts its actions over all of them, for the price, but takes the cycles of one: they work
-    at the same time. On a single tile the two are the same, and ``busiest`` need not be given.
+    at the same time. On a single tile the two are the same, and ``busiest`` need not be given. Where a job goes through
+    several vectors, one after the other, ``busiest`` is that of one of them, see `rows_of`.
     """
     return counts["busiest"] if "busiest" in counts else counts[action]
+
+
+def rows_of(counts: Counts) -> NDArray[np.int64] | int:
+    """Return how many vectors a job goes through, one after the other: ``rows`` where they are counted, else 1."""
+    return counts.get("rows", 1)
 
 
 KINDS: dict[str, Kind] = {}

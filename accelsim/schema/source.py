@@ -82,17 +82,37 @@ class Source:
         value, place = _read(value_text, file, one_value=True)
         place = _without_lines(place, file)
 
-        def replace(data: Any, where: _Place, location: Location) -> tuple[Any, _Place]:
+        return self._with(self._locate(path, file), value, place)
+
+    def based_on(self, base: Source, location: Location) -> Source:
+        """Another source with the values that this one gives by dotted paths in the mapping at ``location``.
+
+        They keep their lines in this file. Raises InputError for a path that the base does not have.
+        """
+        settings, place = self.data, self._place
+        for key in location:
+            settings, place = settings[key], place.parts[key]
+        found = base
+        for path, value in settings.items():
+            there = place.parts[path]
+            where = found._locate(path, f"{self.path}:{there.line}")
+            found = found._with(where, value, _Place(there.line, there.parts, self.path))
+        return found
+
+    def _with(self, where: Location, value: Any, place: _Place) -> Source:
+        """This source with the value at a location replaced."""
+
+        def replace(data: Any, around: _Place, location: Location) -> tuple[Any, _Place]:
             if not location:
                 return value, place
             key, rest = location[0], location[1:]
             old = data[key] if not isinstance(data, dict) or key in data else None
-            new, new_place = replace(old, where.parts.get(key, where), rest)
+            new, new_place = replace(old, around.parts.get(key, around), rest)
             copy: Any = dict(data) if isinstance(data, dict) else list(data)
             copy[key] = new
-            return copy, _Place(where.line, {**where.parts, key: new_place}, where.file)
+            return copy, _Place(around.line, {**around.parts, key: new_place}, around.file)
 
-        data, new_place = replace(self.data, self._place, self._locate(path, file))
+        data, new_place = replace(self.data, self._place, where)
         return Source(self.path, data, new_place)
 
     def _locate(self, path: str, file: str) -> Location:
