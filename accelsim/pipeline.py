@@ -99,6 +99,7 @@ def operate(
         service,
         clocking(chip, schedule),
         frames,
+        tokens=activity.tokens,
         arbitration=arbitration(chip, schedule),
         progress=lambda done: tell("cycles", done, frames),
     )
@@ -122,6 +123,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
         service,
         clocks,
         frames,
+        tokens=activity.tokens,
         arbitration=arbitration(chip, schedule),
         progress=lambda done: tell("trace", done, frames),
         trace=recorder,

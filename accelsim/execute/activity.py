@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.schedule.job import Schedule, part_of
+from accelsim.schedule.job import Schedule, Tokens, part_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated additions, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame.
+    write pulses before the first frame. ``tokens``: of jobs that take more or fewer than one token in a frame, as a
+    layer does that looks ahead.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
@@ -30,6 +31,7 @@ class Activity:
     sparsity: Mapping[str, float]
     conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     programming: Mapping[str, int] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from accelsim.architecture import Architecture, ArchitectureSpec
 from accelsim.execute import Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
 from accelsim.schedule import Job, Schedule
+from accelsim.schedule.job import Tokens
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -117,7 +118,7 @@ class Reuse:
         **options: Any,
     ) -> Timeline:
         tick = clocking.tick_ps()
-        key = _engine_key(schedule, links, service, clocking, frames, options["arbitration"])
+        key = _engine_key(schedule, links, service, clocking, frames, options["tokens"], options["arbitration"])
         timeline, its_tick = self.timelines.get(
             key,
             lambda: (simulate(schedule, links, service, clocking, frames, **options), tick),
@@ -182,6 +183,7 @@ def _engine_key(
     service: Mapping[tuple[str, str], NDArray[np.int64]],
     clocking: Clocking,
     frames: int,
+    tokens: Tokens,
     arbitration: Mapping[str, str],
 ) -> bytes:
     """Return a digest of what the engine works on: its time base is the greatest common divisor of all periods."""
@@ -198,7 +200,8 @@ def _engine_key(
         dict(arbitration),
     )
     digest = hashlib.sha256(repr(what).encode())
-    for name, cycles in service.items():
-        digest.update(repr((name, cycles.dtype.str, cycles.shape)).encode())
-        digest.update(cycles.tobytes())
+    rates = {(*key, which): rate for key, both in tokens.items() for which, rate in enumerate(both)}
+    for name, values in (*service.items(), *rates.items()):
+        digest.update(repr((name, values.dtype.str, values.shape)).encode())
+        digest.update(values.tobytes())
     return digest.digest()

@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from accelsim.schedule.mapping import TileMap
 from accelsim.schedule.ssm import KernelMap
+from accelsim.schedule.windows import Window
+
+Tokens = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""How many tokens a job takes from a channel before it starts, and frees when it ends: (job, channel) -> 2 x [frames].
+
+Where nothing is said, one and one in every frame; see `accelsim.simulate.simulate`.
+"""
 
 
 def part_of(name: str) -> str:
@@ -22,9 +32,10 @@ class Job:
     """One piece of work that a component repeats in every frame.
 
     ``component`` leads; the ``lockstep`` members work on the same job at the same time and the slowest of all sets
-    the pace. The job starts when there is a token on every channel that it ``takes`` from, and ends by putting one
-    on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive from outside; the frame is
-    finished when the ``last`` job ends. ``work`` says how the kernels cut it (a few names and numbers).
+    the pace. The job starts when there is a token, or as many as `Tokens` say, on every channel that it ``takes`` from,
+    and ends by putting one on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive from
+    outside; the frame is finished when the ``last`` job ends. ``work`` says how the kernels cut it (a few names and
+    numbers).
     Of a layer that is programmed in several ``copies``, each works on its share of the frames: ``copy``, copy + copies,
     copy + 2 copies and so on; a channel carries a token in the frames in which both of its ends have work.
     A component that stands in every tile is named with the tile's number: ``adc[3]``.
@@ -46,6 +57,10 @@ class Job:
         """Return whether the job is done for a frame."""
         return frame % self.copies == self.copy
 
+    def frames(self) -> slice:
+        """Return the frames in which the job is done."""
+        return slice(self.copy, None, self.copies)
+
     def members(self) -> tuple[str, ...]:
         """Return every component that the job occupies, the leading one first."""
         return (self.component, *self.lockstep)
@@ -56,11 +71,15 @@ class Schedule:
     """All jobs of one frame; the order within a component is the order in which it runs them.
 
     ``tile_map``, ``kernel_maps``: where matrices and state-space kernels lie, on chips with crossbars.
+    ``capacities``: of channels that hold other numbers of tokens than the architecture says. ``windows``: by job and
+    channel, which frames around its own a job reads, where not its own alone.
     """
 
     jobs: tuple[Job, ...]
     tile_map: TileMap | None = None
     kernel_maps: tuple[KernelMap, ...] = ()
+    capacities: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    windows: Mapping[tuple[str, str], Window] = field(default_factory=lambda: MappingProxyType({}))
 
     def of(self, component: str) -> tuple[Job, ...]:
         """Return the jobs that a component leads, in order."""

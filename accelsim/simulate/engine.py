@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
 from accelsim.errors import DeadlockError
-from accelsim.schedule.job import Job, Schedule
+from accelsim.schedule.job import Job, Schedule, Tokens
 from accelsim.simulate.arbiter import Arbiter
 from accelsim.simulate.channel import Channel
 from accelsim.simulate.ledger import STATES, Ticks
@@ -81,6 +82,7 @@ def simulate(
     clocking: Clocking,
     frames: int,
     *,
+    tokens: Tokens | None = None,
     arbitration: Mapping[str, str] | None = None,
     process_order: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -90,16 +92,21 @@ def simulate(
 
     A job starts on an edge of its component's clock when its tokens are there and its lock-step members are free,
     lasts as long as the slowest of them (max over members of service cycles), and ends when its tokens are put.
+    ``tokens``: (job, channel) -> (taken, freed), each [frames]: before it starts in frame t the job takes taken[t] of
+    the channel's tokens, one after the other, and when its work is done it gives freed[t] slots back; either may be 0.
+    Such a channel carries a token in every frame in which its producer has work. Absent: one and one.
     ``arbitration``: policy per component that several leaders share (default ``oldest_first``).
     ``process_order``: in which order the processes are started; the result must not depend on it.
     ``progress``: called with the number of finished frames now and then.
     ``trace``: told of every job, wait and channel as they happen.
 
-    Raises DeadlockError when the run stops with jobs undone or tokens left over.
+    Raises DeadlockError when the run stops with jobs undone or tokens left over, ValueError for tokens that are freed
+    before they were taken, or of which not as many are taken and freed as are put.
     """
     policies = arbitration or {}
-    run = _Run(schedule, links, service, clocking, frames, policies, progress, trace)
-    if trace is None and process_order is None and (kinds := _kinds(schedule, service, clocking, frames, policies)):
+    run = _Run(schedule, links, service, clocking, frames, tokens or {}, policies, progress, trace)
+    may_repeat = trace is None and process_order is None and not tokens
+    if may_repeat and (kinds := _kinds(schedule, service, clocking, frames, policies)):
         timeline = _repeated(run, schedule, links, service, clocking, policies, *kinds)
         if timeline is not None:
             return timeline
@@ -156,7 +163,7 @@ def _repeated(
     started, finished = np.zeros(len(examples), np.int64), np.zeros(len(examples), np.int64)
     for kind, (example, count) in enumerate(zip(examples, counts, strict=True)):
         of_one = {key: np.broadcast_to(cycles, (run.frames,))[[example]] for key, cycles in service.items()}
-        one = _Run(schedule, links, of_one, clocking, 1, arbitration, None, None)
+        one = _Run(schedule, links, of_one, clocking, 1, {}, arbitration, None, None)
         one.result(None)
         if one.env.now >= one.frame_ticks:
             return None
@@ -170,6 +177,16 @@ def _repeated(
     return run.timeline(run.frames * run.frame_ticks)
 
 
+class _Plan(NamedTuple):
+    """What a leader needs of one of its jobs: ticks per frame, (channel, taken and freed per frame), shared members."""
+
+    job: Job
+    durations: list[int]
+    takes: list[tuple[Channel, list[int], list[int]]]
+    gives: list[Channel]
+    shared: list[str]
+
+
 class _Run:
     """State of one run: channels, arbiters, running sums."""
 
@@ -180,11 +197,13 @@ class _Run:
         service: Service,
         clocking: Clocking,
         frames: int,
+        tokens: Tokens,
         arbitration: Mapping[str, str],
         progress: Callable[[int], None] | None,
         trace: Trace | None,
     ) -> None:
         _check(schedule)
+        _check_tokens(schedule, tokens, frames)
         self.env = simpy.Environment()
         self.schedule = schedule
         self.clocking = clocking
@@ -194,7 +213,8 @@ class _Run:
         self.tick = clocking.tick_ps()
         self.scale = {name: period // self.tick for name, period in clocking.period_ps.items()}
         self.frame_ticks = clocking.frame_period_ps // self.tick
-        self.unused = [schedule.unused_in(turn) for turn in range(schedule.period())]
+        rated = {channel for _, channel in tokens}
+        self.unused = [schedule.unused_in(turn) - rated for turn in range(schedule.period())]
         self.channels = {
             link.name(): Channel(self.env, link.name(), link.capacity, link.latency * self.scale[link.consumer])
             for link in links
@@ -210,20 +230,20 @@ class _Run:
             name: Arbiter(self.env, users[name], arbitration.get(name, "oldest_first"), turn)
             for turn, name in enumerate(shared)
         }
-        self.service = {
-            key: (np.broadcast_to(cycles, (frames,)) * self.scale[key[1]]).tolist() for key, cycles in service.items()
-        }
+        each = [1] * frames
+        self.tokens = {(job.name, channel): (each, each) for job in schedule.jobs for channel in job.takes}
+        self.tokens |= {key: (taken.tolist(), freed.tolist()) for key, (taken, freed) in tokens.items()}
+        self.service = {key: np.broadcast_to(cycles, (frames,)) * self.scale[key[1]] for key, cycles in service.items()}
         self.ticks = {name: Ticks() for name in clocking.period_ps}
         self.arrived = [0] * frames
         self.started = [NEVER] * frames
         self.finished = [0] * frames
-        self.job_ticks = {job.name: 0 for job in schedule.jobs}
+        self.job_ticks = dict.fromkeys((job.name for job in schedule.jobs), 0)
         self.doing: dict[str, tuple[str, str, int, str] | None] = {}
         """What each leader waits for: (how, job, frame, of whom); put into words only when the run is stuck."""
 
     def result(self, process_order: Sequence[str] | None) -> Timeline:
-        leaders = self.schedule.leaders()
-        for name in process_order or leaders:
+        for name in process_order or self.schedule.leaders():
             self.env.process(self._component(name))
         self.env.run()
         self._check_complete()
@@ -246,26 +266,29 @@ class _Run:
         """Run every job that ``name`` leads, in order, for every frame."""
         env: Any = self.env  # simpy types its clock as float; here it only ever holds integers
         ticks, scale, trace = self.ticks[name], self.scale[name], self.trace
+        jobs = [(job, self._book(job)) for job in self.schedule.of(name)]
         plans = [
-            [self._plan(job, unused) for job in self.schedule.of(name) if job.runs_in(turn)]
+            [self._plan(job, durations, unused) for job, durations in jobs if job.runs_in(turn)]
             for turn, unused in enumerate(self.unused)
         ]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
-            for job, takes, gives, shared, services in plans[frame % len(plans)]:
+            for job, durations, takes, gives, shared in plans[frame % len(plans)]:
                 waited_from = env.now
                 if job.paced and env.now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
                     yield env.timeout(arrival - env.now)
-                for channel in takes:
-                    seen_at = channel.arrival()
+                for channel, taken, _ in takes:
+                    count = taken[frame]
+                    seen_at = channel.arrival(count)
                     if seen_at is None:
-                        self.doing[name] = ("for a token on", job.name, frame, channel.name)
-                        yield channel.wait_for_token()
-                        seen_at = channel.arrival()
+                        what = "for a token on" if count == 1 else f"for {count} tokens on"
+                        self.doing[name] = (what, job.name, frame, channel.name)
+                        yield channel.wait_for_tokens(count)
+                        seen_at = channel.arrival(count)
                     if seen_at > env.now:
                         yield env.timeout(seen_at - env.now)
-                    channel.take()
+                    channel.take(count)
                 for member in shared:
                     self.doing[name] = ("to get", job.name, frame, member)
                     yield self.arbiters[member].request(name)
@@ -282,24 +305,16 @@ class _Run:
                 elif start < self.started[frame]:
                     self.started[frame] = start
 
-                longest = 0
-                for member, durations in services:
-                    duration = durations[frame]
-                    self.ticks[member].busy += duration
-                    longest = max(longest, duration)
-                longest += -longest % scale
-                if longest:
-                    yield env.timeout(longest)
-                for member, _ in services:
-                    self.ticks[member].engaged += longest
-                self.job_ticks[job.name] += longest
+                if durations[frame]:
+                    yield env.timeout(durations[frame])
                 for member in shared:
                     self.arbiters[member].release()
-                for channel in takes:
-                    channel.free()
+                for channel, _, freed in takes:
+                    channel.free(freed[frame])
                 if trace is not None:
-                    trace.ran(job.name, frame, start, env.now, [(m, durations[frame]) for m, durations in services])
-                    for channel in takes:
+                    busy = [(member, int(self.service[job.name, member][frame])) for member in job.members()]
+                    trace.ran(job.name, frame, start, env.now, busy)
+                    for channel, _, _ in takes:
                         trace.depth(channel.name, env.now, channel.used)
 
                 ended = env.now
@@ -319,17 +334,25 @@ class _Run:
                         self.progress(frame + 1)
         self.doing[name] = None
 
-    def _plan(
-        self, job: Job, unused: frozenset[str]
-    ) -> tuple[Job, list[Channel], list[Channel], list[str], list[tuple[str, list[int]]]]:
-        # Shared members are taken in one global order: two leaders that want the same two never block each other.
-        shared = sorted(member for member in job.members() if member in self.arbiters)
-        return (
+    def _book(self, job: Job) -> list[int]:
+        """Book the work of a job in all frames and return its ticks per frame, the longest of its members'."""
+        scale = self.scale[job.component]
+        longest = np.max([self.service[job.name, member] for member in job.members()], axis=0)
+        longest = -(-longest // scale) * scale
+        self.job_ticks[job.name] = spent = int(longest[job.frames()].sum())
+        for member in job.members():
+            self.ticks[member].busy += int(self.service[job.name, member][job.frames()].sum())
+            self.ticks[member].engaged += spent
+        return longest.tolist()
+
+    def _plan(self, job: Job, durations: list[int], unused: frozenset[str]) -> _Plan:
+        return _Plan(
             job,
-            [self.channels[name] for name in job.takes if name not in unused],
+            durations,
+            [(self.channels[name], *self.tokens[job.name, name]) for name in job.takes if name not in unused],
             [self.channels[name] for name in job.gives if name not in unused],
-            shared,
-            [(member, self.service[job.name, member]) for member in job.members()],
+            # Shared members are taken in one global order: two leaders that want the same two never block each other.
+            sorted(member for member in job.members() if member in self.arbiters),
         )
 
     def _check_complete(self) -> None:
@@ -338,7 +361,7 @@ class _Run:
             for name, what in sorted(self.doing.items())
             if what is not None
         ]
-        left = [f"{c.name} holds {c.used}" for c in self.channels.values() if c.used]
+        left = [f"{c.name} holds {c.used} of {c.capacity}" for c in self.channels.values() if c.used]
         if stuck or left:
             raise DeadlockError("the run stopped before all work was done:\n  " + "\n  ".join(stuck + left))
 
@@ -384,3 +407,29 @@ def _check(schedule: Schedule) -> None:
                 other = ends.setdefault((verb, channel), job.component)
                 if other != job.component:
                     raise ValueError(f"{channel} is {verb} by {other} and {job.component}")
+
+
+def _check_tokens(schedule: Schedule, tokens: Tokens, frames: int) -> None:
+    """Raise ValueError for token rates that do not come out even: a mistake in accelsim, not of the user."""
+    unknown = set(tokens) - {(job.name, channel) for job in schedule.jobs for channel in job.takes}
+    if unknown:
+        raise ValueError("{} takes nothing from {}".format(*min(unknown)))
+    left: Counter[str] = Counter()
+    for job in schedule.jobs:
+        one = np.zeros(frames, np.int64)
+        one[job.frames()] = 1
+        for channel in job.gives:
+            left[channel] += int(one.sum())
+        for channel in job.takes:
+            taken, freed = tokens.get((job.name, channel), (one, one))
+            what = f"tokens that {job.name} takes from {channel} and frees"
+            if taken.shape != (frames,) or freed.shape != (frames,) or (taken < 0).any() or (freed < 0).any():
+                raise ValueError(f"{what} must be counts of {frames} frames")
+            if taken[one == 0].any() or freed[one == 0].any():
+                raise ValueError(f"{what} in a frame in which it has no work")
+            if (np.cumsum(freed) > np.cumsum(taken)).any() or taken.sum() != freed.sum():
+                raise ValueError(f"{what} must all be freed, and none before it is taken")
+            left[channel] -= int(taken.sum())
+    for _, channel in sorted(tokens):
+        if left[channel]:
+            raise ValueError(f"{left[channel]} more tokens are put on {channel} than are taken")

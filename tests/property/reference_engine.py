@@ -6,6 +6,8 @@ A tick is the greatest common divisor of all clock periods. Written from the eng
   left alone in frames in which one of its ends has no work;
 - a paced job waits for its frame; a job takes a token from each of its channels (seen ``latency`` cycles after it was
   put), then gets the members that several leaders share in the order of their names, then waits for its clock's edge;
+- of a channel for which the job has rates it takes ``taken[frame]`` tokens and lets go of ``freed[frame]`` slots
+  instead of one, and that channel carries a token whenever its producer works;
 - it lasts as long as its slowest member, rounded up to its own clock; then it lets go of members and slots, and puts
   a token on each of its channels as soon as there is room;
 - who gets a shared member is decided at the end of an instant, the members in the order of their names.
@@ -26,6 +28,8 @@ class Wire:
     latency: int
     seen_at: deque[int] = field(default_factory=deque)
     used: int = 0
+    peak: int = 0
+    """Most slots in use at the end of a tick's instant."""
 
 
 @dataclass
@@ -60,7 +64,7 @@ class Leader:
     frame: int = 0
     phase: str = "arrive"
     at: int = 0
-    """How far it is within its phase: which channel, which member."""
+    """How far it is within its phase: which token, which member."""
     started: int = 0
     ends: int = 0
 
@@ -72,14 +76,15 @@ class Stuck(Exception):
 class TickLoop:
     """Run it by making one; the attributes then hold what the engine's Timeline holds, in ticks."""
 
-    def __init__(self, jobs, links, service, period_ps, frame_period_ps, frames, arbitration) -> None:
+    def __init__(self, jobs, links, service, period_ps, frame_period_ps, frames, arbitration, tokens=None) -> None:
         self.tick = next(
             tick for tick in range(min(period_ps.values()), 0, -1)
             if all(p % tick == 0 for p in (*period_ps.values(), frame_period_ps))
         )  # fmt: skip
         self.scale = {name: period // self.tick for name, period in period_ps.items()}
         self.frame_ticks = frame_period_ps // self.tick
-        self.frames, self.service = frames, service
+        self.frames, self.service, self.tokens = frames, service, tokens or {}
+        self.rated = [channel for _, channel in self.tokens]
         self.ends: dict[str, dict[str, list]] = {"gives": {}, "takes": {}}
         for job in jobs:
             for end, channels in self.ends.items():
@@ -118,6 +123,7 @@ class TickLoop:
                 self._spend_a_tick(leader)
             for name, wire in self.wires.items():
                 self.depth[name, self.now] = wire.used
+                wire.peak = max(wire.peak, wire.used)
             self.now += 1
         # The tick in which the last one was done has been counted, though nobody did anything in it.
         self.end = max(self.now - 1, self.frames * self.frame_ticks)
@@ -146,8 +152,9 @@ class TickLoop:
         job, frame, now = leader.jobs[leader.job], leader.frame, self.now
         if frame % job.copies != job.copy:
             return self._next_job(leader)
-        takes = [name for name in job.takes if self._works(frame, "gives", name)]
-        gives = [name for name in job.gives if self._works(frame, "takes", name)]
+        takes = [name for name in job.takes for _ in range(self._rate(job, name, frame, 0))]
+        frees = [name for name in job.takes for _ in range(self._rate(job, name, frame, 1))]
+        gives = [name for name in job.gives if name in self.rated or self._works(frame, "takes", name)]
         members = sorted(m for m in job.members() if m in self.shared)
         if leader.phase == "arrive":
             if job.paced and now < frame * self.frame_ticks:
@@ -191,7 +198,7 @@ class TickLoop:
                 return False
             for member in members:
                 self.shared[member].holder = None
-            for name in takes:
+            for name in frees:
                 self.wires[name].used -= 1
             return self._enter(leader, "put")
         if leader.at < len(gives):
@@ -211,6 +218,12 @@ class TickLoop:
         if leader.job == len(leader.jobs):
             leader.job, leader.frame = 0, leader.frame + 1
         return self._enter(leader, "done" if leader.frame == self.frames else "arrive")
+
+    def _rate(self, job, channel: str, frame: int, which: int) -> int:
+        """How many tokens a job takes (0) or frees (1) in a frame."""
+        if (job.name, channel) in self.tokens:
+            return int(self.tokens[job.name, channel][which][frame])
+        return 1 if self._works(frame, "gives", channel) else 0
 
     def _works(self, frame: int, end: str, channel: str) -> bool:
         """Whether any job at one end of a channel has work in a frame."""

@@ -22,7 +22,7 @@ from accelsim.cost.lookup import Range
 from accelsim.cost.pricing import Term
 from accelsim.report.perfetto import write_perfetto
 from accelsim.report.vcd import write_vcd
-from accelsim.simulate import Timeline, Trace, simulate
+from accelsim.simulate import Timeline, Trace
 
 IDLE = ("idle", "", None)
 
@@ -55,9 +55,7 @@ def traced(draw: st.DrawFn, whole: bool = False) -> Traced:
     end = loop.end if whole else draw(st.integers(begin + 1, loop.end))
     longest = 10**6 if whole else draw(st.sampled_from([5, 20, 10**6]))
     trace = Trace(case.schedule, case.clocking, begin * loop.tick, end * loop.tick, longest)
-    timeline = simulate(
-        case.schedule, case.links, case.service, case.clocking, case.frames, arbitration=case.arbitration, trace=trace
-    )
+    timeline = case.engine(trace=trace)
     joules = st.floats(0, 1e-9)
     energy_j = {
         job.name: np.array([draw(joules) * job.runs_in(f) for f in range(case.frames)]) for job in case.schedule.jobs

@@ -19,15 +19,32 @@ from accelsim.simulate.channel import Channel
 def test_channel_slots_and_latency() -> None:
     env = simpy.Environment()
     channel = Channel(env, "a->b", capacity=2, latency=3)
-    assert channel.arrival() is None
+    assert channel.arrival(1) is None
     channel.put()
-    assert (channel.arrival(), channel.full()) == (3, False)
+    assert (channel.arrival(0), channel.arrival(1), channel.arrival(2), channel.full()) == (0, 3, None, False)
+    env.run(until=1)
     channel.put()
-    assert channel.full()
-    channel.take()
-    assert channel.full(), "the slot stays in use until the consumer's job ends"
-    channel.free()
-    assert (channel.full(), channel.peak, channel.used) == (False, 2, 1)
+    assert (channel.arrival(2), channel.full()) == (4, True)
+    env.run(until=4)
+    channel.take(2)
+    assert channel.full(), "the slots stay in use until the consumer's job ends"
+    channel.free(2)
+    assert (channel.full(), channel.peak, channel.used) == (False, 2, 0)
+
+
+def test_a_channel_wakes_its_consumer_for_the_last_token_of_a_window() -> None:
+    channel = Channel(simpy.Environment(), "a->b", capacity=3, latency=1)
+    channel.put()
+    waiting = channel.wait_for_tokens(3)
+    channel.put()
+    assert not waiting.triggered
+    channel.put()
+    assert waiting.triggered
+    room = channel.wait_for_slot()
+    channel.free(0)
+    assert not room.triggered
+    channel.free(2)
+    assert room.triggered
 
 
 def test_unknown_policy() -> None:
