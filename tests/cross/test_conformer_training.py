@@ -40,17 +40,13 @@ def examples():
 
 def plan(**changes):
     settings = {"epochs": 3, "rate": 5e-3, "time_masks": 1, "longest_time_mask": 2, "band_masks": 0}
+    settings |= {"frames_per_batch": 128, "shortest_first": True}
     return training.Plan(**{**settings, **changes})
 
 
 def trained(shape, plan, examples, path, **options):
     training.train(shape, plan, examples, path, scale=SCALE, **options)
     return training.network(path)
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(training, "FRAMES_PER_BATCH", 128)
 
 
 def test_it_learns_in_float_and_in_integers(examples, tmp_path):

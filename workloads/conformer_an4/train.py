@@ -90,4 +90,4 @@ def data() -> tuple[int, list[Example], Callable[[Conformer], str]]:
 
 
 if __name__ == "__main__":
-    command_line(__doc__, SHAPE, PLANS, SCALE, data)
+    command_line(__doc__, SHAPE, PLANS, SCALE, lambda work: data())

@@ -26,7 +26,6 @@ from shape import POSITIONS, Shape
 from torch import Tensor
 from tqdm import tqdm
 
-FRAMES_PER_BATCH = 4000
 LENGTH_JITTER = 0.15
 CLIP_NORM = 5.0
 WARM_UP = 0.08
@@ -56,6 +55,9 @@ class Plan:
     band_masks: int = 2
     widest_band_mask: int = 8
     weight_decay: float = 1e-2
+    frames_per_batch: int = 4000
+    shortest_first: bool = False
+    """The first epoch goes from short utterances to long ones: CTC finds its first alignments sooner."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def train(
         model.quantise(plan.bits, scale)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
-    batches_per_epoch = len(_batches(examples, np.random.default_rng(0)))
+    batches_per_epoch = len(_batches(examples, plan.frames_per_batch, np.random.default_rng(0)))
     updates = plan.epochs * batches_per_epoch
     epoch = 0
     if checkpoint.exists():
@@ -133,8 +135,9 @@ def train(
             model.train()
             if plan.bits is not None and epoch >= OBSERVED * plan.epochs:
                 _freeze_scales(model)
-            total, batches = 0.0, _batches(examples, random)
-            for batch in batches:
+            total, batches = 0.0, _batches(examples, plan.frames_per_batch, random)
+            in_order = plan.shortest_first and epoch == 0
+            for batch in batches if in_order else [batches[i] for i in random.permutation(len(batches))]:
                 progress = min(step / updates, 1.0)
                 for group in optimiser.param_groups:
                     group["lr"] = plan.rate * _schedule(progress)
@@ -186,11 +189,12 @@ def command_line(
     shape: Shape,
     plans: Mapping[str, Plan],
     scale: float,
-    data: Callable[[], tuple[int, list[Example], Callable[[Conformer], str]]],
+    data: Callable[[Path], tuple[int, list[Example], Callable[[Conformer], str]]],
 ) -> None:
     """Train one variant in one stage, as a recipe's command line says.
 
-    ``data`` returns the number of classes, the examples and the report; it is called when the arguments are in order.
+    ``data`` gets the work folder and returns the number of classes, the examples and the report; it is called when the
+    arguments are in order.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("position", choices=POSITIONS)
@@ -208,7 +212,7 @@ def command_line(
     start = options.start_from
     if plan.bits is not None and start is None:
         start = options.work / f"{options.position}_float.pt"
-    classes, examples, report = data()
+    classes, examples, report = data(options.work)
     train(
         replace(shape, classes=classes, position=options.position),
         plan,
@@ -226,8 +230,8 @@ def _schedule(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) + 1e-3
 
 
-def _batches(examples: Sequence[Example], random: np.random.Generator) -> list[list[int]]:
-    """Utterances of similar lengths together, in a random order."""
+def _batches(examples: Sequence[Example], frames_per_batch: int, random: np.random.Generator) -> list[list[int]]:
+    """Utterances of similar lengths together, from short to long."""
     lengths = np.array([len(example.speeds[0]) for example in examples])
     order = np.argsort(lengths * random.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths)))
     sorted_lengths = np.sort(lengths)
@@ -235,11 +239,11 @@ def _batches(examples: Sequence[Example], random: np.random.Generator) -> list[l
     batches, start = [], 0
     while start < len(order):
         count = 1
-        while start + count < len(order) and sorted_lengths[start + count] * (count + 1) <= FRAMES_PER_BATCH:
+        while start + count < len(order) and sorted_lengths[start + count] * (count + 1) <= frames_per_batch:
             count += 1
         batches.append([int(i) for i in order[start : start + count]])
         start += count
-    return [batches[i] for i in random.permutation(len(batches))]
+    return batches
 
 
 def _loss(model: Conformer, examples: list[Example], masks: Masks, random: np.random.Generator, scale: float) -> Tensor:

@@ -1,8 +1,8 @@
 """Export the quantised networks of train.py as integers and scales, and measure them on accelsim's kernels.
 
-    python export.py --work W           # writes beside this file, prints word error rates
+    python export.py --work W           # writes beside this file, prints the README's table
 
-Characters are read off by a beam over prefixes, without a language model.
+Phones are read off the best path, without a language model.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from pathlib import Path
 
 import torch
 from safetensors.numpy import save_file
-from train import NAMES, SCALE, feature_codes  # first: it finds the folder of the modules below
+from tqdm import tqdm
+from train import NAMES, SCALE, spoken  # first: it finds the folder of the modules below
 
-from accelsim.data import load
 from accelsim.score.ctc import CtcClasses
 
 from integer import layers, run  # isort: skip
 from training import log_probabilities, network  # isort: skip
 
 HERE = Path(__file__).parent
-BEAM = 16
 
 
 def main() -> None:
@@ -29,20 +28,26 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    decoder = CtcClasses(NAMES, BEAM, "character")
-    parts = {part: load("mini_librispeech", part) for part in ("dev", "test")}
-    codes = {part: [feature_codes(u) for u in spoken] for part, spoken in parts.items()}
+    decoder = CtcClasses(NAMES)
+    parts = {part: spoken(part, options.work) for part in ("dev", "test")}
+    print("| network | part | PER, % | 95 % interval | subst. / del. / ins. | utterances / phones |")
+    print("|---|---|---|---|---|---|")
     for path in sorted(options.work.glob("*_*.pt")):
         model, exact = network(path), not path.stem.endswith("_float")
         if exact:
             save_file(model.tensors(), HERE / f"{path.stem}.safetensors", {"shape": model.shape.to_json()})
-        for part, spoken in parts.items():
+        for part, utterances in parts.items():
+            codes = tqdm([u.codes for u in utterances], desc=f"{path.stem} {part}", leave=False)
             if exact:
-                logits = run(layers(model.shape), model.tensors(), codes[part], SCALE)[0]
+                steps, tensors = layers(model.shape), model.tensors()
+                logits = [run(steps, tensors, [x], SCALE)[0][0] for x in codes]
             else:
-                logits = log_probabilities(model, [x[:, :, None] for x in codes[part]], SCALE)
-            rate = decoder.score(logits, [(u.text or "").split() for u in spoken])
-            print(f"{path.stem} {part}: word error rate {rate.value:.1f} % ({rate.low:.1f} to {rate.high:.1f})")
+                logits = [log_probabilities(model, [x[:, :, None]], SCALE)[0] for x in codes]
+            rate = decoder.score(logits, [u.phones for u in utterances])
+            edits = " / ".join(str(rate.detail[key]) for key in ("substitutions", "deletions", "insertions"))
+            size = f"{len(utterances)} / {sum(len(u.phones) for u in utterances)}"
+            interval = f"{rate.low:.1f} to {rate.high:.1f}"
+            print(f"| {path.stem} | {part} | {rate.value:.2f} | {interval} | {edits} | {size} |", flush=True)
 
 
 if __name__ == "__main__":
