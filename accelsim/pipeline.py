@@ -71,14 +71,15 @@ def run_in_full(
     execution = stages.execute(
         schedule, network, chip, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
-    operation = operate(chip, schedule, execution.activity, len(batch.features), tell, stages)
+    frames, starts = execution.frames(batch), execution.frame_starts(batch)
+    operation = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
-        name: operate(other, schedule, execution.activity, len(batch.features), tell, stages)
+        name: operate(other, schedule, execution.activity, frames, tell, stages)
         for name, other in chip.operating_points.items()
     }
     accuracy = reference = None
     if network.spec.score is not None and execution.outputs is not None and batch.references is not None:
-        accuracy = stages.score(network, batch, execution.outputs, tell)
+        accuracy = stages.score(network, batch, execution.outputs, starts, tell)
         reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
     return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed)
 
@@ -114,7 +115,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     Raises InputError when the window lies outside the run.
     """
     chip, timeline = run.operation.architecture, run.operation.timeline
-    schedule, activity, frames = run.schedule, run.execution.activity, len(run.batch.features)
+    schedule, activity, frames = run.schedule, run.execution.activity, run.execution.frames(run.batch)
     service, clocks = service_of(schedule, chip, activity), clocking(chip, schedule)
     recorder = Trace(schedule, clocks, *window.bounds_ps(timeline))
     simulate(
@@ -168,9 +169,15 @@ def clocking(chip: Architecture, schedule: Schedule) -> Clocking:
     return Clocking({name: chip.period_ps(part_of(name)) for name in (*members, *idle)}, period)
 
 
-def score(network: Workload, batch: Batch, outputs: NDArray[Any], tell: Progress = lambda *_: None) -> Accuracy:
-    """Return how well the hardware's outputs recognise the batch."""
-    return _judged(network, batch, np.split(outputs, batch.starts[1:-1]), tell, reference=False)
+def score(
+    network: Workload,
+    batch: Batch,
+    outputs: NDArray[Any],
+    starts: NDArray[np.int64],
+    tell: Progress = lambda *_: None,
+) -> Accuracy:
+    """Return how well the hardware's outputs recognise the batch; starts: of the utterances in the outputs."""
+    return _judged(network, batch, np.split(outputs, starts[1:-1]), tell, reference=False)
 
 
 def score_reference(network: Workload, batch: Batch, tell: Progress = lambda *_: None) -> Accuracy:

@@ -110,8 +110,8 @@ def _operation(run: Run, operation: Operation) -> r.OperationRecord:
 
 def _performance(run: Run, operation: Operation) -> r.Performance:
     timeline, batch, chip = operation.timeline, run.batch, operation.architecture
-    frames, period_ps = len(batch.features), round(1e12 / chip.clock_hz())
-    frame_ps = round(batch.frame_period_s * 1e12)
+    frames, period_ps = run.execution.frames(batch), round(1e12 / chip.clock_hz())
+    frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
     latency = -(-(timeline.finished_ps - timeline.arrived_ps) // period_ps)
     paced = chip.spec.pacing.mode == "real_time"
     work_ps = (timeline.finished_ps - timeline.started_ps).mean() if paced else timeline.duration_ps / frames

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
 from accelsim.schedule.job import Schedule, Tokens, part_of
+from accelsim.workload import Batch
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,25 @@ class Execution:
     """Values and activity of a whole batch.
 
     ``outputs``: [frames, classes] of the last layer, or None where random activity has no values.
-    ``spikes[layer]``: [frames, steps, neurons].
+    ``spikes[layer]``: [frames, steps, neurons]. ``starts``: [utterances + 1], where each utterance starts in the frames
+    of the schedule, if those are not the frames of the batch: one stands for ``subsampling`` of them. ``exact``: the
+    outputs of the same integers without analogue devices, where there are any.
     """
 
-    outputs: NDArray[np.integer] | None
+    outputs: NDArray[Any] | None
     spikes: Mapping[str, NDArray[np.uint8]]
     activity: Activity
+    starts: NDArray[np.int64] | None = None
+    subsampling: int = 1
+    exact: NDArray[Any] | None = None
+
+    def frame_starts(self, batch: Batch) -> NDArray[np.int64]:
+        """Return where each utterance starts in the frames of the schedule, and how many of those there are."""
+        return batch.starts if self.starts is None else self.starts
+
+    def frames(self, batch: Batch) -> int:
+        """Return how many frames the schedule repeats for."""
+        return int(self.frame_starts(batch)[-1])
 
 
 def service_of(

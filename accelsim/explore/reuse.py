@@ -126,14 +126,12 @@ class Reuse:
         )
         return rescaled(timeline, its_tick, tick)
 
-    def _score(self, workload: Workload, batch: Batch, outputs: NDArray[Any], *options: Any) -> Accuracy:
-        key = (
-            workload.sha256,
-            outputs.dtype.str,
-            outputs.shape,
-            hashlib.sha256(outputs.tobytes()).digest(),
-        )
-        return self.accuracies.get(key, lambda: score(workload, batch, outputs, *options))
+    def _score(
+        self, workload: Workload, batch: Batch, outputs: NDArray[Any], starts: NDArray[np.int64], *options: Any
+    ) -> Accuracy:
+        digest = hashlib.sha256(outputs.tobytes() + starts.tobytes()).digest()
+        key = (workload.sha256, outputs.dtype.str, outputs.shape, digest)
+        return self.accuracies.get(key, lambda: score(workload, batch, outputs, starts, *options))
 
     def _score_reference(self, workload: Workload, batch: Batch, *options: Any) -> Accuracy:
         return self.references.get(workload.sha256, lambda: score_reference(workload, batch, *options))
