@@ -34,6 +34,9 @@ class Dac(ComponentSpec):
         """Return how many times the rows are driven for one input vector."""
         return self.bits if self.mode == "bit_serial" else 1
 
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"drive_bits": self.bits // self.phases()}
+
 
 def service_cycles(spec: Dac, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = phases * cycles_per_drive; all rows of a tile are driven together."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from accelsim.cost.models import MODELS
 from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor, voltage_energy_factor
 from accelsim.errors import InputError
 from accelsim.schema.cost import AreaPrice, ClockPrice, CostTable, EnergyPrice, LeakagePrice
+
+_Row: TypeAlias = EnergyPrice | ClockPrice | AreaPrice | LeakagePrice
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Range:
         """Return the price multiplied by a number."""
         return Range(self.value * factor, self.low * factor, self.high * factor, self.row, self.calibrated)
 
+    def plus(self, other: Range) -> Range:
+        """Return the sum with another part of the same price."""
+        value, low, high = self.value + other.value, self.low + other.low, self.high + other.high
+        return Range(value, low, high, self.row, self.calibrated or other.calibrated)
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -45,7 +54,8 @@ class PriceList:
     """A cost table at one operating point.
 
     Energies scale with `voltage_energy_factor` and `node_energy_factor`, areas with `node_area_factor`, leakage with
-    `leakage_factor`; leakage is not scaled between nodes, for which no rule holds.
+    `leakage_factor`; leakage is not scaled between nodes, for which no rule holds. Rows of one price whose ``at``
+    names other dimensions are parts of it and add up: so much per lane, and so much per entry of its memory.
     """
 
     def __init__(self, table: CostTable, point: OperatingPoint) -> None:
@@ -77,20 +87,21 @@ class PriceList:
 
     def _scaled(
         self,
-        rows: Sequence[EnergyPrice | ClockPrice | AreaPrice | LeakagePrice],
+        rows: Sequence[_Row],
         name: str,
         dimensions: Mapping[str, float],
     ) -> Range:
         if not rows:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}'")
         try:
-            return self._at_point(rows, name, dimensions)
+            parts = [self._at_point(part, name, dimensions) for part in _parts(rows)]
         except ValueError as error:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}': {error}") from None
+        return functools.reduce(Range.plus, parts)
 
     def _at_point(
         self,
-        rows: Sequence[EnergyPrice | ClockPrice | AreaPrice | LeakagePrice],
+        rows: Sequence[_Row],
         name: str,
         dimensions: Mapping[str, float],
     ) -> Range:
@@ -115,7 +126,7 @@ class PriceList:
             value, low, high = _power_law([row.at[along] for row in rows], points, dimensions[along])
         return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows))
 
-    def _to_point(self, row: EnergyPrice | ClockPrice | AreaPrice | LeakagePrice) -> float:
+    def _to_point(self, row: _Row) -> float:
         """Return the factor from the row's node, voltage and temperature to those of the chip."""
         if not row.scales:
             return 1.0
@@ -135,6 +146,14 @@ class PriceList:
                 doubling_kelvin=law.doubling_kelvin,
             )
         return node_energy_factor(self.point.node, node) * voltage_energy_factor(self.point.voltage, voltage)
+
+
+def _parts(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Return the rows grouped by the dimensions that they stand at."""
+    parts: dict[frozenset[str], list[_Row]] = {}
+    for row in rows:
+        parts.setdefault(frozenset(row.at), []).append(row)
+    return list(parts.values())
 
 
 def _power_law(at: Sequence[float], points: Sequence[np.ndarray], where: float) -> np.ndarray:

@@ -72,6 +72,21 @@ def test_power_law_between_and_beyond_rows() -> None:
     assert three.energy("sram", "read", {"rows": 200}).value == pytest.approx(20e-12)
 
 
+def test_rows_at_other_dimensions_are_parts() -> None:
+    # 2 um2 a lane (3 at twice the bits), and 5 um2 an entry: 4 x 2 + 10 x 5 = 58, and 4 x 3 + 10 x 5 = 62 um2.
+    rows = [
+        row("vector_unit", "2 um2", at={"lanes": 1, "number_bits": 16}),
+        row("vector_unit", "5 um2", at={"entries": 1}, tag="calibrated") | {"low": "4 um2", "high": "7 um2"},
+        row("vector_unit", "3 um2", at={"lanes": 1, "number_bits": 32}),
+    ]
+    laws = {"vector_unit": {"lanes": "proportional", "entries": "proportional", "number_bits": "interpolate"}}
+    listed = prices(laws=laws, area=rows)
+    found = listed.area("vector_unit", {"lanes": 4, "entries": 10, "number_bits": 16})
+    assert (found.low, found.value, found.high) == pytest.approx((48e-12, 58e-12, 78e-12))
+    assert found.calibrated
+    assert listed.area("vector_unit", {"lanes": 4, "entries": 10, "number_bits": 32}).value == pytest.approx(62e-12)
+
+
 def test_order_of_rows_does_not_matter() -> None:
     rows = [row("sram", f"{e} pJ", action="read", at={"rows": n}) for n, e in ((400, 40), (100, 10), (1600, 80))]
     listed = prices(laws={"sram": {"rows": "interpolate"}}, energy=rows)
