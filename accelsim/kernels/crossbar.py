@@ -333,19 +333,22 @@ def multiply(
     variance = np.empty((block, width), np.float32)
     zero = len(tables.signal) // 2
     for k in range(row_tiles):
-        weights = tiles.difference[k].astype(np.float64)
+        # Rows without an input carry no current, only noise, the same in every frame: they need no product.
+        used = min(rows, tiles.inputs - k * rows)
+        weights = tiles.difference[k, :used].astype(np.float64)
         totals = tiles.total[k].astype(np.float32) if run.noisy else None
+        at_rest = None if totals is None else tables.slope[zero] * totals[used:].sum(axis=0)
         for start in range(0, frames, block):
-            part = codes[start : start + block, k * rows : (k + 1) * rows]
+            part = codes[start : start + block, k * rows : k * rows + used]
             for phase, phase_codes in enumerate([part] if dac.phases == 1 else bit_phases(part, dac)):
-                index = np.full((len(part), rows), zero, np.intp)
-                index[:, : part.shape[1]] += phase_codes
+                index = phase_codes.astype(np.intp) + zero
                 n = len(part)
                 np.matmul(tables.signal[index], weights, out=signal[:n])
                 constant = np.zeros(n)
                 if totals is not None:
-                    np.matmul(tables.slope[index], totals, out=variance[:n])
-                    constant = tables.constant[index].sum(axis=1)
+                    np.matmul(tables.slope[index], totals[:used], out=variance[:n])
+                    variance[:n] += at_rest
+                    constant = tables.constant[index].sum(axis=1) + (rows - used) * tables.constant[zero]
                 run.convert(k, phase, start, signal[:n], variance[:n], constant, tables.slope_step)
     return run.product()
 
