@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
@@ -112,7 +113,7 @@ def _performance(run: Run, operation: Operation) -> r.Performance:
     timeline, batch, chip = operation.timeline, run.batch, operation.architecture
     frames, period_ps = run.execution.frames(batch), round(1e12 / chip.clock_hz())
     frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
-    latency = -(-(timeline.finished_ps - timeline.arrived_ps) // period_ps)
+    starts, latency_ps = run.execution.frame_starts(batch), timeline.finished_ps - timeline.arrived_ps
     paced = chip.spec.pacing.mode == "real_time"
     work_ps = (timeline.finished_ps - timeline.started_ps).mean() if paced else timeline.duration_ps / frames
     macs = run.execution.activity.macs.values()
@@ -129,12 +130,20 @@ def _performance(run: Run, operation: Operation) -> r.Performance:
         macs_dense=sum(m["dense"] for m in macs),
         macs_performed=performed,
         mmac_per_audio_second=performed / batch.audio_seconds / 1e6,
-        latency_cycles=r.Latency(
-            p50=int(np.percentile(latency, 50, method="higher")),
-            p99=int(np.percentile(latency, 99, method="higher")),
-            max=int(latency.max()),
-        ),
-        deadline_misses=int((timeline.finished_ps - timeline.arrived_ps > frame_ps).sum()) if paced else 0,
+        latency_cycles=_latency(latency_ps, period_ps),
+        deadline_misses=int((latency_ps > frame_ps).sum()) if paced else 0,
+        interval_cycles=timeline.interval_ps(starts) / period_ps,
+        frames_in_flight=timeline.frames_in_flight(),
+        utterance_latency_cycles=_latency(timeline.utterance_latency_ps(starts), period_ps),
+    )
+
+
+def _latency(ps: NDArray[np.int64], period_ps: int) -> r.Latency:
+    cycles = -(-ps // period_ps)
+    return r.Latency(
+        p50=int(np.percentile(cycles, 50, method="higher")),
+        p99=int(np.percentile(cycles, 99, method="higher")),
+        max=int(cycles.max()),
     )
 
 

@@ -37,7 +37,11 @@ class Latency(Record):
 class Performance(Record):
     """``cycles_per_frame``: work of one frame; ``real_time_factor``: time needed over audio time (below 1: in time).
 
+    ``latency_cycles``: from the arrival of a frame to its end (back-to-back it arrives when its first job can begin).
     ``deadline_misses``: frames that were not finished one frame period after they arrived (real-time pacing).
+    ``interval_cycles``: from one finished frame to the next, on average once the pipeline is full, see
+    `Timeline.interval_ps`; ``frames_in_flight``: most frames that had arrived and were not finished;
+    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end.
     """
 
     frames: int
@@ -53,6 +57,9 @@ class Performance(Record):
     mmac_per_audio_second: float
     latency_cycles: Latency
     deadline_misses: int
+    interval_cycles: float = 0.0
+    frames_in_flight: int = 0
+    utterance_latency_cycles: Latency = Latency(p50=0, p99=0, max=0)
 
 
 class EnergyTotals(Record):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from accelsim.result import OperationRecord, Result
+from accelsim.result import Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
 
@@ -67,7 +67,23 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         f"{p.frames:,} frames of {p.utterances} utterances",
         "performance.cycles_per_frame",
     )
-    row("latency p50 / max", lambda o: _latency(o), "from arrival to result")
+    pipelined = [o.performance for o in points if o.performance.frames_in_flight > 1]
+    if pipelined:
+        row(
+            "interval between frames",
+            lambda o: f"{o.performance.interval_cycles:.1f}",
+            "cycles from one finished frame to the next",
+            "performance.interval_cycles",
+        )
+        row("frames in flight", lambda o: f"{o.performance.frames_in_flight:,}", "at most at once")
+    row("latency p50 / max", lambda o: _latency(o, o.performance.latency_cycles), "from arrival to result")
+    if any(abs(o.utterance_latency_cycles.p50 - o.latency_cycles.p50) > 0.1 * o.latency_cycles.p50 for o in pipelined):
+        row(
+            "of an utterance",
+            lambda o: _latency(o, o.performance.utterance_latency_cycles),
+            "from the arrival of its last frame to the result",
+            part=True,
+        )
     late = f"; {p.deadline_misses} frames late" if p.deadline_misses else ""
     row(
         "time", lambda o: format_si(o.performance.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}"
@@ -107,8 +123,8 @@ def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
     return f"{getattr(point.efficiency.definitions[definition], key):.4g}"
 
 
-def _latency(point: OperationRecord) -> str:
-    latency, period_s = point.performance.latency_cycles, 1 / point.performance.clock_hz
+def _latency(point: OperationRecord, latency: Latency) -> str:
+    period_s = 1 / point.performance.clock_hz
     return f"{format_si(latency.p50 * period_s, 's')} / {format_si(latency.max * period_s, 's')}"
 
 

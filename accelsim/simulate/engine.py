@@ -70,6 +70,29 @@ class Timeline:
     job_cycles: Mapping[str, int]
     channel_peak: Mapping[str, int]
 
+    def interval_ps(self, starts: NDArray[np.int64]) -> float:
+        """Return the initiation interval, in ps per frame: how often a frame is finished once the pipeline is full.
+
+        (end of the last utterance - end of the first one) / frames in between. From utterance to utterance, since a
+        layer that waits for a whole one lets its frames go in a burst; of a single utterance, from its first frame to
+        its last. In real time it is the period of the frames as long as the chip keeps up. ``starts``:
+        [utterances + 1] offsets in the frames; 0 where there is but one frame.
+        """
+        ends = starts[1:][np.diff(starts) > 0] - 1
+        first, last = (ends[0], ends[-1]) if len(ends) > 1 else (0, ends[-1])
+        return float(self.finished_ps[last] - self.finished_ps[first]) / max(int(last - first), 1)
+
+    def frames_in_flight(self) -> int:
+        """Return the most frames at any time that had arrived and were not finished."""
+        arrived, finished = np.sort(self.arrived_ps), np.sort(self.finished_ps)
+        inside = np.searchsorted(arrived, arrived, "right") - np.searchsorted(finished, arrived, "right")
+        return int(inside.max())
+
+    def utterance_latency_ps(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the time from the arrival of each utterance's last frame until that is finished."""
+        ends = starts[1:][np.diff(starts) > 0] - 1
+        return self.finished_ps[ends] - self.arrived_ps[ends]
+
 
 Service = Mapping[tuple[str, str], NDArray[np.int64]]
 """Busy cycles per frame of (job, component)."""
