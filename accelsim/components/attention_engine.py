@@ -19,6 +19,7 @@ class AttentionEngine(ComponentSpec):
     """
 
     kind: Literal["attention_engine"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"macs", "exponentials"}
     units: PositiveInt = 1
     macs: PositiveInt
     exponentials: PositiveInt

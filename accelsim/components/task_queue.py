@@ -18,6 +18,7 @@ class TaskQueue(ComponentSpec):
     """
 
     kind: Literal["task_queue"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_dispatch"}
     entries: PositiveInt
     cycles_per_dispatch: PositiveInt = 1
 

@@ -19,6 +19,7 @@ class VectorUnit(ComponentSpec):
     """
 
     kind: Literal["vector_unit"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"lanes", "special_lanes", "cycles_per_special"}
     units: PositiveInt = 1
     lanes: PositiveInt
     special_lanes: PositiveInt

@@ -283,9 +283,9 @@ class _Graph:
         width = self.workload.spec.inputs.width() * self.stride
         if width > (entries := components[self.name["features"]].entries):  # type: ignore[attr-defined]
             parts.problem(f"{width} features of a frame do not fit the {entries} entries of '{self.name['features']}'")
-        jobs = len(self.ops)
+        jobs = sum(where != "tile" for where in self.where.values())
         if jobs > (entries := components[self.name["task_queue"]].entries):  # type: ignore[attr-defined]
-            parts.problem(f"'{self.name['task_queue']}' has {entries} entries for {jobs} layers")
+            parts.problem(f"'{self.name['task_queue']}' has {entries} entries for {jobs} layers outside tiles")
         for kind in ("attention_engine", "bus"):
             if kind in self.name and (units := components[self.name[kind]].units) != self.vector.units:  # type: ignore[attr-defined]
                 parts.problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -235,6 +236,10 @@ def _size_problems(placed: Sequence[Mapping], tiles: int | None) -> Iterable[Pro
             yield Problem(
                 f"matrix '{mapping.matrix.name}' is larger than the chip: it needs {mapping.tiles} tiles of {tiles}"
             )
-    needed = sum(mapping.tiles for mapping in placed)
-    if needed > tiles:
-        yield Problem(f"the matrices need {needed} tiles, the chip has {tiles}")
+    taken = list(itertools.accumulate(mapping.tiles for mapping in placed))
+    if placed and taken[-1] > tiles:
+        without = next(m.matrix.name for m, sum_so_far in zip(placed, taken, strict=True) if sum_so_far > tiles)
+        yield Problem(
+            f"the matrices need {taken[-1]} tiles, the chip has {tiles}: {taken[-1] - tiles} are missing, from matrix "
+            f"'{without}' on"
+        )

@@ -290,8 +290,8 @@ class WorkloadSpec(Model):
     feature_offset: Annotated[int, Field(ge=0, le=255)] = 0
     feature_scale: Annotated[float, Field(gt=0)] = 1.0
     inputs: Annotated[SpeechInputs | FeatureInputs | RandomInputs, Field(discriminator="source")]
-    layers: list[Annotated[Op, Field(discriminator="op")]] = []
-    graph: list[Annotated[AnyGraphOp, Field(discriminator="op")]] = []
+    layers: Annotated[list[Annotated[Op, Field(discriminator="op")]], Field(min_length=1)] = []
+    graph: Annotated[list[Annotated[AnyGraphOp, Field(discriminator="op")]], Field(min_length=1)] = []
     score: Annotated[Score, Field(discriminator="kind")] | None = None
 
     @model_validator(mode="after")
