@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,8 +42,8 @@ class Execution:
 
     ``outputs``: [frames, classes] of the last layer, or None where random activity has no values.
     ``spikes[layer]``: [frames, steps, neurons]. ``starts``: [utterances + 1], where each utterance starts in the frames
-    of the schedule, if those are not the frames of the batch: one stands for ``subsampling`` of them. ``exact``: the
-    outputs of the same integers without analogue devices, where there are any.
+    of the schedule, if those are not the frames of the batch: one stands for ``subsampling`` of them. ``exact``:
+    makes the outputs of the same integers without analogue devices, where there are any.
     """
 
     outputs: NDArray[Any] | None
@@ -51,7 +51,7 @@ class Execution:
     activity: Activity
     starts: NDArray[np.int64] | None = None
     subsampling: int = 1
-    exact: NDArray[Any] | None = None
+    exact: Callable[[], NDArray[Any]] | None = None
 
     def frame_starts(self, batch: Batch) -> NDArray[np.int64]:
         """Return where each utterance starts in the frames of the schedule, and how many of those there are."""

@@ -14,18 +14,13 @@ from accelsim.schedule.mapping import Mapping
 class Cells:
     """Programs matrices; ``cells`` and ``write_pulses`` keep count.
 
-    ``seed`` decides every draw. In the programming run n > 0 the cells of a device that wears have gone through n wear
-    cycles more than its settings say, as in arXiv 2505.24721.
+    ``seed`` decides every draw.
     """
 
-    def __init__(self, architecture: Architecture, seed: int, programming_run: int = 0) -> None:
+    def __init__(self, architecture: Architecture, seed: int) -> None:
         self.crossbar = next(iter(architecture.of_kind("crossbar").values()))
         self.seed = seed
         self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
-        worn = getattr(self.device, "wear_cycles", None)
-        if programming_run and worn is not None:
-            settings = {**self.crossbar.device_settings, "wear_cycles": worn + programming_run}
-            self.device = load_device(self.crossbar.device, settings)
         self.cells = self.write_pulses = 0
 
     def noise(self) -> NoiseModel:

@@ -13,8 +13,8 @@ from accelsim.errors import InputError
 from accelsim.execute.activity import Execution
 from accelsim.execute.cells import Cells
 from accelsim.execute.graph_counts import GraphCounts
-from accelsim.execute.graph_values import GraphValues, exact_sums
-from accelsim.kernels.activation import dequantise
+from accelsim.execute.graph_values import GraphValues, Sums, exact_sums
+from accelsim.kernels.activation import LARGEST_CODE, dequantise
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.converters import Dac, dac_codes
 from accelsim.kernels.crossbar import (
@@ -25,6 +25,7 @@ from accelsim.kernels.crossbar import (
     multiply_depthwise,
     read_power,
 )
+from accelsim.kernels.number import Values
 from accelsim.schedule.converters import converters_of
 from accelsim.schedule.graph import CODE_BITS
 from accelsim.schedule.job import Schedule
@@ -44,15 +45,14 @@ def execute_graph(
     batch: Batch,
     *,
     seed: int = 0,
-    programming_run: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Execution:
-    """Run a graph over all frames of a batch at once; ``seed`` and ``programming_run`` as for tiles.
+    """Run a graph over all frames of a batch at once; ``seed`` draws the cells and their read noise.
 
     Raises InputError for an utterance that is longer than the attention engine's buffers, or values that no code holds.
     """
     tell = progress or (lambda _: None)
-    return _Run(schedule, workload, architecture, batch, seed, programming_run, tell).execution()
+    return _Run(schedule, workload, architecture, batch, seed, tell).execution()
 
 
 class _Run:
@@ -63,11 +63,10 @@ class _Run:
         architecture: Architecture,
         batch: Batch,
         seed: int,
-        programming_run: int,
         progress: Callable[[str], None],
     ) -> None:
         self.schedule, self.workload, self.architecture, self.batch = schedule, workload, architecture, batch
-        self.seed, self.programming_run, self.progress = seed, programming_run, progress
+        self.seed, self.progress = seed, progress
         spec, kinds = workload.spec, architecture.of_kind
         self.ops = spec.graph_ops()
         self.rows = spec.graph_rows()
@@ -75,34 +74,46 @@ class _Run:
         self.attention = next(iter(kinds("attention_engine").values()), None)
         lies = schedule.tile_map.mappings if schedule.tile_map else ()
         self.mappings = {mapping.matrix.name: mapping for mapping in lies}
-        self.cells = Cells(architecture, seed, programming_run) if self.mappings else None
+        self.cells = Cells(architecture, seed) if self.mappings else None
         self.exact = exact_sums(workload.tensors, self.rows)
         self.power: dict[str, NDArray[np.float64]] = {}
         self.clipped: dict[str, int] = {}
 
     def execution(self) -> Execution:
-        """Return the outputs of the last layer, those of exact integers beside them, and the counts of every job."""
-        spec, tensors = self.workload.spec, self.workload.tensors
-        centred = self.batch.features.astype(np.int16) - spec.feature_offset
-        features = dequantise(np.clip(centred, -127, 127).astype(np.int8), spec.feature_scale, self.vector.number)
-        numbers = {
-            "number": self.vector.number,
-            "attention_number": self.attention.number if self.attention else None,
-        }
-        ops = self.ops
-        values = GraphValues(ops, self.rows, tensors, sums=self._sums, progress=self.progress, **numbers)
+        """Return the outputs of the last layer, how to make those of exact integers, and the counts of every job."""
+        values = self._values(self._sums)
         try:
-            outputs = values.run(FEATURES, features, self.batch.starts)
-            exact = None
-            if self.mappings and spec.score is not None and not self.programming_run:
-                exact = GraphValues(ops, self.rows, tensors, **numbers).run(FEATURES, features, self.batch.starts)
+            outputs = values.run(FEATURES, self._features(), self.batch.starts)
         except ValueError as error:
             raise InputError.of(str(error)) from None
-        starts = values.starts[ops[-1].name]
+        last = self.ops[-1].name
+        starts, subsampling = values.starts[last], self.rows[last].stride
         self._check_lengths(starts)
         counts = GraphCounts(self.schedule, self.workload, self.architecture, starts, self.power)
         activity = counts.activity(values.clamped, self.clipped, self.cells.programming() if self.cells else {})
-        return Execution(outputs, {}, activity, starts=starts, subsampling=self.rows[ops[-1].name].stride, exact=exact)
+        exact = self._exact_outputs if self.mappings else None
+        return Execution(outputs, {}, activity, starts=starts, subsampling=subsampling, exact=exact)
+
+    def _exact_outputs(self) -> NDArray[Any]:
+        return self._values(self.exact).run(FEATURES, self._features(), self.batch.starts)
+
+    def _values(self, sums: Sums) -> GraphValues:
+        return GraphValues(
+            self.ops,
+            self.rows,
+            self.workload.tensors,
+            number=self.vector.number,
+            attention_number=self.attention.number if self.attention else None,
+            sums=sums,
+            progress=self.progress,
+        )
+
+    def _features(self) -> Values:
+        """Return what the features are worth, (code - feature_offset) * feature_scale, as the vector unit holds it."""
+        spec = self.workload.spec
+        centred = self.batch.features.astype(np.int16) - spec.feature_offset
+        codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE).astype(np.int8)
+        return dequantise(codes, spec.feature_scale, self.vector.number)
 
     def _check_lengths(self, starts: Starts) -> None:
         """Raise InputError for utterances that the attention engine cannot hold."""

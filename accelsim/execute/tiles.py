@@ -30,14 +30,13 @@ def execute_tiles(
     batch: Batch,
     *,
     seed: int = 0,
-    programming_run: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Execution:
     """Program the matrices of a network onto tiles and run all frames through them at once.
 
-    ``seed`` draws the cells and their read noise; ``programming_run``: see `Cells`.
+    ``seed`` draws the cells and their read noise.
     """
-    run = _Run(schedule, workload, architecture, batch, seed, programming_run, progress or (lambda _: None))
+    run = _Run(schedule, workload, architecture, batch, seed, progress or (lambda _: None))
     return run.execution()
 
 
@@ -49,7 +48,6 @@ class _Run:
         architecture: Architecture,
         batch: Batch,
         seed: int,
-        programming_run: int,
         progress: Callable[[str], None],
     ) -> None:
         assert schedule.tile_map is not None
@@ -67,7 +65,7 @@ class _Run:
         self.network = next(iter((kinds("bus") | kinds("mesh")).values()))
         self.registers = {spec.stores: spec for spec in kinds("register_file").values()}
         self.accumulator = next(iter(kinds("accumulator").values()))
-        self.cells = Cells(architecture, seed, programming_run)
+        self.cells = Cells(architecture, seed)
         self.nanowatts: dict[str, NDArray[np.int64]] = {}
         self.clipped: dict[str, int] = {}
         self.saturations: dict[str, int] = {}
