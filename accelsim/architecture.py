@@ -129,6 +129,8 @@ class ArchitectureSpec(Model):
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
     placement: dict[str, Placement] = {}
     """Layer, or a pattern such as ``*.ff1`` -> how it lies on the chip; of several that fit, the last one holds."""
+    programming_runs: PositiveInt = 1
+    """How often the memristor cells are programmed anew, to see how far the error rate spreads."""
     operating_points: dict[str, dict[str, str]] = {}
     """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
@@ -195,6 +197,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_wiring_problems(spec, source),
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
+        *_programming_problems(spec, source),
     ]
     if problems:
         raise InputError(problems)
@@ -311,6 +314,12 @@ def _point_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
         for key in settings
         if key.split(".")[0] not in _POINT_KEYS
     ]
+
+
+def _programming_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
+    if spec.programming_runs == 1 or any(component.kind == "crossbar" for component in spec.components.values()):
+        return []
+    return [source.problem("a chip without a crossbar has no cells to program again", ("programming_runs",))]
 
 
 def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cost_path: Path) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,16 @@ def run_in_full(
         name: operate(other, schedule, execution.activity, frames, tell, stages)
         for name, other in chip.operating_points.items()
     }
-    accuracy = reference = None
+    accuracy = reference = exact = None
+    again: tuple[Accuracy, ...] = ()
     if network.spec.score is not None and execution.outputs is not None and batch.references is not None:
         accuracy = stages.score(network, batch, execution.outputs, starts, tell)
+        outputs = programmed_again(schedule, network, chip, batch, seed, tell, stages)
+        again = tuple(stages.score(network, batch, values, starts, tell) for values in outputs)
+        if execution.exact is not None:
+            exact = stages.score(network, batch, execution.exact(), starts, tell)
         reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
-    return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed)
+    return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed, again, exact)
 
 
 def operate(
@@ -107,6 +112,20 @@ def operate(
     ledger = close_books(schedule, service, timeline, activity)
     bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
     return Operation(chip, timeline, ledger, bill)
+
+
+def programmed_again(
+    schedule: Schedule, network: Workload, chip: Architecture, batch: Batch, seed: int, tell: Progress, stages: Stages
+) -> Iterator[NDArray[Any]]:
+    """Yield the outputs of every programming run after the first, each with cells and draws of its own."""
+    for run in range(1, chip.spec.programming_runs):
+        title = f", programming run {run + 1} of {chip.spec.programming_runs}"
+        execution = stages.execute(
+            schedule, network, chip, batch, seed=seed, programming_run=run,
+            progress=lambda layer, title=title: tell(f"values of {layer}{title}", None, None),
+        )  # fmt: skip
+        assert execution.outputs is not None
+        yield execution.outputs
 
 
 def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[Trace, Power]:

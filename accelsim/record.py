@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from statistics import mean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,9 @@ class Operation:
 class Run:
     """Everything that a run made, for those who want more than its Result.
 
-    ``operation``: at the architecture's own operating point; ``points``: at its other ones, by name.
+    ``operation``: at the architecture's own operating point; ``points``: at its other ones, by name. ``accuracy``: of
+    the first programming run; ``programmed_again``: of the further ones; ``exact``: of the same integers without
+    analogue devices.
     """
 
     workload: Workload
@@ -51,6 +54,8 @@ class Run:
     accuracy: Accuracy | None
     reference: Accuracy | None
     seed: int
+    programmed_again: tuple[Accuracy, ...] = ()
+    exact: Accuracy | None = None
 
 
 def record(run: Run, command: str = "") -> r.Result:
@@ -165,17 +170,25 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
     ours = run.accuracy
     if ours is None:
         return None
+    runs = (ours, *run.programmed_again)
+    several = len(runs) > 1
+    values = [each.value for each in runs]
+    value = mean(values)
     return r.AccuracyRecord(
         metric=ours.metric,
-        value=ours.value,
-        low=ours.low,
-        high=ours.high,
+        value=value,
+        low=mean(each.low for each in runs),
+        high=mean(each.high for each in runs),
         reference_value=run.reference.value if run.reference else None,
-        loss=ours.value - run.reference.value if run.reference else None,
+        loss=value - run.reference.value if run.reference else None,
         n=ours.n,
         counted=ours.counted,
         unit=ours.unit,
         dataset=run.batch.source,
+        runs=values if several else [],
+        mean=value if several else None,
+        sd=stdev(values) if several else None,
+        exact_value=run.exact.value if run.exact else None,
     )
 
 

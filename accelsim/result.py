@@ -91,7 +91,9 @@ class Efficiency(Record):
 class AccuracyRecord(Record):
     """``value``: on the simulated hardware, ``reference_value``: the float network on the same data; same unit.
 
-    ``loss``: value - reference_value.
+    ``loss``: value - reference_value. Of memristor cells that are programmed several times ``value`` is the ``mean`` of
+    all ``runs``, ``sd`` their sample standard deviation, and ``low`` and ``high`` are the means of theirs.
+    ``exact_value``: the same integers computed exactly, without analogue devices.
     """
 
     metric: str
@@ -105,6 +107,10 @@ class AccuracyRecord(Record):
     """What ``n`` counts: phones, words, frames."""
     unit: str
     dataset: str
+    runs: list[float] = []
+    mean: float | None = None
+    sd: float | None = None
+    exact_value: float | None = None
 
 
 class AdcRecord(Record):

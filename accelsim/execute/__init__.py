@@ -20,10 +20,22 @@ _EXECUTORS = {
 
 
 def execute(
-    schedule: Schedule, workload: Workload, architecture: Architecture, batch: Batch, **options: Any
+    schedule: Schedule,
+    workload: Workload,
+    architecture: Architecture,
+    batch: Batch,
+    *,
+    seed: int = 0,
+    programming_run: int = 0,
+    **options: Any,
 ) -> Execution:
-    """Run the kernels of a schedule over all frames of a batch; options: seed, progress."""
-    return _EXECUTORS[workload.spec.family()](schedule, workload, architecture, batch, **options)
+    """Run the kernels of a schedule over all frames of a batch; options: progress.
+
+    A further ``programming_run`` of memristor cells is a run of a seed of its own, seed + programming_run. How worn the
+    cells are is a setting of the device, ``wear_cycles``, and the same in every run.
+    """
+    executor = _EXECUTORS[workload.spec.family()]
+    return executor(schedule, workload, architecture, batch, seed=seed + programming_run, **options)
 
 
 __all__ = ["Activity", "Execution", "execute", "service_of"]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, ArchitectureSpec
-from accelsim.execute import Execution, execute
+from accelsim.execute import Activity, Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
 from accelsim.schedule import Job, Schedule
 from accelsim.schedule.job import Tokens
@@ -103,10 +103,15 @@ class Reuse:
     def _execute(
         self, schedule: Schedule, workload: Workload, architecture: Architecture, batch: Batch, **options: Any
     ) -> Execution:
-        key = (workload.sha256, options["seed"], functional(architecture), repr(schedule.jobs))
-        return self.executions.get(
-            key, lambda: execute(schedule, workload, architecture, batch, **options), room=_EXECUTIONS
-        )
+        run = options.get("programming_run", 0)
+        key = (workload.sha256, options["seed"], run, functional(architecture), repr(schedule.jobs))
+
+        def make() -> Execution:
+            execution = execute(schedule, workload, architecture, batch, **options)
+            # Further programming runs are only scored: nothing else of them is worth its room.
+            return replace(execution, spikes={}, activity=Activity({}, {}, {}, {})) if run else execution
+
+        return self.executions.get(key, make, room=_EXECUTIONS * architecture.spec.programming_runs)
 
     def _simulate(
         self,

@@ -52,15 +52,22 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     if a is None:
         row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
+        spread = f"mean of {len(a.runs)} programming runs, sd {a.sd:.2g}; " if a.runs else ""
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
-            f"95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}, {a.dataset}",
+            f"{spread}95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}, {a.dataset}",
             "accuracy.value",
         )
+        if a.exact_value is not None:
+            exact = f"{a.exact_value:.2f} {a.unit}"
+            row("the same integers, exact", lambda _: exact, "", "accuracy.exact_value", part=True)
         if a.reference_value is not None:
             row("the network in float", lambda _: f"{a.reference_value:.2f} {a.unit}", "", "accuracy", part=True)
-            row("lost by quantisation", lambda _: f"{a.loss:+.2f} points", "", "accuracy.loss", part=True)
+            lost, note = "lost by quantisation", ""
+            if a.exact_value is not None:
+                lost, note = "lost on the chip", f"{a.exact_value - a.reference_value:+.2f} of it by quantisation"
+            row(lost, lambda _: f"{a.loss:+.2f} points", note, "accuracy.loss", part=True)
     row(
         "cycles per frame",
         lambda o: f"{o.performance.cycles_per_frame:.1f}",
