@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -10,13 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from accelsim.report.headline import columns, headlines, share
-from accelsim.result import Result
+from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
 
 GLYPHS = "█▓░·"
 LEGEND = "█ busy ▓ in\n░ out · idle"
+MOST_LAYERS = 40
+"""More than this many layers are shown block by block put together."""
+
 ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green", "bookkeeping": "blue"}
 
 
@@ -51,15 +55,22 @@ def _headline(result: Result, paper: Paper | None) -> Table:
 
 
 def _layers(result: Result) -> Table:
-    table = _table("layer", "cycles", "MACs performed", "of dense", "zeros in", "saturated", "energy", "share", "")
-    total = sum(layer.energy_j for layer in result.layers)
-    for layer in result.layers:
+    layers = folded(result.layers) if len(result.layers) > MOST_LAYERS else result.layers
+    clips = any(layer.adc for layer in layers)
+    special = "clipped" if clips else "zeros in"
+    table = _table("layer", "cycles", "MACs performed", "of dense", special, "saturated", "energy", "share", "")
+    total = sum(layer.energy_j for layer in layers)
+    for layer in layers:
+        if clips:
+            seen = share(layer.adc.clipped, layer.adc.conversions) if layer.adc else ""
+        else:
+            seen = f"{layer.sparsity:.1%}" if layer.sparsity is not None else ""
         table.add_row(
             layer.name,
             f"{layer.cycles:,}",
             f"{layer.macs_performed:,}",
             share(layer.macs_performed, layer.macs_dense),
-            f"{layer.sparsity:.1%}" if layer.sparsity is not None else "",
+            seen,
             f"{layer.saturations:,}",
             format_si(layer.energy_j, "J"),
             share(layer.energy_j, total),
@@ -67,6 +78,40 @@ def _layers(result: Result) -> Table:
         )
     table.columns[-1].justify = "left"
     return table
+
+
+def folded(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
+    """Return the layers with those put together that differ in a number alone, as the blocks of a network do.
+
+    ``blocks.0.ff1`` to ``blocks.3.ff1`` become ``blocks.*.ff1 x 4``, with the sums of their figures.
+    """
+    groups: dict[str, list[LayerRecord]] = {}
+    for layer in layers:
+        groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", layer.name), []).append(layer)
+    together = []
+    for name, alike in groups.items():
+        if len(alike) == 1:
+            together += alike
+            continue
+        converters = [layer.adc for layer in alike if layer.adc]
+        together.append(
+            LayerRecord(
+                name=f"{name} x {len(alike)}",
+                cycles=sum(layer.cycles for layer in alike),
+                macs_dense=sum(layer.macs_dense for layer in alike),
+                macs_performed=sum(layer.macs_performed for layer in alike),
+                sparsity=None,
+                saturations=sum(layer.saturations for layer in alike),
+                adc=AdcRecord(
+                    conversions=sum(adc.conversions for adc in converters),
+                    clipped=sum(adc.clipped for adc in converters),
+                )
+                if converters
+                else None,
+                energy_j=sum(layer.energy_j for layer in alike),
+            )
+        )
+    return together
 
 
 def _components(result: Result) -> Table:
