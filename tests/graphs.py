@@ -1,0 +1,144 @@
+"""Small graphs for the tests: Conformers with a front end, written to a folder, and the chips that they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from chips import batch_of, text
+from hypothesis import strategies as st
+
+from accelsim.architecture import Architecture, load_architecture
+from accelsim.schema.graph import Positions
+from accelsim.workload import Batch, Workload, load_workload
+
+TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
+IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": True}
+
+FRONTS: Mapping[str, Sequence[str]] = {
+    "linear": (),
+    "strided": (
+        "{name: front.conv, op: qconv, input: features, channels: 4, kernel: [3, 1], stride: [2, 1], bands: 1}",
+        "{name: front.relu, op: relu, input: front.conv}",
+    ),
+    "bands": (
+        "{name: front.conv.0, op: qconv, input: features, channels: 2, stride: [1, 2]}",
+        "{name: front.conv.1, op: qconv, input: front.conv.0, channels: 3, kernel: [5, 3], stride: [2, 1]}",
+    ),
+    "pooled": (
+        "{name: front.conv, op: qconv, input: features, channels: 2}",
+        "{name: front.relu, op: relu, input: front.conv}",
+        "{name: front.pool, op: max_pool, input: front.relu, size: [2, 2]}",
+    ),
+}
+"""Layers before the first matrix, by name."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A small Conformer: a front end, a matrix, blocks, and a matrix of the outputs."""
+
+    bands: int = 12
+    front: str = "linear"
+    blocks: int = 1
+    width: int = 20
+    heads: int = 2
+    feed_forward: int = 24
+    kernel: int = 3
+    positions: Positions = "none"
+    reach: int = 4
+    order: tuple[str, ...] = ("ff1", "conv", "attention", "ff2")
+    weight_bits: int = 4
+    outputs: int = 5
+
+    def layers(self) -> list[str]:
+        """Return the layers of the graph, one a line of YAML."""
+        front = FRONTS[self.front]
+        before = front[-1].split("name: ")[1].split(",")[0] if front else "features"
+        return [
+            *front,
+            f"{{name: front.linear, op: qlinear, input: {before}, outputs: {self.width}}}",
+            f"{{name: blocks, op: conformer, input: front.linear, blocks: {self.blocks}, width: {self.width}, "
+            f"heads: {self.heads}, feed_forward: {self.feed_forward}, kernel: {self.kernel}, "
+            f"positions: {self.positions}, reach: {self.reach}, order: [{', '.join(self.order)}], "
+            f"weight_bits: {self.weight_bits}}}",
+            f"{{name: output, op: qlinear, input: blocks.{self.blocks - 1}.norm, outputs: {self.outputs}}}",
+        ]
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """Draw a small Conformer: any modules in any order, any positions, sizes within a tile of 64 and beyond."""
+    heads = draw(st.integers(1, 3))
+    modules = draw(st.permutations(["ff1", "conv", "attention", "ff2"]))
+    return Shape(
+        bands=draw(st.integers(2, 9)),
+        front=draw(st.sampled_from(sorted(FRONTS))),
+        blocks=draw(st.integers(1, 2)),
+        width=2 * heads * draw(st.sampled_from([2, 5, 11, 13])),
+        heads=heads,
+        feed_forward=draw(st.integers(1, 140)),
+        kernel=draw(st.integers(1, 6)),
+        positions=draw(st.sampled_from(["none", "relative", "relative_no_linear", "learnable", "learnable_no_linear"])),
+        reach=draw(st.integers(1, 6)),
+        order=tuple(modules[: draw(st.integers(1, 4))]),
+        weight_bits=draw(st.integers(2, 8)),
+        outputs=draw(st.integers(2, 70)),
+    )
+
+
+def write_graph(folder: Path, layers: Sequence[str], *, bands: int = 12, seed: int = 1, seconds: float = 1.0) -> Path:
+    """Write a graph with generated weights over so many seconds of the sample of speech, and return its path."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "workload.yaml"
+    path.write_text(
+        f"""schema: accelsim/workload@1
+name: small_graph
+generated_weights: {{seed: {seed}}}
+inputs: {{source: speech, dataset: librivox_sample, split: test, features: {{bands: {bands}}}, seconds: {seconds}}}
+feature_offset: 80
+feature_scale: 0.03125
+graph:
+"""
+        + "".join(f"  - {layer}\n" for layer in layers)
+    )
+    return path
+
+
+def graph(folder: Path, layers: Sequence[str] | Shape, *, bands: int = 12, seed: int = 1) -> Workload:
+    """Return a graph with generated weights, to be run on frames of one's own."""
+    if isinstance(layers, Shape):
+        bands, layers = layers.bands, layers.layers()
+    return load_workload(write_graph(folder, layers, bands=bands, seed=seed))
+
+
+def frames(workload: Workload, lengths: Sequence[int], seed: int = 0) -> Batch:
+    """Return utterances of so many frames of random features; the first ones are the same whatever follows."""
+    width = workload.spec.inputs.width()
+    codes = np.random.default_rng(seed).integers(0, 256, (sum(lengths), width)).astype(np.uint8)
+    return batch_of(codes, [0, *np.cumsum(lengths).tolist()])
+
+
+def tile_keys(
+    *, tiles: int = 80, planes: int = 7, shared_by: int = 64, clusters: int = 2, digital: Sequence[str] = ("front.*",)
+) -> dict[str, Any]:
+    """Return the keys that make `memristor_conformer` a small chip of 64 x 64 tiles."""
+    return {
+        **{f"components.{part}.tiles": tiles for part in TILE_PARTS},
+        **{f"components.{part}.units": clusters for part in ("vector", "attention", "bus")},
+        "components.crossbar.rows": 64,
+        "components.crossbar.columns": 64,
+        "components.crossbar.planes": planes,
+        "components.adc.shared_by": shared_by,
+        "components.adc.units": -(-64 * planes // shared_by),
+        "components.attention.frames": 60,
+        "placement": "{" + ", ".join(f"'{layer}': {{where: digital}}" for layer in digital) + "}",
+    }
+
+
+def chip(keys: Mapping[str, Any], name: str = "memristor_conformer") -> Architecture:
+    """Return a chip of the library with some keys changed."""
+    return load_architecture(name, {key: text(value) for key, value in keys.items()})
