@@ -49,11 +49,11 @@ class Channel:
         for _ in range(count):
             self._seen_at.popleft()
 
-    def free(self, count: int) -> None:
+    def free(self, count: int, now: int) -> None:
         """Give the slots of taken tokens back."""
         if not count:
             return
-        self._change(-count)
+        self._change(-count, now)
         if self._putter is not None:
             putter, self._putter = self._putter, None
             putter.succeed()
@@ -66,17 +66,18 @@ class Channel:
         self._putter = self.env.event()
         return self._putter
 
-    def put(self) -> None:
+    def put(self, now: int) -> None:
         """Put a token into a free slot."""
-        self._change(1)
-        self._seen_at.append(int(self.env.now) + self.latency)
+        self._change(1, now)
+        self._seen_at.append(now + self.latency)
         if self._getter is not None and len(self._seen_at) >= self._wanted:
             getter, self._getter = self._getter, None
             getter.succeed()
 
-    def _change(self, slots: int) -> None:
+    def _change(self, slots: int, now: int) -> None:
         # What happens first within an instant must not matter: only what stands at its end counts.
-        if self.env.now != self._changed_at:
-            self._changed_at = int(self.env.now)
-            self.peak = max(self.peak, self.used)
+        if now != self._changed_at:
+            self._changed_at = now
+            if self.used > self.peak:
+                self.peak = self.used
         self.used += slots

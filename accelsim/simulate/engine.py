@@ -288,6 +288,7 @@ class _Run:
     def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
         """Run every job that ``name`` leads, in order, for every frame."""
         env: Any = self.env  # simpy types its clock as float; here it only ever holds integers
+        now = env.now  # looking it up each time would be a tenth of the run
         ticks, scale, trace = self.ticks[name], self.scale[name], self.trace
         jobs = [(job, self._book(job)) for job in self.schedule.of(name)]
         plans = [
@@ -297,10 +298,11 @@ class _Run:
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
             for job, durations, takes, gives, shared in plans[frame % len(plans)]:
-                waited_from = env.now
-                if job.paced and env.now < arrival:
+                waited_from = now
+                if job.paced and now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
-                    yield env.timeout(arrival - env.now)
+                    yield env.timeout(arrival - now)
+                    now = arrival
                 for channel, taken, _ in takes:
                     count = taken[frame]
                     seen_at = channel.arrival(count)
@@ -308,16 +310,19 @@ class _Run:
                         what = "for a token on" if count == 1 else f"for {count} tokens on"
                         self.doing[name] = (what, job.name, frame, channel.name)
                         yield channel.wait_for_tokens(count)
-                        seen_at = channel.arrival(count)
-                    if seen_at > env.now:
-                        yield env.timeout(seen_at - env.now)
+                        now, seen_at = env.now, channel.arrival(count)
+                    if seen_at > now:
+                        yield env.timeout(seen_at - now)
+                        now = seen_at
                     channel.take(count)
                 for member in shared:
                     self.doing[name] = ("to get", job.name, frame, member)
                     yield self.arbiters[member].request(name)
-                if scale > 1 and env.now % scale:
-                    yield env.timeout(-env.now % scale)
-                start = env.now
+                    now = env.now
+                if scale > 1 and now % scale:
+                    yield env.timeout(-now % scale)
+                    now += -now % scale
+                start = now
                 # Before its frame has arrived a component has nothing to wait for: that time is idle.
                 waited_from = max(waited_from, min(arrival, start))
                 ticks.wait_input += start - waited_from
@@ -330,29 +335,31 @@ class _Run:
 
                 if durations[frame]:
                     yield env.timeout(durations[frame])
+                    now += durations[frame]
                 for member in shared:
                     self.arbiters[member].release()
                 for channel, _, freed in takes:
-                    channel.free(freed[frame])
+                    channel.free(freed[frame], now)
                 if trace is not None:
                     busy = [(member, int(self.service[job.name, member][frame])) for member in job.members()]
-                    trace.ran(job.name, frame, start, env.now, busy)
+                    trace.ran(job.name, frame, start, now, busy)
                     for channel, _, _ in takes:
-                        trace.depth(channel.name, env.now, channel.used)
+                        trace.depth(channel.name, now, channel.used)
 
-                ended = env.now
+                ended = now
                 for channel in gives:
                     if channel.full():
                         self.doing[name] = ("for room on", job.name, frame, channel.name)
                         yield channel.wait_for_slot()
-                    channel.put()
+                        now = env.now
+                    channel.put(now)
                     if trace is not None:
-                        trace.depth(channel.name, env.now, channel.used)
-                ticks.wait_output += env.now - ended
+                        trace.depth(channel.name, now, channel.used)
+                ticks.wait_output += now - ended
                 if trace is not None:
-                    trace.waited(name, job.name, frame, "wait_output", ended, env.now)
+                    trace.waited(name, job.name, frame, "wait_output", ended, now)
                 if job.last:
-                    self.finished[frame] = env.now
+                    self.finished[frame] = now
                     if self.progress is not None and frame % 256 == 255:
                         self.progress(frame + 1)
         self.doing[name] = None

@@ -17,33 +17,43 @@ from accelsim.simulate.channel import Channel
 
 
 def test_channel_slots_and_latency() -> None:
-    env = simpy.Environment()
-    channel = Channel(env, "a->b", capacity=2, latency=3)
+    channel = Channel(simpy.Environment(), "a->b", capacity=2, latency=3)
     assert channel.arrival(1) is None
-    channel.put()
+    channel.put(0)
     assert (channel.arrival(0), channel.arrival(1), channel.arrival(2), channel.full()) == (0, 3, None, False)
-    env.run(until=1)
-    channel.put()
+    channel.put(1)
     assert (channel.arrival(2), channel.full()) == (4, True)
-    env.run(until=4)
     channel.take(2)
     assert channel.full(), "the slots stay in use until the consumer's job ends"
-    channel.free(2)
+    channel.free(2, 4)
     assert (channel.full(), channel.peak, channel.used) == (False, 2, 0)
+
+
+@pytest.mark.parametrize("puts_first", [True, False])
+def test_the_peak_of_a_channel_is_that_at_the_end_of_an_instant(puts_first: bool) -> None:
+    channel = Channel(simpy.Environment(), "a->b", capacity=3, latency=1)
+    channel.put(0)
+    channel.take(1)
+    steps = [lambda: channel.put(2), lambda: channel.free(1, 2)]
+    for step in steps if puts_first else reversed(steps):
+        step()
+    channel.take(1)
+    channel.free(1, 3)
+    assert channel.peak == 1
 
 
 def test_a_channel_wakes_its_consumer_for_the_last_token_of_a_window() -> None:
     channel = Channel(simpy.Environment(), "a->b", capacity=3, latency=1)
-    channel.put()
+    channel.put(0)
     waiting = channel.wait_for_tokens(3)
-    channel.put()
+    channel.put(1)
     assert not waiting.triggered
-    channel.put()
+    channel.put(2)
     assert waiting.triggered
     room = channel.wait_for_slot()
-    channel.free(0)
+    channel.free(0, 3)
     assert not room.triggered
-    channel.free(2)
+    channel.free(2, 3)
     assert room.triggered
 
 
