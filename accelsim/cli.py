@@ -146,6 +146,7 @@ def run(
     epilog="Examples:\n\n"
     "  accelsim compare --out reports/validation.md\n\n"
     "  accelsim compare rsnn28nm --out runs/paper\n\n"
+    "  accelsim sweep arch/sweeps/conformer_adc.yaml -o studies/conformer_adc; accelsim compare --studies studies\n\n"
     "  accelsim compare arch/memristor_tile.yaml mychip.yaml -w tile_frames"
 )
 def compare(
@@ -158,6 +159,9 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write a Markdown page (*.md), or a result.json for every run.")
     ] = None,
+    studies: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set our figures beside those of papers, or two chips side by side.
@@ -169,6 +173,10 @@ def compare(
         raise InputError.of(f"expected no paper, one paper or two architectures, found {len(what)} names")
     if len(what) < 2 and (workload or overrides):
         raise InputError.of("--workload and --set are for two architectures; a paper names its own runs")
+    if len(what) == 2 and studies is not None:
+        raise InputError.of("--studies is for papers; two architectures are run")
+    if studies is not None and not studies.is_dir():
+        raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     if len(what) == 2 and out is not None and out.suffix == ".md":
         raise InputError.of("a Markdown page is made of papers; for two architectures give a folder")
     if out is not None:
@@ -186,9 +194,9 @@ def compare(
             tell(f"run {name}", done, total)
 
         if what:
-            comparisons = [run_comparison(what[0], seed=seed, progress=tell, on_run=on_run)]
+            comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=tell, on_run=on_run)]
         else:
-            comparisons = list(compare_all(seed=seed, progress=tell, on_run=on_run))
+            comparisons = list(compare_all(studies=studies, seed=seed, progress=tell, on_run=on_run))
     from accelsim.report.comparison import comparison_table, markdown
 
     if out is not None and out.suffix == ".md":
@@ -209,6 +217,7 @@ def compare(
                 "holds": comparison.holds(),
                 "figures": [
                     {**row.figure.model_dump(), "ours": row.ours, "ratio": row.ratio, "holds": row.holds}
+                    | {"runs": row.runs, "sd": row.sd}
                     for row in comparison.rows
                 ],
             }

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from statistics import fmean, stdev
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from accelsim.architecture import load_architecture
-from accelsim.errors import DataError, InputError, did_you_mean
+from accelsim.errors import DataError, InputError, Problem, did_you_mean, nearest
 from accelsim.explore.metrics import METRICS, Metric
+from accelsim.explore.space import Axis, points_of
+from accelsim.explore.store import Store
+from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
 from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Record, Result
-from accelsim.schema import check_schema_tag, load_yaml, parse
-from accelsim.schema.paper import Figure, Paper
+from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema.paper import Figure, Paper, StudyRun
+from accelsim.workload import load_workload
 
 CHIP_METRICS = (
     "error_percent", "cycles_per_frame", "latency_p50_s", "latency_max_s", "real_time_factor", "energy_per_frame_j",
     "power_w", "area_mm2", "tops_per_w", "gops_per_mm2",
 )  # fmt: skip
+
+SWEEPS = "arch/sweeps"
 
 OnRun = Callable[[str, int, int], None]
 """Called with (name, done, total) before each run."""
@@ -28,19 +36,25 @@ OnRun = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: stated, ours, their ratio, and whether a judged one holds (None: not judged)."""
+    """One figure: stated, ours, their ratio, and whether a judged one holds (None: not judged).
+
+    ``runs``: how many ours is the mean of; ``sd``: their sample standard deviation, None for one run and for a ratio.
+    """
 
     figure: Figure
     ours: float | None
     ratio: float | None
     holds: bool | None
+    runs: int = 1
+    sd: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures of a paper, and the Results that ours came from.
+    """All figures of a paper, and the Results that ours came from; those of studies stay in their stores.
 
-    ``missing``: why runs were left out, by name: their data is not on this machine. Their figures have no value.
+    ``missing``: why runs were left out, by name: their data or study is not on this machine. Their figures have no
+    value.
     """
 
     paper: Paper
@@ -68,7 +82,12 @@ def load_paper(name: str | Path) -> Paper:
     source = load_yaml(find(name, "arch/papers"))
     check_schema_tag(source, "paper")
     paper = parse(Paper, source)
-    problems = []
+    problems = [
+        problem
+        for key, spec in paper.runs.items()
+        if isinstance(spec, StudyRun)
+        for problem in _study_problems(spec, source, key)
+    ]
     for index, figure in enumerate(paper.figures):
         for key, path in (("path", figure.path), ("per", figure.per)):
             wrong = _wrong_part(Result, path.split(".")) if path is not None else None
@@ -82,22 +101,32 @@ def load_paper(name: str | Path) -> Paper:
 
 
 def compare(
-    name: str | Path, *, seed: int = 0, progress: Progress | None = None, on_run: OnRun | None = None
+    name: str | Path,
+    *,
+    studies: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    on_run: OnRun | None = None,
 ) -> Comparison:
     """Run what a paper's figures need, once each, and set ours beside them.
 
     ratio = ours / stated; a judged figure holds when |ratio - 1| <= tolerance, or 1 / factor <= ratio <= factor.
-    Raises InputError.
+    ``studies``: the folder with the stores of finished sweeps, each named after its file, that runs of studies are
+    taken from. Raises InputError.
     """
     paper = load_paper(name)
     needed = [r for r in paper.runs if any(r in (f.run, f.relative_to) for f in paper.figures)]
     results: dict[str, Result] = {}
+    studied: dict[str, tuple[Result, ...]] = {}
     missing: dict[str, str] = {}
     for done, key in enumerate(needed):
         if on_run is not None:
             on_run(key, done, len(needed))
         spec = paper.runs[key]
         try:
+            if isinstance(spec, StudyRun):
+                studied[key] = _studied(spec, studies)
+                continue
             results[key] = run(
                 paper.architecture,
                 spec.workload,
@@ -108,14 +137,20 @@ def compare(
             )
         except DataError as error:
             missing[key] = str(error)
-    return Comparison(paper, tuple(_row(figure, results) for figure in paper.figures), results, missing)
+    found = {key: (result,) for key, result in results.items()} | studied
+    return Comparison(paper, tuple(_row(figure, found) for figure in paper.figures), results, missing)
 
 
 def compare_all(
-    *, seed: int = 0, progress: Progress | None = None, on_run: OnRun | None = None
+    *,
+    studies: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    on_run: OnRun | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare with every paper of the library, in the order of their names; raises InputError."""
-    return tuple(compare(name, seed=seed, progress=progress, on_run=on_run) for name in names("arch/papers"))
+    options: dict[str, Any] = {"studies": studies, "seed": seed, "progress": progress, "on_run": on_run}
+    return tuple(compare(name, **options) for name in names("arch/papers"))
 
 
 def compare_chips(
@@ -146,36 +181,129 @@ def compare_chips(
 def value_at(result: Result, path: str) -> float | None:
     """Return the number at a dotted path of a Result, None where it is absent; raises InputError on a wrong path.
 
-    Parts of a path are keys of records, or names of the records in a list: ``components.adc.area_mm2``.
+    Parts of a path are keys of records, or names of the records in a list: ``components.adc.area_mm2``. A name may hold
+    dots, the longest that fits wins; a pattern such as ``layers.*.linear_pos.cycles`` is the sum over all that match.
     """
-    data: object = result.model_dump()
-    for part in path.split("."):
-        if isinstance(data, list):
-            data = {item["name"]: item for item in data}
-        if data is None:
-            return None
-        if not isinstance(data, dict) or part not in data:
-            raise InputError.of(f"a result has no '{path}'")
-        data = data[part]
-    return None if data is None else float(data)  # type: ignore[arg-type]
+    values = _values_at(result.model_dump(), path.split("."))
+    if not values:
+        raise InputError.of(f"a result has no '{path}'")
+    numbers = [value for value in values if value is not None]
+    return sum(map(float, numbers)) if numbers else None
+
+
+def _values_at(data: Any, path: list[str]) -> list[Any]:
+    """Return all that a path leads to, nothing where it leads nowhere."""
+    if data is None or not path:
+        return [data]
+    if isinstance(data, list):
+        data = {item["name"]: item for item in data if isinstance(item, dict)}
+    if not isinstance(data, dict):
+        return []
+    for length in range(len(path), 0, -1):
+        wanted, rest = ".".join(path[:length]), path[length:]
+        items = [item for name, item in data.items() if name == wanted or fnmatchcase(name, wanted)]
+        if values := [value for item in items for value in _values_at(item, rest)]:
+            return values
+    return []
 
 
 def _wrong_part(annotation: Any, path: list[str]) -> tuple[str, list[str]] | None:
     """Return the first part of a path that a record cannot have and what it could be, None when it ends at a number.
 
-    Names within lists and mappings depend on the run, so any will do.
+    Names within lists and mappings depend on the run, so any will do, of any number of parts.
     """
     inner = [a for a in get_args(annotation) if a is not type(None)]
     if get_origin(annotation) in (Union, UnionType):
         return _wrong_part(inner[0], path)
     if not path:
         return None if annotation in (int, float) else ("", [])
-    if get_origin(annotation) in (list, dict):
-        return _wrong_part(inner[-1], path[1:])
-    fields = annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Record) else {}
+    if get_origin(annotation) is dict or (get_origin(annotation) is list and _is_record(inner[0])):
+        wrong = [_wrong_part(inner[-1], path[length:]) for length in range(len(path), 0, -1)]
+        if None in wrong:
+            return None
+        return next((part for part in wrong if part is not None and nearest(*part)), wrong[-1])
+    fields = annotation.model_fields if _is_record(annotation) else {}
     if path[0] not in fields:
         return path[0], list(fields)
     return _wrong_part(fields[path[0]].annotation, path[1:])
+
+
+def _is_record(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Record)
+
+
+def _study_problems(spec: StudyRun, source: Source, key: str) -> list[Problem]:
+    """Return what is wrong with the run of a study: its sweep must exist and have one configuration of the point."""
+    try:
+        file = find(spec.study, SWEEPS)
+    except InputError:
+        hint = did_you_mean(spec.name(), names(SWEEPS))
+        return [source.problem(f"no sweep named '{spec.study}' in {SWEEPS}", ("runs", key, "study"), hint)]
+    configurations = _configurations(load_sweep(file))
+    problems = []
+    for setting, value in spec.point.items():
+        values = list(dict.fromkeys(c[setting] for c in configurations if setting in c))
+        where = ("runs", key, "point", setting)
+        if not values:
+            hint = did_you_mean(setting, configurations[0])
+            problems.append(source.problem(f"the sweep {spec.name()} does not set '{setting}'", where, hint))
+        elif value not in values:
+            hint = did_you_mean(value, values)
+            problems.append(source.problem(f"the sweep {spec.name()} has no {setting} of '{value}'", where, hint))
+    if problems:
+        return problems
+    matching = _matching(configurations, spec.point)
+    place = ("runs", key, "point" if spec.point else "study")
+    if not matching:
+        return [source.problem(f"no point of the sweep {spec.name()} has all of these values", place)]
+    open_ = [setting for setting in matching[0] if len({c[setting] for c in matching}) > 1]
+    if open_:
+        message = f"{len(matching)} points of the sweep {spec.name()} have these values, expected one"
+        return [source.problem(message, place, f"say which: {', '.join(open_)}")]
+    return []
+
+
+def _configurations(what: Sweep) -> list[dict[str, str]]:
+    """Return what each configuration of a sweep sets, what is fixed for all of them included, as its file writes it."""
+    fixed, axes = fixed_and_varied(what.axes)
+    return [{**fixed, **point.keys} for point in points_of(axes, what.method, what.points, what.seed, seeds=1)]
+
+
+def _matching(configurations: list[dict[str, str]], point: Mapping[str, str]) -> list[dict[str, str]]:
+    return [c for c in configurations if point.items() <= c.items()]
+
+
+def _studied(spec: StudyRun, studies: Path | None) -> tuple[Result, ...]:
+    """Return the Results of all seeds of a study's point, from the store of its finished sweep.
+
+    Raises DataError where the store or a seed is missing, InputError where today's files are not those of the store.
+    """
+    what = load_sweep(find(spec.study, SWEEPS))
+    folder = (studies or Path("DIR")) / spec.name()
+    command = f"run accelsim sweep {spec.file()} -o {folder}"
+    if studies is None or not Store.begun(folder):
+        raise DataError.of(f"study {spec.name()} is not in --studies: {command}")
+    settings = _matching(_configurations(what), spec.point)[0]
+    (axis,) = full_axes([Axis(tuple(settings), (tuple(settings.values()),))], load_architecture(what.architecture))
+    settings = axis.step(0)
+    with Store.open(folder) as store:
+        fixed = store.meta()["set"]
+        rows = [row for row in store.points() if row["status"] == "done" and {**fixed, **row["keys"]} == settings]
+        numbers = {row["seed"]: row["point"] for row in rows}
+        results = tuple(result for number in numbers.values() if (result := store.result(number)) is not None)
+    if len(results) < what.seeds:
+        point = ", ".join(f"{key} = {value}" for key, value in spec.point.items())
+        found = f"has {len(results)} of {what.seeds} seeds" + (f" with {point}" if point else "")
+        raise DataError.of(f"study {spec.name()} {found}: {command} --resume")
+    for_chip, for_network = split_overrides(settings)
+    chip = load_architecture(what.architecture, for_chip)
+    network = load_workload(what.workload or chip.spec.workload, for_network)
+    for result in results:
+        for kind, then, now in (("architecture", result.arch, chip), ("workload", result.workload, network)):
+            if then.sha256 != now.sha256:
+                message = f"the study in {folder} was made of other files: {kind} '{then.name}' has changed since"
+                raise InputError.of(message, hint=f"{command}, with an empty folder")
+    return results
 
 
 def _chip_row(metric: Metric, first: Result, second: Result) -> ChipRow:
@@ -183,17 +311,27 @@ def _chip_row(metric: Metric, first: Result, second: Result) -> ChipRow:
     return ChipRow(metric, ours, theirs, theirs / ours if ours and theirs is not None else None)
 
 
-def _row(figure: Figure, results: dict[str, Result]) -> Row:
-    if not {figure.run, figure.relative_to or figure.run} <= results.keys():
+def _row(figure: Figure, found: Mapping[str, tuple[Result, ...]]) -> Row:
+    if not {figure.run, figure.relative_to or figure.run} <= found.keys():
         return Row(figure, None, None, None)
-    ours = value_at(results[figure.run], figure.path)
-    base: float | None = 1.0
-    if figure.relative_to is not None:
-        base = value_at(results[figure.relative_to], figure.path)
-    elif figure.per is not None:
-        base = value_at(results[figure.run], figure.per)
-    if ours is None or not base:
+    ours = _values_of(figure, found[figure.run])
+    base = [1.0] if figure.relative_to is None else _values_of(figure, found[figure.relative_to])
+    if not ours or not base or not fmean(base):
         return Row(figure, None, None, False if figure.judged() else None)
-    ours *= figure.scale / base
-    ratio = ours / figure.value
-    return Row(figure, ours, ratio, figure.holds(ratio))
+    factor = figure.scale / fmean(base)
+    value = factor * fmean(ours)
+    ratio = value / figure.value
+    sd = factor * stdev(ours) if len(ours) > 1 and figure.relative_to is None else None
+    return Row(figure, value, ratio, figure.holds(ratio), len(ours), sd)
+
+
+def _values_of(figure: Figure, results: tuple[Result, ...]) -> list[float]:
+    """Return a figure's value, or its share of another one, in each Result; nothing where one has none."""
+    values = []
+    for result in results:
+        value = value_at(result, figure.path)
+        whole = 1.0 if figure.per is None else value_at(result, figure.per)
+        if value is None or not whole:
+            return []
+        values.append(value / whole)
+    return values

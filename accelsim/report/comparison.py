@@ -10,6 +10,7 @@ from accelsim.explore.comparison import ChipRow, Comparison, Row
 from accelsim.report.console import ROLE_STYLE
 from accelsim.result import Result
 from accelsim.schema import format_si
+from accelsim.schema.paper import StudyRun
 
 COLUMNS = ("figure", "paper", "tag", "ours", "ratio", "role", "verdict")
 
@@ -19,6 +20,10 @@ Made by `accelsim compare --out reports/validation.md`. Roles: **input**, we wer
 ours was fitted to it, so that it agrees is no evidence; **predicted**, nothing was fitted to it; **bookkeeping**, the
 parts are the paper's own and only our sum of them is checked. Predicted and bookkeeping figures are judged where bounds
 are given: `holds` or **fails**.
+"""
+
+_STUDIES = """Figures from studies are means over programmings, with their standard deviation: each study was run with
+`accelsim sweep FILE -o DIR/NAME`, and `accelsim compare --studies DIR` took the figures from there:
 """
 
 
@@ -38,7 +43,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
     """Return the same tables as a Markdown page; the same Results give the same text."""
-    lines = [_PREAMBLE]
+    lines = [_PREAMBLE, *_from_studies(comparisons)]
     for comparison in comparisons:
         paper = comparison.paper
         lines += [f"## {paper.title}", "", f"{paper.reference}; `{paper.architecture}`.", ""]
@@ -67,6 +72,29 @@ def chips_table(results: tuple[Result, Result], rows: Sequence[ChipRow]) -> Tabl
     return table
 
 
+def _from_studies(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return the note that says which figures came from studies, nothing where none did."""
+    figures: dict[tuple[str, str], list[str]] = {}
+    for comparison in comparisons:
+        for row in comparison.rows:
+            for run in (row.figure.run, row.figure.relative_to):
+                spec = comparison.paper.runs[run] if run is not None else None
+                if row.ours is not None and isinstance(spec, StudyRun):
+                    listed = figures.setdefault((spec.file(), comparison.paper.title), [])
+                    listed += [row.figure.name] if row.figure.name not in listed else []
+    lines = [f"- `{file}`, of {title}: {'; '.join(listed)}" for (file, title), listed in figures.items()]
+    return [_STUDIES, *lines, ""] if lines else []
+
+
+def _ours(row: Row, unit: str) -> str:
+    if row.ours is None:
+        return "-"
+    value = f"{row.ours:.4g}{unit}"
+    if row.runs == 1:
+        return value
+    return f"{value} (mean of {row.runs}" + ("" if row.sd is None else f", sd {row.sd:.2g}") + ")"
+
+
 def _cells(row: Row) -> list[str]:
     figure = row.figure
     unit = "" if figure.unit == "1" else f" {figure.unit}"
@@ -75,7 +103,7 @@ def _cells(row: Row) -> list[str]:
         figure.name,
         f"{figure.value:g}{unit}",
         figure.tag,
-        "-" if row.ours is None else f"{row.ours:.4g}{unit}",
+        _ours(row, unit),
         "-" if row.ratio is None else f"{row.ratio:.3f}",
         figure.role,
         f"{verdict} ({figure.bounds()})" if verdict else "",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from accelsim.errors import did_you_mean
 from accelsim.schema.parse import Model
@@ -20,16 +21,62 @@ class PaperRun(Model):
     set: dict[str, str] = {}
 
 
+class StudyRun(Model):
+    """One configuration of a study: a sweep file of arch/sweeps, and as many of its keys as tell which one.
+
+    ``point``: key -> value, both as the sweep file writes them. The study's runs of all its seeds count.
+    """
+
+    study: str
+    point: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_else(cls, data: Any) -> Any:
+        unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
+        if unknown:
+            raise ValueError(
+                f"a run of a study has the keys 'study' and 'point' alone, found '{unknown[0]}': "
+                "the sweep file says which workload is run, and with what settings"
+            )
+        return data
+
+    def name(self) -> str:
+        """Return the study's name, that of its folder too."""
+        return Path(self.study).stem
+
+    def file(self) -> str:
+        """Return the path of its sweep file, for a person to read."""
+        return f"arch/sweeps/{self.study}.yaml" if self.study == self.name() else self.study
+
+
+def _kind_of_run(data: Any) -> str:
+    of_study = "study" in data if isinstance(data, dict) else isinstance(data, StudyRun)
+    return "run of a study" if of_study else "run of a workload"
+
+
+AnyRun = Annotated[
+    Annotated[PaperRun, Tag("run of a workload")] | Annotated[StudyRun, Tag("run of a study")],
+    Discriminator(_kind_of_run),
+]
+
+
 class Figure(Model):
     """One published figure and where ours comes from.
 
     Ours is ``scale`` times the value at ``path`` in the Result of ``run``, divided by the value at ``per``, or its
-    ratio to the same value of the run ``relative_to``. A path goes through records by key and through lists by name:
-    ``components.adc.energy_j.dynamic``. ``role``: ``input`` (we were given it), ``calibrated`` (a number of ours was
-    fitted to it), ``predicted``, or ``bookkeeping`` (the parts are the paper's own, our sum of them is checked: no
-    evidence for the parts). Predicted and bookkeeping figures are judged where they have a ``tolerance``, the largest
-    relative deviation, or a ``factor``, the largest ratio either way: 1 / factor <= ours / stated <= factor.
-    ``short``: how a run's table shows the figure beside its own.
+    ratio to the same value of the run ``relative_to``. Of a study's run it is the mean over all seeds, and relative to
+    another one the ratio of the means.
+
+    A path goes through records by key and through lists by name: ``components.adc.energy_j.dynamic``. A name may hold
+    dots, the longest that fits wins: ``layers.blocks.0.attention.linear_pos.adc.clipped``. It may be a pattern, where *
+    stands for any text with or without dots: ``layers.*.linear_pos.adc.clipped`` is the sum over all that match.
+
+    ``role``: ``input`` (we were given it), ``calibrated`` (a number of ours was fitted to it), ``predicted``, or
+    ``bookkeeping`` (the parts are the paper's own, our sum of them is checked: no evidence for the parts). Predicted
+    and bookkeeping figures are judged where they have a ``tolerance``, the largest relative deviation, or a ``factor``,
+    the largest ratio either way: 1 / factor <= ours / stated <= factor. ``short``: how a run's table shows the figure
+    beside its own.
     """
 
     name: str
@@ -79,7 +126,7 @@ class Paper(Model):
     title: str
     reference: str
     architecture: str
-    runs: dict[str, PaperRun]
+    runs: dict[str, AnyRun]
     figures: list[Figure]
 
     @model_validator(mode="after")
