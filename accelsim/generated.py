@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.schema.graph import AddOp, GraphOp, Rows, WeightedOp
+from accelsim.schema.graph import AddOp, GraphOp, PositionsOp, Rows, WeightedOp
 
 DEVIATIONS = 4.0
 """How many deviations the largest code stands for."""
 
 _LARGEST_CODE = 127
-_SHRINKS = {"silu": 0.60, "glu": 0.54, "relu": 0.71, "attention": 0.3, "positions": 0.71}
-"""Root mean square of what an op makes of normal numbers of deviation 1."""
+_SHRINKS = {"silu": 0.60, "glu": 0.54, "relu": 0.71, "attention": 1.0, "positions": 0.71}
+"""Root mean square of what an op makes of normal numbers of deviation 1, attention where all frames are alike."""
 
 
 def generated_tensors(
@@ -39,6 +39,8 @@ def generated_tensors(
         random = np.random.Generator(np.random.Philox(key=[seed, place]))
         before = spread[op.reads()[0]] if op.reads() else 1.0
         spread[op.name] = before * _SHRINKS.get(op.op, 1.0)  # type: ignore[attr-defined]
+        if isinstance(op, PositionsOp) and op.reach is not None:
+            spread[op.name] = 1.0
         if isinstance(op, AddOp):
             spread[op.name] = math.hypot(before, op.factor * spread[op.input])
         if op.op == "layer_norm" or isinstance(op, WeightedOp):  # type: ignore[attr-defined]
@@ -50,7 +52,7 @@ def generated_tensors(
                 largest = (1 << (op.weight_bits - 1)) - 1
                 drawn = random.standard_normal(shape, np.float32) * np.float32(max(largest / 3, 1))
                 tensors[name] = np.clip(np.rint(drawn), -largest, largest).astype(np.int8)
-                deviation = float(np.sqrt(np.square(tensors[name][:4096].astype(np.float64)).mean()))
+                deviation = float(np.sqrt(np.square(tensors[name][:4096].astype(np.float64)).mean())) or 1.0
                 gain = 1 / (before * deviation * math.sqrt(math.prod(shape[:-1])))
                 tensors[f"{op.name}.weight_scale"] = np.array(gain, np.float32)
             elif end == "input_scale":

@@ -81,7 +81,7 @@ class GraphValues:
         """Return the values of the last op, from the inputs' values [frames, width] and the utterances' offsets."""
         made = {features: values}
         self.starts[features] = starts
-        longest = 0
+        longest = int(np.diff(starts).max())
         for op in self.ops:
             self.progress(op.name)
             if op.name not in self.positional:

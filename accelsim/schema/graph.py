@@ -124,6 +124,8 @@ class QConvOp(WeightedOp):
     bands: PositiveInt | None = None
 
     def rows(self, read: Sequence[Rows]) -> Rows:
+        if not all(taps % 2 for taps in self.kernel):
+            raise ValueError(f"a kernel has an odd number of taps, found {self.kernel}")
         bands = -(-self._bands(read) // self.stride[1])
         return Rows(bands * self.channels, bands, read[0].stride * self.stride[0])
 
@@ -148,6 +150,8 @@ class MaxPoolOp(GraphOp):
     size: Pair
 
     def rows(self, read: Sequence[Rows]) -> Rows:
+        if read[0].bands < self.size[1]:
+            raise ValueError(f"it takes the largest of {self.size[1]} bands, found {read[0].bands}")
         channels, bands = read[0].width // read[0].bands, read[0].bands // self.size[1]
         return Rows(bands * channels, bands, read[0].stride * self.size[0])
 
@@ -200,7 +204,7 @@ class AddOp(GraphOp):
         return self.residual, self.input
 
     def rows(self, read: Sequence[Rows]) -> Rows:
-        if read[0] != read[1]:
+        if (read[0].width, read[0].stride) != (read[1].width, read[1].stride):
             raise ValueError(f"it adds rows of {read[1].width} to rows of {read[0].width}, or of another rate")
         return read[0]
 
@@ -220,6 +224,8 @@ class PositionsOp(GraphOp):
         return ()
 
     def rows(self, read: Sequence[Rows]) -> Rows:
+        if self.reach is None and self.width % 2:
+            raise ValueError(f"sinusoids need an even width, found {self.width}")
         return Rows(self.width, 1, 1)
 
     def shapes(self, read: Sequence[Rows]) -> dict[str, tuple[int, ...]]:
@@ -371,6 +377,7 @@ def positional(ops: Iterable[GraphOp]) -> frozenset[str]:
 def graph_rows(ops: Sequence[GraphOp], features: str, width: int) -> dict[str, Rows]:
     """Return what every op gives, and ``features`` of a ``width``; raises ValueError for what does not fit."""
     given = {features: Rows(width, width, 1)}
+    distances = positional(ops)
     for op in ops:
         if op.name in given:
             raise ValueError(f"two layers are named '{op.name}'")
@@ -379,11 +386,31 @@ def graph_rows(ops: Sequence[GraphOp], features: str, width: int) -> dict[str, R
                 raise ValueError(
                     f"layer '{op.name}' reads '{read}', which is not before it; {did_you_mean(read, given)}"
                 )
+        _check_distances(op, [read in distances for read in op.reads()])
         try:
             given[op.name] = op.rows([given[read] for read in op.reads()])
         except ValueError as error:
             raise ValueError(f"layer '{op.name}': {error}") from None
+    read_by_some = {read for op in ops for read in op.reads()}
+    for op in ops[:-1]:
+        if op.name not in read_by_some:
+            raise ValueError(f"layer '{op.name}' is read by none")
+    if ops[-1].name in distances:
+        raise ValueError(f"layer '{ops[-1].name}' gives the outputs, and they do not depend on '{features}'")
     return given
+
+
+def _check_distances(op: GraphOp, reads: list[bool]) -> None:
+    """See that an op does not take rows of distances for rows of frames; ``reads``: which of its inputs have those."""
+    if isinstance(op, AttentionOp):
+        if reads[0]:
+            raise ValueError(f"layer '{op.name}' attends over frames, and '{op.input}' gives vectors of distances")
+        if not all(reads[1:]):
+            raise ValueError(f"layer '{op.name}' needs vectors of distances, and '{op.positions}' gives rows of frames")
+    elif isinstance(op, QDepthwiseOp | QConvOp | MaxPoolOp) and any(reads):
+        raise ValueError(f"layer '{op.name}' ({op.op}) works over frames, and '{op.input}' gives vectors of distances")
+    elif len(set(reads)) > 1:
+        raise ValueError(f"layer '{op.name}' mixes rows of frames with vectors of distances")
 
 
 def tensor_shapes(ops: Sequence[GraphOp], rows: Mapping[str, Rows]) -> dict[str, tuple[int, ...]]:
@@ -402,7 +429,8 @@ def graph_problems(
             name = f"{op.name}.{end}"
             if name not in tensors:
                 if end not in op.optional():
-                    yield f"no tensor '{name}'; {did_you_mean(name, tensors)}"
+                    hint = did_you_mean(name, tensors)
+                    yield f"no tensor '{name}'" + (f" ({hint})" if hint else "")
                 continue
             tensor = tensors[name]
             if tensor.shape != shape:
@@ -413,6 +441,8 @@ def graph_problems(
                     yield f"tensor '{name}' has type {tensor.dtype}, expected int8"
                 elif np.abs(tensor.astype(np.int16)).max(initial=0) > largest:
                     yield f"tensor '{name}' has values outside -{largest} .. {largest} ({op.weight_bits} bits)"  # type: ignore[attr-defined]
+            elif end == "table" and (tensor.dtype == np.int8) != (f"{name}_scale" in tensors):
+                yield f"tensor '{name}' has type {tensor.dtype}: int8 codes, and they alone, need '{name}_scale'"
             elif not np.isfinite(tensor.astype(np.float32)).all():
                 yield f"tensor '{name}' holds NaN or infinity"
             elif end.endswith("_scale") and not tensor > 0:

@@ -14,15 +14,19 @@ import pytest
 
 from accelsim import library
 from accelsim.data.an4 import FILE, feature_codes, load_an4
-from accelsim.data.datasets import data_folder
+from accelsim.data.datasets import data_folder, load
+from accelsim.data.features import LogMel
+from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import glu, silu
 from accelsim.kernels.attention import RelativePositions, attention, sinusoids
 from accelsim.kernels.conv import convolve, depthwise
 from accelsim.kernels.norm import layer_norm, softmax
+from accelsim.schema.graph import AttentionOp, LayerNormOp, WeightedOp
 
 torch = pytest.importorskip("torch")
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
+SENTENCES = FOLDER.parent / "conformer_ls"
 if not FOLDER.joinpath("model.py").exists():
     pytest.skip("the recipes come with a source checkout", allow_module_level=True)
 sys.path.append(str(FOLDER))
@@ -32,7 +36,6 @@ import model as torch_model  # noqa: E402
 from shape import POSITIONS, FrontConv, Shape  # noqa: E402
 
 SCALE = 1 / 32
-WITH_MODULE = ("linear", "depthwise", "conv", "layer_norm")
 
 
 def close(ours, theirs):
@@ -99,11 +102,11 @@ def torch_network(tensors, shape, bits):
                 module.weight.copy_(found["gain"])
                 module.bias.copy_(found["bias"])
             elif isinstance(module, torch_model.Attention):
-                for key in ("u", "v", "table"):
-                    if key in found:
-                        codes = not found[key].is_floating_point()  # a table, in 8-bit codes of linear_pos's inputs
-                        step = float(tensors[f"{name}.linear_pos.input_scale"]) if codes else 1.0
-                        getattr(module, key).copy_(found[key] * step)
+                for key in ("heads.u", "heads.v", "positions.table"):
+                    if f"{name}.{key}" in tensors:
+                        step = float(tensors.get(f"{name}.{key}_scale", 1))  # of a table in 8-bit codes
+                        value = torch.from_numpy(np.array(tensors[f"{name}.{key}"])) * step
+                        getattr(module, key.rpartition(".")[2]).copy_(value)
     return network.eval()
 
 
@@ -112,36 +115,33 @@ def check_layer_by_layer(network, tensors, codes):
     shape, seen = network.shape, {}
     for name, module in network.named_modules():
         module.register_forward_hook(lambda _, inputs, output, name=name: seen.__setitem__(name, (inputs[0], output)))
-    layers = integer.layers(shape)
-    logits, _ = integer.run(layers, tensors, codes, SCALE)
+    values = GraphValues(integer.graph(shape), integer.rows(shape), tensors)
+    logits, _ = integer.run(shape, tensors, codes, SCALE)
     for x, ours in zip(codes, logits, strict=True):
         inputs = torch.from_numpy(x.astype(np.float32)).view(1, len(x), shape.bands, shape.planes) * SCALE
         with torch.inference_mode():
             theirs, _ = network(inputs, torch.tensor([len(x)]))
         checked = 0
-        for layer in layers:
-            name, starts = layer["name"], None
-            if layer["op"] == "attention":
+        for op in values.ops:
+            name = op.name
+            if isinstance(op, AttentionOp):
                 block = name.removesuffix(".heads")
                 found = [seen[f"{block}.qkv"][1][0], seen[f"{block}.out"][0][0]]
                 place = f"{block}.linear_pos"
                 given = [found[0].numpy(), *([seen[place][1].numpy()] if place in seen else [])]
                 if shape.position.endswith("no_linear"):
-                    positions = {
-                        "name": f"{block}.positions",
-                        "op": "positions",
-                        "learnable": "learn" in shape.position,
-                    }
-                    given.append(integer.compute(positions, [], tensors, np.array([0, len(found[0])]))[0])
+                    positions = next(other for other in values.ops if other.name == op.positions)
+                    frames = len(found[0])
+                    given.append(values.compute(positions, {}, np.array([0, frames]), frames)[0])
                 wanted = found[1].numpy()
-            elif layer["op"] in WITH_MODULE:
+            elif isinstance(op, WeightedOp | LayerNormOp):
                 # The front end, blocks and norms see a batch of one utterance, linear_pos rows of distances.
                 given, wanted = ([t.numpy()[0] if t.dim() > 2 else t.numpy()] for t in seen[name])
                 given, wanted = [given[0].reshape(len(given[0]), -1)], wanted[0].reshape(len(wanted[0]), -1)
             else:
                 continue
             starts = np.array([0, len(given[0])])
-            found, _, _ = integer.compute(layer, given, tensors, starts)
+            found, _ = values.compute(op, dict(zip(op.reads(), given, strict=True)), starts, len(given[0]))
             step = float(tensors[f"{name}.output_scale"]) if f"{name}.output_scale" in tensors else 0.0
             differ = np.abs(found - wanted)
             # Sums of floats in another order may tip a code that lies between two over to its neighbour.
@@ -170,10 +170,22 @@ def test_random_network(position):
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*_*.safetensors")), ids=lambda path: Path(path).stem)
-def test_trained_network_on_speech(path):
+def test_trained_network_on_an4(path):
     """The committed weights on three test utterances of AN4."""
     if not (data_folder() / FILE).exists():
         pytest.skip("AN4 is not at hand")
+    check_trained(path, [feature_codes(u.mfcc) for u in load_an4("test")[:3]])
+
+
+@pytest.mark.parametrize("path", sorted(SENTENCES.glob("*_*.safetensors")), ids=lambda path: Path(path).stem)
+def test_trained_network_on_sentences(path):
+    """The committed weights of conformer_ls on two utterances that ship: a front end over bands, strides and maxima."""
+    codes = [LogMel(bands=80).codes(u.audio).astype(np.int16) - 80 for u in load("librivox_sample", "test")[:2]]
+    check_trained(path, [np.clip(x, -127, 127).astype(np.int8) for x in codes])
+
+
+def check_trained(path, codes):
+    """Compare the network of a weights file with PyTorch's, which gets the same weights."""
     from safetensors import safe_open
     from safetensors.numpy import load_file
 
@@ -184,4 +196,4 @@ def test_trained_network_on_speech(path):
     np.testing.assert_array_equal(
         network.tensors()["blocks.0.ff1.linear1.weight"], tensors["blocks.0.ff1.linear1.weight"]
     )
-    check_layer_by_layer(network, tensors, [feature_codes(u.mfcc) for u in load_an4("test")[:3]])
+    check_layer_by_layer(network, tensors, codes)

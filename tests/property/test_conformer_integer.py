@@ -11,9 +11,11 @@ import pytest
 from accelsim import library
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
 from accelsim.data.datasets import data_folder
+from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise, quantise
 from accelsim.kernels.converters import Adc, adc_codes
 from accelsim.kernels.crossbar import digits
+from accelsim.schema.graph import QLinearOp
 from accelsim.score.ctc import CtcWords
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
@@ -21,7 +23,7 @@ if not FOLDER.joinpath("integer.py").exists():
     pytest.skip("the recipes come with a source checkout", allow_module_level=True)
 sys.path.append(str(FOLDER))
 
-from integer import compute, layers, run  # noqa: E402
+from integer import FEATURES, graph, rows, run  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from shape import POSITIONS, FrontConv, Shape  # noqa: E402
@@ -62,10 +64,10 @@ def random_network(position, seed=0):
                 f"{block}.{norm}.bias": random.normal(0, 0.2, 12),
             }
         tensors |= {
-            f"{block}.attention.u": random.normal(0, 1, (2, 6)),
-            f"{block}.attention.v": random.normal(0, 1, (2, 6)),
+            f"{block}.attention.heads.u": random.normal(0, 1, (2, 6)),
+            f"{block}.attention.heads.v": random.normal(0, 1, (2, 6)),
         }
-        tensors[f"{block}.attention.table"] = random.normal(0, 1, (9, 12))
+        tensors[f"{block}.attention.positions.table"] = random.normal(0, 1, (9, 12))
     for name, size in sizes.items():
         tensors[f"{name}.bias"] = random.normal(0, 0.1, size[-1])
         scale = 1 / (4 * np.sqrt(np.prod(size[:-1])))
@@ -83,8 +85,8 @@ def test_utterances_do_not_see_each_other(position, number):
     shape, tensors = random_network(position)
     random = np.random.default_rng(1)
     codes = [random.integers(-127, 128, (frames, 12), np.int8) for frames in (9, 30, 17)]
-    together, clamped = run(layers(shape), tensors, codes, SCALE, number)
-    alone = [run(layers(shape), tensors, [x], SCALE, number) for x in codes]
+    together, clamped = run(shape, tensors, codes, SCALE, number)
+    alone = [run(shape, tensors, [x], SCALE, number) for x in codes]
     for ours, (theirs, _) in zip(together, alone, strict=True):
         assert ours.std() > 0.05
         np.testing.assert_array_equal(ours, theirs[0])
@@ -99,17 +101,17 @@ def test_utterances_do_not_see_each_other(position, number):
 def test_the_number_format_matters_a_little():
     shape, tensors = random_network("relative")
     codes = [np.random.default_rng(2).integers(-127, 128, (40, 12), np.int8)]
-    full, half = (run(layers(shape), tensors, codes, SCALE, number)[0][0] for number in ("float32", "float16"))
+    full, half = (run(shape, tensors, codes, SCALE, number)[0][0] for number in ("float32", "float16"))
     assert 0 < np.abs(full - half).max() < 0.5
     np.testing.assert_array_equal(half, half.astype(np.float16).astype(np.float32))
 
 
 def test_every_layer_reads_what_came_before():
     shape, _ = random_network("relative")
-    known = {"features"}
-    for layer in layers(shape):
-        assert set(layer["inputs"]) <= known and layer["name"] not in known, layer
-        known.add(layer["name"])
+    known = {FEATURES}
+    for op in graph(shape):
+        assert set(op.reads()) <= known and op.name not in known, op
+        known.add(op.name)
 
 
 @pytest.mark.skipif(not (data_folder() / FILE).exists(), reason="AN4 is not at hand")
@@ -121,7 +123,7 @@ def test_words_of_real_speech():
     decoder = CtcWords.from_tensors(tables, words, lm_weight=0.5, insertion_penalty=0.0)
     references = [u.words for u in spoken]
     for number in ("float32", "float16"):
-        logits, _ = run(layers(shape), tensors, [feature_codes(u.mfcc) for u in spoken], SCALE, number)
+        logits, _ = run(shape, tensors, [feature_codes(u.mfcc) for u in spoken], SCALE, number)
         assert [len(x) for x in logits] == [-(-len(u.mfcc) // 4) for u in spoken]
         assert decoder.score(logits, references).value < 25
 
@@ -135,18 +137,19 @@ def test_linear_pos_clips_where_nothing_else_does():
     shape, tensors = committed()
     codes = [feature_codes(u.mfcc) for u in load_an4("test")[:3]]
     starts = np.cumsum([0, *map(len, codes)])
-    values = {"features": dequantise(np.concatenate(codes), SCALE)}
+    network = GraphValues(graph(shape), rows(shape), tensors)
+    values = {FEATURES: dequantise(np.concatenate(codes), SCALE)}
     share = {}
-    for layer in layers(shape):
-        name, inputs = layer["name"], [values[source] for source in layer["inputs"]]
-        if layer["op"] == "linear" and name.startswith("blocks."):
-            x = quantise(inputs[0], float(tensors[f"{name}.input_scale"]))[0] / 128
+    for op in network.ops:
+        name = op.name
+        if isinstance(op, QLinearOp) and name.startswith("blocks."):
+            x = quantise(values[op.input], float(tensors[f"{name}.input_scale"]))[0] / 128
             levels = digits(tensors[f"{name}.weight"], weight_bits=4, cell_bits=1, sign="pair").astype(int)
             planes = levels[:, 0] - levels[:, 1]
             tiles = range(0, x.shape[1], 128)
             sums = np.stack([x[:, k : k + 128] @ plane[k : k + 128] for plane in planes for k in tiles])
             share[name] = adc_codes(sums, Adc(4, 4))[1] / sums.size
-        values[name], starts, _ = compute(layer, inputs, tensors, starts)
+        values[name], starts = network.compute(op, values, starts, int(np.diff(starts).max()))
     positions = {name: value for name, value in share.items() if name.endswith("linear_pos")}
     assert min(positions.values()) > 0.1, positions
     assert max(share[name] for name in share.keys() - positions.keys()) < 0.01, share
@@ -156,5 +159,5 @@ def test_lengths_pair_up():
     """Frames behind the front end: ceil(n / 2), then the maximum of two."""
     shape, tensors = random_network("none")
     starts = np.array([0, 9, 10])
-    logits, _ = run(layers(shape), tensors, [np.zeros((b - a, 12), np.int8) for a, b in pairwise(starts)], SCALE)
+    logits, _ = run(shape, tensors, [np.zeros((b - a, 12), np.int8) for a, b in pairwise(starts)], SCALE)
     assert [len(x) for x in logits] == [2, 0]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from integer import layers, run
+from integer import run
 from safetensors.numpy import load_file, save_file
 from train import DEV_SPEAKERS, SCALE, classes_of, marked, spoken_phones
 from training import log_probabilities, network
@@ -78,7 +78,7 @@ def main() -> None:
         if path.suffix == ".pt":
             return log_probabilities(network(path), [x[:, None, :] for x in codes[part]], SCALE)
         shape = network(options.work / f"{path.stem}.pt").shape
-        return run(layers(shape), load_file(path), codes[part], SCALE)[0]
+        return run(shape, load_file(path), codes[part], SCALE)[0]
 
     tables = decoder_tensors(dictionary, names, learned)
     save_file(tables, HERE / "decoder.safetensors")

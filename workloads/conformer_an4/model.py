@@ -329,8 +329,8 @@ class Conformer(nn.Module):
         """Return what a quantised network weighs: int8 weights, and float32 for all else.
 
         A layer with weights has ``.weight``, ``.weight_scale``, ``.input_scale``, and where there is one ``.bias`` and
-        ``.output_scale``; a LayerNorm ``.gain`` and ``.bias``; attention ``.u``, ``.v`` and a learnable
-        ``.table``, as int8 codes of ``linear_pos``'s inputs where that reads it.
+        ``.output_scale``; a LayerNorm ``.gain`` and ``.bias``; attention ``.heads.u``, ``.heads.v`` and a learnable
+        ``.positions.table``, where ``linear_pos`` reads it as int8 codes of its inputs with ``.positions.table_scale``.
         """
         out: dict[str, np.ndarray] = {}
         for name, module in self.named_modules():
@@ -342,11 +342,12 @@ class Conformer(nn.Module):
             elif isinstance(module, nn.LayerNorm):
                 found = {"gain": module.weight, "bias": module.bias}
             elif isinstance(module, Attention):
-                found = {key: getattr(module, key, None) for key in ("u", "v", "table")}
+                found = {f"heads.{key}": getattr(module, key, None) for key in ("u", "v")}
+                found["positions.table"] = getattr(module, "table", None)
                 if module.position == "learnable":
                     # linear_pos rounds it to 8 bits in any case: those codes say it all.
-                    del found["table"]
-                    scale = float(module.linear_pos.before.scale)
-                    out[f"{name}.table"], _ = quantise(module.table.detach().numpy(), scale)
+                    del found["positions.table"]
+                    scale = found["positions.table_scale"] = module.linear_pos.before.scale
+                    out[f"{name}.positions.table"], _ = quantise(module.table.detach().numpy(), float(scale))
             out |= {f"{name}.{key}": value.detach().numpy() for key, value in found.items() if value is not None}
         return out

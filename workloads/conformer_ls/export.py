@@ -17,7 +17,7 @@ from train import NAMES, SCALE, spoken  # first: it finds the folder of the modu
 
 from accelsim.score.ctc import CtcClasses
 
-from integer import layers, run  # isort: skip
+from integer import run  # isort: skip
 from training import log_probabilities, network  # isort: skip
 
 HERE = Path(__file__).parent
@@ -39,8 +39,8 @@ def main() -> None:
         for part, utterances in parts.items():
             codes = tqdm([u.codes for u in utterances], desc=f"{path.stem} {part}", leave=False)
             if exact:
-                steps, tensors = layers(model.shape), model.tensors()
-                logits = [run(steps, tensors, [x], SCALE)[0][0] for x in codes]
+                tensors = model.tensors()
+                logits = [run(model.shape, tensors, [x], SCALE)[0][0] for x in codes]
             else:
                 logits = [log_probabilities(model, [x[:, :, None]], SCALE)[0] for x in codes]
             rate = decoder.score(logits, [u.phones for u in utterances])

@@ -1,0 +1,409 @@
+"""Graphs of ops: what their grammar says about mistakes, the ops of a Conformer block, generated weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+from safetensors.numpy import save_file
+
+from accelsim.errors import InputError
+from accelsim.execute.graph_values import GraphValues
+from accelsim.generated import generated_tensors
+from accelsim.kernels.attention import sinusoids
+from accelsim.schema.graph import (
+    AddOp,
+    AnyGraphOp,
+    AttentionOp,
+    ConformerOp,
+    GraphOp,
+    LayerNormOp,
+    PositionsOp,
+    QLinearOp,
+    Rows,
+    WeightedOp,
+    expanded,
+    graph_rows,
+    tensor_shapes,
+)
+from accelsim.workload import load_workload
+
+POSITIONS = ("none", "relative", "relative_no_linear", "learnable", "learnable_no_linear")
+SMALL = """schema: accelsim/workload@1
+name: small
+weights: weights.safetensors
+inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 8}}
+graph:
+  - {op: qconv, name: conv, input: features, channels: 2, stride: [2, 2]}
+  - {op: relu, name: relu, input: conv}
+  - {op: max_pool, name: pool, input: relu, size: [1, 2]}
+  - {op: qlinear, name: front, input: pool, outputs: 12}
+  - {op: conformer, name: blocks, input: front, blocks: 1, width: 12, heads: 2, feed_forward: 24, kernel: 5,
+     positions: learnable_no_linear, reach: 4, weight_bits: 4}
+  - {op: qlinear, name: output, input: blocks.0.norm, outputs: 5}
+"""
+
+
+def small_tensors() -> dict[str, np.ndarray]:
+    ops = small_ops(positions="learnable_no_linear")
+    return generated_tensors(ops, graph_rows(ops, "features", 8), "features", 1)
+
+
+def small_ops(blocks: int = 1, width: int = 12, positions: str = "none") -> list[GraphOp]:
+    """Return the ops of the workload above."""
+    text: list[dict[str, Any]] = [
+        {"op": "qconv", "name": "conv", "input": "features", "channels": 2, "stride": [2, 2]},
+        {"op": "relu", "name": "relu", "input": "conv"},
+        {"op": "max_pool", "name": "pool", "input": "relu", "size": [1, 2]},
+        {"op": "qlinear", "name": "front", "input": "pool", "outputs": width},
+        {
+            "op": "conformer", "name": "blocks", "input": "front", "blocks": blocks, "width": width, "heads": 2,
+            "feed_forward": 2 * width, "kernel": 5, "positions": positions, "reach": 4, "weight_bits": 4,
+        },
+        {"op": "qlinear", "name": "output", "input": f"blocks.{blocks - 1}.norm", "outputs": 5},
+    ]  # fmt: skip
+    return expanded(TypeAdapter(list[AnyGraphOp]).validate_python(text))
+
+
+def write(folder: Path, text: str = SMALL, tensors: dict[str, np.ndarray] | None = None) -> Path:
+    path = folder / "workload.yaml"
+    path.write_text(text)
+    save_file({k: np.asarray(v) for k, v in (small_tensors() if tensors is None else tensors).items()},
+              folder / "weights.safetensors")  # fmt: skip
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(InputError) as error:
+        load_workload(path)
+    return [str(problem).removeprefix(f"{path.parent}/") for problem in error.value.problems]
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    workload = load_workload(write(tmp_path))
+    assert workload.spec.family() == "graph" and workload.spec.outputs() == 5
+    assert [op.name for op in workload.spec.graph_ops()] == [
+        op.name for op in small_ops(positions="learnable_no_linear")
+    ]
+    rows = workload.spec.graph_rows()
+    assert rows["conv"] == Rows(8, 4, 2) and rows["pool"] == Rows(4, 2, 2) and rows["output"] == Rows(5, 1, 2)
+    tensors = small_tensors()
+    del tensors["conv.bias"], tensors["conv.output_scale"]
+    load_workload(write(tmp_path, tensors=tensors))  # these may be missing
+
+
+@pytest.mark.parametrize(
+    ("changed", "messages"),
+    [
+        (
+            {"front.weight": None, "front.weights": np.zeros((4, 12), np.int8)},
+            [r"no tensor 'front\.weight' \(did you mean 'front\.weights'\?\) in weights\.safetensors"],
+        ),
+        ({"output.input_scale": None}, [r"no tensor 'output\.input_scale' \(did you mean 'output\..*_scale'\?\) .*"]),
+        (
+            {"front.weight": np.zeros((12, 4), np.int8)},
+            [r"tensor 'front\.weight' has shape \[12, 4\], expected \[4, 12\] in .*"],
+        ),
+        ({"front.bias": np.zeros((12, 1))}, [r"tensor 'front\.bias' has shape \[12, 1\], expected \[12\] in .*"]),
+        ({"front.input_scale": np.ones(1)}, [r"tensor 'front\.input_scale' has shape \[1\], expected \[\] in .*"]),
+        (
+            {"conv.weight": np.zeros((3, 3, 1, 2), np.int16)},
+            [r"tensor 'conv\.weight' has type int16, expected int8 in .*"],
+        ),
+        (
+            {"conv.weight": np.full((3, 3, 1, 2), -128, np.int8)},
+            [r"tensor 'conv\.weight' has values outside -127 \.\. 127 \(8 bits\) in .*"],
+        ),
+        (
+            {"blocks.0.conv.depthwise.weight": np.full((5, 12), 8, np.int8)},
+            [r"tensor 'blocks\.0\.conv\.depthwise\.weight' has values outside -7 \.\. 7 \(4 bits\) in .*"],
+        ),
+        ({"front.bias": np.full(12, np.nan)}, [r"tensor 'front\.bias' holds NaN or infinity in .*"]),
+        ({"front.input_scale": np.float32(np.inf)}, [r"tensor 'front\.input_scale' holds NaN or infinity in .*"]),
+        ({"front.weight_scale": np.float32(0)}, [r"tensor 'front\.weight_scale' must be greater than 0, found 0 .*"]),
+        ({"conv.output_scale": np.float32(-1)}, [r"tensor 'conv\.output_scale' must be greater than 0, found -1 .*"]),
+        (
+            {"blocks.0.attention.positions.table": np.zeros((9, 12), np.int8)},
+            [r"tensor '.*\.positions\.table' has type int8: int8 codes, and they alone, need '.*\.table_scale' in .*"],
+        ),
+        (
+            {"blocks.0.attention.positions.table_scale": np.float32(1)},
+            [r"tensor '.*\.positions\.table' has type float32: int8 codes, and they alone, need .*"],
+        ),
+        (
+            {"blocks.0.attention.heads.u": np.zeros(12), "output.weight": None},
+            [r"tensor '.*\.heads\.u' has shape \[12\], expected \[2, 6\] in .*", r"no tensor 'output\.weight' .*"],
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_tensors(tmp_path: Path, changed: dict[str, Any], messages: list[str]) -> None:
+    tensors = {name: value for name, value in (small_tensors() | changed).items() if value is not None}
+    found = problems(write(tmp_path, tensors=tensors))
+    assert len(found) == len(messages), found
+    for message, wanted in zip(found, messages, strict=True):
+        assert re.fullmatch(rf"workload\.yaml:5: {wanted}", message), message
+
+
+def test_an_empty_file_of_weights(tmp_path: Path) -> None:
+    assert "workload.yaml:5: no tensor 'conv.weight' in weights.safetensors" in problems(write(tmp_path, tensors={}))
+
+
+RANDOM = """inputs: {source: random, frames: 2, frame_period: 10 ms, features: 8, input_ones: 0.1, spikes: 0.1,
+  readout: 0.1}"""
+OWN = "{op: positions, name: p, width: 12}\n  - "
+LINEAR = "{op: qlinear, name: output,"
+CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        # What an op reads, and what it is called.
+        ("input: pool", "input: pol", 1, r"layer 'front' reads 'pol', which is not before it; did you mean 'pool'\?"),
+        ("input: features", "input: relu", 1, r"layer 'conv' reads 'relu', which is not before it; one of: features"),
+        ("name: relu", "name: conv", 1, r"two layers are named 'conv'"),
+        ("name: relu", "name: features", 1, r"two layers are named 'features'"),
+        ("name: relu, input: conv", "name: relu, input: features", 1, r"layer 'conv' is read by none"),
+        ("input: blocks.0.norm", "input: front", 1, r"layer 'blocks\.0\.norm' is read by none"),
+        ("{op: relu", "{op: rely", 7, r"unknown op 'rely' \(did you mean 'relu'\?\)"),
+        ("outputs: 12}", "outputs: 12, weight_bit: 4}", 9,
+         r"unknown key 'weight_bit' \(did you mean 'weight_bits'\?\)"),
+        ("outputs: 12}", "outputs: 12, weight_bits: 9}", 9, r"'weight_bits': must be at most 8, found 9"),
+        ("outputs: 12}", "outputs: 12, weight_bits: 1}", 9, r"'weight_bits': must be at least 2, found 1"),
+        ("stride: [2, 2]", "stride: [2]", 6, r"'stride': expected at least 2 items, found 1"),
+        # Widths and rates that do not fit.
+        ("channels: 2,", "channels: 2, bands: 3,", 1, r"layer 'conv': 8 inputs are not channels of 3 bands"),
+        ("channels: 2,", "channels: 2, kernel: [3, 2],", 1, r"layer 'conv': a kernel has an odd number .* \[3, 2\]"),
+        ("size: [1, 2]", "size: [1, 5]", 1, r"layer 'pool': it takes the largest of 5 bands, found 4"),
+        ("outputs: 12}", "outputs: 16}", 1,
+         r"layer 'blocks\.0\.ff1\.add': it adds rows of 12 to rows of 16, or of another rate"),
+        (LINEAR, "{op: add, name: sum, input: blocks.0.norm, residual: features}\n  - " + LINEAR, 1,
+         r"layer 'sum': it adds rows of 12 to rows of 8, or of another rate"),
+        (LINEAR, "{op: qlinear, name: wide, input: features, outputs: 12}\n  - "
+         "{op: add, name: sum, input: blocks.0.norm, residual: wide}\n  - " + LINEAR, 1,
+         r"layer 'sum': it adds rows of 12 to rows of 12, or of another rate"),
+        (LINEAR, "{op: add, name: sum, input: front, residual: blocks.0.norm, factor: 0}\n  - " + LINEAR, 12,
+         r"'factor': must be greater than 0, found 0"),
+        (LINEAR, "{op: qlinear, name: odd, input: front, outputs: 3}\n  - {op: glu, name: glu, input: odd}\n  - "
+         + LINEAR, 1, r"layer 'glu': a gated linear unit needs an even number of inputs, found 3"),
+        # Attention and positions.
+        ("heads: 2", "heads: 5", 1, r"layer 'blocks\.0\.attention\.heads': 36 inputs are not q, k and v of 5 heads"),
+        (LINEAR, "{op: qlinear, name: qkv, input: front, outputs: 13}\n  - "
+         "{op: attention, name: heads, input: qkv, heads: 1}\n  - " + LINEAR, 1,
+         r"layer 'heads': 13 inputs are not q, k and v of 1 heads"),
+        (LINEAR, OWN + "{op: attention, name: heads, input: front, heads: 1, positions: p}\n  - " + LINEAR, 1,
+         r"layer 'heads': position vectors of 12 do not fit a width of 4"),
+        (LINEAR, "{op: attention, name: heads, input: front, heads: 1, positions: pool}\n  - " + LINEAR, 1,
+         r"layer 'heads' needs vectors of distances, and 'pool' gives rows of frames"),
+        (LINEAR, OWN + "{op: attention, name: heads, input: p, heads: 1}\n  - " + LINEAR, 1,
+         r"layer 'heads' attends over frames, and 'p' gives vectors of distances"),
+        (LINEAR, OWN + "{op: qdepthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 1,
+         r"layer 'mixed' \(qdepthwise\) works over frames, and 'p' gives vectors of distances"),
+        (LINEAR, OWN + "{op: add, name: sum, input: p, residual: front}\n  - " + LINEAR, 1,
+         r"layer 'sum' mixes rows of frames with vectors of distances"),
+        (LINEAR, "{op: positions, name: p, width: 13}\n  - " + LINEAR, 1,
+         r"layer 'p': sinusoids need an even width, found 13"),
+        ("positions: learnable_no_linear", "positions: learnt", 11, r"'positions': unknown value 'learnt' .*"),
+        ("reach: 4", "order: [ff1, conv, ff1]", 10, r".*a block has each module once, found order ff1, conv, ff1"),
+        ("reach: 4", "order: []", 11, r"'order': expected at least 1 items, found 0"),
+        ("reach: 4", "order: [conv, gru]", 11,
+         r"'order\[1\]': unknown value 'gru' \(one of: ff1, ff2, conv, attention\)"),
+        # The workload around the graph.
+        ("graph:", "layers:\n  - {op: linear, name: l, input: features, outputs: 2, weight_bits: 8}\ngraph:", 1,
+         r"expected either 'layers' or a 'graph'"),
+        (SMALL[SMALL.index("inputs:"):], RANDOM + "\n" + SMALL[SMALL.index("graph:"):], 1,
+         r"a graph needs inputs of recorded speech, not random activity"),
+        ("weights: weights.safetensors\n", "", 1,
+         r"expected either 'weights', a safetensors file, or 'generated_weights'"),
+        ("name: small", "name: small\ngenerated_weights: {seed: 1}", 1,
+         r"expected either 'weights', a safetensors file, or 'generated_weights'"),
+        ("weights: weights.safetensors\n", "generated_weights: {seed: 1}\n" + CTC, 1,
+         r"generated weights recognise nothing: leave out 'score'"),
+        ("weights: weights.safetensors\n", "generated_weights: {seed: -1}\n", 3,
+         r"'seed': must be at least 0, found -1"),
+        ("graph:", CTC.replace(", d", "") + "graph:", 1, r"the score names 4 classes, the network has 5"),
+        ("graph:", "input_bits: 4\ngraph:", 1, r"features of speech are 8-bit codes, found 'input_bits: 4'"),
+    ],
+)  # fmt: skip
+def test_wrong_graphs(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:
+    assert SMALL.count(old) == 1
+    found = problems(write(tmp_path, SMALL.replace(old, new)))
+    assert len(found) == 1 and re.fullmatch(rf"workload\.yaml:{line}: {message}", found[0]), found
+
+
+def test_outputs_that_depend_on_no_input(tmp_path: Path) -> None:
+    lines = SMALL.splitlines(keepends=True)[:5]
+    lines += ["  - {op: positions, name: p, width: 4}\n", "  - {op: qlinear, name: output, input: p, outputs: 5}\n"]
+    message = "workload.yaml:1: layer 'output' gives the outputs, and they do not depend on 'features'"
+    assert problems(write(tmp_path, "".join(lines))) == [message]
+
+
+def test_neither_layers_nor_graph(tmp_path: Path) -> None:
+    head = "".join(SMALL.splitlines(keepends=True)[:4])
+    assert problems(write(tmp_path, head)) == ["workload.yaml:1: expected either 'layers' or a 'graph'"]
+
+
+def test_generated_weights_belong_to_graphs(tmp_path: Path) -> None:
+    head = "".join(SMALL.splitlines(keepends=True)[:4]).replace("weights: weights.safetensors", "generated_weights: {}")
+    layers = "layers: [{op: linear, name: l, input: features, outputs: 2, weight_bits: 8, weights: w}]\n"
+    assert problems(write(tmp_path, head + layers)) == ["workload.yaml:1: only graphs have generated weights"]
+
+
+FEED_FORWARD = ["norm", "linear1", "silu", "linear2", "add"]
+CONVOLUTION = ["norm", "pointwise1", "glu", "depthwise", "depthwise_norm", "silu", "pointwise2", "add"]
+ATTENTION = {
+    "none": ["norm", "qkv", "heads", "out", "add"],
+    "relative": ["norm", "qkv", "positions", "linear_pos", "heads", "out", "add"],
+    "relative_no_linear": ["norm", "qkv", "positions", "heads", "out", "add"],
+    "learnable": ["norm", "qkv", "positions", "linear_pos", "heads", "out", "add"],
+    "learnable_no_linear": ["norm", "qkv", "positions", "heads", "out", "add"],
+}
+
+
+def conformer(**changed: Any) -> list[GraphOp]:
+    given: dict[str, Any] = {
+        "op": "conformer", "name": "b", "input": "features", "blocks": 1, "width": 8, "heads": 2, "feed_forward": 16,
+        "kernel": 3, "weight_bits": 5,
+    }  # fmt: skip
+    return ConformerOp(**given | changed).ops()
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_the_ops_of_a_block(positions: str) -> None:
+    ops = conformer(positions=positions, reach=3)
+    parts = {"ff1": FEED_FORWARD, "conv": CONVOLUTION, "attention": ATTENTION[positions], "ff2": FEED_FORWARD}
+    assert [op.name for op in ops] == [f"b.0.{m}.{op}" for m, names in parts.items() for op in names] + ["b.0.norm"]
+    assert {op.weight_bits for op in ops if isinstance(op, WeightedOp)} == {5}
+    adds = [op for op in ops if isinstance(op, AddOp)]
+    assert [op.factor for op in adds] == [0.5, 1, 1, 0.5]
+    assert [op.residual for op in adds] == ["features", "b.0.ff1.add", "b.0.conv.add", "b.0.attention.add"]
+    heads = next(op for op in ops if isinstance(op, AttentionOp))
+    last = "positions" if positions.endswith("no_linear") else "linear_pos"
+    assert heads.positions == (None if positions == "none" else f"b.0.attention.{last}")
+    reach = [op.reach for op in ops if isinstance(op, PositionsOp)]
+    assert reach == ([] if positions == "none" else [3 if positions.startswith("learnable") else None])
+    made = graph_rows(ops, "features", 8)["b.0.norm"]
+    assert (made.width, made.stride) == (8, 1)
+
+
+def test_order_and_blocks() -> None:
+    ops = conformer(blocks=2, order=["conv", "ff2"])
+    parts = {"conv": CONVOLUTION, "ff2": FEED_FORWARD}
+    block = [f"{m}.{op}" for m, names in parts.items() for op in names] + ["norm"]
+    assert [op.name for op in ops] == [f"b.{i}.{name}" for i in (0, 1) for name in block]
+    assert next(op for op in ops if op.name == "b.1.conv.norm").reads() == ("b.0.norm",)
+
+
+def pair(positions: str, seed: int = 7) -> tuple[list[GraphOp], dict[str, Rows], dict[str, np.ndarray]]:
+    """Return a network of two blocks of width 64 with generated weights."""
+    ops = small_ops(2, 64, positions)
+    rows = graph_rows(ops, "features", 8)
+    return ops, rows, generated_tensors(ops, rows, "features", seed)
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_generated_tensors(positions: str) -> None:
+    ops, rows, tensors = pair(positions)
+    assert tensors.keys() == {
+        name
+        for name in tensor_shapes(ops, rows)
+        if name != "output.output_scale" and not name.endswith(".table_scale")  # the table is in float
+    }
+    assert {name: value.shape for name, value in tensors.items()} == {
+        name: shape for name, shape in tensor_shapes(ops, rows).items() if name in tensors
+    }
+    for op in ops:
+        if isinstance(op, WeightedOp):
+            weight, largest = tensors[f"{op.name}.weight"], 2 ** (op.weight_bits - 1) - 1
+            assert weight.dtype == np.int8 and largest / 2 < np.abs(weight.astype(int)).max() <= largest
+    again, other = pair(positions)[2], pair(positions, seed=8)[2]
+    for name, tensor in tensors.items():
+        assert tensor.tobytes() == again[name].tobytes() and tensor.dtype == again[name].dtype
+    drawn = [name for name in tensors if tensors[name].ndim]
+    assert all(tensors[name].tobytes() != other[name].tobytes() for name in drawn)
+
+
+def test_an_op_keeps_its_draws_when_those_behind_it_change() -> None:
+    ops = small_ops()
+    some, rows = ops[:4], graph_rows(ops, "features", 8)
+    few, all_of_them = (generated_tensors(part, rows, "features", 1) for part in (some, ops))
+    for name in few:
+        np.testing.assert_array_equal(few[name], all_of_them[name])
+
+
+def test_smallest_generated_weights() -> None:
+    """Two bits and one weight, which is often 0: still a scale."""
+    ops: list[GraphOp] = [QLinearOp(op="qlinear", name="one", input="x", outputs=1, weight_bits=2)]
+    rows = graph_rows(ops, "x", 1)
+    drawn = [generated_tensors(ops, rows, "x", seed) for seed in range(20)]
+    assert {int(tensors["one.weight"][0, 0]) for tensors in drawn} == {-1, 0, 1}
+    assert all(np.isfinite(tensors["one.weight_scale"]) for tensors in drawn)
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_values_of_generated_weights_fill_the_codes(positions: str) -> None:
+    """Every matrix gives values of deviation near 1, and few of the codes are clamped."""
+    ops, rows, tensors = pair(positions)
+    x = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
+    starts = np.array([0, 120, 300])
+    network = GraphValues(ops, rows, tensors)
+    logits = network.run("features", x, starts)
+    assert logits.shape == (150, 5) and list(network.starts["output"]) == [0, 60, 150]
+
+    values, offsets, codes = {"features": x}, {"features": starts}, {}
+    longest = 90
+    for op in ops:
+        starts = offsets[op.reads()[0]] if op.reads() else offsets["front"]
+        values[op.name], offsets[op.name] = network.compute(op, values, starts, longest)
+        if isinstance(op, WeightedOp):
+            # Attention averages over frames, so its outputs are smaller, the more so the less alike the frames are.
+            low = 0.3 if op.name.endswith("attention.out") else 0.75
+            assert low < values[op.name].std() < 1.3, (op.name, values[op.name].std())
+            written = 0 if op is ops[-1] else values[op.name].size
+            codes[op.name] = network.clamped[op.name] / (values[op.input].size + written)
+    np.testing.assert_array_equal(values["output"], logits)
+    assert max(codes.values()) < 0.02 and np.mean(list(codes.values())) < 0.003, codes
+
+
+def test_generated_workload(tmp_path: Path) -> None:
+    text = SMALL.replace("weights: weights.safetensors", "generated_weights: {seed: 1}")
+    workload = load_workload(write(tmp_path, text, {}))
+    for name, tensor in small_tensors().items():
+        np.testing.assert_array_equal(workload.tensors[name], tensor)
+    other = load_workload(tmp_path, {"generated_weights.seed": "2"})
+    assert not np.array_equal(other.tensors["front.weight"], workload.tensors["front.weight"])
+    assert other.sha256 != workload.sha256
+
+
+def test_positions_before_everything_else() -> None:
+    """They stand for the longest utterance, also where no op came before; beyond its reach a table's last vector."""
+    ops: list[GraphOp] = [
+        PositionsOp(op="positions", name="p", width=2, reach=1),
+        PositionsOp(op="positions", name="s", width=2),
+        AddOp(op="add", name="sum", input="p", residual="s"),
+        AttentionOp(op="attention", name="heads", input="features", heads=1, positions="sum"),
+        LayerNormOp(op="layer_norm", name="norm", input="heads"),
+    ]
+    table = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    one = np.ones((1, 2), np.float32)
+    tensors = {"p.table": table, "heads.u": one, "heads.v": one, "norm.gain": one[0], "norm.bias": one[0]}
+    x = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
+    network = GraphValues(ops, graph_rows(ops, "features", 6), tensors)
+    assert network.run("features", x, np.array([0, 2, 5])).shape == (5, 2)
+    found, _ = network.compute(ops[0], {}, np.array([0, 3]), 3)
+    np.testing.assert_array_equal(found, table[[2, 2, 1, 0, 0]])
+    codes: dict[str, np.ndarray] = {"p.table": table.astype(np.int8), "p.table_scale": np.array(0.5, np.float32)}
+    np.testing.assert_array_equal(GraphValues(ops, {}, codes).compute(ops[0], {}, np.array([0, 3]), 3)[0], found / 2)
+    np.testing.assert_array_equal(network.compute(ops[1], {}, np.array([0, 3]), 3)[0], sinusoids(3, 2))
+
+
+def test_values_that_are_not_numbers_name_the_layer() -> None:
+    ops = small_ops()
+    rows = graph_rows(ops, "features", 8)
+    network = GraphValues(ops, rows, generated_tensors(ops, rows, "features", 1))
+    with pytest.raises(ValueError, match=r"layer 'conv': a value to be quantised is not a number"):
+        network.run("features", np.full((4, 8), np.nan, np.float32), np.array([0, 4]))
