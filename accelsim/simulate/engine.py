@@ -75,8 +75,9 @@ class Timeline:
 
         (end of the last utterance - end of the first one) / frames in between. From utterance to utterance, since a
         layer that waits for a whole one lets its frames go in a burst; of a single utterance, from its first frame to
-        its last. In real time it is the period of the frames as long as the chip keeps up. ``starts``:
-        [utterances + 1] offsets in the frames; 0 where there is but one frame.
+        its last. Where utterances overlap it takes several of them to come near what a long run has. In real time it is
+        the period of the frames as long as the chip keeps up. ``starts``: [utterances + 1] offsets in the frames; 0
+        where there is but one frame.
         """
         ends = starts[1:][np.diff(starts) > 0] - 1
         first, last = (ends[0], ends[-1]) if len(ends) > 1 else (0, ends[-1])
