@@ -30,7 +30,7 @@ from accelsim.schedule.converters import converters_of
 from accelsim.schedule.graph import CODE_BITS
 from accelsim.schedule.job import Schedule
 from accelsim.schedule.mapping import Mapping
-from accelsim.schema.graph import WeightedOp
+from accelsim.schema.graph import WeightedOp, positional
 from accelsim.schema.workload import FEATURES
 from accelsim.workload import Batch, Workload
 
@@ -70,6 +70,7 @@ class _Run:
         spec, kinds = workload.spec, architecture.of_kind
         self.ops = spec.graph_ops()
         self.rows = spec.graph_rows()
+        self.positional = positional(self.ops)
         self.vector = next(iter(kinds("vector_unit").values()))
         self.attention = next(iter(kinds("attention_engine").values()), None)
         lies = schedule.tile_map.mappings if schedule.tile_map else ()
@@ -89,7 +90,8 @@ class _Run:
         last = self.ops[-1].name
         starts, subsampling = values.starts[last], self.rows[last].stride
         self._check_lengths(starts)
-        counts = GraphCounts(self.schedule, self.workload, self.architecture, starts, self.power)
+        power = {name: self._per_frame(name, values.starts[name], starts) for name in self.power}
+        counts = GraphCounts(self.schedule, self.workload, self.architecture, starts, power)
         activity = counts.activity(values.clamped, self.clipped, self.cells.programming() if self.cells else {})
         exact = self._exact_outputs if self.mappings else None
         return Execution(outputs, {}, activity, starts=starts, subsampling=subsampling, exact=exact)
@@ -115,6 +117,20 @@ class _Run:
         codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE).astype(np.int8)
         return dequantise(codes, spec.feature_scale, self.vector.number)
 
+    def _per_frame(self, name: str, starts: Starts, frame_starts: Starts) -> NDArray[np.float64]:
+        """Return the power of a layer's cells, summed over its rows of a frame; of distances, per row.
+
+        ``starts``: offsets of its rows. Rows that a pool leaves over at the end of an utterance are of no frame.
+        """
+        watts, rows_in = self.power[name], self.rows[self.ops[-1].name].stride // self.rows[name].stride
+        if name in self.positional or rows_in == 1:
+            return watts
+        made = np.diff(starts)
+        frame = (np.arange(len(watts)) - np.repeat(starts[:-1], made)) // rows_in
+        kept = frame < np.repeat(np.diff(frame_starts), made)
+        frame += np.repeat(frame_starts[:-1], made)
+        return np.bincount(frame[kept], watts[kept], minlength=int(frame_starts[-1])).astype(np.float64)
+
     def _check_lengths(self, starts: Starts) -> None:
         """Raise InputError for utterances that the attention engine cannot hold."""
         if self.attention is None:
@@ -130,6 +146,8 @@ class _Run:
 
     def _sums(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
         """Multiply on the tiles of a layer that lies on some, else exactly."""
+        if not len(codes):
+            raise ValueError(f"layer '{op.name}' gets no frame: every utterance is too short for a row of the outputs")
         lies = self.mappings.get(op.name)
         if lies is None:
             return self.exact(op, codes, starts)

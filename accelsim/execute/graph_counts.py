@@ -45,8 +45,8 @@ WORK = {
 class GraphCounts:
     """Counts the jobs of a schedule over all frames.
 
-    ``starts``: offsets of the utterances in frames of the schedule; ``power``: of the cells, by layer, in W per row.
-    Copies of a matrix count the frames that they work on.
+    ``starts``: offsets of the utterances in frames of the schedule; ``power``: of the cells, by layer, in W, summed
+    over the rows of each frame, but of distances row by row. Copies of a matrix count the frames that they work on.
     """
 
     def __init__(

@@ -225,10 +225,10 @@ class _Graph:
         batch = self.architecture.placement(op.name).batch if self.where[op.name] == "digital" else 1
         if isinstance(op, AttentionOp):
             return Window(whole=True)
+        rows_in = self.stride // self.rows[op.reads()[0]].stride
         if isinstance(op, QDepthwiseOp):
-            return Window(op.taps // 2, op.taps // 2, batch=batch)
+            return Window(-(-(op.taps - 1 - op.taps // 2) // rows_in), -(-(op.taps // 2) // rows_in), batch=batch)
         if isinstance(op, QConvOp):
-            rows_in = self.stride // self.rows[op.input].stride
             half = op.kernel[0] // 2
             # The last of a frame's rows reads half of the taps ahead of a place that is stride - 1 rows from the end.
             return Window(-(-max(half - op.stride[0] + 1, 0) // rows_in), -(-half // rows_in), batch=batch)
@@ -295,6 +295,11 @@ class _Graph:
         banks, memory = components[self.name["activations"]].banks, self.name["activations"]  # type: ignore[attr-defined]
         if banks % self.vector.units:
             parts.problem(f"the {banks} banks of '{memory}' cannot be shared out to {self.vector.units} clusters")
+        for name, op in self.ops.items():
+            if isinstance(op, AttentionOp) and (rows := self.stride // self.rows[name].stride) > 1:
+                parts.problem(
+                    f"layer '{name}' attends over {rows} rows for one of the outputs: pool or stride before it"
+                )
         self._check_digital()
         if self.maps:
             self._check_tiles()

@@ -211,6 +211,25 @@ def test_tiles_are_the_plain_reference(device: str, sign: str, cell_bits: int, m
     assert len(plain.watts) == 12 - len(digital)
 
 
+def test_power_is_booked_in_the_frame_of_its_rows() -> None:
+    """Two rows of a layer before a pool are of one frame, and of none where the pool drops them."""
+    layers = [
+        "{name: a, op: qlinear, input: features, outputs: 8}",
+        "{name: pool, op: max_pool, input: a, size: [2, 1]}",
+        "{name: y, op: qlinear, input: pool, outputs: 3}",
+    ]
+    workload, lengths = network(layers), [5, 1, 4]
+    keys = {**tile_keys(planes=8), **FLOAT32, "placement": "{}", "components.crossbar.device": "gaussian",
+            "components.crossbar.noise": "none"}  # fmt: skip
+    counts = run(workload, keys, lengths).activity.counts
+    plain = PlainTiles(workload, chip(keys), seed=0)
+    values(workload, plain.sums, "float32", lengths)
+    watts = plain.watts["a"]
+    wanted = np.array([watts[0:2].sum(), watts[2:4].sum(), watts[6:8].sum(), watts[8:10].sum()]) * 1e9
+    np.testing.assert_allclose(counts["a.read.0", "crossbar[a]"]["nanowatt_read"], wanted, rtol=1e-6, atol=1)
+    np.testing.assert_allclose(counts["y.read.0", "crossbar[y]"]["nanowatt_read"], plain.watts["y"] * 1e9, rtol=1e-6)
+
+
 @settings(max_examples=15)
 @given(
     taps=st.integers(1, 9),
