@@ -116,6 +116,10 @@ class GraphValues:
         if isinstance(op, MaxPoolOp):
             bands = read[0].reshape(len(read[0]), self.rows[op.input].bands, -1)
             pooled, starts = maximum(bands, starts, (op.size[0], op.size[1]))
+            if not len(pooled):
+                raise ValueError(
+                    f"layer '{op.name}' takes {op.size[0]} rows for one of its own: no utterance is so long"
+                )
             return pooled.reshape(len(pooled), -1), starts
         if isinstance(op, ReluOp):
             return relu(read[0]), starts
