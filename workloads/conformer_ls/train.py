@@ -39,8 +39,8 @@ SPEEDS = (1.0, 0.9, 1.1)
 NAMES = ("", *PHONES)
 DICTIONARY = "cmudict.0.7a.txt"
 
-# The front end of arXiv 2505.24721 with fewer channels, and a first convolution that takes every second band: together
-# they leave it a fifth of the training time, so that one CPU core trains the network in an hour.
+# The front end of arXiv 2505.24721 with fewer channels, and a first convolution that takes every second band: it saves
+# a quarter of the training time (174 against 230 s an epoch on a free core; 8 channels in the second one save nothing).
 SHAPE = Shape(
     bands=80, planes=1, classes=0,
     front=(FrontConv(8, stride=(1, 2)), FrontConv(16, pool=(2, 2)), FrontConv(16), FrontConv(32, pool=(2, 2))),
@@ -57,10 +57,10 @@ def plan(epochs: int, rate: float, bits: int | None = None) -> Plan:
 
 
 PLANS = {
-    "float": plan(12, 1.5e-3),
-    "8": plan(2, 2e-4, 8),
-    "4": plan(3, 4e-4, 4),
-    "3": plan(3, 4e-4, 3),
+    "float": plan(10, 1.5e-3),
+    "8": plan(1, 2e-4, 8),
+    "4": plan(1, 4e-4, 4),
+    "3": plan(1, 4e-4, 3),
 }
 
 
