@@ -262,7 +262,7 @@ Score = ViterbiScore | FrameScore | ClassScore | CtcWordScore | CtcClassScore
 class GeneratedWeights(Model):
     """Weights drawn from a seed, see `accelsim.generated`."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 Op = LifOp | SpikeSumOp | LinearOp | S4dOp

@@ -21,7 +21,7 @@ if not (data_folder() / FILE).exists():
     pytest.skip("AN4 is not at hand", allow_module_level=True)
 sys.path.append(str(FOLDER))
 
-from integer import layers, run  # noqa: E402
+from integer import run  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from shape import Shape  # noqa: E402
@@ -67,7 +67,7 @@ def logits():
     with safe_open(NETWORK, "numpy") as file:
         shape = Shape.from_json(file.metadata()["shape"])
     codes = [feature_codes(u.mfcc) for u in load_an4("test")[:UTTERANCES]]
-    return run(layers(shape), load_file(NETWORK), codes, 1 / 32)[0]
+    return run(shape, load_file(NETWORK), codes, 1 / 32)[0]
 
 
 def test_words(tmp_path, logits):
