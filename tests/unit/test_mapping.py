@@ -92,7 +92,11 @@ def test_the_table_ends_with_its_sums() -> None:
         ([Matrix("a", 8, 8, 1)], {}, "weights must have from 2 to 16 bits, found 1"),
         ([Matrix("a", 0, 8, 4)], {}, "inputs, outputs and copies must be at least 1"),
         ([Matrix("a", 1000, 1000, 4)], {"tiles": 9}, "matrix 'a' is larger than the chip: it needs 64 tiles of 9"),
-        ([Matrix("a", 128, 128, 4)] * 3, {"tiles": 2}, "the matrices need 3 tiles, the chip has 2: 1 are missing, from matrix 'a' on"),
+        (
+            [Matrix("a", 128, 128, 4)] * 3,
+            {"tiles": 2},
+            "the matrices need 3 tiles, the chip has 2: 1 are missing, from matrix 'a' on",
+        ),
         ([Matrix("a", 129, 8, 4, depthwise=True)], {}, "column of 129 taps is longer than a tile of 128 rows"),
         ([Matrix("a", 31, 8, 4, depthwise=True)], {"sign": "offset"}, "cannot share an offset column"),
         ([], {"tile_rows": 32}, "a tile must have from 64 to 512 rows, found 32"),
