@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from chips import batch_of, text
 from hypothesis import strategies as st
 
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import Architecture, ArchitectureSpec, load_architecture
 from accelsim.schema.graph import Positions
 from accelsim.workload import Batch, Workload, load_workload
 
@@ -142,3 +143,11 @@ def tile_keys(
 def chip(keys: Mapping[str, Any], name: str = "memristor_conformer") -> Architecture:
     """Return a chip of the library with some keys changed."""
     return load_architecture(name, {key: text(value) for key, value in keys.items()})
+
+
+def without(architecture: Architecture, part: str) -> Architecture:
+    """Return a chip without a component."""
+    data = architecture.spec.model_dump(mode="json", by_alias=True)
+    data["components"] = {name: spec for name, spec in data["components"].items() if name != part}
+    data["channels"] = [channel for channel in data["channels"] if part not in (channel["from"], channel["to"])]
+    return dataclasses.replace(architecture, spec=ArchitectureSpec.model_validate(data))

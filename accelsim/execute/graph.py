@@ -30,7 +30,7 @@ from accelsim.schedule.converters import converters_of
 from accelsim.schedule.graph import CODE_BITS
 from accelsim.schedule.job import Schedule
 from accelsim.schedule.mapping import Mapping
-from accelsim.schema.graph import WeightedOp, positional
+from accelsim.schema.graph import AttentionOp, WeightedOp, positional
 from accelsim.schema.workload import FEATURES
 from accelsim.workload import Batch, Workload
 
@@ -133,7 +133,7 @@ class _Run:
 
     def _check_lengths(self, starts: Starts) -> None:
         """Raise InputError for utterances that the attention engine cannot hold."""
-        if self.attention is None:
+        if self.attention is None or not any(isinstance(op, AttentionOp) for op in self.ops):
             return
         lengths = np.diff(starts)
         long = np.flatnonzero(lengths > self.attention.frames)

@@ -40,6 +40,7 @@ CODE_BITS = 8
 
 Where = Literal["tile", "digital", "vector", "attention"]
 
+_ANY_LENGTH = 2**31
 _TILE_KINDS = ("crossbar", "dac", "sample_hold", "shift_add", "accumulator")
 
 
@@ -242,9 +243,10 @@ class _Graph:
         return least + given - 1
 
     def _longest(self) -> int:
-        """Return the frames of the longest utterance that the chip can attend over, or 1 without attention."""
-        engines = self.architecture.of_kind("attention_engine")
-        return next((engine.frames for engine in engines.values()), 1)
+        """Return the frames of the longest utterance that the engines can attend over; without attention, any."""
+        if not any(isinstance(op, AttentionOp) for op in self.ops.values()):
+            return _ANY_LENGTH
+        return int(self.architecture.of_kind("attention_engine")[self.name["attention_engine"]].frames)
 
     # Checks
 
@@ -365,7 +367,8 @@ class _Graph:
             bits += (2 * self.longest - 1) * max(self.rows[name].width for name in self.tables) * CODE_BITS
         memory = self.architecture.of_kind("sram")[self.name["activations"]]
         if bits > memory.bits():
+            length = "" if self.longest == _ANY_LENGTH else f" for utterances of {self.longest} frames"
             self.parts.problem(
-                f"the buffers between layers take {bits / 8192:.0f} KiB for utterances of {self.longest} frames, "
+                f"the buffers between layers take {bits / 8192:.0f} KiB{length}, "
                 f"'{self.name['activations']}' has {memory.bits() / 8192:.0f}"
             )
