@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from chips import text
+from graphs import IDEAL, Shape, tile_keys, write_graph
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +30,10 @@ from accelsim.workload import load_batch, load_workload
 FRAMES = {"workload.inputs.frames": "12"}
 SPIKING = ("rsnn28nm", "rsnn_paper_activity")
 MESH = {"components.tile_bus": "{kind: mesh, columns: 2, rows: 2, width_bits: 64, length: 1 mm}"}
+CONFORMER = {key: text(value) for key, value in {**tile_keys(), **IDEAL}.items()}
+GRAPH = str(write_graph(Path(tempfile.mkdtemp()), Shape().layers()))
 CHIPS = {
+    "conformer": ("memristor_conformer", {**CONFORMER, "workload": GRAPH}),
     "spiking": ("rsnn28nm", {}),
     "tile on a bus": ("memristor_tile", {}),
     "tile on a mesh": ("memristor_tile", MESH),
