@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from accelsim.architecture import Architecture
-from accelsim.errors import did_you_mean
+from accelsim.errors import InputError, did_you_mean
 from accelsim.kernels.crossbar import Sign
 from accelsim.schedule.converters import adc_of, check_converters, check_tile, in_phases
 from accelsim.schedule.job import Job, Schedule, part_of
@@ -275,10 +275,16 @@ class _Graph:
         if not matrices:
             return None
         crossbar = self.architecture.of_kind("crossbar")[self.name["crossbar"]]
-        return map_matrices(
-            matrices, tile_rows=crossbar.rows, tile_columns=crossbar.columns, cell_bits=crossbar.cell_bits,
-            sign=cast(Sign, crossbar.sign), tiles=crossbar.tiles,
-        )  # fmt: skip
+        try:
+            return map_matrices(
+                matrices, tile_rows=crossbar.rows, tile_columns=crossbar.columns, cell_bits=crossbar.cell_bits,
+                sign=cast(Sign, crossbar.sign), tiles=crossbar.tiles,
+            )  # fmt: skip
+        except InputError as error:
+            for problem in error.problems:
+                self.parts.problem(problem.message)
+        self.parts.stop_on_problems()
+        return None
 
     def _check_fit(self) -> None:
         components, parts = self.architecture.components(), self.parts

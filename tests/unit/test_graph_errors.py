@@ -1,0 +1,173 @@
+"""What a graph needs of a chip, and what is said where the chip does not have it: names, numbers, exit code 2."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chips import write_random_network
+from graphs import IDEAL, TILE_PARTS, Shape, chip, frames, graph, tile_keys, without, write_graph
+
+from accelsim.architecture import load_architecture
+from accelsim.errors import InputError
+from accelsim.execute import execute
+from accelsim.schedule import build_schedule
+from accelsim.workload import load_workload
+
+SHAPE = Shape(positions="relative")
+LINEAR = ["{name: y, op: qlinear, input: features, outputs: 5, weight_bits: 4}"]
+ATTENTION = [
+    "{name: qkv, op: qlinear, input: features, outputs: 1200}",
+    "{name: heads, op: attention, input: qkv, heads: 2}",
+]
+KEYS = tile_keys(planes=8)
+
+
+def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memristor_conformer") -> list[str]:
+    """Return what the schedule says, without the names of workload and chip in front."""
+    with pytest.raises(InputError) as error:
+        build_schedule(graph(folder, layers), chip(keys, name))
+    return [re.sub(r"^workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("layers", "keys", "message"),
+    [
+        # Tiles. 20 inputs and 24 .. 60 outputs are a tile each: linear, 3 x 2 of the feed-forward modules and so on.
+        (SHAPE, {"components.crossbar.tiles": 9},
+         r"the matrices need 11 tiles, the chip has 9: 2 are missing, from matrix 'blocks\.0\.ff2\.linear2' on"),
+        (["{name: y, op: qlinear, input: features, outputs: 130}"], {"components.crossbar.tiles": 2},
+         r"matrix 'y' is larger than the chip: it needs 3 tiles of 2\nthe matrices need 3 tiles, .*"),
+        (SHAPE, {"components.adc.tiles": 10}, r"'adc' stands in 10 tiles, 12 are needed, depthwise columns included"),
+        (SHAPE, {"components.accumulator.tiles": 11}, r"'accumulator' stands in 11 tiles, 12 are needed, .*"),
+        (LINEAR, {"components.tile_inputs.entries": 60}, r"'tile_inputs' holds 60 of the 64 inputs of a tile"),
+        (LINEAR, {"components.dac.units": 63}, r"'dac' drives 63 of 64 rows"),
+        (LINEAR, {"components.adc.units": 7}, r"7 converters shared by 64 serve 448 of the 512 columns of a tile"),
+        (LINEAR, {"components.crossbar.planes": 2, "components.adc.units": 2},
+         r"layer 'y' has 4-bit weights, 3 planes; 'crossbar' has 2"),
+        (SHAPE, {"components.crossbar.sign": "offset", "components.crossbar.planes": 8},
+         r"matrix 'blocks\.0\.conv\.depthwise': depthwise columns have no inputs in common, .*"),
+        (["{name: y, op: qdepthwise, input: features, taps: 65}"], {},
+         r"matrix 'y': a depthwise column of 65 taps is longer than a tile of 64 rows"),
+        (["{name: y, op: qconv, input: features, channels: 3}"], {},
+         r"layer 'y' \(qconv\) cannot lie on tiles: place it with 'where: digital'"),
+        # Placement.
+        (SHAPE, {"placement": "{block.0.ff1.linear1: {copies: 2}}"},
+         r"placement names a layer 'block\.0\.ff1\.linear1', there is none with weights "
+         r"\(did you mean 'blocks\.0\.ff1\.linear1'\?\)"),
+        (SHAPE, {"placement": "{blocks.0.norm: {copies: 2}}"},
+         r"placement names a layer 'blocks\.0\.norm', there is none with weights.*"),
+        (LINEAR, {"placement": "{y: {adc: ad}}"},
+         r"layer 'y' has no converters named 'ad' \(did you mean 'adc'\?\)"),
+        (LINEAR, {"placement": "{y: {converters: [{plane: 3, range_bits: 4}]}}"},
+         r"layer 'y' has 3 converters along plane, found plane 3"),
+        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"}, r"layer 'y' asks for 13 bits of 'adc', .* 8"),
+        # Memories, queue, clusters.
+        (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers outside tiles"),
+        (LINEAR, {"components.features.entries": 11}, r"12 features of a frame do not fit the 11 entries of 'fea"),
+        (ATTENTION, {"components.activations.rows": 1418, "components.activations.banks": 2},
+         r"the buffers between layers take 89 KiB for utterances of 60 frames, 'activations' has 89"),
+        (["{name: a, op: relu, input: features}", "{name: y, op: relu, input: a}"],
+         {"components.activations.rows": 1, "components.activations.banks": 2, "components.activations.width_bits": 64},
+         r"the buffers between layers take 0 KiB, 'activations' has 0"),
+        (LINEAR, {"components.activations.banks": 5},
+         r"the 5 banks of 'activations' cannot be shared out to 2 clusters"),
+        (LINEAR, {"components.bus.units": 3}, r"'vector' has 2 units, one per cluster, 'bus' has 3"),
+        (SHAPE, {"components.attention.units": 4}, r"'vector' has 2 units, one per cluster, 'attention' has 4"),
+        # The digital array.
+        (LINEAR, {"placement": "{y: {where: digital}}", "components.weights.rows": 1, "components.weights.banks": 1,
+                  "components.weights.width_bits": 239},
+         r"the weights take 0 KiB, 'weights' has 0"),
+        (LINEAR, {"placement": "{y: {where: digital}}", "components.array.weight_bits": 3},
+         r"layer 'y' has 4-bit weights and 8-bit inputs, 'array' takes 3 and 8"),
+        # Graphs whose rates do not fit.
+        (["{name: a, op: attention, input: features, heads: 2}", "{name: y, op: max_pool, input: a, size: [2, 1]}"], {},
+         r"layer 'a' attends over 2 rows for one of the outputs: pool or stride before it"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_does_not_fit(tmp_path: Path, layers: Any, keys: dict[str, Any], message: str) -> None:
+    found = problems(tmp_path, layers, {**KEYS, "placement": "{}", **keys})
+    assert re.fullmatch(message, "\n".join(found)), found
+
+
+def test_what_just_fits(tmp_path: Path) -> None:
+    """A row more of memory, and the like: no problem any more.
+
+    Buffers of `ATTENTION`: 60 frames of an utterance and 15 beyond, 1200 codes each; a row of 400 float16 outputs.
+    """
+    bits = (60 + 15) * 1200 * 8 + 400 * 16
+    keys: dict[str, Any] = {"placement": "{}", "components.activations.rows": 1419, "components.activations.banks": 2}
+    assert 1418 * 2 * 256 < bits <= 1419 * 2 * 256
+    build_schedule(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
+    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {"components.queue.entries": 15, "placement": "{}"}
+    build_schedule(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
+
+
+def test_a_layer_that_the_chip_has_no_part_for(tmp_path: Path) -> None:
+    network = graph(tmp_path, SHAPE)
+    with pytest.raises(InputError, match=r"layer 'blocks\.0\.attention\.heads' \(attention\) needs exactly one .* "
+                                         r"kind attention_engine, found 0"):  # fmt: skip
+        build_schedule(network, without(chip(KEYS), "attention"))
+    with pytest.raises(InputError, match=r"layer 'front\.linear' \(qlinear\) needs exactly one .* mac_array, found 0"):
+        build_schedule(network, without(chip(KEYS), "array"))
+    with pytest.raises(InputError, match=r"needs a memory with 'stores: weights'"):
+        build_schedule(network, without(chip(KEYS), "weights"))
+    with pytest.raises(InputError, match=r"matrices on tiles need a component of kind adc"):
+        build_schedule(network, without(chip(KEYS), "adc"))
+    with pytest.raises(InputError, match=r"needs a bounded channel from 'queue' to 'tile_inputs'"):
+        cut = chip({**KEYS, "channels.3.lockstep": True})
+        build_schedule(network, cut)
+
+
+def test_networks_and_chips_of_other_kinds(tmp_path: Path) -> None:
+    """A graph on a spiking chip, and a spiking network on a chip for graphs: both say what they miss."""
+    with pytest.raises(InputError, match=r"'small_graph' on 'rsnn28nm': .* needs exactly one .* vector_unit, found 0"):
+        build_schedule(graph(tmp_path, LINEAR), load_architecture("rsnn28nm"))
+    spiking = load_workload(write_random_network(tmp_path, features=7, hidden=[9], classes=3, steps=1, frames=2))
+    with pytest.raises(InputError, match=r"on 'memristor_conformer': a spiking network needs .* pe_array, found 0"):
+        build_schedule(spiking, chip(KEYS))
+
+
+def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
+    network, architecture = graph(tmp_path, Shape()), chip({**KEYS, **IDEAL})
+    schedule = build_schedule(network, architecture)
+    message = r"1 utterances are longer than the 60 frames of the attention engine: 'u1' has 61"
+    with pytest.raises(InputError, match=message):
+        execute(schedule, network, architecture, frames(network, [60, 61, 2]))
+
+    layers = [
+        "{name: pool, op: max_pool, input: features, size: [3, 1]}",
+        "{name: y, op: qlinear, input: pool, outputs: 2}",
+    ]
+    network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": "{}"})
+    schedule = build_schedule(network, architecture)
+    with pytest.raises(InputError, match=r"layer 'pool' takes 3 rows for one of its own: no utterance is so long"):
+        execute(schedule, network, architecture, frames(network, [2, 1]))
+
+
+@pytest.mark.parametrize(
+    ("line", "keys", "message"),
+    [
+        ("{name: y, op: qlinear, input: features, outputs: 5, weight_bits: 9}", (),
+         r"workload\.yaml:8: 'weight_bits': must be at most 8, found 9"),
+        ("{name: y, op: qlinear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
+         r"on 'memristor_conformer': matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
+        ("{name: y, op: qlinear, input: features, outputs: 5}", ("placement={y: {batch: 0}}",),
+         r"--set placement: 'batch': must be greater than 0, found 0"),
+    ],
+)  # fmt: skip
+def test_the_command_line_says_it_and_exits_with_2(
+    tmp_path: Path, line: str, keys: tuple[str, ...], message: str
+) -> None:
+    path = write_graph(tmp_path, [line])
+    options = [word for key in keys for word in ("-s", key)]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelsim", "run", "memristor_conformer", "-w", str(path), *options],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert re.search(message, " ".join(done.stderr.split())), done.stderr
