@@ -189,6 +189,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         mean=value if several else None,
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
+        speakers=run.batch.speakers,
     )
 
 

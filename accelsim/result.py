@@ -111,6 +111,8 @@ class AccuracyRecord(Record):
     mean: float | None = None
     sd: float | None = None
     exact_value: float | None = None
+    speakers: int | None = None
+    """How many people spoke what was scored, where that is known."""
 
 
 class AdcRecord(Record):

@@ -53,10 +53,11 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
         spread = f"mean of {len(a.runs)} programming runs, sd {a.sd:.2g}; " if a.runs else ""
+        by = f", {a.speakers} speakers" if a.speakers else ""
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
-            f"{spread}95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}, {a.dataset}",
+            f"{spread}95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}{by}, {a.dataset}",
             "accuracy.value",
         )
         if a.exact_value is not None:
