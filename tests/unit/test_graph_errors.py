@@ -155,9 +155,7 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
         ("{name: y, op: qlinear, input: features, outputs: 5, weight_bits: 9}", (),
          r"workload\.yaml:8: 'weight_bits': must be at most 8, found 9"),
         ("{name: y, op: qlinear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
-         r"on 'memristor_conformer': matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
-        ("{name: y, op: qlinear, input: features, outputs: 5}", ("placement={y: {batch: 0}}",),
-         r"--set placement: 'batch': must be greater than 0, found 0"),
+         r"matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
     ],
 )  # fmt: skip
 def test_the_command_line_says_it_and_exits_with_2(
