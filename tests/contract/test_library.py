@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chips import write_random_network
+from chips import text, write_random_network
+from graphs import IDEAL, Shape, tile_keys, write_graph
 
 import accelsim
 from accelsim.architecture import load_architecture, load_cost
@@ -91,6 +92,21 @@ def test_run_keeps_the_laws_and_its_record_survives_json(name: str, tmp_path: Pa
     again = accelsim.run(name, path, seed=3)
     assert again == result, "the same seed gives the same record"
     assert accelsim.run(name, path, seed=4).performance != result.performance
+
+
+@pytest.mark.parametrize("name", ["memristor_conformer", "memristor_conformer_ls", "conformer_digital28"])
+def test_run_of_a_graph_keeps_the_laws_too(name: str, tmp_path: Path) -> None:
+    path = write_graph(tmp_path, Shape(positions="relative").layers(), seconds=0.3)
+    keys = {key: text(value) for key, value in {**tile_keys(), **IDEAL}.items() if name.startswith("memristor")}
+    result = accelsim.run(name, path, overrides=keys, seed=3)
+    energy = result.energy
+    parts = [part for c in result.components for part in (c.energy_j.dynamic, c.energy_j.clock, c.energy_j.leakage)]
+    assert sum(parts) == pytest.approx(energy.total_j)
+    assert sum(layer.energy_j for layer in result.layers) == pytest.approx(energy.dynamic_j)
+    assert sum(c.area_mm2 for c in result.components) == pytest.approx(result.area_mm2)
+    assert sum(layer.macs_dense for layer in result.layers) == result.performance.macs_performed > 0
+    assert Result.from_json(result.to_json()) == result
+    assert accelsim.run(name, path, overrides=keys, seed=3) == result, "the same seed gives the same record"
 
 
 @pytest.mark.parametrize("name", workload_names())

@@ -68,7 +68,8 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
         (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"}, r"layer 'y' asks for 13 bits of 'adc', .* 8"),
         # Memories, queue, clusters.
         (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers outside tiles"),
-        (LINEAR, {"components.features.entries": 11}, r"12 features of a frame do not fit the 11 entries of 'fea"),
+        (LINEAR, {"components.features.entries": 11},
+         r"12 features of a frame do not fit the 11 entries of 'features'"),
         (ATTENTION, {"components.activations.rows": 1418, "components.activations.banks": 2},
          r"the buffers between layers take 89 KiB for utterances of 60 frames, 'activations' has 89"),
         (["{name: a, op: relu, input: features}", "{name: y, op: relu, input: a}"],
