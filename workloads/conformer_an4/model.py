@@ -13,7 +13,9 @@ batch over 127, frozen when training ends. s_w is chosen once, by least squares,
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,7 @@ def rounded(x: Tensor, limit: int = ACTIVATION_LIMIT) -> Tensor:
 def least_squares_scale(weight: Tensor, limit: int) -> Tensor:
     """Return the step of the least squared rounding error, among shares of the one that clamps nothing."""
     largest = weight.abs().max() / limit
-    steps = largest * torch.linspace(0.25, 1.0, 76)
+    steps = largest * torch.linspace(0.25, 1.0, 76, device=weight.device)
     errors = [(rounded(weight / step, limit) * step - weight).square().sum() for step in steps]
     return steps[int(torch.stack(errors).argmin())]
 
@@ -124,30 +126,57 @@ class Linear(Quantised):
 
 
 class Depthwise(Quantised):
-    """y[t, c] = sum_i x[t + i - taps // 2, c] w[i, c] + b[c], weight [taps, channels], zeros beyond the ends."""
+    """y[t, c] = sum_i x[t + i - taps // 2, c] w[i, c] + b[c], weight [taps, channels], zeros beyond the ends.
 
-    def __init__(self, taps: int, channels: int) -> None:
+    ``causal``: x[t + i - (taps - 1), c], so that no frame behind t counts.
+    """
+
+    def __init__(self, taps: int, channels: int, causal: bool = False) -> None:
         super().__init__(torch.empty(taps, channels).uniform_(-1, 1) / math.sqrt(taps), channels)
+        self.causal = causal
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
-        taps, channels = weight.shape
-        y = F.conv1d(x.transpose(1, 2), weight.t().unsqueeze(1), padding=taps // 2, groups=channels)
-        return y.transpose(1, 2)
+        taps, frames = len(weight), x.shape[1]
+        before = taps - 1 if self.causal else taps // 2
+        padded = F.pad(x, (0, 0, before, taps - 1 - before))
+        # A sum of shifted frames: the libraries' own depthwise convolutions are many times slower on a GPU.
+        return sum_of(padded[:, i : i + frames] * tap for i, tap in enumerate(weight))
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """Return the sum of tensors, added in order."""
+    return functools.reduce(torch.add, terms)
 
 
 class Conv(Quantised):
-    """Two-dimensional convolution over [batch, time, bands, channels], weight [time taps, band taps, in, out]."""
+    """Two-dimensional convolution over [batch, time, bands, channels], weight [time taps, band taps, in, out].
+
+    ``depthwise``: every channel for itself, weight [time taps, band taps, 1, channels].
+    """
 
     def __init__(self, inputs: int, spec: FrontConv) -> None:
-        fan_in = inputs * spec.kernel[0] * spec.kernel[1]
-        weight = torch.empty(*spec.kernel, inputs, spec.channels).uniform_(-1, 1) * math.sqrt(6 / fan_in)
+        each = 1 if spec.depthwise else inputs
+        fan_in = each * spec.kernel[0] * spec.kernel[1]
+        weight = torch.empty(*spec.kernel, each, spec.channels).uniform_(-1, 1) * math.sqrt(6 / fan_in)
         super().__init__(weight, spec.channels)
-        self.stride = spec.stride
+        self.stride, self.depthwise = spec.stride, spec.depthwise
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.depthwise:
+            return self._each_channel(x, weight)
         padding = (weight.shape[0] // 2, weight.shape[1] // 2)
         y = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1), stride=self.stride, padding=padding)
         return y.permute(0, 2, 3, 1)
+
+    def _each_channel(self, x: Tensor, weight: Tensor) -> Tensor:
+        taps, band_taps = weight.shape[:2]
+        padded = F.pad(x, (0, 0, band_taps // 2, band_taps // 2, taps // 2, taps // 2))
+        ends = x.shape[1], x.shape[2]
+        return sum_of(
+            padded[:, i : i + ends[0] : self.stride[0], k : k + ends[1] : self.stride[1]] * weight[i, k, 0]
+            for i in range(taps)
+            for k in range(band_taps)
+        )
 
 
 class Front(nn.Module):
@@ -166,7 +195,7 @@ class Front(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         for conv, spec in zip(self.convs, self.specs, strict=True):
-            x = torch.relu(conv(x))
+            x = conv(x) if spec.depthwise else torch.relu(conv(x))
             if spec.pool != (1, 1):
                 x = F.max_pool2d(x.permute(0, 3, 1, 2), spec.pool).permute(0, 2, 3, 1)
             lengths = ((lengths + spec.stride[0] - 1) // spec.stride[0]) // spec.pool[0]
@@ -176,7 +205,16 @@ class Front(nn.Module):
 
 def present(frames: int, lengths: Tensor) -> Tensor:
     """Return 1 where an utterance still has frames: [batch, frames]."""
-    return (torch.arange(frames) < lengths[:, None]).float()
+    return (torch.arange(frames, device=lengths.device) < lengths[:, None]).float()
+
+
+def seen(frames: int, chunk: int | None, left: int, device: torch.device) -> Tensor:
+    """Return 1 where frame i sees frame j: in its own chunk or ``left`` frames before that, or anywhere: [i, j]."""
+    frame = torch.arange(frames, device=device)
+    if chunk is None:
+        return torch.ones(frames, frames, device=device)
+    first = (frame // chunk * chunk)[:, None]
+    return ((frame >= first - left) & (frame < first + chunk)).float()
 
 
 class FeedForward(nn.Module):
@@ -200,7 +238,7 @@ class ConvolutionModule(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(shape.width)
         self.pointwise1 = Linear(shape.width, 2 * shape.width)
-        self.depthwise = Depthwise(shape.kernel, shape.width)
+        self.depthwise = Depthwise(shape.kernel, shape.width, causal=shape.chunk is not None)
         self.depthwise_norm = nn.LayerNorm(shape.width)
         self.pointwise2 = Linear(shape.width, shape.width)
         self.dropout = nn.Dropout(shape.dropout)
@@ -211,7 +249,7 @@ class ConvolutionModule(nn.Module):
 
 
 class Attention(nn.Module):
-    """LayerNorm, qkv, attention over all frames with relative positions, out.
+    """LayerNorm, qkv, attention over all frames, or those that `seen` tells, with relative positions, out.
 
     score[i, j] = ((q_i + u) . k_j + (q_i + v) . p_{i-j}) / sqrt(d / heads); without positions q_i . k_j alone.
     """
@@ -219,6 +257,7 @@ class Attention(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.heads, self.position, self.reach = shape.heads, shape.position, shape.reach
+        self.chunk, self.left = shape.chunk, shape.left
         width = shape.width
         self.norm = nn.LayerNorm(width)
         self.qkv = Linear(width, 3 * width)
@@ -235,10 +274,10 @@ class Attention(nn.Module):
     def positions(self, frames: int) -> Tensor:
         """Return p for the distances frames - 1 .. -(frames - 1): [2 frames - 1, heads, width / heads]."""
         if self.position.startswith("learnable"):
-            distance = torch.arange(frames - 1, -frames, -1).clamp(-self.reach, self.reach)
+            distance = torch.arange(frames - 1, -frames, -1, device=self.table.device).clamp(-self.reach, self.reach)
             p = self.table[distance + self.reach]
         else:
-            p = sinusoids(frames, self.qkv.weight.shape[0])
+            p = sinusoids(frames, self.qkv.weight.shape[0], self.qkv.weight.device)
         if not self.position.endswith("no_linear"):
             p = self.linear_pos(p)
         return p.view(len(p), self.heads, -1)
@@ -252,18 +291,19 @@ class Attention(nn.Module):
             scores = torch.einsum("bihd,bjhd->bhij", q + self.u, k)
             scores = scores + shifted(torch.einsum("bihd,rhd->bhir", q + self.v, self.positions(frames)))
         scores = scores / math.sqrt(width // self.heads)
-        weights = (scores + (mask[:, None, None] - 1) * 1e9).softmax(dim=-1)
+        visible = mask[:, None, None] * seen(frames, self.chunk, self.left, x.device)
+        weights = (scores + (visible - 1) * 1e9).softmax(dim=-1)
         context = torch.einsum("bhij,bjhd->bihd", self.dropout(weights), v)
         return self.dropout(self.out(context.reshape(batch, frames, width)))
 
 
-def sinusoids(frames: int, width: int) -> Tensor:
+def sinusoids(frames: int, width: int, device: torch.device) -> Tensor:
     """Return sin and cos of the distances frames - 1 .. -(frames - 1), interleaved: [2 frames - 1, width].
 
     r[d, 2 i] = sin(d w_i), r[d, 2 i + 1] = cos(d w_i), w_i = 10000^(-2 i / width) (Transformer-XL).
     """
-    distance = torch.arange(frames - 1, -frames, -1, dtype=torch.float64)
-    rate = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    distance = torch.arange(frames - 1, -frames, -1, dtype=torch.float64, device=device)
+    rate = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)
     angle = distance[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
 
@@ -312,6 +352,12 @@ class Conformer(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         return self.output(x), lengths
+
+    def in_chunks(self, frames: int) -> None:
+        """Let a network that streams go on with chunks of so many frames."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.chunk = frames
 
     def quantise(self, bits: int, input_scale: float) -> None:
         """Give the matrices that crossbars hold weights of so many bits; front end and output layer get 8.

@@ -12,10 +12,11 @@ be told apart without a symbol between them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from model import Conformer
-from shape import FrontConv, Shape
+from shape import POSITIONS, FrontConv, Shape
 from training import Example, Plan, command_line, log_probabilities, stretched
 
 from accelsim.data.an4 import CODES_PER_DEVIATION, Spoken, feature_codes, load_an4, load_dictionary
@@ -30,6 +31,8 @@ SHAPE = Shape(
     bands=1, planes=39, classes=0, front=(FrontConv(144, (3, 1), (2, 1)), FrontConv(144, (3, 1), (2, 1))),
     kernel=31, dropout=0.1,
 )  # fmt: skip
+
+SHAPES = {position: replace(SHAPE, position=position) for position in POSITIONS}
 
 PLANS = {
     "float": Plan(epochs=24, rate=2e-3),
@@ -90,4 +93,4 @@ def data() -> tuple[int, list[Example], Callable[[Conformer], str]]:
 
 
 if __name__ == "__main__":
-    command_line(__doc__, SHAPE, PLANS, SCALE, lambda work: data())
+    command_line(__doc__, SHAPES, PLANS, SCALE, lambda work: data())

@@ -22,7 +22,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a shared machine: waiting thread
 import torch
 import torch.nn.functional as F
 from model import Conformer, Observer
-from shape import POSITIONS, Shape
+from shape import Shape
 from torch import Tensor
 from tqdm import tqdm
 
@@ -82,7 +82,7 @@ class Masks:
 
 def network(path: Path) -> Conformer:
     """Return the averaged network of a finished or running training, in evaluation mode."""
-    saved = torch.load(path, weights_only=True)
+    saved = torch.load(path, weights_only=True, map_location="cpu")
     model = Conformer(Shape.from_json(saved["shape"]))
     if saved["plan"]["bits"] is not None:
         model.quantise(saved["plan"]["bits"], 1.0)  # all scales come with the weights
@@ -99,33 +99,36 @@ def train(
     scale: float,
     start_from: Path | None = None,
     report: Callable[[Conformer], str] | None = None,
+    device: str = "cpu",
 ) -> None:
     """Train a network, or go on with it, and leave it in ``checkpoint``.
 
     ``scale``: what a feature code is worth; ``start_from``: a checkpoint whose averaged weights to begin with;
     ``report``: what to say about the averaged network, after every fifth epoch and the last. A training may go on with
-    another number of epochs: the rate then continues on the new curve.
+    another number of epochs: the rate then continues on the new curve. ``device``: as PyTorch names it; on another one
+    the same seed gives another network.
     """
     torch.manual_seed(plan.seed)
     model = Conformer(shape)
     if start_from is not None:
-        first = torch.load(start_from, weights_only=True)["average"]
+        first = torch.load(start_from, weights_only=True, map_location="cpu")["average"]
         model.load_state_dict({**model.state_dict(), **{k: v for k, v in first.items() if k in model.state_dict()}})
     if plan.bits is not None:
         model.quantise(plan.bits, scale)
+    model.to(device)
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
     batches_per_epoch = len(_batches(examples, plan.frames_per_batch, np.random.default_rng(0)))
     updates = plan.epochs * batches_per_epoch
     epoch = 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True, map_location=device)
         if (saved["shape"], {**saved["plan"], "epochs": plan.epochs}) != (shape.to_json(), asdict(plan)):
             raise SystemExit(f"{checkpoint} is of another training: {saved['shape']}, {saved['plan']}")
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
-        torch.set_rng_state(saved["random"])
+        torch.set_rng_state(saved["random"].cpu())
         epoch = saved["epoch"]
     began = time.monotonic()
     step = epoch * batches_per_epoch
@@ -141,6 +144,8 @@ def train(
                 progress = min(step / updates, 1.0)
                 for group in optimiser.param_groups:
                     group["lr"] = plan.rate * _schedule(progress)
+                if shape.trained_chunks:
+                    model.in_chunks(int(random.choice(shape.trained_chunks)))
                 loss = _loss(model, [examples[i] for i in batch], Masks(plan), random, scale)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -169,9 +174,11 @@ def log_probabilities(model: Conformer, codes: Sequence[np.ndarray], scale: floa
     """Return log softmax of the outputs of every utterance, [frames', classes] each."""
     out = []
     with torch.inference_mode():
+        device = model.output.weight.device
         for x in codes:
-            logits, _ = model(torch.from_numpy(x.astype(np.float32))[None] * scale, torch.tensor([len(x)]))
-            out.append(logits[0].log_softmax(dim=-1).numpy())
+            values = torch.from_numpy(x.astype(np.float32))[None].to(device) * scale
+            logits, _ = model(values, torch.tensor([len(x)], device=device))
+            out.append(logits[0].log_softmax(dim=-1).cpu().numpy())
     return out
 
 
@@ -186,21 +193,22 @@ def stretched(x: np.ndarray, speed: float) -> np.ndarray:
 
 def command_line(
     description: str | None,
-    shape: Shape,
+    shapes: Mapping[str, Shape],
     plans: Mapping[str, Plan],
     scale: float,
     data: Callable[[Path], tuple[int, list[Example], Callable[[Conformer], str]]],
 ) -> None:
-    """Train one variant in one stage, as a recipe's command line says.
+    """Train one variant in one stage, as a recipe's command line says; ``shapes``: of the variants by name.
 
     ``data`` gets the work folder and returns the number of classes, the examples and the report; it is called when the
     arguments are in order.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("position", choices=POSITIONS)
+    parser.add_argument("variant", choices=shapes)
     parser.add_argument("stage", choices=plans)
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="as PyTorch names it, for example cuda (default: cpu)")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--rate", type=float, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
@@ -211,16 +219,17 @@ def command_line(
     plan = replace(plan, epochs=options.epochs or plan.epochs, rate=options.rate or plan.rate)
     start = options.start_from
     if plan.bits is not None and start is None:
-        start = options.work / f"{options.position}_float.pt"
+        start = options.work / f"{options.variant}_float.pt"
     classes, examples, report = data(options.work)
     train(
-        replace(shape, classes=classes, position=options.position),
+        replace(shapes[options.variant], classes=classes),
         plan,
         examples,
-        options.work / f"{options.position}_{options.stage}.pt",
+        options.work / f"{options.variant}_{options.stage}.pt",
         scale=scale,
         start_from=start,
         report=report,
+        device=options.device,
     )
 
 
@@ -252,9 +261,10 @@ def _loss(model: Conformer, examples: list[Example], masks: Masks, random: np.ra
     x = torch.zeros(len(chosen), int(lengths.max()), *chosen[0].shape[1:])
     for row, one in zip(x, chosen, strict=True):
         row[: len(one)] = torch.from_numpy(one.astype(np.float32)) * scale
-    logits, lengths = model(x, lengths)
-    wanted = torch.tensor([c for e in examples for c in e.classes])
-    wanted_lengths = torch.tensor([len(e.classes) for e in examples])
+    device = model.output.weight.device
+    logits, lengths = model(x.to(device), lengths.to(device))
+    wanted = torch.tensor([c for e in examples for c in e.classes], device=device)
+    wanted_lengths = torch.tensor([len(e.classes) for e in examples], device=device)
     logp = logits.log_softmax(dim=-1).transpose(0, 1)
     return F.ctc_loss(logp, wanted, lengths, wanted_lengths, zero_infinity=True)
 
@@ -262,8 +272,7 @@ def _loss(model: Conformer, examples: list[Example], masks: Masks, random: np.ra
 def _follow(average: Conformer, model: Conformer, memory: float) -> None:
     """Move the averaged weights on, and copy what is no weight: the observers' scales."""
     with torch.no_grad():
-        for a, b in zip(average.parameters(), model.parameters(), strict=True):
-            a.lerp_(b, 1 - memory)
+        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - memory)
         for a, b in zip(average.buffers(), model.buffers(), strict=True):
             a.copy_(b)
 

@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 import torch
+from phones import NAMES, SCALE, spoken  # first: it finds the folder of the modules below
 from safetensors.numpy import save_file
 from tqdm import tqdm
-from train import NAMES, SCALE, spoken  # first: it finds the folder of the modules below
 
 from accelsim.score.ctc import CtcClasses
 
