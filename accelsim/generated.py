@@ -49,6 +49,10 @@ def generated_tensors(
             name = f"{op.name}.{end}"
             if end == "weight":
                 assert isinstance(op, WeightedOp)
+                if op.in_float():
+                    gain = 1 / (before * math.sqrt(math.prod(shape[:-1])))
+                    tensors[name] = (random.standard_normal(shape, np.float32) * np.float32(gain)).astype(np.float16)
+                    continue
                 largest = (1 << (op.weight_bits - 1)) - 1
                 drawn = random.standard_normal(shape, np.float32) * np.float32(max(largest / 3, 1))
                 tensors[name] = np.clip(np.rint(drawn), -largest, largest).astype(np.int8)

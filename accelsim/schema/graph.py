@@ -7,6 +7,8 @@ weights take symmetric 8-bit codes and sum integers; s_in, s_w and s_out are sca
 
 Their tensors are named after the op: ``<name>.weight`` (int8), ``.weight_scale``, ``.input_scale``, and where there is
 one ``.bias`` and ``.output_scale``; without an output scale y = (s_in s_w) sum + b.
+
+With ``weight_bits: 16`` an op has float16 weights and no scales: y = sum w x + b, see `accelsim.kernels.float_product`.
 """
 
 from __future__ import annotations
@@ -16,14 +18,24 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Len
 from numpy.typing import NDArray
-from pydantic import PositiveInt, model_validator
+from pydantic import AfterValidator, PositiveInt, model_validator
 
 from accelsim.errors import did_you_mean
 from accelsim.schema.parse import Model
 
-WeightBits = Annotated[int, Ge(2), Le(8)]
+FLOAT_BITS = 16
+LARGEST_INTEGER_BITS = 8
+
+
+def _weight_bits(bits: int) -> int:
+    if not (2 <= bits <= LARGEST_INTEGER_BITS or bits == FLOAT_BITS):
+        raise ValueError(f"must be 2 to {LARGEST_INTEGER_BITS}, or {FLOAT_BITS} for float16, found {bits}")
+    return bits
+
+
+WeightBits = Annotated[int, AfterValidator(_weight_bits)]
 Pair = Annotated[list[PositiveInt], Len(2, 2)]
 """Over time, over bands."""
 Positions = Literal["none", "relative", "relative_no_linear", "learnable", "learnable_no_linear"]
@@ -47,7 +59,7 @@ class GraphOp(Model):
 
     name: str
     weighted: ClassVar[bool] = False
-    """Whether the op has integer weights."""
+    """Whether the op has weights."""
 
     def reads(self) -> tuple[str, ...]:
         """Return the names of what it reads."""
@@ -67,7 +79,7 @@ class GraphOp(Model):
 
 
 class WeightedOp(GraphOp):
-    """What ops with integer weights share; the equation stands above."""
+    """What ops with weights share; the equations stand above."""
 
     weighted = True
     input: str
@@ -77,7 +89,13 @@ class WeightedOp(GraphOp):
         """Return inputs and outputs of the matrix, or of one position of a convolution."""
         raise NotImplementedError
 
+    def in_float(self) -> bool:
+        """Return whether the weights are float16 numbers, not integers."""
+        return self.weight_bits == FLOAT_BITS
+
     def _tensors(self, weight: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        if self.in_float():
+            return {"weight": weight, "bias": weight[-1:]}
         scales: dict[str, tuple[int, ...]] = dict.fromkeys(("weight_scale", "input_scale", "output_scale"), ())
         return {"weight": weight, **scales, "bias": weight[-1:]}
 
@@ -99,10 +117,18 @@ class QLinearOp(WeightedOp):
 
 
 class QDepthwiseOp(WeightedOp):
-    """A convolution over time of every channel for itself: weight [taps, channels], zeros beyond the ends."""
+    """A convolution over time of every channel for itself: weight [taps, channels], zeros beyond the ends.
+
+    Half of the taps look ahead; with ``causal`` none does: y[t] = sum_i x[t + i - (taps - 1)] w[i].
+    """
 
     op: Literal["qdepthwise"]
     taps: PositiveInt
+    causal: bool = False
+
+    def behind(self) -> int:
+        """Return how many rows before its own a row reads."""
+        return self.taps - 1 if self.causal else self.taps // 2
 
     def shapes(self, read: Sequence[Rows]) -> dict[str, tuple[int, ...]]:
         return self._tensors(self.matrix(read))
@@ -115,6 +141,7 @@ class QConvOp(WeightedOp):
     """A convolution over time and bands: weight [time taps, band taps, in, out], zeros beyond the ends.
 
     ``bands`` of the input, whose rows are [bands, channels]; it may be given where the op reads features.
+    ``depthwise``: every channel for itself, as many as it reads, weight [time taps, band taps, 1, channels].
     """
 
     op: Literal["qconv"]
@@ -122,18 +149,25 @@ class QConvOp(WeightedOp):
     kernel: Pair = [3, 3]
     stride: Pair = [1, 1]
     bands: PositiveInt | None = None
+    depthwise: bool = False
 
     def rows(self, read: Sequence[Rows]) -> Rows:
+        if self.depthwise and (read_channels := read[0].width // self._bands(read)) != self.channels:
+            raise ValueError(f"depthwise, it has {self.channels} channels and reads {read_channels}")
         if not all(taps % 2 for taps in self.kernel):
             raise ValueError(f"a kernel has an odd number of taps, found {self.kernel}")
         bands = -(-self._bands(read) // self.stride[1])
         return Rows(bands * self.channels, bands, read[0].stride * self.stride[0])
 
     def shapes(self, read: Sequence[Rows]) -> dict[str, tuple[int, ...]]:
-        return self._tensors((*self.kernel, read[0].width // self._bands(read), self.channels))
+        return self._tensors((*self.kernel, self._inputs(read), self.channels))
 
     def matrix(self, read: Sequence[Rows]) -> tuple[int, int]:
-        return self.kernel[0] * self.kernel[1] * read[0].width // self._bands(read), self.channels
+        return self.kernel[0] * self.kernel[1] * self._inputs(read), self.channels
+
+    def _inputs(self, read: Sequence[Rows]) -> int:
+        """Return how many channels one output reads."""
+        return 1 if self.depthwise else read[0].width // self._bands(read)
 
     def _bands(self, read: Sequence[Rows]) -> int:
         bands = self.bands or read[0].bands
@@ -239,13 +273,22 @@ class AttentionOp(GraphOp):
     """Self-attention of ``heads`` heads over all frames of an utterance, see `accelsim.kernels.attention`.
 
     The input is q, k and v side by side. ``positions``: what gives the vectors of relative positions; then there are
-    tensors ``<name>.u`` and ``<name>.v`` [heads, width / heads].
+    tensors ``<name>.u`` and ``<name>.v`` [heads, width / heads]. With a ``chunk``, a frame sees the frames of its own
+    chunk of so many and ``left`` before that: the cache that a network which streams carries from chunk to chunk, and
+    into which a whole chunk is written at a time.
     """
 
     op: Literal["attention"]
     input: str
     heads: PositiveInt
     positions: str | None = None
+    chunk: PositiveInt | None = None
+    left: Annotated[int, Ge(0)] = 0
+
+    @model_validator(mode="after")
+    def _chunk_fits_cache(self) -> AttentionOp:
+        check_chunk(self.chunk, self.left)
+        return self
 
     def reads(self) -> tuple[str, ...]:
         return (self.input,) if self.positions is None else (self.input, self.positions)
@@ -263,13 +306,22 @@ class AttentionOp(GraphOp):
         return {} if self.positions is None else {"u": size, "v": size}
 
 
+def check_chunk(chunk: int | None, left: int) -> None:
+    """Raise ValueError for a chunk that is longer than the cache it is written into, or a cache without chunks."""
+    if chunk is None and left:
+        raise ValueError(f"'left: {left}' is the cache between chunks: say how long they are, 'chunk: ...'")
+    if chunk is not None and left < chunk:
+        raise ValueError(f"a chunk of {chunk} frames is longer than the attention cache, 'left: {left}'")
+
+
 class ConformerOp(Model):
     """``blocks`` Conformer blocks, a short way to write their ops; block i is named ``<name>.<i>``.
 
     A block adds its modules in the ``order`` given and ends in a LayerNorm: ``ff1``, ``ff2`` x + FF(x) / 2 with
     ``feed_forward`` hidden values and SiLU; ``conv`` pointwise1, GLU, depthwise of ``kernel`` taps, LayerNorm, SiLU,
     pointwise2; ``attention`` of ``heads`` heads. ``positions`` as in arXiv 2606.13379. The matrices have
-    ``weight_bits``. ``width`` must be that of the input.
+    ``weight_bits``. ``width`` must be that of the input. With a ``chunk`` the blocks stream: attention sees a chunk and
+    ``left`` frames before it, see `AttentionOp`, and the convolution is causal.
     """
 
     op: Literal["conformer"]
@@ -284,6 +336,13 @@ class ConformerOp(Model):
     reach: PositiveInt = 256
     order: Annotated[list[Module], Len(1)] = ["ff1", "conv", "attention", "ff2"]
     weight_bits: WeightBits = 8
+    chunk: PositiveInt | None = None
+    left: Annotated[int, Ge(0)] = 0
+
+    @model_validator(mode="after")
+    def _chunk_fits_cache(self) -> ConformerOp:
+        check_chunk(self.chunk, self.left)
+        return self
 
     @model_validator(mode="after")
     def _each_module_once(self) -> ConformerOp:
@@ -327,7 +386,7 @@ class ConformerOp(Model):
             GluOp(op="glu", name=f"{name}.glu", input=f"{name}.pointwise1"),
             QDepthwiseOp(
                 op="qdepthwise", name=f"{name}.depthwise", input=f"{name}.glu", taps=self.kernel,
-                weight_bits=self.weight_bits,
+                weight_bits=self.weight_bits, causal=self.chunk is not None,
             ),
             LayerNormOp(op="layer_norm", name=f"{name}.depthwise_norm", input=f"{name}.depthwise"),
             SiluOp(op="silu", name=f"{name}.silu", input=f"{name}.depthwise_norm"),
@@ -348,8 +407,11 @@ class ConformerOp(Model):
                 made.append(self._linear(f"{name}.linear_pos", p, self.width))
                 p = made[-1].name
         made.append(
-            AttentionOp(op="attention", name=f"{name}.heads", input=f"{name}.qkv", heads=self.heads, positions=p)
-        )
+            AttentionOp(
+                op="attention", name=f"{name}.heads", input=f"{name}.qkv", heads=self.heads, positions=p,
+                chunk=self.chunk, left=self.left,
+            )
+        )  # fmt: skip
         made.append(self._linear(f"{name}.out", f"{name}.heads", self.width))
         return made
 
@@ -435,6 +497,11 @@ def graph_problems(
             tensor = tensors[name]
             if tensor.shape != shape:
                 yield f"tensor '{name}' has shape {list(tensor.shape)}, expected {list(shape)}"
+            elif end == "weight" and op.in_float():  # type: ignore[attr-defined]
+                if tensor.dtype != np.float16:
+                    yield f"tensor '{name}' has type {tensor.dtype}, expected float16"
+                elif not np.isfinite(tensor).all():
+                    yield f"tensor '{name}' holds NaN or infinity"
             elif end == "weight":
                 largest = (1 << (op.weight_bits - 1)) - 1  # type: ignore[attr-defined]
                 if tensor.dtype != np.int8:

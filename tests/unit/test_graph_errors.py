@@ -154,7 +154,7 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
     ("line", "keys", "message"),
     [
         ("{name: y, op: qlinear, input: features, outputs: 5, weight_bits: 9}", (),
-         r"workload\.yaml:8: 'weight_bits': must be at most 8, found 9"),
+         r"workload\.yaml:8: 'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
         ("{name: y, op: qlinear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
          r"matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
     ],

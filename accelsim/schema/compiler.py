@@ -1,0 +1,40 @@
+"""The grammar of how a graph is compiled for an NPU: layout, splits, attention, and what falls back to the CPU."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from accelsim.schema.parse import Model
+
+Layout = Literal["BC1S", "BSC"]
+OpName = Literal[
+    "qlinear", "qdepthwise", "qconv", "max_pool", "layer_norm", "relu", "silu", "glu", "add", "attention"
+]  # fmt: skip
+
+
+class Compiler(Model):
+    """What a compiler makes of a graph: the three principles of arXiv 2312.10359, each a switch.
+
+    ``layout``: tensors as (batch, channels, 1, frames) or as (batch, frames, channels). ``fallback``: by layout, the
+    ops that the NPU does not take in it; they run on the CPU, with copies there and back. ``split``: whether a group of
+    ops may go through a chunk piece by piece, so that what lies between them stays in L2. ``attention``: a product per
+    head (einsum), or batched products, whose operands have to be transposed first.
+    """
+
+    layout: Layout = "BC1S"
+    split: bool = True
+    attention: Literal["einsum", "batched"] = "einsum"
+    fallback: dict[Layout, list[OpName]] = {}
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Compiler:
+        for layout, ops in self.fallback.items():
+            if twice := next((op for op in ops if ops.count(op) > 1), None):
+                raise ValueError(f"fallback of {layout} names '{twice}' twice")
+        return self
+
+    def falls_back(self, op: str) -> bool:
+        """Return whether an op runs on the CPU."""
+        return op in self.fallback.get(self.layout, [])
