@@ -1,0 +1,81 @@
+"""DRAM: the memory outside the chip (LPDDR4X, LPDDR5), with its interface on the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import PositiveDataSize
+
+_FINEST_SHARE = 10**6
+
+
+class Dram(ComponentSpec):
+    """``capacity``, of which ``width_bits`` are moved per cycle of its clock at the peak rate.
+
+    Rows (pages) of ``row_bytes`` are opened before they are read; ``cycles_per_activate`` is the part of tRP + tRCD
+    that other banks do not hide. For ``refresh_share`` of the time, tRFC / tREFI, it is refreshed and moves nothing.
+    The energy of refresh and standby is its leakage, whether there is work or not.
+    """
+
+    kind: Literal["dram"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"capacity", "cycles_per_activate", "refresh_share"}
+    capacity: PositiveDataSize
+    width_bits: PositiveInt
+    row_bytes: PositiveInt
+    cycles_per_activate: Annotated[int, Ge(0)]
+    refresh_share: Annotated[float, Ge(0), Le(0.5)]
+
+    def words(self, bits: int) -> int:
+        """Return the words of one transfer: ceil(bits / width_bits)."""
+        return -(-bits // self.width_bits)
+
+    def activates(self, bytes_: int) -> int:
+        """Return the rows that a transfer opens which starts at the beginning of one: ceil(bytes / row_bytes)."""
+        return -(-bytes_ // self.row_bytes)
+
+    def moved_bits(self, counts: Mapping[str, int]) -> int:
+        """Return width_bits * (reads + writes)."""
+        return self.width_bits * (counts.get("read", 0) + counts.get("write", 0))
+
+    def peak_bits_per_cycle(self) -> float:
+        """Return width_bits, between refreshes and in an open row."""
+        return self.width_bits
+
+    def refresh(self) -> Fraction:
+        """Return the cycles of refresh per cycle of work: s / (1 - s), the share s as it is written, to a millionth."""
+        share = Fraction(repr(self.refresh_share)).limit_denominator(_FINEST_SHARE)
+        return share / (1 - share)
+
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"gibibytes": self.capacity / 2**33}
+
+
+def service_cycles(spec: Dram, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = work + ceil(work s / (1 - s)), work = reads + writes + cycles_per_activate * activates.
+
+    s: refresh_share, of all the time that a job takes. Jobs are shorter than the time between two refreshes; each bears
+    its share of them.
+    """
+    work = counts["read"] + counts["write"] + spec.cycles_per_activate * counts["activate"]
+    extra = spec.refresh()
+    return work - (-work * extra.numerator // extra.denominator)
+
+
+component_kind(
+    "dram",
+    Dram,
+    {
+        "read": "one word read, with its way over the interface",
+        "write": "one word written, with its way over the interface",
+        "activate": "one row opened and closed again",
+    },
+    service_cycles,
+)

@@ -1,0 +1,27 @@
+"""Sequencer: it runs the steps of a compiled network in order, one at a time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec, Counts, component_kind
+
+
+class Sequencer(ComponentSpec):
+    """Reads a step, sets the units up for it in ``cycles_per_step``, and goes on when they are done."""
+
+    kind: Literal["sequencer"]
+    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_step"}
+    cycles_per_step: PositiveInt = 1
+
+
+def service_cycles(spec: Sequencer, counts: Counts) -> NDArray[np.int64]:
+    """Return cycles = steps * cycles_per_step."""
+    return counts["step"] * spec.cycles_per_step
+
+
+component_kind("sequencer", Sequencer, {"step": "one step read and its units set up"}, service_cycles)
