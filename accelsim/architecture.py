@@ -29,6 +29,7 @@ from accelsim.schema import (
     load_yaml,
     parse,
 )
+from accelsim.schema.compiler import Compiler
 from accelsim.schema.cost import CostTable
 from accelsim.schema.placement import Placement
 
@@ -129,6 +130,8 @@ class ArchitectureSpec(Model):
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
     placement: dict[str, Placement] = {}
     """Layer, or a pattern such as ``*.ff1`` -> how it lies on the chip; of several that fit, the last one holds."""
+    compiler: Compiler = Compiler()
+    """How graphs are compiled for an NPU."""
     programming_runs: PositiveInt = 1
     """How often the memristor cells are programmed anew, to see how far the error rate spreads."""
     operating_points: dict[str, dict[str, str]] = {}
@@ -198,6 +201,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
         *_programming_problems(spec, source),
+        *_compiler_problems(spec, source),
     ]
     if problems:
         raise InputError(problems)
@@ -320,6 +324,12 @@ def _programming_problems(spec: ArchitectureSpec, source: Source) -> list[Proble
     if spec.programming_runs == 1 or any(component.kind == "crossbar" for component in spec.components.values()):
         return []
     return [source.problem("a chip without a crossbar has no cells to program again", ("programming_runs",))]
+
+
+def _compiler_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
+    if "compiler" not in spec.model_fields_set or any(c.kind == "systolic_array" for c in spec.components.values()):
+        return []
+    return [source.problem("only a chip with a systolic_array compiles graphs", ("compiler",))]
 
 
 def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cost_path: Path) -> list[Problem]:

@@ -71,7 +71,7 @@ def run_in_full(
     execution = stages.execute(
         schedule, network, chip, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
-    frames, starts = execution.frames(batch), execution.frame_starts(batch)
+    frames, starts = execution.frames(batch), execution.starts_of_outputs(batch)
     operation = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
         name: operate(other, schedule, execution.activity, frames, tell, stages)
@@ -183,6 +183,7 @@ def clocking(chip: Architecture, schedule: Schedule) -> Clocking:
     """Return the clock periods of all components, and of their copies in tiles, and the pace of the frames."""
     pacing = chip.spec.pacing
     period = round(pacing.frame_period * 1e12) if pacing.mode == "real_time" and pacing.frame_period else 0
+    period *= schedule.inputs_per_frame
     members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
     idle = [name for name in chip.components() if name not in {part_of(member) for member in members}]
     return Clocking({name: chip.period_ps(part_of(name)) for name in (*members, *idle)}, period)

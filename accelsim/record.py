@@ -71,9 +71,10 @@ def record(run: Run, command: str = "") -> r.Result:
         area_mm2=run.operation.bill.total_area_m2() * 1e6,
         memory_bytes={
             kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8
-            for kind in ("sram", "edram", "register_file")
+            for kind in ("sram", "edram", "register_file", "l2")
         },
         programming=_programming(run),
+        plan=_plan(run),
         operating_points={name: _operation(run, operation) for name, operation in run.points.items()},
         accuracy=_accuracy(run),
         layers=_layers(run),
@@ -96,6 +97,8 @@ def _operation(run: Run, operation: Operation) -> r.OperationRecord:
             clock_j=bill.total_j("clock"),
             leakage_j=bill.total_j("leakage"),
             per_frame_j=total_j / performance.frames,
+            per_audio_second_j=total_j / performance.audio_seconds,
+            idle_power_w=(bill.total_j("clock") + bill.total_j("leakage")) / seconds,
         ),
         power_w=total_j / seconds,
         efficiency=r.Efficiency(
@@ -140,6 +143,7 @@ def _performance(run: Run, operation: Operation) -> r.Performance:
         interval_cycles=timeline.interval_ps(starts) / period_ps,
         frames_in_flight=timeline.frames_in_flight(),
         utterance_latency_cycles=_latency(timeline.utterance_latency_ps(starts), period_ps),
+        duty_cycle=float(work_ps / frame_ps) if paced else 0.0,
     )
 
 
@@ -149,6 +153,25 @@ def _latency(ps: NDArray[np.int64], period_ps: int) -> r.Latency:
         p50=int(np.percentile(cycles, 50, method="higher")),
         p99=int(np.percentile(cycles, 99, method="higher")),
         max=int(cycles.max()),
+    )
+
+
+def _plan(run: Run) -> r.PlanRecord | None:
+    plan = run.schedule.plan
+    if plan is None:
+        return None
+    return r.PlanRecord(
+        frames=plan.chunk,
+        seconds=run.schedule.inputs_per_frame * run.batch.frame_period_s,
+        pieces=dict(plan.pieces),
+        spilled={name: bits // 8 for name, bits in plan.spilled.items()},
+        weight_bytes=plan.weight_bits // 8,
+        state_bytes=plan.state_bits // 8,
+        state_in_l2=plan.state_in_l2,
+        peak_bytes=plan.peak_bits // 8,
+        room_bytes=plan.room_bits // 8,
+        lpddr_bytes=plan.lpddr_bits // 8,
+        on_cpu=list(plan.on_cpu),
     )
 
 
@@ -213,6 +236,7 @@ def _layers(run: Run) -> list[r.LayerRecord]:
                 energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
                 pace_s=pace_s[name],
                 moved_bytes=moved_bytes[name],
+                faults=dict(activity.faults.get(name, {})),
             )
         )
     return layers

@@ -41,7 +41,8 @@ class Performance(Record):
     ``deadline_misses``: frames that were not finished one frame period after they arrived (real-time pacing).
     ``interval_cycles``: from one finished frame to the next, on average once the pipeline is full, see
     `Timeline.interval_ps`; ``frames_in_flight``: most frames that had arrived and were not finished;
-    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end.
+    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end. ``duty_cycle``: share of the
+    time from one frame to the next in which it is worked on (real-time pacing; 0 where frames come back-to-back).
     """
 
     frames: int
@@ -60,14 +61,19 @@ class Performance(Record):
     interval_cycles: float = 0.0
     frames_in_flight: int = 0
     utterance_latency_cycles: Latency = Latency(p50=0, p99=0, max=0)
+    duty_cycle: float = 0.0
 
 
 class EnergyTotals(Record):
+    """``idle_power_w``: drawn when nothing is being worked on, by leakage and clocks."""
+
     total_j: float
     dynamic_j: float
     clock_j: float
     leakage_j: float
     per_frame_j: float
+    per_audio_second_j: float = 0.0
+    idle_power_w: float = 0.0
 
 
 class Throughput(Record):
@@ -125,6 +131,7 @@ class LayerRecord(Record):
 
     ``cycles``: of all its jobs, whether they ran at the same time or not; ``pace_s``: busy time of
     its busiest component, which no overlap can shorten; ``moved_bytes[component]``: data that passed through.
+    ``faults``: overflows, underflows, infinities and NaN of its floating-point numbers, where they are counted.
     """
 
     name: str
@@ -137,6 +144,7 @@ class LayerRecord(Record):
     energy_j: float
     pace_s: float = 0.0
     moved_bytes: dict[str, float] = {}
+    faults: dict[str, int] = {}
 
 
 class EnergyShares(Record):
@@ -195,6 +203,27 @@ class Programming(Record):
     energy_interval_j: Interval = (0.0, 0.0)
 
 
+class PlanRecord(Record):
+    """How a chunk of ``frames`` output frames, ``seconds`` of audio, goes through an NPU; bytes of one chunk.
+
+    ``pieces``: of groups of layers that take the chunk in several; ``spilled``: tensors that live in LPDDR instead of
+    L2; ``lpddr_bytes``: what weights, spilled tensors and state move; ``peak_bytes`` of ``room_bytes`` of L2 are taken.
+    ``on_cpu``: layers that fall back on the CPU.
+    """
+
+    frames: int
+    seconds: float
+    pieces: dict[str, int]
+    spilled: dict[str, int]
+    weight_bytes: int
+    state_bytes: int
+    state_in_l2: bool
+    peak_bytes: int
+    room_bytes: int
+    lpddr_bytes: int
+    on_cpu: list[str]
+
+
 class OperationRecord(Record):
     """Time and cost at one operating point; the values, and so the accuracy, are those of the run."""
 
@@ -220,6 +249,7 @@ class Result(OperationRecord):
     area_mm2: float
     memory_bytes: dict[str, int]
     programming: Programming = Programming()
+    plan: PlanRecord | None = None
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     layers: list[LayerRecord]

@@ -151,3 +151,67 @@ def without(architecture: Architecture, part: str) -> Architecture:
     data["components"] = {name: spec for name, spec in data["components"].items() if name != part}
     data["channels"] = [channel for channel in data["channels"] if part not in (channel["from"], channel["to"])]
     return dataclasses.replace(architecture, spec=ArchitectureSpec.model_validate(data))
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """A small Conformer that streams: a front end with a stride of 4, or none, and blocks in chunks."""
+
+    bands: int = 8
+    channels: int = 3
+    front: str = "separable"
+    blocks: int = 1
+    width: int = 12
+    heads: int = 2
+    feed_forward: int = 20
+    kernel: int = 3
+    positions: Positions = "relative"
+    chunk: int = 4
+    left: int = 6
+    weight_bits: int = 16
+    outputs: int = 5
+
+    def stride(self) -> int:
+        """Return the frames of the input in one of the output."""
+        return 1 if self.front == "none" else 4
+
+    def layers(self) -> list[str]:
+        """Return the layers of the graph, one a line of YAML."""
+        bits = f"weight_bits: {self.weight_bits}"
+        front = [] if self.front == "none" else [
+            f"{{name: c0, op: qconv, input: features, channels: {self.channels}, stride: [2, 2], "
+            f"bands: {self.bands}, {bits}}}",
+            "{name: r0, op: relu, input: c0}",
+            f"{{name: c1, op: qconv, input: r0, channels: {self.channels}, stride: [2, 2], "
+            f"depthwise: {str(self.front == 'separable').lower()}, {bits}}}",
+        ]  # fmt: skip
+        before = front[-1].split("name: ")[1].split(",")[0] if front else "features"
+        return [
+            *front,
+            f"{{name: front, op: qlinear, input: {before}, outputs: {self.width}, {bits}}}",
+            f"{{name: blocks, op: conformer, input: front, blocks: {self.blocks}, width: {self.width}, "
+            f"heads: {self.heads}, feed_forward: {self.feed_forward}, kernel: {self.kernel}, reach: 4, "
+            f"positions: {self.positions}, chunk: {self.chunk}, left: {self.left}, {bits}}}",
+            f"{{name: output, op: qlinear, input: blocks.{self.blocks - 1}.norm, outputs: {self.outputs}, {bits}}}",
+        ]
+
+
+@st.composite
+def streaming(draw: st.DrawFn) -> Streaming:
+    """Draw a small Conformer that streams, of any sizes."""
+    heads, chunk = draw(st.integers(1, 3)), draw(st.integers(1, 6))
+    return Streaming(
+        bands=draw(st.integers(3, 9)),
+        channels=draw(st.integers(1, 4)),
+        front=draw(st.sampled_from(["none", "vanilla", "separable"])),
+        blocks=draw(st.integers(1, 2)),
+        width=2 * heads * draw(st.sampled_from([1, 3, 5])),
+        heads=heads,
+        feed_forward=draw(st.integers(1, 30)),
+        kernel=draw(st.integers(1, 5)),
+        positions=draw(st.sampled_from(["none", "relative", "relative_no_linear", "learnable", "learnable_no_linear"])),
+        chunk=chunk,
+        left=draw(st.integers(chunk, 12)),
+        weight_bits=draw(st.sampled_from([8, 16])),
+        outputs=draw(st.integers(2, 7)),
+    )

@@ -15,7 +15,9 @@ class VectorUnit(ComponentSpec):
     """``units`` vector units, one per cluster, of ``lanes`` lanes that each do one operation in a cycle.
 
     ``special_lanes`` of them also do exponentials, quotients and roots, each one in ``cycles_per_special`` cycles.
-    Numbers and roundings are those of `accelsim.kernels.number`. Its operands lie in memories of their own.
+    Numbers and roundings are those of `accelsim.kernels.number`. Its operands lie in memories of their own. Sums are
+    held in the format of the ``accumulator``; ``norm`` and ``softmax``: how it computes them, see
+    `accelsim.kernels.norm`.
     """
 
     kind: Literal["vector_unit"]
@@ -24,6 +26,9 @@ class VectorUnit(ComponentSpec):
     lanes: PositiveInt
     special_lanes: PositiveInt
     number: Number
+    accumulator: Number = "float32"
+    norm: Literal["plain", "pre_normalised"] = "plain"
+    softmax: Literal["shifted", "plain", "rescaled"] = "shifted"
     cycles_per_special: PositiveInt = 1
 
     @model_validator(mode="after")

@@ -5,10 +5,11 @@ from typing import Any
 from accelsim.architecture import Architecture
 from accelsim.execute.activity import Activity, Execution, service_of
 from accelsim.execute.graph import execute_graph
+from accelsim.execute.npu import execute_npu
 from accelsim.execute.spiking import execute_spiking
 from accelsim.execute.state_space import execute_state_space
 from accelsim.execute.tiles import execute_tiles
-from accelsim.schedule import Schedule
+from accelsim.schedule import Schedule, rules_of
 from accelsim.workload import Batch, Workload
 
 _EXECUTORS = {
@@ -16,6 +17,7 @@ _EXECUTORS = {
     "state_space": execute_state_space,
     "dense": execute_tiles,
     "graph": execute_graph,
+    "npu": execute_npu,
 }
 
 
@@ -34,7 +36,7 @@ def execute(
     A further ``programming_run`` of memristor cells is a run of a seed of its own, seed + programming_run. How worn the
     cells are is a setting of the device, ``wear_cycles``, and the same in every run.
     """
-    executor = _EXECUTORS[workload.spec.family()]
+    executor = _EXECUTORS[rules_of(workload, architecture)]
     return executor(schedule, workload, architecture, batch, seed=seed + programming_run, **options)
 
 

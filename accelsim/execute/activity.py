@@ -23,7 +23,8 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated additions, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame. ``tokens``: of jobs that take more or fewer than one token in a frame, as a
+    write pulses before the first frame. ``faults[layer]``: overflows and the like of floating-point numbers, by name.
+    ``tokens``: of jobs that take more or fewer than one token in a frame, as a
     layer does that looks ahead.
     """
 
@@ -34,6 +35,7 @@ class Activity:
     conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     programming: Mapping[str, int] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=dict)
+    faults: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Execution:
     ``outputs``: [frames, classes] of the last layer, or None where random activity has no values.
     ``spikes[layer]``: [frames, steps, neurons]. ``starts``: [utterances + 1], where each utterance starts in the frames
     of the schedule, if those are not the frames of the batch: one stands for ``subsampling`` of them. ``exact``:
-    makes the outputs of the same integers without analogue devices, where there are any.
+    makes the outputs of the same weights computed exactly, where the chip does not. ``output_starts``: where each
+    utterance starts in the outputs, if those are not one for each frame of the schedule.
     """
 
     outputs: NDArray[Any] | None
@@ -52,6 +55,11 @@ class Execution:
     starts: NDArray[np.int64] | None = None
     subsampling: int = 1
     exact: Callable[[], NDArray[Any]] | None = None
+    output_starts: NDArray[np.int64] | None = None
+
+    def starts_of_outputs(self, batch: Batch) -> NDArray[np.int64]:
+        """Return where each utterance starts in the outputs, and how many of those there are."""
+        return self.frame_starts(batch) if self.output_starts is None else self.output_starts
 
     def frame_starts(self, batch: Batch) -> NDArray[np.int64]:
         """Return where each utterance starts in the frames of the schedule, and how many of those there are."""

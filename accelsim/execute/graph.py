@@ -14,7 +14,7 @@ from accelsim.execute.activity import Execution
 from accelsim.execute.cells import Cells
 from accelsim.execute.graph_counts import GraphCounts
 from accelsim.execute.graph_values import GraphValues, Sums, exact_sums
-from accelsim.kernels.activation import LARGEST_CODE, dequantise
+from accelsim.execute.inputs import feature_values, vector_arithmetic
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.converters import Dac, dac_codes
 from accelsim.kernels.crossbar import (
@@ -25,12 +25,12 @@ from accelsim.kernels.crossbar import (
     multiply_depthwise,
     read_power,
 )
-from accelsim.kernels.number import Values
+from accelsim.kernels.number import Arithmetic, Values
 from accelsim.schedule.converters import converters_of
 from accelsim.schedule.graph import CODE_BITS
 from accelsim.schedule.job import Schedule
 from accelsim.schedule.mapping import Mapping
-from accelsim.schema.graph import AttentionOp, WeightedOp, positional
+from accelsim.schema.graph import AttentionOp, QDepthwiseOp, WeightedOp, positional
 from accelsim.schema.workload import FEATURES
 from accelsim.workload import Batch, Workload
 
@@ -104,18 +104,14 @@ class _Run:
             self.ops,
             self.rows,
             self.workload.tensors,
-            number=self.vector.number,
-            attention_number=self.attention.number if self.attention else None,
+            vector=vector_arithmetic(self.vector),
+            attention=Arithmetic(self.attention.number) if self.attention else None,
             sums=sums,
             progress=self.progress,
         )
 
     def _features(self) -> Values:
-        """Return what the features are worth, (code - feature_offset) * feature_scale, as the vector unit holds it."""
-        spec = self.workload.spec
-        centred = self.batch.features.astype(np.int16) - spec.feature_offset
-        codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE).astype(np.int8)
-        return dequantise(codes, spec.feature_scale, self.vector.number)
+        return feature_values(self.workload, self.batch, self.vector.number)
 
     def _per_frame(self, name: str, starts: Starts, frame_starts: Starts) -> NDArray[np.float64]:
         """Return the power of a layer's cells, summed over its rows of a frame; of distances, per row.
@@ -133,7 +129,7 @@ class _Run:
 
     def _check_lengths(self, starts: Starts) -> None:
         """Raise InputError for utterances that the attention engine cannot hold."""
-        if self.attention is None or not any(isinstance(op, AttentionOp) for op in self.ops):
+        if self.attention is None or not any(isinstance(op, AttentionOp) and op.chunk is None for op in self.ops):
             return
         lengths = np.diff(starts)
         long = np.flatnonzero(lengths > self.attention.frames)
@@ -159,7 +155,8 @@ class _Run:
             mine = slice(copy, None, lies.matrix.copies)
             tiles = self.cells.tiles(self.workload.tensors[f"{op.name}.weight"], lies, copy)
             if lies.matrix.depthwise:
-                product, power = self._depthwise(tiles, rows, starts, dac, lies)
+                assert isinstance(op, QDepthwiseOp)
+                product, power = self._depthwise(tiles, rows, starts, dac, lies, op.behind())
                 sums[mine], self.power[op.name][mine] = product.values[mine], power[mine]
                 self.clipped[op.name] += int(product.clipped_per_frame[mine].sum())
             else:
@@ -169,14 +166,17 @@ class _Run:
         return sums * CODE_SCALE, starts
 
     def _depthwise(
-        self, tiles: Tiles, rows: NDArray[np.int16], starts: Starts, dac: Dac, lies: Mapping
+        self, tiles: Tiles, rows: NDArray[np.int16], starts: Starts, dac: Dac, lies: Mapping, behind: int
     ) -> tuple[Product, NDArray[np.float64]]:
-        """Convolve every utterance for itself: zeros stand between them, and products across two are left out."""
+        """Convolve every utterance for itself: zeros stand between them, and products across two are left out.
+
+        ``behind``: how many rows before its own a row reads.
+        """
         taps = lies.matrix.inputs
         lengths = np.diff(starts)
         place = np.arange(len(rows)) + np.repeat(np.arange(len(lengths)), lengths) * (taps - 1)
         padded = np.zeros((len(rows) + len(lengths) * (taps - 1), rows.shape[1]), np.int16)
-        padded[place + taps // 2] = rows
+        padded[place + behind] = rows
         product = multiply_depthwise(tiles, padded, dac=dac, **self._analogue(lies))
         power = depthwise_power(tiles, padded, dac)
         return Product(product.values[place], product.clipped, product.clipped_per_frame[place]), power[place]

@@ -10,19 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
+from accelsim.components.vector_unit import VectorUnit
 from accelsim.execute.activity import Activity
+from accelsim.kernels.attention import chunks, whole_utterances
 from accelsim.schedule.graph import CODE_BITS, output_bits
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.windows import Window
 from accelsim.schema.graph import (
     AttentionOp,
     GraphOp,
+    LayerNormOp,
     MaxPoolOp,
     PositionsOp,
     QConvOp,
     QDepthwiseOp,
     WeightedOp,
     positional,
+    reach_of,
 )
 from accelsim.schema.workload import FEATURES
 from accelsim.workload import Workload
@@ -40,6 +44,22 @@ WORK = {
     "add": (2, 0, 0),
 }
 """Operations and special functions on every value given, and special functions once a row."""
+
+PRE_NORMALISER = (4, 1, 0)  # half, difference, magnitude, sum; quotient by the mean deviation
+
+
+def work_of(op: GraphOp, unit: VectorUnit) -> tuple[int, int, int]:
+    """Return operations and special functions on every value that an op gives, and special functions once a row."""
+    operations, special, per_row = WORK[op.op]  # type: ignore[attr-defined]
+    if isinstance(op, LayerNormOp) and unit.norm == "pre_normalised":
+        return operations + PRE_NORMALISER[0], special + PRE_NORMALISER[1], per_row + PRE_NORMALISER[2]
+    return operations, special, per_row
+
+
+def keys_seen(op: AttentionOp, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many frames each frame sees, itself included: [frames]; starts: of the utterances."""
+    spans = whole_utterances(starts) if op.chunk is None else chunks(starts, op.chunk, op.left)
+    return spans[:, 1] - spans[:, 0]
 
 
 class GraphCounts:
@@ -64,6 +84,7 @@ class GraphCounts:
         self.stride = self.rows[ops[-1].name].stride
         self.maps = {m.matrix.name: m for m in schedule.tile_map.mappings} if schedule.tile_map else {}
         layer_of = {job.name: job.layer for job in schedule.jobs}
+        self.reach = reach_of(ops)
         self.windows = {layer_of[job]: window for (job, _), window in schedule.windows.items()}
         kinds = architecture.of_kind
         self.part: dict[str, Any] = {
@@ -107,7 +128,7 @@ class GraphCounts:
         """Return the rows that an op gives in each frame, [frames]; those of positions are all made in the first."""
         if op.name in self.positional:
             rows = np.zeros(self.frames, np.int64)
-            rows[0] = 2 * int(np.diff(self.starts).max()) - 1
+            rows[0] = 2 * min(int(np.diff(self.starts).max()), self.reach) - 1
             return rows
         frames = self.windows.get(op.name, Window()).worked_on(self.starts)
         return frames * (self.stride // self.rows[op.name].stride)
@@ -140,7 +161,7 @@ class GraphCounts:
         if isinstance(op, MaxPoolOp):
             operations, special, per_row = op.size[0] * op.size[1] - 1, 0, 0
         else:
-            operations, special, per_row = WORK[op.op]  # type: ignore[attr-defined]
+            operations, special, per_row = work_of(op, self.part["vector_unit"])
         self._count(job, queue, given > 0, dispatch=1)
         self._count(job, vector, given, operation=operations * width, special=special * width + per_row)
         self._access(job, memory, self._words_read(op), given * self._words(self._bits(op.name)))
@@ -148,7 +169,7 @@ class GraphCounts:
     def _attention(self, job: Job, op: AttentionOp) -> dict[str, int]:
         queue, engine, memory = job.members()
         width, terms = self.rows[op.name].width, 2 if op.positions is None else 3
-        keys = np.repeat(np.diff(self.starts), np.diff(self.starts))  # frames of the utterance, [frames]
+        keys = keys_seen(op, self.starts)
         self._count(job, queue, 1, dispatch=1)
         self._count(job, engine, keys, mac=terms * width, exponential=op.heads)
         # Queries once; keys, values and, with positions, their vectors anew for every frame.

@@ -12,7 +12,19 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.number import Number, Values, exponential, in_number, is_half
+from accelsim.kernels.number import (
+    Faults,
+    Number,
+    Values,
+    counts_for,
+    in_number,
+    is_half,
+    over,
+    plus,
+    power_of_e,
+    row_of,
+    times,
+)
 
 LARGEST_CODE = 127
 _LIMIT = np.float32(LARGEST_CODE)
@@ -72,21 +84,26 @@ def rescale(sums: NDArray[Any], scale: float, bias: NDArray[np.float32] | None =
     return values
 
 
-def silu(values: Values, number: Number = "float32") -> Values:
+def silu(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
     """Return x / (1 + e^-x), as R(x / R(1 + R(exp(-x)))); any shape."""
-    out = np.empty_like(values)
-    _silu(np.ascontiguousarray(values).reshape(-1), is_half(number), out.reshape(-1))
-    return out
+    rows = np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1] if values.size else 1)
+    out, counts = np.empty(rows.shape, np.float32), counts_for(faults, len(rows))
+    _silu(rows, is_half(number), counts, out)
+    if faults is not None and counts is not None:
+        faults.note(counts, out)
+    return out.reshape(values.shape)
 
 
 @numba.njit(parallel=True, cache=True)
-def _silu(values, half, out):  # type: ignore[no-untyped-def]
-    for i in numba.prange(len(values)):
-        x = values[i]
-        out[i] = in_number(x / in_number(_ONE + in_number(exponential(-x), half), half), half)
+def _silu(values, half, counts, out):  # type: ignore[no-untyped-def]
+    for t in numba.prange(len(values)):
+        count = row_of(counts, t)
+        for j in range(values.shape[1]):
+            gate = plus(_ONE, power_of_e(-values[t, j], half, count), half, count)
+            out[t, j] = over(values[t, j], gate, half, count)
 
 
-def glu(values: Values, number: Number = "float32") -> Values:
+def glu(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
     """Return a_j / (1 + exp(-b_j)), as R(a / R(1 + R(exp(-b)))): [frames, a and b side by side] -> [frames, a].
 
     Raises ValueError for an odd width.
@@ -94,18 +111,21 @@ def glu(values: Values, number: Number = "float32") -> Values:
     frames, width = values.shape
     if width % 2:
         raise ValueError(f"a gated linear unit needs an even number of inputs, found {width}")
-    out = np.empty((frames, width // 2), np.float32)
-    _glu(np.ascontiguousarray(values), is_half(number), out)
+    out, counts = np.empty((frames, width // 2), np.float32), counts_for(faults, frames)
+    _glu(np.ascontiguousarray(values), is_half(number), counts, out)
+    if faults is not None and counts is not None:
+        faults.note(counts, out)
     return out
 
 
 @numba.njit(parallel=True, cache=True)
-def _glu(values, half, out):  # type: ignore[no-untyped-def]
+def _glu(values, half, counts, out):  # type: ignore[no-untyped-def]
     width = out.shape[1]
     for t in numba.prange(len(values)):
+        count = row_of(counts, t)
         for j in range(width):
-            gate = in_number(_ONE + in_number(exponential(-values[t, width + j]), half), half)
-            out[t, j] = in_number(values[t, j] / gate, half)
+            gate = plus(_ONE, power_of_e(-values[t, width + j], half, count), half, count)
+            out[t, j] = over(values[t, j], gate, half, count)
 
 
 def relu(values: Values) -> Values:
@@ -113,19 +133,32 @@ def relu(values: Values) -> Values:
     return np.maximum(values, np.float32(0))
 
 
-def add(residual: Values, values: Values, factor: float = 1.0, number: Number = "float32") -> Values:
+def add(
+    residual: Values,
+    values: Values,
+    factor: float = 1.0,
+    number: Number = "float32",
+    *,
+    faults: Faults | None = None,
+) -> Values:
     """Return R(residual + R(factor values)); both of one shape, else ValueError."""
     if residual.shape != values.shape:
         raise ValueError(f"a residual of shape {residual.shape} cannot be added to {values.shape}")
-    out = np.empty_like(residual)
+    shape = (-1, values.shape[-1] if values.size else 1)
+    rows = np.ascontiguousarray(values, np.float32).reshape(shape)
+    out, counts = np.empty(rows.shape, np.float32), counts_for(faults, len(rows))
     _add(
-        np.ascontiguousarray(residual).reshape(-1), np.ascontiguousarray(values).reshape(-1),
-        np.float32(factor), is_half(number), out.reshape(-1),
+        np.ascontiguousarray(residual, np.float32).reshape(shape), rows,
+        np.float32(factor), is_half(number), counts, out,
     )  # fmt: skip
-    return out
+    if faults is not None and counts is not None:
+        faults.note(counts, out)
+    return out.reshape(values.shape)
 
 
 @numba.njit(parallel=True, cache=True)
-def _add(residual, values, factor, half, out):  # type: ignore[no-untyped-def]
-    for i in numba.prange(len(values)):
-        out[i] = in_number(residual[i] + in_number(factor * values[i], half), half)
+def _add(residual, values, factor, half, counts, out):  # type: ignore[no-untyped-def]
+    for t in numba.prange(len(values)):
+        count = row_of(counts, t)
+        for j in range(values.shape[1]):
+            out[t, j] = plus(residual[t, j], times(factor, values[t, j], half, count), half, count)

@@ -1,7 +1,8 @@
 """Self-attention of the digital attention engine, without positions or with relative ones.
 
-Its operands are made at run time, so no crossbar can hold them. It computes in the number format of the vector unit,
-see `accelsim.kernels.number`: R rounds to it, sums are taken in float32, ascending.
+Its operands are made at run time, so no crossbar can hold them. R rounds to the format of its numbers, A to that of
+its accumulator: S x_j stands for a sum in ascending order, acc = A(acc + A(x_j)) from 0 on, see
+`accelsim.kernels.number`. Rows of all utterances lie end to end; spans tell which of them each row sees.
 """
 
 from __future__ import annotations
@@ -12,16 +13,34 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.norm import softmax_row
-from accelsim.kernels.number import Number, Values, in_number, is_half, values_of
+from accelsim.kernels.norm import form_code, shift_bounds, softmax_row
+from accelsim.kernels.number import (
+    UNDERFLOW,
+    Faults,
+    Number,
+    SoftmaxForm,
+    Values,
+    counts_for,
+    in_number,
+    is_half,
+    overflows_of_sum,
+    plus,
+    rounded,
+    row_of,
+    times,
+    underflows,
+    values_of,
+)
+
+Spans = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class RelativePositions:
     """What relative positions add to the scores (Dai et al. 2019, Transformer-XL).
 
-    ``vectors``: p of the distances L - 1 .. -(L - 1), [2 L - 1, width], heads side by side, L frames at the least of
-    the longest utterance; ``u`` and ``v``: biases of the content and of the position term, [heads, width / heads].
+    ``vectors``: p of the distances D .. -D, [2 D + 1, width], heads side by side, D at least the largest distance of a
+    row from one that it sees; ``u`` and ``v``: biases of the content and of the position term, [heads, width / heads].
     """
 
     vectors: Values
@@ -41,28 +60,57 @@ def sinusoids(frames: int, width: int) -> Values:
     return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(len(distance), width).astype(np.float32)
 
 
+def whole_utterances(starts: NDArray[np.int64]) -> Spans:
+    """Return the spans [rows, 2] with which each row sees its whole utterance; starts: offsets [utterances + 1]."""
+    starts = np.asarray(starts, np.int64)
+    return np.repeat(np.stack([starts[:-1], starts[1:]], axis=1), np.diff(starts), axis=0)
+
+
+def chunks(starts: NDArray[np.int64], chunk: int, left: int) -> Spans:
+    """Return the spans with which each row sees its own chunk and ``left`` rows before that, within its utterance.
+
+    A chunk has ``chunk`` rows, counted from the start of the utterance, the last one what is left over. Row t of an
+    utterance sees max(0, k chunk - left) .. min(length, (k + 1) chunk) - 1, k = t // chunk.
+    """
+    if chunk < 1 or left < 0:
+        raise ValueError(f"a chunk needs at least 1 row and no less than 0 before it, found {chunk} and {left}")
+    whole = whole_utterances(starts)
+    first, last = whole[:, 0], whole[:, 1]
+    begin = first + (np.arange(len(whole)) - first) // chunk * chunk
+    return np.stack([np.maximum(begin - left, first), np.minimum(begin + chunk, last)], axis=1)
+
+
 def attention(
     qkv: Values,
-    starts: NDArray[np.int64],
+    spans: Spans,
     heads: int,
     positions: RelativePositions | None = None,
     number: Number = "float32",
+    *,
+    accumulator: Number = "float32",
+    softmax_form: SoftmaxForm = "shifted",
+    faults: Faults | None = None,
 ) -> Values:
-    """Return the context of every frame: sum_j a_ij v_j, a_i = softmax_j(score_ij), over all frames j of its utterance.
+    """Return the context of every row: R(S_j a_ij v_j), a_i = softmax_j(score_ij), over the rows j that i sees.
 
-    score_ij = R(c R(q_i . k_j)), c = R(1 / sqrt(width / heads)); with relative positions
-    score_ij = R(c R(R(R(q_i + u) . k_j) + R(R(q_i + v) . p_(i - j)))): the shift of Transformer-XL is a choice of rows.
+    score_ij = R(c R(S_d q_id k_jd)), c = R(1 / sqrt(width / heads)); with relative positions
+    score_ij = R(c R(R(S_d R(q_id + u_d) k_jd) + R(S_d R(q_id + v_d) p_(i - j)d))): the shift of Transformer-XL is a
+    choice of rows. Softmax: see `accelsim.kernels.norm.softmax`, over as many values as row i sees.
 
-    qkv: [frames, 3 width], all q, then k, then v, heads side by side; starts: frame offsets of the utterances
-    [utterances + 1]. Returns [frames, width]. Raises ValueError for shapes that do not fit.
+    qkv: [rows, 3 width], all q, then k, then v, heads side by side; spans: [rows, 2], the first and one past the last
+    row that each row sees, where there are none its context is 0. Returns [rows, width]. Raises ValueError for shapes
+    that do not fit.
     """
-    frames, triple = qkv.shape
+    rows, triple = qkv.shape
     width = triple // 3
     if triple % 3 or width % heads:
         raise ValueError(f"{triple} columns are not q, k and v of {heads} heads")
-    if starts[0] != 0 or starts[-1] != frames:
-        raise ValueError(f"the utterances end at frame {starts[-1]}, found {frames} frames")
-    longest = int(np.diff(starts).max(initial=0))
+    spans = np.ascontiguousarray(spans, np.int64)
+    if spans.shape != (rows, 2):
+        raise ValueError(f"spans of shape {spans.shape} do not fit {rows} rows")
+    seen = spans[:, 0] < spans[:, 1]
+    if (spans[seen] < 0).any() or (spans[seen] > rows).any():
+        raise ValueError(f"a span reaches beyond the {rows} rows")
     if positions is None:
         vectors = np.zeros((1, width), np.float32)
         u = v = np.zeros((heads, width // heads), np.float32)
@@ -73,53 +121,94 @@ def attention(
             raise ValueError(
                 f"positions {vectors.shape}, u {u.shape} and v {v.shape} do not fit {heads} heads of {width}"
             )
-        if len(vectors) % 2 == 0 or len(vectors) < 2 * longest - 1:
-            raise ValueError(f"{longest} frames need {2 * longest - 1} position vectors, found {len(vectors)}")
-    context = np.empty((frames, width), np.float32)
+        distances = np.arange(rows)[:, None] - (spans - np.array([0, 1]))
+        reach = int(np.abs(distances[seen]).max(initial=0))
+        if len(vectors) % 2 == 0 or len(vectors) < 2 * reach + 1:
+            raise ValueError(
+                f"distances of up to {reach} rows need {2 * reach + 1} position vectors, found {len(vectors)}"
+            )
+    context = np.zeros((rows, width), np.float32)
     factor = values_of(1 / np.sqrt(np.array([width // heads], np.float32)), number)[0]
+    groups = _groups(spans)
+    bounds = np.array([shift_bounds(int(n), number) for n in np.diff(spans[groups[:-1]])[:, 0]], np.float32)
+    counts = counts_for(faults, (len(groups) - 1) * heads)
     _attention(
-        np.ascontiguousarray(qkv, np.float32), np.asarray(starts, np.int64), heads,
-        np.ascontiguousarray(vectors.T), u, v, positions is not None, factor, is_half(number), context,
+        np.ascontiguousarray(qkv, np.float32), spans, groups, heads, np.ascontiguousarray(vectors.T), u, v,
+        positions is not None, factor, is_half(number), is_half(accumulator), form_code(softmax_form),
+        bounds.reshape(-1, 2), counts, context,
     )  # fmt: skip
+    if faults is not None and counts is not None:
+        faults.note(counts, context)
     return context
 
 
+def _groups(spans: Spans) -> NDArray[np.int64]:
+    """Return where runs of rows that see the same rows begin, and the number of rows: they share their keys."""
+    changes = np.flatnonzero((spans[1:] != spans[:-1]).any(axis=1)) + 1
+    return np.concatenate([[0] if len(spans) else [], changes, [len(spans)]]).astype(np.int64)
+
+
 @numba.njit(parallel=True, cache=True)
-def _attention(qkv, starts, heads, vectors, u, v, relative, factor, half, context):  # type: ignore[no-untyped-def]
+def _attention(  # type: ignore[no-untyped-def]
+    qkv, spans, groups, heads, vectors, u, v, relative, factor, half, narrow, form, bounds, counts, context
+):
     width = context.shape[1]
     size = width // heads
     middle = vectors.shape[1] // 2  # where distance 0 stands
-    for item in numba.prange((len(starts) - 1) * heads):
-        utterance, head = item // heads, item % heads
-        first, last = starts[utterance], starts[utterance + 1]
-        frames, column = last - first, head * size
-        keys = np.ascontiguousarray(qkv[first:last, width + column : width + column + size].T)
+    for item in numba.prange((len(groups) - 1) * heads):
+        group, head = item // heads, item % heads
+        count = row_of(counts, item)
+        first, last = spans[groups[group], 0], spans[groups[group], 1]
+        frames, column = max(last - first, 0), head * size
+        keys = np.ascontiguousarray(qkv[first : first + frames, width + column : width + column + size].T)
+        vectors_of_head = vectors[column : column + size]
+        seen = qkv[first : first + frames, 2 * width + column : 2 * width + column + size]
         scores, places = np.empty(frames, np.float32), np.empty(frames, np.float32)
-        total = np.empty(size, np.float32)
-        for i in range(frames):
-            query = qkv[first + i, column : column + size]
-            scores[:] = np.float32(0)
+        query, total = np.empty(size, np.float32), np.empty(size, np.float32)
+        for i in range(groups[group], groups[group + 1] if frames else groups[group]):
             for d in range(size):
-                q = in_number(query[d] + u[head, d], half) if relative else query[d]
-                for j in range(frames):
-                    scores[j] += q * keys[d, j]
+                q = qkv[i, column + d]
+                query[d] = plus(q, u[head, d], half, count) if relative else q
+            _products(query, keys, narrow, count, scores)
             if relative:
-                places[:] = np.float32(0)
                 for d in range(size):
-                    q = in_number(query[d] + v[head, d], half)
-                    near = vectors[column + d, middle - i : middle - i + frames]
-                    for j in range(frames):
-                        places[j] += q * near[j]
+                    query[d] = plus(qkv[i, column + d], v[head, d], half, count)
+                near = middle - i + first
+                _products(query, vectors_of_head[:, near : near + frames], narrow, count, places)
             for j in range(frames):
-                score = in_number(scores[j], half)
+                score = rounded(scores[j], half, np.isfinite(scores[j]), count)
                 if relative:
-                    score = in_number(score + in_number(places[j], half), half)
-                scores[j] = in_number(factor * score, half)
-            softmax_row(scores, half)
-            total[:] = np.float32(0)
-            for j in range(frames):
-                share = scores[j]
-                for d in range(size):
-                    total[d] += share * qkv[first + j, 2 * width + column + d]
+                    place = rounded(places[j], half, np.isfinite(places[j]), count)
+                    score = plus(score, place, half, count)
+                scores[j] = times(factor, score, half, count)
+            softmax_row(scores, half, narrow, form, bounds[group, 0], bounds[group, 1], count)
+            _products(scores, seen, narrow, count, total)
             for d in range(size):
-                context[first + i, column + d] = in_number(total[d], half)
+                context[i, column + d] = rounded(total[d], half, np.isfinite(total[d]), count)
+
+
+@numba.njit(forceinline=True)
+def _products(x, matrix, narrow, count, sums):  # type: ignore[no-untyped-def]
+    """Set sums_j = S_d x_d matrix_dj; x: [n], matrix: [n, m]."""
+    sums[:] = np.float32(0)
+    if narrow:
+        low = np.int32(0)
+        for d in range(len(x)):
+            for j in range(len(sums)):
+                term = x[d] * matrix[d, j]
+                held = in_number(term, True)
+                total = sums[j] + held
+                short = in_number(total, True)
+                if count is not None:
+                    low += np.int32(underflows(term, held)) + np.int32(underflows(total, short))
+                sums[j] = short
+        if count is not None:
+            count[UNDERFLOW] += low
+    else:
+        for d in range(len(x)):
+            for j in range(len(sums)):
+                sums[j] += x[d] * matrix[d, j]
+    if count is not None:
+        for j in range(len(sums)):
+            if not np.isfinite(sums[j]):
+                overflows_of_sum(x, matrix[:, j], narrow, count)

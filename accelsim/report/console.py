@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.report.headline import columns, headlines, share
+from accelsim.report.headline import columns, headlines, notes, share
 from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
@@ -151,6 +151,8 @@ def strip(parts: Sequence[int], width: int = 16) -> str:
 
 
 def _notes(result: Result) -> Iterable[RenderableType]:
+    for name, text in notes(result):
+        yield Text.assemble((f"{name} ", "yellow"), text)
     for line in result.provenance.calibrated:
         yield Text.assemble(("calibrated ", "yellow"), line)
     if result.leakage_bracket:

@@ -41,7 +41,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "", part: bool = False
     ) -> None:
         values = [value(point) for point in points]
-        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming")):
+        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming", "plan")):
             values[1:] = [""] * (len(points) - 1)  # the same at every operating point
         beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
         published = ", ".join(figure.short or "" for figure in beside)
@@ -62,7 +62,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         )
         if a.exact_value is not None:
             exact = f"{a.exact_value:.2f} {a.unit}"
-            row("the same integers, exact", lambda _: exact, "", "accuracy.exact_value", part=True)
+            row("the same weights, exact", lambda _: exact, "", "accuracy.exact_value", part=True)
         if a.reference_value is not None:
             row("the network in float", lambda _: f"{a.reference_value:.2f} {a.unit}", "", "accuracy", part=True)
             lost, note = "lost by quantisation", ""
@@ -97,6 +97,17 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         "time", lambda o: format_si(o.performance.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}"
     )
     row("real-time factor", lambda o: f"{o.performance.real_time_factor:.3g}", "time over audio time")
+    if result.plan is not None:
+        plan = result.plan
+        row("chunk", lambda _: format_si(plan.seconds, "s"), f"{plan.frames} frames of the output", "plan")
+        row(
+            "LPDDR traffic",
+            lambda _: f"{format_si(plan.lpddr_bytes / plan.seconds, 'B')}/s",
+            f"{format_si(plan.weight_bytes, 'B')} of weights a chunk",
+            "plan.lpddr_bytes",
+        )
+    if any(o.performance.duty_cycle for o in points) and result.plan is not None:
+        row("duty cycle", lambda o: f"{o.performance.duty_cycle:.1%}" if o.performance.duty_cycle else "")
     row(
         "work",
         lambda _: f"{p.mmac_per_audio_second:.2f} MMAC/s",
@@ -104,6 +115,9 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         "performance.mmac_per_audio_second",
     )
     row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {between(u.power_w, 'W')}", "power_w")
+    if result.plan is not None:
+        row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks and leakage", part=True)
+        row("energy per second of audio", lambda o: format_si(o.energy.per_audio_second_j, "J"))
     row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
     row("of which leakage", lambda o: share(o.energy.leakage_j, o.energy.total_j), part=True)
     w = result.programming
@@ -144,3 +158,32 @@ def share(part: float, whole: float) -> str:
 def between(interval: tuple[float, float], unit: str) -> str:
     """Return an interval with its unit at both ends."""
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
+
+
+def notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know): the plan of a chunk, and numbers that went wrong."""
+    found = []
+    if (plan := result.plan) is not None:
+        room = f"{format_si(plan.peak_bytes, 'B')} of {format_si(plan.room_bytes, 'B')} at the most"
+        found.append(
+            ("L2", f"{room}, {'with' if plan.state_in_l2 else 'without'} {format_si(plan.state_bytes, 'B')} of state")
+        )
+        for name, pieces in plan.pieces.items():
+            found.append(("split", f"{name}: {pieces} pieces a chunk"))
+        if plan.spilled:
+            sizes = ", ".join(f"{name} {format_si(size, 'B')}" for name, size in plan.spilled.items())
+            found.append(("spilled", f"to LPDDR, each chunk: {sizes}"))
+        if plan.on_cpu:
+            found.append(
+                (
+                    "on the CPU",
+                    f"{len(plan.on_cpu)} layers: {', '.join(plan.on_cpu[:4])}" + " .." * (len(plan.on_cpu) > 4),
+                )
+            )
+    kinds = dict.fromkeys(kind for layer in result.layers for kind in layer.faults)
+    for kind in kinds:
+        worst = max(result.layers, key=lambda layer: layer.faults.get(kind, 0))
+        total = sum(layer.faults.get(kind, 0) for layer in result.layers)
+        if total:
+            found.append(("float16", f"{total:,} x {kind}, most in {worst.name} ({worst.faults[kind]:,})"))
+    return found

@@ -24,6 +24,7 @@ from accelsim.schedule.mapping import Matrix, TileMap, map_matrices
 from accelsim.schedule.parts import Parts
 from accelsim.schedule.windows import Delay, Window, slots
 from accelsim.schema.graph import (
+    ANY_LENGTH,
     AttentionOp,
     GraphOp,
     PositionsOp,
@@ -31,6 +32,7 @@ from accelsim.schema.graph import (
     QDepthwiseOp,
     WeightedOp,
     positional,
+    reach_of,
 )
 from accelsim.schema.workload import FEATURES
 from accelsim.workload import Workload
@@ -40,7 +42,6 @@ CODE_BITS = 8
 
 Where = Literal["tile", "digital", "vector", "attention"]
 
-_ANY_LENGTH = 2**31
 _TILE_KINDS = ("crossbar", "dac", "sample_hold", "shift_add", "accumulator")
 
 
@@ -71,6 +72,7 @@ class _Graph:
         self.parts.stop_on_problems()
         self.vector = architecture.of_kind("vector_unit")[self.name["vector_unit"]]
         self.longest = self._longest()
+        self.reach = min(self.longest, reach_of(ops))
         self.windows = {name: self._window(op) for name, op in self.ops.items()}
         self.delays = {FEATURES: Delay()}
         for name, op in self.ops.items():
@@ -225,10 +227,10 @@ class _Graph:
         """Return which frames a layer reads. A row of an op that has several in a frame counts as its frame."""
         batch = self.architecture.placement(op.name).batch if self.where[op.name] == "digital" else 1
         if isinstance(op, AttentionOp):
-            return Window(whole=True)
+            return Window(whole=True) if op.chunk is None else Window(behind=op.left, batch=op.chunk)
         rows_in = self.stride // self.rows[op.reads()[0]].stride
         if isinstance(op, QDepthwiseOp):
-            return Window(-(-(op.taps - 1 - op.taps // 2) // rows_in), -(-(op.taps // 2) // rows_in), batch=batch)
+            return Window(-(-(op.taps - 1 - op.behind()) // rows_in), -(-op.behind() // rows_in), batch=batch)
         if isinstance(op, QConvOp):
             half = op.kernel[0] // 2
             # The last of a frame's rows reads half of the taps ahead of a place that is stride - 1 rows from the end.
@@ -243,9 +245,9 @@ class _Graph:
         return least + given - 1
 
     def _longest(self) -> int:
-        """Return the frames of the longest utterance that the engines can attend over; without attention, any."""
-        if not any(isinstance(op, AttentionOp) for op in self.ops.values()):
-            return _ANY_LENGTH
+        """Return the frames of the longest utterance that the engines can attend over; any where they need not."""
+        if not any(isinstance(op, AttentionOp) and op.chunk is None for op in self.ops.values()):
+            return ANY_LENGTH
         return int(self.architecture.of_kind("attention_engine")[self.name["attention_engine"]].frames)
 
     # Checks
@@ -308,6 +310,13 @@ class _Graph:
                 parts.problem(
                     f"layer '{name}' attends over {rows} rows for one of the outputs: pool or stride before it"
                 )
+            elif isinstance(op, AttentionOp) and op.chunk is not None:
+                engine, seen = components[self.name["attention_engine"]], op.left + op.chunk
+                if seen > engine.frames:  # type: ignore[attr-defined]
+                    parts.problem(
+                        f"layer '{name}' sees {seen} frames, '{self.name['attention_engine']}' holds the scores of "
+                        f"{engine.frames}"  # type: ignore[attr-defined]
+                    )
         self._check_digital()
         if self.maps:
             self._check_tiles()
@@ -364,16 +373,16 @@ class _Graph:
                 continue
             per_token = self.rows[name].width * (self.stride // self.rows[name].stride)
             per_token *= output_bits(self.ops[name], self.workload.tensors, self.vector.number)
-            count = 2 * self.longest - 1 if name in self.positional else max(held, default=1)
+            count = 2 * self.reach - 1 if name in self.positional else max(held, default=1)
             bits += count * per_token
         for table in self.tables.values():
             learned = f"{table.name}.table" in self.workload.tensors
             bits += self.rows[table.name].width * CODE_BITS * (2 * (table.reach or 0) + 1 if learned else 0)
         if any(table.reach is None for table in self.tables.values()):
-            bits += (2 * self.longest - 1) * max(self.rows[name].width for name in self.tables) * CODE_BITS
+            bits += (2 * self.reach - 1) * max(self.rows[name].width for name in self.tables) * CODE_BITS
         memory = self.architecture.of_kind("sram")[self.name["activations"]]
         if bits > memory.bits():
-            length = "" if self.longest == _ANY_LENGTH else f" for utterances of {self.longest} frames"
+            length = "" if self.longest == ANY_LENGTH else f" for utterances of {self.longest} frames"
             self.parts.problem(
                 f"the buffers between layers take {bits / 8192:.0f} KiB{length}, "
                 f"'{self.name['activations']}' has {memory.bits() / 8192:.0f}"

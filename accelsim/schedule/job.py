@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.schedule.mapping import TileMap
+from accelsim.schedule.npu_plan import Summary
 from accelsim.schedule.ssm import KernelMap
 from accelsim.schedule.windows import Window
 
@@ -72,7 +73,8 @@ class Schedule:
 
     ``tile_map``, ``kernel_maps``: where matrices and state-space kernels lie, on chips with crossbars.
     ``capacities``: of channels that hold other numbers of tokens than the architecture says. ``windows``: by job and
-    channel, which frames around its own a job reads, where not its own alone.
+    channel, which frames around its own a job reads, where not its own alone. ``inputs_per_frame``: frames of the
+    inputs in one of the schedule, where the pace of the architecture is theirs. ``plan``: of a chunk on an NPU.
     """
 
     jobs: tuple[Job, ...]
@@ -80,6 +82,8 @@ class Schedule:
     kernel_maps: tuple[KernelMap, ...] = ()
     capacities: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     windows: Mapping[tuple[str, str], Window] = field(default_factory=lambda: MappingProxyType({}))
+    inputs_per_frame: int = 1
+    plan: Summary | None = None
 
     def of(self, component: str) -> tuple[Job, ...]:
         """Return the jobs that a component leads, in order."""

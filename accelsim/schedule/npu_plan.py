@@ -11,10 +11,12 @@ are held in L2 beside the tensors. The planner takes what moves the fewest bits 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from accelsim.schema.graph import (
+    FLOAT_BITS,
     AttentionOp,
     GraphOp,
     QConvOp,
@@ -30,7 +32,8 @@ class Chunk:
     """The sizes of everything that one chunk of a graph touches, in bits.
 
     ``frames``: rows of the output; ``tensors``: what each op gives, features included; ``weights``: of each op;
-    ``state``: what each op carries from chunk to chunk (keys and values, last rows of a convolution).
+    ``state``: what each op carries from chunk to chunk (keys and values, last rows of a convolution); ``scratch``: what
+    lives during an op alone (the scores of attention).
     """
 
     frames: int
@@ -38,10 +41,21 @@ class Chunk:
     tensors: Mapping[str, int]
     weights: Mapping[str, int]
     state: Mapping[str, int]
+    scratch: Mapping[str, int]
 
-    def readers(self, name: str) -> list[int]:
-        """Return the places of the ops that read a tensor."""
-        return [place for place, op in enumerate(self.ops) if name in op.reads()]
+    @cached_property
+    def readers(self) -> Mapping[str, list[int]]:
+        """The places of the ops that read each tensor."""
+        found: dict[str, list[int]] = {name: [] for name in self.tensors}
+        for place, op in enumerate(self.ops):
+            for name in dict.fromkeys(op.reads()):
+                found.get(name, []).append(place)
+        return found
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each op."""
+        return {op.name: place for place, op in enumerate(self.ops)}
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,27 @@ class Plan:
     peak_bits: int
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What was decided for a chunk of ``chunk`` output frames, for the report; all sizes in bits.
+
+    ``pieces``: of groups that take the chunk in several; ``spilled``: tensors in LPDDR; ``peak_bits`` of ``room_bits``:
+    the most that L2 holds beside weights on their way; ``lpddr_bits``: moved by weights, spilled tensors and state;
+    ``on_cpu``: layers that fall back.
+    """
+
+    chunk: int
+    pieces: Mapping[str, int]
+    spilled: Mapping[str, int]
+    weight_bits: int
+    state_bits: int
+    state_in_l2: bool
+    peak_bits: int
+    room_bits: int
+    lpddr_bits: int
+    on_cpu: tuple[str, ...]
+
+
 def sizes(
     ops: Sequence[GraphOp], rows: Mapping[str, Rows], chunk: int, features: str, bits: Mapping[str, int],
 ) -> Chunk:  # fmt: skip
@@ -79,22 +114,24 @@ def sizes(
         return rows[name].width * bits[name] * count
 
     tensors = {name: of_rows(name, chunk * stride // rows[name].stride) for name in (features, *(o.name for o in made))}
-    weights, state = {}, {}
+    weights, state, scratch = {}, {}, {}
     for op in made:
         read = [rows[name] for name in op.reads()]
-        weights[op.name] = state[op.name] = 0
+        weights[op.name] = state[op.name] = scratch[op.name] = 0
         if isinstance(op, WeightedOp):
             shapes = op.shapes(read)
             weights[op.name] = math.prod(shapes["weight"]) * op.weight_bits
         if isinstance(op, AttentionOp):
             state[op.name] = of_rows(op.input, op.left) * 2 // 3
+            scores = 1 if op.positions is None else 2
+            scratch[op.name] = scores * chunk * (op.left + chunk) * op.heads * FLOAT_BITS
             if op.positions is not None:
                 weights[op.name] = of_rows(op.positions, seen_distances(op))
         elif isinstance(op, QDepthwiseOp):
             state[op.name] = of_rows(op.input, op.behind())
         elif isinstance(op, QConvOp):
             state[op.name] = of_rows(op.input, op.kernel[0] // 2)
-    return Chunk(chunk, made, tensors, weights, state)
+    return Chunk(chunk, made, tensors, weights, state, scratch)
 
 
 def seen_distances(op: AttentionOp) -> int:
@@ -112,70 +149,87 @@ def plan(chunk: Chunk, l2_bits: int, *, split: bool, on_cpu: frozenset[str] = fr
         if room <= 0:
             continue
         made = _with_room(chunk, room, split, on_cpu, in_l2, state)
-        if best is None or _traffic(chunk, made) < _traffic(chunk, best):
+        if best is None or lpddr_bits(chunk, made) < lpddr_bits(chunk, best):
             best = made
     assert best is not None
     return best
 
 
-def lpddr_bits(chunk: Chunk, made: Plan) -> int:
-    """Return the bits that a chunk moves over LPDDR: weights, spilled tensors, state that is not in L2."""
-    return _traffic(chunk, made)
-
-
 def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], state_in_l2: bool, state: int) -> Plan:
-    spilled: set[str] = set()
-    groups, peak = [], 0
-    for first, last in _chains(chunk.ops):
-        group, lost, used = _best_group(chunk, first, last, room, spilled, split, on_cpu)
-        spilled |= lost
-        groups.append(group)
-        peak = max(peak, used)
-    return Plan(tuple(groups), frozenset(spilled), state_in_l2, peak + (state if state_in_l2 else 0))
+    groups: list[Group] = []
+    spilled: frozenset[str] = frozenset()
+    peak = 0
+    for first, last in _chains(chunk):
+        options = [_whole(chunk, Group(first, last), room, spilled)]
+        if split and options[0].spilled != spilled and not any(op.name in on_cpu for op in chunk.ops[first : last + 1]):
+            options += _partitions(chunk, first, last, room, spilled)
+        best = min(options, key=lambda option: (option.bits, sum(group.pieces for group in option.groups)))
+        groups += best.groups
+        spilled = best.spilled
+        peak = max(peak, best.peak)
+    return Plan(tuple(groups), spilled, state_in_l2, peak + (state if state_in_l2 else 0))
 
 
-def _chains(ops: Sequence[GraphOp]) -> list[tuple[int, int]]:
-    """Return (first, last) of every group: it ends where several read, and before attention, which reads all rows."""
-    readers: dict[str, int] = {}
-    for op in ops:
-        for read in op.reads():
-            readers[read] = readers.get(read, 0) + 1
+@dataclass(frozen=True)
+class _Option:
+    """A way through some ops: ``bits`` that it moves over LPDDR, what is ``spilled`` then, the most that L2 holds."""
+
+    groups: tuple[Group, ...]
+    bits: int
+    spilled: frozenset[str]
+    peak: int
+
+
+def _partitions(chunk: Chunk, first: int, last: int, room: int, spilled: frozenset[str]) -> Iterator[_Option]:
+    """Yield every way to cut a chain into groups, each at its best."""
+    for end in range(first, last + 1):
+        options = [_whole(chunk, Group(first, end), room, spilled), *_in_pieces(chunk, first, end, room, spilled)]
+        one = min(options, key=lambda option: (option.bits, option.groups[0].pieces))
+        if end == last:
+            yield one
+            continue
+        for rest in _partitions(chunk, end + 1, last, room, one.spilled):
+            yield _Option(
+                (*one.groups, *rest.groups), one.bits + rest.bits, rest.spilled, max(one.peak, rest.peak)
+            )  # fmt: skip
+
+
+def _whole(chunk: Chunk, group: Group, room: int, spilled: frozenset[str]) -> _Option:
+    lost, used = _spills(chunk, group, room, spilled)
+    return _Option((group,), _weights(chunk, group) + _moved(chunk, lost), spilled | lost, used)
+
+
+def _in_pieces(chunk: Chunk, first: int, last: int, room: int, spilled: frozenset[str]) -> Iterator[_Option]:
+    """Yield the ways to take a chunk through a group in pieces for which L2 has room."""
+    for pieces in range(2, chunk.frames + 1):
+        for held in (False, True):
+            group = Group(first, last, pieces, held)
+            if chunk.frames % pieces == 0 and (need := _need(chunk, group, spilled)) <= room:
+                yield _Option((group,), _weights(chunk, group) * (1 if held else pieces), spilled, need)
+
+
+def _weights(chunk: Chunk, group: Group) -> int:
+    return sum(chunk.weights[op.name] for op in chunk.ops[group.first : group.last + 1])
+
+
+def _chains(chunk: Chunk) -> list[tuple[int, int]]:
+    """Return (first, last) of every chain: it ends where several read, and before attention, which reads all rows."""
     chains, first = [], 0
-    for place, op in enumerate(ops):
-        ends = place == len(ops) - 1 or readers.get(op.name, 0) > 1 or isinstance(ops[place + 1], AttentionOp)
-        if ends:
+    for place, op in enumerate(chunk.ops):
+        last = place == len(chunk.ops) - 1
+        if last or len(chunk.readers[op.name]) > 1 or isinstance(chunk.ops[place + 1], AttentionOp):
             chains.append((first, place))
             first = place + 1
     return chains
 
 
-def _best_group(
-    chunk: Chunk, first: int, last: int, room: int, spilled: set[str], split: bool, on_cpu: frozenset[str]
-) -> tuple[Group, set[str], int]:
-    """Return the best way through a group, what it spills besides, and the bits of L2 that it takes."""
-    weights = sum(chunk.weights[op.name] for op in chunk.ops[first : last + 1])
-    whole = Group(first, last)
-    lost, used = _spills(chunk, whole, room, spilled)
-    options = [(weights + _moved(chunk, lost), 1, whole, lost, used)]
-    if split and lost and not any(op.name in on_cpu for op in chunk.ops[first : last + 1]):
-        for pieces in _divisors(chunk.frames):
-            for held in (False, True):
-                group = Group(first, last, pieces, held)
-                need = _need(chunk, group, spilled)
-                if need <= room:
-                    options.append((weights if held else pieces * weights, pieces, group, set(), need))
-    _, _, group, lost, used = min(options, key=lambda option: option[:2])
-    return group, lost, used
-
-
-def _divisors(frames: int) -> list[int]:
-    return [n for n in range(2, frames + 1) if frames % n == 0]
-
-
 def _live_around(chunk: Chunk, group: Group) -> set[str]:
     """Return the tensors made before a group and read in it or behind it."""
-    before = {op.name for op in chunk.ops[: group.first]} | (set(chunk.tensors) - {op.name for op in chunk.ops})
-    return {name for name in before if any(place >= group.first for place in chunk.readers(name))}
+    return {
+        name
+        for name, readers in chunk.readers.items()
+        if chunk.places.get(name, -1) < group.first and any(place >= group.first for place in readers)
+    }
 
 
 def _inside(chunk: Chunk, group: Group) -> set[str]:
@@ -183,19 +237,19 @@ def _inside(chunk: Chunk, group: Group) -> set[str]:
     return {op.name for op in chunk.ops[group.first : group.last]}
 
 
-def _need(chunk: Chunk, group: Group, spilled: set[str]) -> int:
+def _need(chunk: Chunk, group: Group, spilled: frozenset[str]) -> int:
     """Return the bits of L2 that a group takes in its pieces: all around it, its output, a piece of what is inside."""
     inside, output = _inside(chunk, group), chunk.ops[group.last].name
     around = sum(chunk.tensors[name] for name in _live_around(chunk, group) - spilled)
     most = max(
-        sum(chunk.tensors[name] for name in {op.name, *op.reads()} & inside)
+        sum(chunk.tensors[name] for name in {op.name, *op.reads()} & inside) + chunk.scratch[op.name]
         for op in chunk.ops[group.first : group.last + 1]
     )
-    held = sum(chunk.weights[op.name] for op in chunk.ops[group.first : group.last + 1]) if group.held else 0
+    held = _weights(chunk, group) if group.held else 0
     return around + chunk.tensors[output] * (output not in spilled) + -(-most // group.pieces) + held
 
 
-def _spills(chunk: Chunk, group: Group, room: int, spilled: set[str]) -> tuple[set[str], int]:
+def _spills(chunk: Chunk, group: Group, room: int, spilled: frozenset[str]) -> tuple[frozenset[str], int]:
     """Return what a group must spill when it takes the chunk whole, the largest operand first, and what it then takes.
 
     Tensors that the op at hand does not touch go before its own operands.
@@ -205,27 +259,30 @@ def _spills(chunk: Chunk, group: Group, room: int, spilled: set[str]) -> tuple[s
     for place in range(group.first, group.last + 1):
         op = chunk.ops[place]
         own = {op.name, *(read for read in op.reads() if read in chunk.tensors)}
-        earlier = set(chunk.tensors) - {later.name for later in chunk.ops[place:]}
-        live = own | {name for name in earlier if any(reader >= place for reader in chunk.readers(name))}
+        live = own | {
+            name
+            for name, readers in chunk.readers.items()
+            if chunk.places.get(name, -1) < place and any(reader >= place for reader in readers)
+        }
         live -= spilled | lost
-        while (used := sum(chunk.tensors[name] for name in live)) > room:
+        while (used := sum(chunk.tensors[name] for name in live) + chunk.scratch[op.name]) > room and live:
             victim = max(live, key=lambda name: (name not in own, chunk.tensors[name], name))
             live.remove(victim)
             lost.add(victim)
         most = max(most, used)
-    return lost, most
+    return frozenset(lost), most
 
 
-def _moved(chunk: Chunk, spilled: set[str] | frozenset[str]) -> int:
+def _moved(chunk: Chunk, spilled: frozenset[str]) -> int:
     """Return the bits that spilled tensors move: out once, in for every reader."""
-    return sum(chunk.tensors[name] * (1 + len(chunk.readers(name))) for name in spilled)
+    return sum(chunk.tensors[name] * (1 + len(chunk.readers[name])) for name in spilled)
 
 
-def _traffic(chunk: Chunk, made: Plan) -> int:
+def lpddr_bits(chunk: Chunk, made: Plan) -> int:
+    """Return the bits that a chunk moves over LPDDR: weights, spilled tensors, state that is not in L2."""
     bits = _moved(chunk, made.spilled)
     for group in made.groups:
-        weights = sum(chunk.weights[op.name] for op in chunk.ops[group.first : group.last + 1])
-        bits += weights if group.held else weights * group.pieces
+        bits += _weights(chunk, group) * (1 if group.held else group.pieces)
     if not made.state_in_l2:
         bits += state_moved(chunk)
     return bits
@@ -233,7 +290,7 @@ def _traffic(chunk: Chunk, made: Plan) -> int:
 
 def state_moved(chunk: Chunk) -> int:
     """Return the bits of state that a chunk reads from LPDDR and writes back when L2 has no room for it."""
-    return sum(read + written for read, written in map(lambda op: state_access(chunk, op), chunk.ops))
+    return sum(sum(state_access(chunk, op)) for op in chunk.ops)
 
 
 def state_access(chunk: Chunk, op: GraphOp) -> tuple[int, int]:

@@ -18,7 +18,8 @@ class Compiler(Model):
     """What a compiler makes of a graph: the three principles of arXiv 2312.10359, each a switch.
 
     ``layout``: tensors as (batch, channels, 1, frames) or as (batch, frames, channels). ``fallback``: by layout, the
-    ops that the NPU does not take in it; they run on the CPU, with copies there and back. ``split``: whether a group of
+    ops that the NPU does not take in it; they run on the CPU, with copies there and back. ``cpu``: the ops for which it
+    has a kernel, all if nothing is said. ``split``: whether a group of
     ops may go through a chunk piece by piece, so that what lies between them stays in L2. ``attention``: a product per
     head (einsum), or batched products, whose operands have to be transposed first.
     """
@@ -27,6 +28,7 @@ class Compiler(Model):
     split: bool = True
     attention: Literal["einsum", "batched"] = "einsum"
     fallback: dict[Layout, list[OpName]] = {}
+    cpu: list[OpName] | None = None
 
     @model_validator(mode="after")
     def _each_once(self) -> Compiler:
@@ -38,3 +40,7 @@ class Compiler(Model):
     def falls_back(self, op: str) -> bool:
         """Return whether an op runs on the CPU."""
         return op in self.fallback.get(self.layout, [])
+
+    def on_cpu(self, op: str) -> bool:
+        """Return whether the CPU has a kernel for an op."""
+        return self.cpu is None or op in self.cpu

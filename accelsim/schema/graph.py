@@ -39,6 +39,8 @@ WeightBits = Annotated[int, AfterValidator(_weight_bits)]
 Pair = Annotated[list[PositiveInt], Len(2, 2)]
 """Over time, over bands."""
 Positions = Literal["none", "relative", "relative_no_linear", "learnable", "learnable_no_linear"]
+ANY_LENGTH = 2**31
+"""Frames of the longest utterance where nothing limits it."""
 Module = Literal["ff1", "ff2", "conv", "attention"]
 
 
@@ -434,6 +436,14 @@ def positional(ops: Iterable[GraphOp]) -> frozenset[str]:
         if isinstance(op, PositionsOp) or all(read in found for read in op.reads()):
             found.add(op.name)
     return frozenset(found)
+
+
+def reach_of(ops: Iterable[GraphOp]) -> int:
+    """Return within how many frames all lie that a frame's attention sees: left + chunk, or any number."""
+    attending = [op for op in ops if isinstance(op, AttentionOp)]
+    if not attending or any(op.chunk is None for op in attending):
+        return ANY_LENGTH
+    return max(op.left + (op.chunk or 0) for op in attending)
 
 
 def graph_rows(ops: Sequence[GraphOp], features: str, width: int) -> dict[str, Rows]:

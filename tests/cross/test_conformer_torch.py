@@ -18,7 +18,7 @@ from accelsim.data.datasets import data_folder, load
 from accelsim.data.features import LogMel
 from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import glu, silu
-from accelsim.kernels.attention import RelativePositions, attention, sinusoids
+from accelsim.kernels.attention import RelativePositions, attention, sinusoids, whole_utterances
 from accelsim.kernels.conv import convolve, depthwise
 from accelsim.kernels.norm import layer_norm, softmax
 from accelsim.schema.graph import AttentionOp, LayerNormOp, WeightedOp
@@ -59,14 +59,14 @@ def test_attention():
     qkv = torch.stack([q, k, v]).permute(2, 0, 1, 3).reshape(frames, -1).numpy()
     wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     starts = np.array([0, frames])
-    close(attention(qkv, starts, heads), wanted.transpose(0, 1).reshape(frames, -1))
+    close(attention(qkv, whole_utterances(starts), heads), wanted.transpose(0, 1).reshape(frames, -1))
 
     u, w = torch.randn(2, heads, size)
     p = torch.from_numpy(sinusoids(frames, heads * size)).view(-1, heads, size)
     place = torch.stack([p[frames - 1 - i : 2 * frames - 1 - i] for i in range(frames)])  # [i, j, heads, size]
     scores = torch.einsum("hid,hjd->hij", q + u[:, None], k) + torch.einsum("hid,ijhd->hij", q + w[:, None], place)
     wanted = torch.einsum("hij,hjd->ihd", (scores / math.sqrt(size)).softmax(dim=-1), v).reshape(frames, -1)
-    close(attention(qkv, starts, heads, RelativePositions(p.reshape(-1, 6).numpy(), u.numpy(), w.numpy())), wanted)
+    close(attention(qkv, whole_utterances(starts), heads, RelativePositions(p.reshape(-1, 6).numpy(), u.numpy(), w.numpy())), wanted)
 
 
 def test_convolutions():

@@ -19,7 +19,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 PATIENCE = 400
-"""Ticks without any change after which the loop is stuck: longer than any single wait in the tests."""
+"""Ticks without any change after which the loop is stuck: longer than any single wait of small jobs."""
 
 
 @dataclass
@@ -76,7 +76,10 @@ class Stuck(Exception):
 class TickLoop:
     """Run it by making one; the attributes then hold what the engine's Timeline holds, in ticks."""
 
-    def __init__(self, jobs, links, service, period_ps, frame_period_ps, frames, arbitration, tokens=None) -> None:
+    def __init__(
+        self, jobs, links, service, period_ps, frame_period_ps, frames, arbitration, tokens=None, patience=PATIENCE
+    ) -> None:
+        self.patience = patience
         self.tick = next(
             tick for tick in range(min(period_ps.values()), 0, -1)
             if all(p % tick == 0 for p in (*period_ps.values(), frame_period_ps))
@@ -117,7 +120,7 @@ class TickLoop:
         unchanged = 0
         while any(leader.phase != "done" for leader in self.leaders):
             unchanged = 0 if self._instant() else unchanged + 1
-            if unchanged > PATIENCE:
+            if unchanged > self.patience:
                 raise Stuck
             for leader in self.leaders:
                 self._spend_a_tick(leader)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.kernels.activation import add, dequantise, glu, quantise, relu, rescale, silu
-from accelsim.kernels.attention import RelativePositions, attention, sinusoids
+from accelsim.kernels.attention import RelativePositions, attention, sinusoids, whole_utterances
 from accelsim.kernels.conv import convolve, depthwise, matrix_product, maximum
 from accelsim.kernels.norm import layer_norm, softmax
 from accelsim.kernels.number import exponential, in_number, is_half, values_of
@@ -135,18 +135,18 @@ def test_attention(seed, number, frames, heads, relative, spare):
     starts, width = starts_of(frames), 2 * heads
     qkv = random_values(seed, number, starts[-1], 3 * width)
     if not relative:
-        same_bits(attention(qkv, starts, heads, None, number), plain.attention(qkv, starts, heads, number))
+        same_bits(attention(qkv, whole_utterances(starts), heads, None, number), plain.attention(qkv, starts, heads, number))
         return
     vectors = random_values(seed + 1, "float32", 2 * (max(frames) + spare) + 1, width)
     u, v = np.random.default_rng(seed + 2).normal(0, 1, (2, heads, 2)).astype(np.float32)
-    found = attention(qkv, starts, heads, RelativePositions(vectors, u, v), number)
+    found = attention(qkv, whole_utterances(starts), heads, RelativePositions(vectors, u, v), number)
     same_bits(found, plain.attention(qkv, starts, heads, number, vectors, u, v))
 
 
 def test_attention_by_hand():
     """One head of one number: q = 0 makes all weights equal, so the context is the mean of v; utterances stay apart."""
     qkv = np.array([[0, 1, 2], [0, 5, 4], [0, 3, 9]], np.float32)
-    same_bits(attention(qkv, np.array([0, 2, 3]), 1), [[3], [3], [9]])
+    same_bits(attention(qkv, whole_utterances(np.array([0, 2, 3])), 1), [[3], [3], [9]])
 
 
 def test_sinusoids_by_hand():
@@ -222,14 +222,16 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="even width"):
         sinusoids(2, 3)
     with pytest.raises(ValueError, match="3 columns are not q, k and v of 2 heads"):
-        attention(x, np.array([0, 2]), 2)
-    with pytest.raises(ValueError, match="end at frame 1, found 2 frames"):
-        attention(x, np.array([0, 1]), 1)
+        attention(x, whole_utterances(np.array([0, 2])), 2)
+    with pytest.raises(ValueError, match="do not fit 2 rows"):
+        attention(x, whole_utterances(np.array([0, 1])), 1)
+    with pytest.raises(ValueError, match="reaches beyond the 2 rows"):
+        attention(x, np.array([[0, 2], [1, 3]]), 1)
     biases = np.zeros((1, 1), np.float32)
-    with pytest.raises(ValueError, match="2 frames need 3 position vectors, found 1"):
-        attention(x, np.array([0, 2]), 1, RelativePositions(np.zeros((1, 1), np.float32), biases, biases))
+    with pytest.raises(ValueError, match="up to 1 rows need 3 position vectors, found 1"):
+        attention(x, whole_utterances(np.array([0, 2])), 1, RelativePositions(np.zeros((1, 1), np.float32), biases, biases))
     with pytest.raises(ValueError, match="do not fit 1 heads of 1"):
-        attention(x, np.array([0, 2]), 1, RelativePositions(np.zeros((3, 2), np.float32), biases, biases))
+        attention(x, whole_utterances(np.array([0, 2])), 1, RelativePositions(np.zeros((3, 2), np.float32), biases, biases))
     codes = np.zeros((2, 3), np.int8)
     with pytest.raises(ValueError, match="codes of 3 channels, weights of 2"):
         depthwise(codes, np.zeros((3, 2), np.int8), np.array([0, 2]))

@@ -172,8 +172,10 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
         ("{op: relu", "{op: rely", 7, r"unknown op 'rely' \(did you mean 'relu'\?\)"),
         ("outputs: 12}", "outputs: 12, weight_bit: 4}", 9,
          r"unknown key 'weight_bit' \(did you mean 'weight_bits'\?\)"),
-        ("outputs: 12}", "outputs: 12, weight_bits: 9}", 9, r"'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
-        ("outputs: 12}", "outputs: 12, weight_bits: 1}", 9, r"'weight_bits': must be 2 to 8, or 16 for float16, found 1"),
+        ("outputs: 12}", "outputs: 12, weight_bits: 9}", 9,
+         r"'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
+        ("outputs: 12}", "outputs: 12, weight_bits: 1}", 9,
+         r"'weight_bits': must be 2 to 8, or 16 for float16, found 1"),
         ("stride: [2, 2]", "stride: [2]", 6, r"'stride': expected at least 2 items, found 1"),
         # Widths and rates that do not fit.
         ("channels: 2,", "channels: 2, bands: 3,", 1, r"layer 'conv': 8 inputs are not channels of 3 bands"),

@@ -86,7 +86,7 @@ def test_the_same_integers_without_cells() -> None:
     a, shown = result.accuracy, rows(result)
     # Integers alone lose next to nothing, cells and converters more.
     assert abs(a.exact_value - a.reference_value) < 1 < a.value - a.exact_value
-    assert shown["the same integers, exact"].values == (f"{a.exact_value:.2f} %",)
+    assert shown["the same weights, exact"].values == (f"{a.exact_value:.2f} %",)
     assert shown["lost on the chip"].values == (f"{a.loss:+.2f} points",)
     assert shown["lost on the chip"].note == f"{a.exact_value - a.reference_value:+.2f} of it by quantisation"
     assert "lost by quantisation" not in shown

@@ -15,14 +15,14 @@ from shape import Shape
 
 from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise
-from accelsim.kernels.number import Number, Values
+from accelsim.kernels.number import Arithmetic, Number, Values
 from accelsim.schema.graph import ConformerOp, GraphOp, MaxPoolOp, QConvOp, QLinearOp, ReluOp, Rows, graph_rows
 
 FEATURES = "features"
 
 
-def graph(shape: Shape) -> list[GraphOp]:
-    """Return the ops of a network in order."""
+def graph(shape: Shape, bits: int = 8) -> list[GraphOp]:
+    """Return the ops of a network in order; ``bits`` of all weights: 8 for integers, 16 for float16."""
     ops: list[GraphOp] = []
     x = FEATURES
     for i, spec in enumerate(shape.front):
@@ -30,25 +30,29 @@ def graph(shape: Shape) -> list[GraphOp]:
         ops.append(
             QConvOp(
                 op="qconv", name=conv, input=x, channels=spec.channels, kernel=list(spec.kernel),
-                stride=list(spec.stride), bands=shape.bands if x == FEATURES else None,
+                stride=list(spec.stride), bands=shape.bands if x == FEATURES else None, depthwise=spec.depthwise,
+                weight_bits=bits,
             )
         )  # fmt: skip
-        ops.append(ReluOp(op="relu", name=relu, input=conv))
+        if not spec.depthwise:
+            ops.append(ReluOp(op="relu", name=relu, input=conv))
         if spec.pool != (1, 1):
-            ops.append(MaxPoolOp(op="max_pool", name=pool, input=relu, size=list(spec.pool)))
+            ops.append(MaxPoolOp(op="max_pool", name=pool, input=ops[-1].name, size=list(spec.pool)))
         x = ops[-1].name
-    ops.append(QLinearOp(op="qlinear", name="front.linear", input=x, outputs=shape.width))
+    ops.append(QLinearOp(op="qlinear", name="front.linear", input=x, outputs=shape.width, weight_bits=bits))
     blocks = ConformerOp(
         op="conformer", name="blocks", input="front.linear", blocks=shape.blocks, width=shape.width, heads=shape.heads,
         feed_forward=shape.feed_forward, kernel=shape.kernel, positions=shape.position, reach=shape.reach,
+        chunk=shape.chunk, left=shape.left, weight_bits=bits,
     )  # fmt: skip
     ops += blocks.ops()
-    return [*ops, QLinearOp(op="qlinear", name="output", input=ops[-1].name, outputs=shape.classes)]
+    output = QLinearOp(op="qlinear", name="output", input=ops[-1].name, outputs=shape.classes, weight_bits=bits)
+    return [*ops, output]
 
 
-def rows(shape: Shape) -> dict[str, Rows]:
+def rows(shape: Shape, bits: int = 8) -> dict[str, Rows]:
     """Return what every op of `graph` gives."""
-    return graph_rows(graph(shape), FEATURES, shape.bands * shape.planes)
+    return graph_rows(graph(shape, bits), FEATURES, shape.bands * shape.planes)
 
 
 def run(
@@ -63,6 +67,7 @@ def run(
     codes: features [frames, width] of each utterance, worth ``scale``; number: the format of the vector unit.
     """
     starts = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-    values = GraphValues(graph(shape), rows(shape), tensors, number=number)
+    bits = 16 if tensors["output.weight"].dtype == np.float16 else 8
+    values = GraphValues(graph(shape, bits), rows(shape, bits), tensors, vector=Arithmetic(number))
     logits = values.run(FEATURES, dequantise(np.concatenate(codes), scale, number), starts)
     return [logits[a:b] for a, b in pairwise(values.starts["output"])], sum(values.clamped.values())

@@ -372,7 +372,7 @@ class Conformer(nn.Module):
         first.frozen = True
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return what a quantised network weighs: int8 weights, and float32 for all else.
+        """Return what a network weighs: int8 weights and float32 for all else, or in float float16 weights and biases.
 
         A layer with weights has ``.weight``, ``.weight_scale``, ``.input_scale``, and where there is one ``.bias`` and
         ``.output_scale``; a LayerNorm ``.gain`` and ``.bias``; attention ``.heads.u``, ``.heads.v`` and a learnable
@@ -381,7 +381,12 @@ class Conformer(nn.Module):
         out: dict[str, np.ndarray] = {}
         for name, module in self.named_modules():
             found: dict[str, Tensor | None] = {}
-            if isinstance(module, Quantised):
+            if isinstance(module, Quantised) and module.bits is None:
+                halves = {"weight": module.weight, "bias": module.bias}
+                out |= {
+                    f"{name}.{key}": t.detach().numpy().astype(np.float16) for key, t in halves.items() if t is not None
+                }
+            elif isinstance(module, Quantised):
                 out[f"{name}.weight"] = module.weight_codes().detach().numpy().astype(np.int8)
                 found = {"weight_scale": module.weight_scale, "input_scale": module.before.scale, "bias": module.bias}
                 found["output_scale"] = None if module.after is None else module.after.scale
