@@ -257,6 +257,11 @@ class Result(OperationRecord):
     leakage_bracket: list[Bracket]
     provenance: Provenance
 
+    def dram_bytes(self) -> float:
+        """Return the bytes that all layers moved over memories outside the chip."""
+        names = [component.name for component in self.components if component.kind == "dram"]
+        return sum(layer.moved_bytes.get(name, 0.0) for layer in self.layers for name in names)
+
     def to_json(self) -> str:
         """Return the record as JSON text, one key a line."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"

@@ -23,7 +23,6 @@ from accelsim.schema.graph import (
     MaxPoolOp,
     PositionsOp,
     QConvOp,
-    QDepthwiseOp,
     WeightedOp,
     positional,
     reach_of,
@@ -185,8 +184,8 @@ class GraphCounts:
         given, (positions, *shape) = self._given(op), self._positions_and_weight(op)
         inputs, outputs = self._matrix(op)
         self._count(job, queue, given > 0, dispatch=1)
-        if isinstance(op, QDepthwiseOp):  # every channel has inputs of its own, so that one column works at a time
-            blocks = self.part["mac_array"].blocks(inputs, 1) * outputs
+        if op.each_channel():  # it has inputs of its own, so that one column works at a time
+            blocks = positions * self.part["mac_array"].blocks(inputs, 1) * outputs
         else:
             blocks = positions * self.part["mac_array"].blocks(inputs, outputs)
         self._count(job, array, given, mac=positions * math.prod(shape), add=0, blocks=blocks)

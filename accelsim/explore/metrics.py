@@ -51,6 +51,11 @@ def _adc(result: Result, which: str) -> int | None:
     return sum(getattr(adc, which) for adc in adcs) if adcs else None
 
 
+def _traffic(result: Result) -> float | None:
+    moved = result.dram_bytes()
+    return moved / result.performance.audio_seconds if moved else None
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -61,9 +66,16 @@ METRICS = {
         Metric("power_w", "power", "W", "power", 1, False, lambda r: r.power_w),
         Metric("area_mm2", "area", "mm2", "area", 1e-6, False, lambda r: r.area_mm2),
         Metric("latency_p50_s", "latency", "s", "time", 1, False, lambda r: _latency(r, "p50")),
+        Metric("latency_p99_s", "latency_p99", "s", "time", 1, False, lambda r: _latency(r, "p99")),
         Metric("latency_max_s", "latency_max", "s", "time", 1, False, lambda r: _latency(r, "max")),
         Metric("seconds", "time", "s", "time", 1, False, lambda r: r.performance.seconds),
         Metric("real_time_factor", "rtf", "", "", 1, False, lambda r: r.performance.real_time_factor),
+        Metric("deadline_misses", "misses", "", "", 1, False, lambda r: r.performance.deadline_misses),
+        Metric("duty_cycle", "duty", "", "", 1, False, lambda r: r.performance.duty_cycle),
+        Metric(
+            "energy_per_audio_second_j", "audio_energy", "J", "energy", 1, False, lambda r: r.energy.per_audio_second_j
+        ),
+        Metric("dram_bytes_per_audio_second", "traffic", "", "", 1, False, _traffic),
         Metric("cycles_per_frame", "cycles", "", "", 1, False, lambda r: r.performance.cycles_per_frame),
         Metric("gops", "gops", "", "", 1, True, lambda r: r.efficiency.gops),
         Metric("tops_per_w", "tops_per_w", "", "", 1, True, lambda r: r.efficiency.tops_per_w),

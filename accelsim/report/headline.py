@@ -102,7 +102,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row("chunk", lambda _: format_si(plan.seconds, "s"), f"{plan.frames} frames of the output", "plan")
         row(
             "LPDDR traffic",
-            lambda _: f"{format_si(dram_bytes(result) / p.audio_seconds, 'B')}/s",
+            lambda _: f"{format_si(result.dram_bytes() / p.audio_seconds, 'B')}/s",
             f"of audio; {format_si(plan.weight_bytes, 'B')} of weights a chunk",
             "plan.lpddr_bytes",
         )
@@ -158,12 +158,6 @@ def share(part: float, whole: float) -> str:
 def between(interval: tuple[float, float], unit: str) -> str:
     """Return an interval with its unit at both ends."""
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
-
-
-def dram_bytes(result: Result) -> float:
-    """Return the bytes that all layers moved over DRAM, those of the CPU's copies included."""
-    names = [component.name for component in result.components if component.kind == "dram"]
-    return sum(layer.moved_bytes.get(name, 0.0) for layer in result.layers for name in names)
 
 
 def notes(result: Result) -> list[tuple[str, str]]:

@@ -284,10 +284,9 @@ class _Npu:
         read = [self.rows[name] for name in op.reads()]
         inputs, outputs = op.matrix(read)
         places = int(base["rows"]) * (self.rows[op.name].bands if isinstance(op, QConvOp) else 1)
-        each_channel = isinstance(op, QDepthwiseOp) or (isinstance(op, QConvOp) and op.depthwise)
         loaded = weights if not group.held else weights * (piece == 0)
         blocks = 1 if group.held else -(-weights // self.part["l2"].weight_bits_of_half())
-        array = () if each_channel else (self.name["systolic_array"],)
+        array = () if op.each_channel() else (self.name["systolic_array"],)
         for block in range(blocks):
             columns = outputs * (block + 1) // blocks - outputs * block // blocks
             share = {
@@ -297,7 +296,7 @@ class _Npu:
             if block:  # the state and what is spilled are read once
                 share |= {"spill_in": 0, "state_bits": 0}
             work = {
-                **share, "stage": "depthwise" if each_channel else "product",
+                **share, "stage": "depthwise" if op.each_channel() else "product",
                 "m": places, "k": inputs, "n": columns, "times": 1, "first": block == 0, "held": group.held,
                 "weight_bits": weights * columns // outputs,
             }  # fmt: skip

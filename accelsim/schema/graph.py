@@ -91,6 +91,10 @@ class WeightedOp(GraphOp):
         """Return inputs and outputs of the matrix, or of one position of a convolution."""
         raise NotImplementedError
 
+    def each_channel(self) -> bool:
+        """Return whether every channel is multiplied for itself, so that no two outputs share an input."""
+        return False
+
     def in_float(self) -> bool:
         """Return whether the weights are float16 numbers, not integers."""
         return self.weight_bits == FLOAT_BITS
@@ -127,6 +131,9 @@ class QDepthwiseOp(WeightedOp):
     op: Literal["qdepthwise"]
     taps: PositiveInt
     causal: bool = False
+
+    def each_channel(self) -> bool:
+        return True
 
     def behind(self) -> int:
         """Return how many rows before its own a row reads."""
@@ -166,6 +173,9 @@ class QConvOp(WeightedOp):
 
     def matrix(self, read: Sequence[Rows]) -> tuple[int, int]:
         return self.kernel[0] * self.kernel[1] * self._inputs(read), self.channels
+
+    def each_channel(self) -> bool:
+        return self.depthwise
 
     def _inputs(self, read: Sequence[Rows]) -> int:
         """Return how many channels one output reads."""
