@@ -161,20 +161,17 @@ def _attention(  # type: ignore[no-untyped-def]
         first, last = spans[groups[group], 0], spans[groups[group], 1]
         frames, column = max(last - first, 0), head * size
         keys = np.ascontiguousarray(qkv[first : first + frames, width + column : width + column + size].T)
-        vectors_of_head = vectors[column : column + size]
-        seen = qkv[first : first + frames, 2 * width + column : 2 * width + column + size]
         scores, places = np.empty(frames, np.float32), np.empty(frames, np.float32)
         query, total = np.empty(size, np.float32), np.empty(size, np.float32)
         for i in range(groups[group], groups[group + 1] if frames else groups[group]):
             for d in range(size):
                 q = qkv[i, column + d]
                 query[d] = plus(q, u[head, d], half, count) if relative else q
-            _products(query, keys, narrow, count, scores)
+            _products(query, keys, 0, 0, narrow, count, scores)
             if relative:
                 for d in range(size):
                     query[d] = plus(qkv[i, column + d], v[head, d], half, count)
-                near = middle - i + first
-                _products(query, vectors_of_head[:, near : near + frames], narrow, count, places)
+                _products(query, vectors, column, middle - i + first, narrow, count, places)
             for j in range(frames):
                 score = rounded(scores[j], half, np.isfinite(scores[j]), count)
                 if relative:
@@ -182,20 +179,21 @@ def _attention(  # type: ignore[no-untyped-def]
                     score = plus(score, place, half, count)
                 scores[j] = times(factor, score, half, count)
             softmax_row(scores, half, narrow, form, bounds[group, 0], bounds[group, 1], count)
-            _products(scores, seen, narrow, count, total)
+            _products(scores, qkv, first, 2 * width + column, narrow, count, total)
             for d in range(size):
                 context[i, column + d] = rounded(total[d], half, np.isfinite(total[d]), count)
 
 
 @numba.njit(forceinline=True)
-def _products(x, matrix, narrow, count, sums):  # type: ignore[no-untyped-def]
-    """Set sums_j = S_d x_d matrix_dj; x: [n], matrix: [n, m]."""
+def _products(x, matrix, row, column, narrow, count, sums):  # type: ignore[no-untyped-def]
+    """Set sums_j = S_d x_d m_dj, m the part of the matrix that begins at (row, column)."""
     sums[:] = np.float32(0)
     if narrow:
         low = np.int32(0)
         for d in range(len(x)):
+            part = matrix[row + d, column : column + len(sums)]
             for j in range(len(sums)):
-                term = x[d] * matrix[d, j]
+                term = x[d] * part[j]
                 held = in_number(term, True)
                 total = sums[j] + held
                 short = in_number(total, True)
@@ -206,9 +204,10 @@ def _products(x, matrix, narrow, count, sums):  # type: ignore[no-untyped-def]
             count[UNDERFLOW] += low
     else:
         for d in range(len(x)):
+            factor, part = x[d], matrix[row + d, column : column + len(sums)]
             for j in range(len(sums)):
-                sums[j] += x[d] * matrix[d, j]
+                sums[j] += factor * part[j]
     if count is not None:
         for j in range(len(sums)):
             if not np.isfinite(sums[j]):
-                overflows_of_sum(x, matrix[:, j], narrow, count)
+                overflows_of_sum(x, matrix[row : row + len(x), column + j], narrow, count)

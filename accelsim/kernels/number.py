@@ -169,7 +169,7 @@ def times(a, b, half, counts):  # type: ignore[no-untyped-def]
     return rounded(a * b, half, np.isfinite(a) and np.isfinite(b), counts)
 
 
-@numba.njit(forceinline=True)
+@numba.njit(forceinline=True, error_model="numpy")
 def over(a, b, half, counts):  # type: ignore[no-untyped-def]
     """Return R(a / b)."""
     if counts is None:

@@ -66,7 +66,8 @@ def test_attention():
     place = torch.stack([p[frames - 1 - i : 2 * frames - 1 - i] for i in range(frames)])  # [i, j, heads, size]
     scores = torch.einsum("hid,hjd->hij", q + u[:, None], k) + torch.einsum("hid,ijhd->hij", q + w[:, None], place)
     wanted = torch.einsum("hij,hjd->ihd", (scores / math.sqrt(size)).softmax(dim=-1), v).reshape(frames, -1)
-    close(attention(qkv, whole_utterances(starts), heads, RelativePositions(p.reshape(-1, 6).numpy(), u.numpy(), w.numpy())), wanted)
+    positions = RelativePositions(p.reshape(-1, 6).numpy(), u.numpy(), w.numpy())
+    close(attention(qkv, whole_utterances(starts), heads, positions), wanted)
 
 
 def test_convolutions():

@@ -135,7 +135,9 @@ def test_attention(seed, number, frames, heads, relative, spare):
     starts, width = starts_of(frames), 2 * heads
     qkv = random_values(seed, number, starts[-1], 3 * width)
     if not relative:
-        same_bits(attention(qkv, whole_utterances(starts), heads, None, number), plain.attention(qkv, starts, heads, number))
+        same_bits(
+            attention(qkv, whole_utterances(starts), heads, None, number), plain.attention(qkv, starts, heads, number)
+        )
         return
     vectors = random_values(seed + 1, "float32", 2 * (max(frames) + spare) + 1, width)
     u, v = np.random.default_rng(seed + 2).normal(0, 1, (2, heads, 2)).astype(np.float32)
@@ -227,11 +229,11 @@ def test_what_does_not_fit_is_refused():
         attention(x, whole_utterances(np.array([0, 1])), 1)
     with pytest.raises(ValueError, match="reaches beyond the 2 rows"):
         attention(x, np.array([[0, 2], [1, 3]]), 1)
-    biases = np.zeros((1, 1), np.float32)
+    biases, both = np.zeros((1, 1), np.float32), np.array([[0, 2], [0, 2]])
     with pytest.raises(ValueError, match="up to 1 rows need 3 position vectors, found 1"):
-        attention(x, whole_utterances(np.array([0, 2])), 1, RelativePositions(np.zeros((1, 1), np.float32), biases, biases))
+        attention(x, both, 1, RelativePositions(np.zeros((1, 1), np.float32), biases, biases))
     with pytest.raises(ValueError, match="do not fit 1 heads of 1"):
-        attention(x, whole_utterances(np.array([0, 2])), 1, RelativePositions(np.zeros((3, 2), np.float32), biases, biases))
+        attention(x, both, 1, RelativePositions(np.zeros((3, 2), np.float32), biases, biases))
     codes = np.zeros((2, 3), np.int8)
     with pytest.raises(ValueError, match="codes of 3 channels, weights of 2"):
         depthwise(codes, np.zeros((3, 2), np.int8), np.array([0, 2]))
