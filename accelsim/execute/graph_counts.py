@@ -44,7 +44,7 @@ WORK = {
 }
 """Operations and special functions on every value given, and special functions once a row."""
 
-PRE_NORMALISER = (4, 1, 0)  # half, difference, magnitude, sum; quotient by the mean deviation
+PRE_NORMALISER = (9, 1, 0)  # an eighth, less the first; product and sum of each mean; difference; quotient by MAD
 
 
 def work_of(op: GraphOp, unit: VectorUnit) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ last, which is filled up. What is masked is multiplied all the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def npu_activity(
             }
         if dense:
             macs[job.name] = {"dense": dense * frames, "performed": dense * frames, "skipped": 0}
-    return Activity(counts, macs, clamped, {}, faults={name: found.counts() for name, found in faults.items()})
+    return Activity(counts, macs, clamped, {}, faults={name: asdict(found) for name, found in faults.items()})
 
 
 class _Counter:
