@@ -6,6 +6,7 @@ each begins, [utterances + 1]; a convolution sees zeros beyond the ends of an ut
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -32,27 +33,36 @@ def matrix_product(codes: Codes, weights: NDArray[np.integer[Any]]) -> NDArray[n
     return np.asarray((codes.astype(exact) @ weights.astype(exact)).astype(np.int32))
 
 
-def depthwise(codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts) -> NDArray[np.int32]:
-    """Return y[t, c] = sum_i x[t + i - taps // 2, c] w[i, c] within each utterance, exact.
+def depthwise(
+    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, *, causal: bool = False
+) -> NDArray[np.int32]:
+    """Return y[t, c] = sum_i x[t + i - before, c] w[i, c] within each utterance, exact.
 
-    codes: [frames, channels]; weights: [taps, channels], 8-bit. Returns int32 [frames, channels].
+    before = taps - 1 if causal, so that no frame looks ahead, else taps // 2. codes: [frames, channels]; weights:
+    [taps, channels], 8-bit. Returns int32 [frames, channels].
     """
     if codes.shape[1:] != weights.shape[1:]:
         raise ValueError(f"codes of {codes.shape[1]} channels, weights of {weights.shape[1]}")
-    _check_starts(starts, len(codes))
+    check_starts(starts, len(codes))
     sums = np.zeros(codes.shape, np.int32)
-    _depthwise(np.ascontiguousarray(codes), weights.astype(np.int32), np.asarray(starts, np.int64), sums)
+    before = taps_before(len(weights), causal)
+    _depthwise(np.ascontiguousarray(codes), weights.astype(np.int32), np.asarray(starts, np.int64), before, sums)
     return sums
 
 
+def taps_before(taps: int, causal: bool) -> int:
+    """Return how many frames before its own a depthwise convolution reads."""
+    return taps - 1 if causal else taps // 2
+
+
 @numba.njit(parallel=True, cache=True)
-def _depthwise(codes, weights, starts, sums):  # type: ignore[no-untyped-def]
+def _depthwise(codes, weights, starts, before, sums):  # type: ignore[no-untyped-def]
     taps, channels = weights.shape
     for utterance in numba.prange(len(starts) - 1):
         first, last = starts[utterance], starts[utterance + 1]
         for t in range(first, last):
             for i in range(taps):
-                source = t + i - taps // 2
+                source = t + i - before
                 if first <= source < last:
                     for c in range(channels):
                         sums[t, c] += np.int32(codes[source, c]) * weights[i, c]
@@ -67,28 +77,65 @@ def convolve(
     b < ceil(bands / s_b). codes: [frames, bands, channels]; weights: [I, K, channels, outputs], I and K odd, 8-bit;
     stride: (s_t, s_b). Returns int32 [frames', bands', outputs] and the new starts.
     """
-    taps, band_taps, channels, outputs = weights.shape
-    if codes.ndim != 3 or codes.shape[2] != channels or not taps % 2 or not band_taps % 2:
-        raise ValueError(f"codes {codes.shape} do not fit weights {weights.shape} of odd taps")
-    _check_starts(starts, len(codes))
-    bands = codes.shape[1]
-    padding = band_taps // 2
-    padded = np.zeros((len(codes) + 1, bands + 2 * padding, channels), np.int8)  # the last frame stays zero
-    padded[:-1, padding : padding + bands] = codes
-    new_starts = np.concatenate([[0], np.cumsum(-(-np.diff(starts) // stride[0]))]).astype(np.int64)
-    source = _sources(starts, new_starts, stride[0], np.arange(taps) - taps // 2, outside=len(codes))
-    new_bands = -(-bands // stride[1])
-    band_source = stride[1] * np.arange(new_bands)[:, None] + np.arange(band_taps)
+    outputs = weights.shape[3]
+    padded, source, band_source, new_starts = windows(codes, weights.shape[:3], starts, stride)
+    new_bands = len(band_source)
     matrix = weights.reshape(-1, outputs)
     sums = np.empty((len(source), new_bands, outputs), np.int32)
-    block = max(_GATHERED // (taps * new_bands * band_taps * channels), 1)
-    for start in range(0, len(source), block):
-        part = source[start : start + block]
-        # [frames, taps, bands', band taps, channels] -> [frames, bands', taps, band taps, channels]
-        gathered = padded[part[:, :, None, None], band_source].transpose(0, 2, 1, 3, 4)
-        product = matrix_product(gathered.reshape(len(part) * new_bands, -1), matrix)
-        sums[start : start + block] = product.reshape(len(part), new_bands, outputs)
+    for part, gathered in gather(padded, source, band_source):
+        product = matrix_product(gathered.reshape(-1, len(matrix)), matrix)
+        sums[part] = product.reshape(-1, new_bands, outputs)
     return sums, new_starts
+
+
+def convolve_each(
+    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, stride: tuple[int, int] = (1, 1)
+) -> tuple[NDArray[np.int32], Starts]:
+    """Convolve every channel over time and bands by weights of its own, exact; geometry as of `convolve`.
+
+    y[t, b, c] = sum_{i, k} x[s_t t + i - I // 2, s_b b + k - K // 2, c] w[i, k, 0, c]. codes: [frames, bands,
+    channels]; weights: [I, K, 1, channels], I and K odd, 8-bit. Returns int32 [frames', bands', channels] and the new
+    starts.
+    """
+    taps, band_taps, _, channels = weights.shape
+    padded, source, band_source, new_starts = windows(codes, (taps, band_taps, channels), starts, stride)
+    sums = np.zeros((len(source), len(band_source), channels), np.int32)
+    for i in range(taps):
+        for k in range(band_taps):
+            x = padded[source[:, i, None], band_source[:, k]]
+            sums += x.astype(np.int32) * weights[i, k, 0].astype(np.int32)
+    return sums, new_starts
+
+
+def windows(
+    values: NDArray[Any], taps: tuple[int, ...], starts: Starts, stride: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], Starts]:
+    """Return what a convolution over time and bands reads: padded values, rows and bands of each new one, new starts.
+
+    values: [frames, bands, channels]; taps: (I, K, channels), I and K odd, else ValueError. The new frame t and band b
+    read padded[rows[t, i], bands[b, k]]: padded has one frame of zeros more, and zeros beyond the outer bands.
+    """
+    if values.ndim != 3 or values.shape[2] != taps[2] or not taps[0] % 2 or not taps[1] % 2:
+        raise ValueError(f"values {values.shape} do not fit weights {taps} of odd taps")
+    check_starts(starts, len(values))
+    bands, padding = values.shape[1], taps[1] // 2
+    padded = np.zeros((len(values) + 1, bands + 2 * padding, taps[2]), values.dtype)
+    padded[:-1, padding : padding + bands] = values
+    new_starts = np.concatenate([[0], np.cumsum(-(-np.diff(starts) // stride[0]))]).astype(np.int64)
+    rows = sources(starts, new_starts, stride[0], np.arange(taps[0]) - taps[0] // 2, outside=len(values))
+    new_bands = -(-bands // stride[1])
+    return padded, rows, stride[1] * np.arange(new_bands)[:, None] + np.arange(taps[1]), new_starts
+
+
+def gather(
+    padded: NDArray[Any], rows: NDArray[np.int64], bands: NDArray[np.int64]
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield some new frames at a time and what they read, [frames, bands', taps, band taps, channels]."""
+    block = max(_GATHERED // max(rows.shape[1] * bands.size * padded.shape[2], 1), 1)
+    for start in range(0, len(rows), block):
+        part = slice(start, min(start + block, len(rows)))
+        # [frames, taps, bands', band taps, channels] -> [frames, bands', taps, band taps, channels]
+        yield part, padded[rows[part][:, :, None, None], bands].transpose(0, 2, 1, 3, 4)
 
 
 def maximum(values: NDArray[Any], starts: Starts, size: tuple[int, int]) -> tuple[NDArray[Any], Starts]:
@@ -96,15 +143,15 @@ def maximum(values: NDArray[Any], starts: Starts, size: tuple[int, int]) -> tupl
 
     y[t, b, c] = max_{i < m, k < n} x[m t + i, n b + k, c], size = (m, n). values: [frames, bands, channels].
     """
-    _check_starts(starts, len(values))
+    check_starts(starts, len(values))
     new_starts = np.concatenate([[0], np.cumsum(np.diff(starts) // size[0])]).astype(np.int64)
-    source = _sources(starts, new_starts, size[0], np.arange(size[0]), outside=0)
+    source = sources(starts, new_starts, size[0], np.arange(size[0]), outside=0)
     new_bands = values.shape[1] // size[1]
     kept = values[:, : new_bands * size[1]].reshape(len(values), new_bands, size[1], values.shape[2]).max(axis=2)
     return np.asarray(kept[source].max(axis=1)), new_starts
 
 
-def _sources(
+def sources(
     starts: Starts, new_starts: Starts, stride: int, offsets: NDArray[np.int64], outside: int
 ) -> NDArray[np.int64]:
     """Return which frames every new frame reads, [new frames, offsets]; ``outside`` beyond the ends."""
@@ -115,6 +162,7 @@ def _sources(
     return np.where((source >= first) & (source < last), source, outside)
 
 
-def _check_starts(starts: Starts, frames: int) -> None:
+def check_starts(starts: Starts, frames: int) -> None:
+    """Raise ValueError unless the utterances end where the frames do."""
     if starts[0] != 0 or starts[-1] != frames or (np.diff(starts) < 0).any():
         raise ValueError(f"the utterances end at frame {starts[-1]}, found {frames} frames")
