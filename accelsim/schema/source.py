@@ -127,9 +127,13 @@ class Source:
                 if not taken and len(parts) == 1 and parts[0]:
                     return (*location, parts[0])
                 key: Key | None = ".".join(parts[:taken]) if taken else None
+            elif isinstance(data, list):
+                # So may the name of an item.
+                ends = range(len(parts), 0, -1)
+                taken = next((n for n in ends if _item(data, ".".join(parts[:n])) is not None), 1)
+                key = _item(data, ".".join(parts[:taken]))
             else:
-                taken = 1
-                key = _item(data, parts[0]) if isinstance(data, list) else None
+                taken, key = 1, None
             if key is None:
                 raise InputError.of(f"no '{path}' in {self.path}", file=file, hint=self._nearest_path(path))
             data = data[key]

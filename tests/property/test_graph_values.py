@@ -23,6 +23,7 @@ from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise
 from accelsim.kernels.converters import Dac
 from accelsim.kernels.crossbar import depthwise_power, program_tiles, read_power
+from accelsim.kernels.number import Arithmetic
 from accelsim.schedule import build_schedule
 from accelsim.schema.workload import FEATURES
 from accelsim.workload import Workload
@@ -56,7 +57,7 @@ def run(
 def values(workload: Workload, sums: Any = None, number: Any = "float16", lengths: Sequence[int] = LENGTHS):
     """Return the outputs of the graph alone, on any sums of products."""
     spec, batch = workload.spec, frames(workload, lengths)
-    plain = GraphValues(spec.graph_ops(), spec.graph_rows(), workload.tensors, number=number, sums=sums)
+    plain = GraphValues(spec.graph_ops(), spec.graph_rows(), workload.tensors, vector=Arithmetic(number), sums=sums)
     codes = np.clip(batch.features.astype(int) - spec.feature_offset, -127, 127).astype(np.int8)
     return plain.run(FEATURES, dequantise(codes, spec.feature_scale, number), batch.starts)
 

@@ -262,3 +262,11 @@ def test_json_schema():
     assert schema["required"] == ["schema", "clock", "rows"]
     assert schema["additionalProperties"] is False
     assert "schema" not in json_schema(Chip)["properties"]
+
+
+def test_dotted_paths_reach_items_whose_names_hold_dots() -> None:
+    source = parse_yaml("graph:\n  - {name: front, bits: 4}\n  - {name: front.convs.0, bits: 8}\n")
+    assert source.override("graph.front.convs.0.bits", "16").data["graph"][1]["bits"] == 16
+    assert source.override("graph.front.bits", "16").data["graph"][0]["bits"] == 16
+    with pytest.raises(InputError, match=r"no 'graph.front.convs.1.bits'"):
+        source.override("graph.front.convs.1.bits", "16")
