@@ -147,11 +147,14 @@ def run(
     "  accelsim compare --out reports/validation.md\n\n"
     "  accelsim compare rsnn28nm --out runs/paper\n\n"
     "  accelsim sweep arch/sweeps/conformer_adc.yaml -o studies/conformer_adc; accelsim compare --studies studies\n\n"
-    "  accelsim compare arch/memristor_tile.yaml mychip.yaml -w tile_frames"
+    "  accelsim compare arch/memristor_tile.yaml mychip.yaml -w tile_frames\n\n"
+    "  accelsim compare edge_npu memristor_conformer_stream rsnn28nm -s workload.inputs.dataset=mini_librispeech "
+    "-s workload.inputs.split=test -o chips.md"
 )
 def compare(
     what: Annotated[
-        list[str], typer.Argument(help="Nothing: all papers. One paper, or two architectures.", metavar="[WHAT]")
+        list[str],
+        typer.Argument(help="Nothing: all papers. One paper, or two or more architectures.", metavar="[WHAT]"),
     ] = [],  # noqa: B006
     workload: WorkloadOption = None,
     set_: SetOption = [],  # noqa: B006
@@ -164,27 +167,23 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set our figures beside those of papers, or two chips side by side.
+    """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
     Exit 1 if a judged figure leaves its tolerance.
     """
     overrides = _overrides(set_)
-    if len(what) > 2:
-        raise InputError.of(f"expected no paper, one paper or two architectures, found {len(what)} names")
     if len(what) < 2 and (workload or overrides):
-        raise InputError.of("--workload and --set are for two architectures; a paper names its own runs")
-    if len(what) == 2 and studies is not None:
-        raise InputError.of("--studies is for papers; two architectures are run")
+        raise InputError.of("--workload and --set are for two or more architectures; a paper names its own runs")
+    if len(what) > 1 and studies is not None:
+        raise InputError.of("--studies is for papers; architectures are run")
     if studies is not None and not studies.is_dir():
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
-    if len(what) == 2 and out is not None and out.suffix == ".md":
-        raise InputError.of("a Markdown page is made of papers; for two architectures give a folder")
     if out is not None:
         from accelsim.result import check_writable
 
         check_writable(out.parent if out.suffix == ".md" else out)
-    if len(what) == 2:
-        _compare_chips(what[0], what[1], workload, overrides, seed, out, as_json)
+    if len(what) > 1:
+        _compare_chips(what, workload, overrides, seed, out, as_json)
         return
     with _progress() as tell:
         from accelsim.explore import compare as run_comparison
@@ -237,8 +236,7 @@ def compare(
 
 
 def _compare_chips(
-    first: str,
-    second: str,
+    chips: list[str],
     workload: str | None,
     overrides: dict[str, str],
     seed: int,
@@ -249,22 +247,30 @@ def _compare_chips(
         from accelsim.explore import compare_chips
 
         results, rows = compare_chips(
-            first, second, workload, overrides=overrides, seed=seed, progress=tell,
+            chips, workload, overrides=overrides, seed=seed, progress=tell,
             on_run=lambda name, done, total: tell(f"run {name}", done, total),
         )  # fmt: skip
-    if out is not None:
-        for place, result in zip(("first", "second"), results, strict=True):
-            typer.echo(f"wrote {result.write(out / place)}", err=True)
-    if as_json:
-        figures = [
-            {"name": r.metric.name, "unit": r.metric.unit, "first": r.first, "second": r.second, "ratio": r.ratio}
-            for r in rows
-        ]
-        chips = [result.arch.name for result in results]
-        typer.echo(json.dumps({"chips": chips, "figures": figures}, indent=2))
-        return
-    from accelsim.report.comparison import chips_table
+    from accelsim.report.comparison import chips_markdown, chips_table, place
 
+    if out is not None and out.suffix == ".md":
+        from accelsim.result import written_whole
+
+        with written_whole(out) as page:
+            page.write(chips_markdown(results, rows, shlex.join(["accelsim", *sys.argv[1:]])).encode())
+        typer.echo(f"wrote {out}", err=True)
+    elif out is not None:
+        for index, result in enumerate(results):
+            typer.echo(f"wrote {result.write(out / place(index))}", err=True)
+    if as_json:
+        figures: list[dict[str, Any]] = [
+            {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios} for r in rows
+        ]
+        if len(chips) == 2:
+            for figure, row in zip(figures, rows, strict=True):
+                figure |= {"first": row.values[0], "second": row.values[1], "ratio": row.ratios[0]}
+        names = [result.arch.name for result in results]
+        typer.echo(json.dumps({"chips": names, "figures": figures}, indent=2))
+        return
     _print(chips_table(results, rows))
 
 

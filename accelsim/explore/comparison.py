@@ -1,9 +1,9 @@
-"""Our figures beside published ones, with their roles kept apart; and two chips beside each other."""
+"""Our figures beside published ones, with their roles kept apart; and chips beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import fmean, stdev
@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from accelsim.architecture import load_architecture
+from accelsim.cost import check_prices
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, nearest
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.space import Axis, points_of
@@ -19,19 +20,44 @@ from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_swee
 from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Record, Result
+from accelsim.schedule import build_schedule
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper, StudyRun
 from accelsim.workload import load_workload
 
 CHIP_METRICS = (
-    "error_percent", "cycles_per_frame", "latency_p50_s", "latency_max_s", "real_time_factor", "energy_per_frame_j",
-    "power_w", "area_mm2", "tops_per_w", "gops_per_mm2",
+    "error_percent", "audio_per_frame_s", "cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s",
+    "real_time_factor", "duty_cycle", "energy_per_frame_j", "energy_per_audio_second_j", "power_w", "area_mm2",
+    "tops_per_w", "gops_per_mm2", "dram_bytes_per_audio_second",
 )  # fmt: skip
+
+PER_FRAME = ("cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s", "energy_per_frame_j")
+"""Figures that do not compare directly where a frame stands for more audio on one chip than on another."""
+
+SAME_FRAME = 0.05
+"""Frames whose audio differs by no more than this share are of one length: the end of an utterance is a part of one."""
 
 SWEEPS = "arch/sweeps"
 
 OnRun = Callable[[str, int, int], None]
 """Called with (name, done, total) before each run."""
+
+
+def _audio_per_frame(result: Result) -> float | None:
+    return result.performance.audio_seconds / result.performance.frames or None
+
+
+def _duty_cycle(result: Result) -> float | None:
+    """Return the share of the time in which a chip works on a frame.
+
+    None where frames come back to back, and where several are worked on at once or wait: then it is no share.
+    """
+    share = result.performance.duty_cycle
+    return share if 0 < share <= 1 else None
+
+
+_AUDIO = Metric("audio_per_frame_s", "audio_per_frame", "s", "time", 1, False, _audio_per_frame)
+_METRICS = METRICS | {"audio_per_frame_s": _AUDIO, "duty_cycle": replace(METRICS["duty_cycle"], of=_duty_cycle)}
 
 
 @dataclass(frozen=True)
@@ -69,12 +95,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ChipRow:
-    """One figure of two chips, in its unit, and the second over the first; None where a chip has no such figure."""
+    """One figure of every chip, in its unit; None where a chip has no such figure.
+
+    ``ratios``: of every further chip over the first, None where there is none or where the two measure different
+    things. ``best``: which chips have the best value; empty where all have the same, or where the values do not compare
+    directly.
+    """
 
     metric: Metric
-    first: float | None
-    second: float | None
-    ratio: float | None
+    values: tuple[float | None, ...]
+    ratios: tuple[float | None, ...]
+    best: frozenset[int]
 
 
 def load_paper(name: str | Path) -> Paper:
@@ -154,28 +185,29 @@ def compare_all(
 
 
 def compare_chips(
-    first: str | Path,
-    second: str | Path,
+    chips: Sequence[str | Path],
     workload: str | Path | None = None,
     *,
     overrides: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     on_run: OnRun | None = None,
-) -> tuple[tuple[Result, Result], tuple[ChipRow, ...]]:
-    """Run two chips, each with its own workload or both with the given one, and set their figures side by side.
+) -> tuple[tuple[Result, ...], tuple[ChipRow, ...]]:
+    """Run two or more chips, each with its own workload or all with the given one, and set their figures side by side.
 
-    ``overrides`` hold for both. Figures that neither chip has are left out. Raises InputError.
+    ``overrides`` hold for all. Mistakes in any of the files are told before the first chip runs. Figures that no chip
+    has are left out. Raises InputError.
     """
-    for chip in (first, second):  # a mistake in the second file is told before the first one runs
-        load_architecture(chip, split_overrides(overrides or {})[0])
+    if len(chips) < 2:
+        raise InputError.of(f"expected two or more architectures to compare, found {len(chips)}")
+    _check_chips(chips, workload, overrides or {})
     results = []
-    for done, chip in enumerate((first, second)):
+    for done, chip in enumerate(chips):
         if on_run is not None:
-            on_run(str(chip), done, 2)
+            on_run(str(chip), done, len(chips))
         results.append(run(chip, workload, overrides=overrides, seed=seed, command="compare", progress=progress))
-    rows = [_chip_row(METRICS[name], results[0], results[1]) for name in CHIP_METRICS]
-    return (results[0], results[1]), tuple(row for row in rows if (row.first, row.second) != (None, None))
+    rows = [_chip_row(_METRICS[name], results) for name in CHIP_METRICS]
+    return tuple(results), tuple(row for row in rows if any(value is not None for value in row.values))
 
 
 def value_at(result: Result, path: str) -> float | None:
@@ -306,9 +338,50 @@ def _studied(spec: StudyRun, studies: Path | None) -> tuple[Result, ...]:
     return results
 
 
-def _chip_row(metric: Metric, first: Result, second: Result) -> ChipRow:
-    ours, theirs = metric.of(first), metric.of(second)
-    return ChipRow(metric, ours, theirs, theirs / ours if ours and theirs is not None else None)
+def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Mapping[str, str]) -> None:
+    """Raise InputError with all that is wrong with the files of all chips, or that keeps a network off its chip."""
+    for_chip, for_network = split_overrides(overrides)
+    problems: list[Problem] = []
+    for name in chips:
+        try:
+            chip = load_architecture(name, for_chip)
+            for point in (chip, *chip.operating_points.values()):
+                check_prices(point)
+            build_schedule(load_workload(workload or chip.spec.workload, for_network), chip)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
+def _chip_row(metric: Metric, results: Sequence[Result]) -> ChipRow:
+    values = tuple(metric.of(result) for result in results)
+    measured = [_measured(metric, result) for result in results]
+    first = values[0]
+    ratios = tuple(
+        value / first if first and value is not None and what == measured[0] else None
+        for value, what in zip(values[1:], measured[1:], strict=True)
+    )
+    return ChipRow(metric, values, ratios, _best(metric, results, values, measured))
+
+
+def _best(
+    metric: Metric, results: Sequence[Result], values: tuple[float | None, ...], measured: list[tuple[str, ...]]
+) -> frozenset[int]:
+    badness = {index: metric.badness(value) for index, value in enumerate(values) if value is not None}
+    if metric is _AUDIO or len({measured[index] for index in badness}) > 1 or len(set(badness.values())) < 2:
+        return frozenset()
+    audio = [_audio_per_frame(results[index]) or 0.0 for index in badness]
+    if metric.name in PER_FRAME and max(audio) - min(audio) > SAME_FRAME * max(audio):
+        return frozenset()
+    return frozenset(index for index, value in badness.items() if value == min(badness.values()))
+
+
+def _measured(metric: Metric, result: Result) -> tuple[str, ...]:
+    """Return what a figure of a chip measures, where that is not the same on every chip."""
+    if metric.name == "error_percent" and result.accuracy is not None:
+        return result.accuracy.metric, result.accuracy.dataset
+    return ()
 
 
 def _row(figure: Figure, found: Mapping[str, tuple[Result, ...]]) -> Row:

@@ -1,9 +1,11 @@
-"""Tables of a comparison: with papers on a terminal and in Markdown, and of two chips."""
+"""Tables of a comparison, on a terminal and in Markdown: with papers, and of chips."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from accelsim.explore.comparison import ChipRow, Comparison, Row
@@ -11,6 +13,11 @@ from accelsim.report.console import ROLE_STYLE
 from accelsim.result import Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import StudyRun
+
+PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+UNITS = {"dram_bytes_per_audio_second": "B"}
+"""Units in which figures of chips are shown that have none in their column of a store."""
 
 COLUMNS = ("figure", "paper", "tag", "ours", "ratio", "role", "verdict")
 
@@ -24,6 +31,15 @@ are given: `holds` or **fails**.
 
 _STUDIES = """Figures from studies are means over programmings, with their standard deviation: each study was run with
 `accelsim sweep FILE -o DIR/NAME`, and `accelsim compare --studies DIR` took the figures from there:
+"""
+
+
+_CHIPS = """The best value of a figure is **bold**, where the values compare directly: error rates do on the same speech
+alone, and latency, cycles and energy per frame do where a frame stands for the same length of audio on every chip.
+"""
+
+_ROLES = """Predicted: nothing was fitted to it. Calibrated: a number of ours was fitted to a published one, so that it
+agrees is no evidence. Assumptions: what the sources leave open, as it was chosen.
 """
 
 
@@ -58,18 +74,73 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def chips_table(results: tuple[Result, Result], rows: Sequence[ChipRow]) -> Table:
-    """Return two chips side by side, with the second over the first; the better value of a figure is green."""
-    first, second = (f"{result.arch.name}\n{result.workload.name}" for result in results)
-    table = _table(None, ("", first, second, "second / first"), (first, second, "second / first"))
+def place(index: int) -> str:
+    """Return what the chip at an index is called by its place: first, second, .. tenth, chip_11, .."""
+    return PLACES[index] if index < len(PLACES) else f"chip_{index + 1}"
+
+
+def chips_table(results: Sequence[Result], rows: Sequence[ChipRow]) -> Table:
+    """Return chips side by side, one a column, with each further one over the first; the best values are green."""
+    chips = [escape(f"{name}\n{r.workload.name}") for name, r in zip(_names(results), results, strict=True)]
+    ratios = [f"{place(index)} / first" for index in range(1, len(results))]
+    if len(ratios) > 1:
+        ratios = [ratio.replace(" / ", "\n/ ") for ratio in ratios]
+    table = _table(None, ("", *chips, *ratios), (*chips, *ratios))
     for row in rows:
-        metric = row.metric
-        values = [_in_unit(value, metric.unit) for value in (row.first, row.second)]
-        if row.first is not None and row.second is not None and row.first != row.second:
-            better = 0 if metric.badness(row.first) < metric.badness(row.second) else 1
-            values[better] = f"[green]{values[better]}[/]"
-        table.add_row(_label(row, results), *values, "-" if row.ratio is None else f"{row.ratio:.4g}")
+        name, *cells = _chip_cells(row, results)
+        values = [f"[green]{cell}[/]" if index in row.best else cell for index, cell in enumerate(cells)]
+        table.add_row(name, *values)
     return table
+
+
+def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: str) -> str:
+    """Return the same table as a Markdown page, with what was recognised, and what is calibrated or assumed."""
+    names = _names(results)
+    heads = [f"{_text(name)}<br>{_text(result.workload.name)}" for name, result in zip(names, results, strict=True)]
+    heads += [f"{place(index)} / first" for index in range(1, len(results))]
+    lines = ["# Chips side by side", "", "Made by", "", "```sh", command, "```", "", _CHIPS]
+    lines += ["| " + " | ".join(("figure", *heads)) + " |", "|---|" + "---:|" * len(heads)]
+    for row in rows:
+        name, *cells = _chip_cells(row, results)
+        values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
+        lines.append("| " + " | ".join((name, *values)) + " |")
+    lines += ["", "## Where the accuracy comes from", ""]
+    lines += [f"- {_text(name)}: {_recognised(result)}" for name, result in zip(names, results, strict=True)]
+    lines += ["", "## Predicted, calibrated, assumed", "", _ROLES]
+    for name, result in zip(names, results, strict=True):
+        lines.append(f"- {_text(name)}")
+        for role, told in result.provenance.model_dump().items():
+            lines.append(f"    - {role}: " + ("; ".join(map(_text, told)) or "nothing"))
+    return "\n".join(lines) + "\n"
+
+
+def _names(results: Sequence[Result]) -> list[str]:
+    """Return what the chips are called; those of one name are told apart by their place."""
+    names = [result.arch.name for result in results]
+    return [f"{name} ({place(i)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _chip_cells(row: ChipRow, results: Sequence[Result]) -> list[str]:
+    values = [_in_unit(value, UNITS.get(row.metric.name, row.metric.unit)) for value in row.values]
+    return [_label(row, results), *values, *("-" if ratio is None else f"{ratio:.4g}" for ratio in row.ratios)]
+
+
+def _recognised(result: Result) -> str:
+    """Return on what a chip was scored, and how well the float network does there."""
+    a, utterances = result.accuracy, result.performance.utterances
+    if a is None:
+        return f"no accuracy: `{result.workload.name}` recognises nothing"
+    heard = f"{utterances:,} utterance{'s' if utterances > 1 else ''}"
+    text = f"{a.metric} {a.value:.2f} {a.unit} on `{a.dataset}`, {heard}, {a.n:,} {a.counted}"
+    text += f"; 95 % interval {a.low:.1f} to {a.high:.1f}"
+    if a.runs:
+        text += f", mean of {len(a.runs)} programmings"
+    return text + ("" if a.reference_value is None else f"; the network in float {a.reference_value:.2f} {a.unit}")
+
+
+def _text(text: str) -> str:
+    """Return a text from a file on one line, with nothing in it that Markdown would take for its own."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(text.split()))
 
 
 def _from_studies(comparisons: Sequence[Comparison]) -> list[str]:
@@ -110,17 +181,19 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _label(row: ChipRow, results: tuple[Result, Result]) -> str:
-    """Return what a figure is called; error rates of two kinds are named both, they do not compare."""
+def _label(row: ChipRow, results: Sequence[Result]) -> str:
+    """Return what a figure is called; of error rates that do not compare it says why, by naming all kinds of them."""
     if row.metric.name == "error_percent":
-        return " / ".join(dict.fromkeys(r.accuracy.metric if r.accuracy else "no accuracy" for r in results))
+        kinds = " / ".join(dict.fromkeys(r.accuracy.metric if r.accuracy else "no accuracy" for r in results))
+        several = len({r.accuracy.dataset for r in results if r.accuracy}) > 1
+        return f"{kinds} (of different speech)" if several else kinds
     return row.metric.name.removesuffix("_" + row.metric.unit.lower()).replace("_", " ")
 
 
 def _in_unit(value: float | None, unit: str) -> str:
     if value is None:
         return "none"
-    if unit in ("J", "W", "s"):
+    if unit in ("J", "W", "s", "B"):
         return format_si(value, unit)
     return f"{value:.4g} {unit}".rstrip()
 

@@ -1,4 +1,4 @@
-"""Comparing: bounds of a figure, paths into a result, the Markdown page, studies, two chips, and what is refused."""
+"""Comparing: bounds of a figure, paths into a result, Markdown pages, studies, chips, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from accelsim import cli
 from accelsim.errors import InputError
-from accelsim.explore import compare, compare_chips, load_paper
+from accelsim.explore import ChipRow, compare, compare_chips, load_paper
+from accelsim.explore import comparison as explored
 from accelsim.explore.comparison import value_at
 from accelsim.explore.store import Store
 from accelsim.explore.sweep import load_sweep, run_sweep
 from accelsim.library import root
 from accelsim.pipeline import run
-from accelsim.report.comparison import markdown
+from accelsim.report.comparison import chips_markdown, chips_table, markdown, place
 from accelsim.result import AccuracyRecord, AdcRecord, Result
 from accelsim.schema.paper import Figure
 
@@ -115,10 +116,180 @@ def test_a_wrong_path_is_told_before_anything_runs(tmp_path: Path, path: str, hi
 
 
 def test_two_chips() -> None:
-    (first, second), rows = compare_chips("rsnn28nm", "rsnn28nm", "rsnn_paper_activity", overrides=SHORT)
+    (first, second), rows = compare_chips(["rsnn28nm", "rsnn28nm"], "rsnn_paper_activity", overrides=SHORT)
     assert first == second
-    assert {row.ratio for row in rows} == {1.0}
+    assert {row.ratios for row in rows} == {(1.0,)}
+    assert {row.best for row in rows} == {frozenset()}, "neither is better"
     assert "error_percent" not in {row.metric.name for row in rows}, "a workload without accuracy"
+
+
+@pytest.fixture
+def chips(tmp_path: Path) -> list[Path]:
+    """The chip as it is, at twice the clock, and with frames back to back."""
+    text = re.sub(r"(?m)^operating_points:\n .*\n", "", (root() / "arch/rsnn28nm.yaml").read_text())
+    changes = {
+        "base": ("", ""),
+        "fast": ("frequency: 100 kHz", "frequency: 200 kHz"),
+        "packed": ("mode: real_time, frame_period: 10 ms", "mode: back_to_back"),
+    }
+    for name, (was, now) in changes.items():
+        assert was in text
+        changed = text.replace("name: rsnn28nm", f"name: {name}", 1).replace(was, now, 1 if was else 0)
+        (tmp_path / f"{name}.yaml").write_text(changed)
+    return [tmp_path / f"{name}.yaml" for name in changes]
+
+
+def test_three_chips(chips: list[Path]) -> None:
+    told: list[tuple[str, int, int]] = []
+    results, rows = compare_chips(chips, "rsnn_paper_activity", overrides=SHORT, on_run=lambda *now: told.append(now))
+    assert told == [(str(chip), done, 3) for done, chip in enumerate(chips)]
+    assert [result.arch.name for result in results] == ["base", "fast", "packed"]
+    found = {row.metric.name: row for row in rows}
+    assert all((len(row.values), len(row.ratios)) == (3, 2) for row in rows)
+    # The same work in as many cycles, of half the length.
+    assert found["latency_p99_s"].ratios[0] == pytest.approx(0.5)
+    assert found["duty_cycle"].ratios[0] == pytest.approx(0.5)
+    assert found["cycles_per_frame"].ratios[0] == 1.0
+    assert found["audio_per_frame_s"].values == pytest.approx((0.01, 0.01, 0.01))
+    assert (found["duty_cycle"].values[2], found["duty_cycle"].ratios[1]) == (None, None), "back to back"
+    assert found["duty_cycle"].best == {1} and found["area_mm2"].best == frozenset()
+    assert found["energy_per_audio_second_j"].best == {2}, "the least time to leak in"
+    for row in rows:
+        for value, ratio in zip(row.values[1:], row.ratios, strict=True):
+            assert ratio is None or ratio == pytest.approx(value / row.values[0])
+    assert not {"error_percent", "dram_bytes_per_audio_second"} & found.keys(), "no chip has them"
+
+
+def side_by_side(
+    monkeypatch: pytest.MonkeyPatch, *changes: dict[str, Any]
+) -> tuple[tuple[Result, ...], dict[str, ChipRow]]:
+    """Compare Results that differ from one of a real run in what is given: parts of the record, and keys of them."""
+    base = run("rsnn28nm", "rsnn_paper_activity", overrides={"workload.inputs.frames": "4"})
+    made = []
+    for number, change in enumerate(changes):
+        whole = {
+            key: new if not isinstance(new, dict) or getattr(base, key) is None else
+            getattr(base, key).model_copy(update=new)
+            for key, new in change.items()
+        }  # fmt: skip
+        made.append(base.model_copy(update={"arch": base.arch.model_copy(update={"name": f"chip{number}"}), **whole}))
+    later = iter(made)
+    monkeypatch.setattr(explored, "run", lambda *_, **__: next(later))
+    results, rows = compare_chips(["rsnn28nm"] * len(made), "rsnn_paper_activity", overrides=SHORT)
+    return results, {row.metric.name: row for row in rows}
+
+
+def frames(number: int, cycles: float, duty: float = 0.5) -> dict[str, Any]:
+    return {"frames": number, "audio_seconds": 2.0, "cycles_per_frame": cycles, "duty_cycle": duty}
+
+
+def speech(error: float, metric: str = "word error rate", dataset: str = "books/test") -> AccuracyRecord:
+    return ACCURACY.model_copy(update={"value": error, "metric": metric, "dataset": dataset, "n": 1200, "runs": []})
+
+
+def test_ratios_and_best_values_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rows = side_by_side(
+        monkeypatch,
+        {"performance": frames(200, 100, 0.5), "area_mm2": 2.0, "power_w": 0.0, "efficiency": {"tops_per_w": 4.0}},
+        {"performance": frames(200, 50, 0.0), "area_mm2": 1.0, "power_w": 1.0, "efficiency": {"tops_per_w": 1.0}},
+        {"performance": frames(200, 400, 37.9), "area_mm2": 1.0, "power_w": 2.0, "efficiency": {"tops_per_w": 5.0}},
+        {"performance": frames(200, 50, 0.25), "area_mm2": 3.0, "power_w": 2.0, "efficiency": {"tops_per_w": 5.0}},
+    )
+    expected = {
+        "cycles_per_frame": ((100, 50, 400, 50), (0.5, 4, 0.5), {1, 3}),
+        "area_mm2": ((2, 1, 1, 3), (0.5, 0.5, 1.5), {1, 2}),
+        "tops_per_w": ((4, 1, 5, 5), (0.25, 1.25, 1.25), {2, 3}),
+        # Nothing is a multiple of nothing.
+        "power_w": ((0, 1, 2, 2), (None, None, None), {0}),
+        # None where frames come back to back, or where they overlap: that is no share of the time.
+        "duty_cycle": ((0.5, None, None, 0.25), (None, None, 0.5), {3}),
+        "audio_per_frame_s": ((0.01, 0.01, 0.01, 0.01), (1, 1, 1), set()),
+    }
+    for name, (values, ratios, best) in expected.items():
+        assert (rows[name].values, rows[name].ratios, rows[name].best) == (values, ratios, best), name
+
+
+@pytest.mark.parametrize(("frames_of_second", "direct"), [(200, True), (192, True), (189, False), (2, False)])
+def test_frames_of_other_lengths_have_no_best_latency(
+    monkeypatch: pytest.MonkeyPatch, frames_of_second: int, direct: bool
+) -> None:
+    _, rows = side_by_side(
+        monkeypatch,
+        {"performance": frames(200, 100), "power_w": 2.0},
+        {"performance": frames(frames_of_second, 50), "power_w": 1.0},
+    )
+    assert rows["audio_per_frame_s"].values == (0.01, 2 / frames_of_second)
+    assert rows["audio_per_frame_s"].best == frozenset(), "longer is neither better nor worse"
+    assert rows["cycles_per_frame"].ratios == (0.5,)
+    assert rows["cycles_per_frame"].best == ({1} if direct else set())
+    assert rows["power_w"].best == {1}
+
+
+def test_error_rates_compare_of_one_kind_on_the_same_speech_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for second, third, ratios, best, label in (
+        (speech(5.0), None, (0.5, None), {1}, "word error rate / no accuracy"),
+        (speech(5.0), speech(4.0), (0.5, 0.4), {2}, "word error rate"),
+        (speech(5.0), speech(4.0, "phoneme error rate"), (0.5, None), set(), "word error rate / phoneme error rate"),
+        (speech(5.0), speech(4.0, dataset="news/test"), (0.5, None), set(), "word error rate (of different speech)"),
+    ):
+        results, rows = side_by_side(monkeypatch, {"accuracy": speech(10.0)}, {"accuracy": second}, {"accuracy": third})
+        row = rows["error_percent"]
+        assert (row.ratios, row.best) == (ratios, best), label
+        assert list(chips_table(results, [row]).columns[0].cells) == [label]
+
+
+def test_the_page_of_chips_says_what_was_heard_and_what_is_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    results, rows = side_by_side(
+        monkeypatch,
+        {"accuracy": speech(10.0), "performance": {"utterances": 3}, "area_mm2": 2.0},
+        {"accuracy": None, "area_mm2": 1.0},
+        {
+            "accuracy": speech(9.0).model_copy(update={"runs": [8.0, 10.0], "reference_value": 7.5}),
+            "area_mm2": 3.0,
+            "provenance": {"predicted": ["area"], "calibrated": [], "assumptions": ["5 | 6\nbits", "a <b>"]},
+        },
+    )
+    page = chips_markdown(results, list(rows.values()), "accelsim compare a b c -o chips.md")
+    lines = page.splitlines()
+    assert lines[0] == "# Chips side by side" and "accelsim compare a b c -o chips.md" in lines
+    head = "| figure | chip0<br>rsnn_paper_activity | chip1<br>rsnn_paper_activity | chip2<br>rsnn_paper_activity |"
+    assert f"{head} second / first | third / first |" in lines
+    assert "| word error rate / no accuracy | 10 % | none | **9 %** | - | 0.9 |" in lines
+    assert "| area | 2 mm2 | **1 mm2** | 3 mm2 | 0.5 | 1.5 |" in lines
+    assert all(line.count("|") == 7 for line in lines if line.startswith("|"))
+    assert (
+        "- chip0: word error rate 10.00 % on `books/test`, 3 utterances, 1,200 words; 95 % interval 1.0 to 1.0" in lines
+    )
+    assert "- chip1: no accuracy: `rsnn_paper_activity` recognises nothing" in lines
+    assert any(line.endswith(", mean of 2 programmings; the network in float 7.50 %") for line in lines)
+    assert (
+        sum(line.startswith("    - calibrated: components.pe.switch_cycles = 1, fitted to 574") for line in lines) == 2
+    )
+    last = lines[lines.index("- chip2") + 1 :]
+    assert last == [
+        "    - predicted: area", "    - calibrated: nothing", r"    - assumptions: 5 \| 6 bits; a \<b\>"
+    ]  # fmt: skip
+
+
+def test_mistakes_in_any_chip_are_told_before_the_first_runs(chips: list[Path]) -> None:
+    chips[1].write_text(chips[1].read_text().replace("pes: 128", "pse: 128"))
+    chips[2].write_text(chips[2].read_text().replace("kind: lif, units: 128", "kind: lif, units: many"))
+
+    def on_run(*_: object) -> None:
+        raise AssertionError("a chip runs")
+
+    with pytest.raises(InputError) as error:
+        compare_chips(chips, "rsnn_paper_activity", overrides=SHORT, on_run=on_run)
+    assert re.search(r"fast\.yaml:\d+: unknown key 'pse'", str(error.value)), error.value
+    assert re.search(r"packed\.yaml:\d+: .*'many'", str(error.value))
+    with pytest.raises(InputError, match="expected two or more architectures to compare, found 1"):
+        compare_chips(chips[:1], on_run=on_run)
+    with pytest.raises(InputError):  # a network that the second chip cannot run
+        compare_chips(["memristor_tile", chips[0]], "tile_frames", on_run=on_run)
+
+
+def test_places() -> None:
+    assert [place(index) for index in (0, 2, 9, 10, 20)] == ["first", "third", "tenth", "chip_11", "chip_21"]
 
 
 @pytest.fixture
@@ -152,28 +323,70 @@ def test_chips_from_the_command_line(call, tmp_path: Path) -> None:
     chips = ("rsnn28nm", "rsnn28nm", "-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=20")
     code, out, _ = call("compare", *chips)
     assert code == 0
+    assert "second / first" in out
     for name in ("cycles per frame", "latency p50", "energy per frame", "power", "area", "tops per w", "gops per mm2"):
         assert name in out
     code, out, _ = call("compare", *chips, "--json", "--out", "runs")
     data = json.loads(out)
     assert data["chips"] == ["rsnn28nm", "rsnn28nm"]
     assert {row["ratio"] for row in data["figures"]} == {1.0}
+    assert all([row["first"], row["second"]] == row["values"] for row in data["figures"])
     assert (tmp_path / "runs/second/result.json").is_file()
+
+
+def test_three_chips_from_the_command_line(call, chips: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    files = [chip.name for chip in chips]
+    short = ("-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=20")
+    code, out, err = call("compare", *files, *short, "-o", "pages/chips.md")
+    assert code == 0 and "wrote pages/chips.md" in err
+    lines = out.splitlines()
+    assert lines[0].split() == ["base", "fast", "packed", "second", "third"]
+    assert lines[1].split()[-4:] == ["/", "first", "/", "first"]
+    assert max(map(len, lines)) <= 120
+    cells = {re.split(r" {2,}", line)[0]: re.split(r" {2,}", line)[1:] for line in lines[2:]}
+    assert cells["audio per frame"] == ["10 ms", "10 ms", "10 ms", "1", "1"]
+    assert cells["duty cycle"][2] == "none" and cells["duty cycle"][3:] == ["0.5", "-"]
+    page = Path("pages/chips.md").read_text()
+    assert "accelsim compare base.yaml fast.yaml packed.yaml -w rsnn_paper_activity" in page
+    assert "| audio per frame | 10 ms | 10 ms | 10 ms | 1 | 1 |" in page
+
+    code, out, _ = call("compare", *files, *short, "--json", "-o", "runs")
+    data = json.loads(out)
+    assert data["chips"] == ["base", "fast", "packed"]
+    assert {tuple(row) for row in data["figures"]} == {("name", "unit", "values", "ratios")}
+    duty = next(row for row in data["figures"] if row["name"] == "duty_cycle")
+    assert duty["values"][2] is None and duty["ratios"] == [pytest.approx(0.5), None]
+    for place_, name in zip(("first", "second", "third"), data["chips"], strict=True):
+        assert json.loads(Path(f"runs/{place_}/result.json").read_text())["arch"]["name"] == name
+
+    broken = chips[2].read_text().replace("pes: 128", "pse: 128")
+    chips[2].write_text(broken)
+    line = next(number for number, text in enumerate(broken.splitlines(), 1) if "pse: 128" in text)
+    code, out, err = call("compare", *files, *short, "-o", "later/chips.md")
+    assert code == 2 and not out and not Path("later").exists()
+    assert re.search(rf"packed\.yaml:{line}: unknown key 'pse'.*did you mean 'pes'", err), err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a", "b", "c"), "expected no paper, one paper or two architectures, found 3 names"),
-        (("isaac", "-s", "a=1"), "--workload and --set are for two architectures"),
-        (("rsnn28nm", "memristor_tile", "-o", "page.md"), "a Markdown page is made of papers"),
+        (("a", "b", "c"), "no architecture named 'a'.*no architecture named 'b'.*no architecture named 'c'"),
+        (("isaac", "-s", "a=1"), "--workload and --set are for two or more architectures"),
+        (("rsnn28nm", "rsnn28nm", "memristor_tlie"), r"no architecture named 'memristor_tlie'.*'memristor_tile'"),
         (("rsnn28nm", "memristor_tlie"), r"no architecture named 'memristor_tlie'.*did you mean 'memristor_tile'"),
+        (("rsnn28nm",) * 3 + ("-s", "workload.inputs.fraems=3"), r"fraems"),
     ],
 )
 def test_what_is_refused(call, arguments: tuple[str, ...], message: str) -> None:
     code, _, err = call("compare", *arguments)
     assert code == 2
     assert re.search(message, err, re.DOTALL), err
+
+
+def test_one_architecture_alone_is_no_paper(call, chips: list[Path]) -> None:
+    code, _, err = call("compare", chips[0].name)
+    assert code == 2 and "base.yaml" in err and "accelsim/paper@1" in err
 
 
 def test_figures_whose_data_is_not_here_have_no_value(tmp_path, monkeypatch) -> None:
