@@ -94,7 +94,10 @@ def values_of(x: NDArray[Any], number: Number) -> Values:
 
 @numba.njit(inline="always")
 def in_number(x, half):  # type: ignore[no-untyped-def]
-    """Round a float32 to the format: as it is, or to float16 with halves to even and infinity beyond 65504."""
+    """Round a float32 to the format: as it is, or to float16 with halves to even and infinity beyond 65504.
+
+    A float16 zero is always +0. No other result depends on its sign: kernels divide by nothing that could be -0.
+    """
     if not half:
         return x
     magnitude = abs(x)
