@@ -89,6 +89,8 @@ class _Npu:
         self._check_memories()
         self.parts.stop_on_problems()
         self.plan = plan(self.sizes, self.part["l2"].activation_bits(), split=self.compiler.split, on_cpu=self.on_cpu)
+        self._check_scores()
+        self.parts.stop_on_problems()
 
     def schedule(self) -> Schedule:
         """Return the jobs of one chunk."""
@@ -97,12 +99,15 @@ class _Npu:
         begin, done = self.parts.channel(cpu, dma), self.parts.channel(sequencer, cpu)
         self.parts.stop_on_problems()
         steps = list(self._steps())
-        features, outputs = self.sizes.tensors[FEATURES], self.sizes.tensors[self.sizes.ops[-1].name]
+        last = self.sizes.ops[-1].name
+        # What lives in LPDDR is there already, or has come to where the CPU reads it.
+        features, outputs = (self.sizes.tensors[name] * (name not in self.plan.spilled) for name in (FEATURES, last))
         waiting = any(step.weights for step in steps)
         first_gives = (*(() if steps[0].on_cpu else (start,)), *((begin,) if waiting else ()))
         jobs = [self._cpu_job("start", FEATURES, {"stage": "start", "in_bits": features, "out_bits": 0},
                               gives=first_gives, paced=True)]  # fmt: skip
-        before_on_cpu, half, loads = True, 0, []
+        before_on_cpu, half = True, 0
+        loads: list[Job] = []
         for place, step in enumerate(steps):
             after_on_cpu = place + 1 == len(steps) or steps[place + 1].on_cpu
             if step.on_cpu:
@@ -128,7 +133,6 @@ class _Npu:
                 )  # fmt: skip
             before_on_cpu = step.on_cpu
         end = {"stage": "end", "in_bits": 0, "out_bits": outputs}
-        last = self.sizes.ops[-1].name
         jobs.append(self._cpu_job("end", last, end, takes=() if before_on_cpu else (done,), last=True))
         stride = self.rows[last].stride
         return Schedule((*jobs, *loads), inputs_per_frame=self.chunk * stride, plan=self._summary())
@@ -230,6 +234,18 @@ class _Npu:
                 f"{dram.capacity / _MIB:.1f}"
             )
 
+    def _check_scores(self) -> None:
+        """See that L2 has room for what attention makes on its way, which nothing streams: the scores of its rows."""
+        room = self.part["l2"].activation_bits()
+        if self.plan.peak_bits <= room:
+            return
+        name, bits = max(self.sizes.scratch.items(), key=lambda item: item[1])
+        split = "" if self.compiler.split else ", and 'split: false' takes all rows of a chunk at once"
+        self.parts.problem(
+            f"the scores of layer '{name}' take {bits / 8192:.1f} KiB for a chunk, '{self.name['l2']}' has "
+            f"{room / 8192:.1f} for tensors{split}"
+        )
+
     # Steps
 
     def _columns(self, op: GraphOp) -> int:
@@ -273,8 +289,8 @@ class _Npu:
         return {
             "in_bits": sum(read.values()) // group.pieces,
             "state_bits": self.sizes.state[op.name] if piece == 0 else 0,
-            "spill_in": spilled_in // group.pieces,
-            "spill_out": spilled_out // group.pieces,
+            "spill_in": _share(spilled_in, piece, piece + 1, group.pieces),
+            "spill_out": _share(spilled_out, piece, piece + 1, group.pieces),
         }
 
     def _weighted(
@@ -285,12 +301,14 @@ class _Npu:
         inputs, outputs = op.matrix(read)
         places = int(base["rows"]) * (self.rows[op.name].bands if isinstance(op, QConvOp) else 1)
         loaded = weights if not group.held else weights * (piece == 0)
-        blocks = 1 if group.held else -(-weights // self.part["l2"].weight_bits_of_half())
+        most = outputs if group.held else self.part["l2"].weight_bits_of_half() * outputs // weights
+        blocks = -(-outputs // most)
         array = () if op.each_channel() else (self.name["systolic_array"],)
         for block in range(blocks):
-            columns = outputs * (block + 1) // blocks - outputs * block // blocks
+            begin, end = outputs * block // blocks, outputs * (block + 1) // blocks
+            columns = end - begin
             share = {
-                key: int(base[key]) * columns // outputs if key in ("out_bits", "spill_out") else base[key]
+                key: _share(int(base[key]), begin, end, outputs) if key in ("out_bits", "spill_out") else base[key]
                 for key in base
             }
             if block:  # the state and what is spilled are read once
@@ -385,3 +403,8 @@ class _Npu:
             lpddr_bits=lpddr_bits(self.sizes, self.plan),
             on_cpu=tuple(op.name for op in ops if op.name in self.on_cpu),
         )
+
+
+def _share(bits: int, begin: int, end: int, parts: int) -> int:
+    """Return the bits of parts ``begin`` to ``end`` of so many: whole bits, and in all of them none is lost."""
+    return bits * end // parts - bits * begin // parts

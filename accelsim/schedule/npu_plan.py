@@ -5,7 +5,8 @@ Without splits every op takes the whole chunk, and a tensor that finds no room i
 of the op that makes it and into those that read it. With splits a group goes through the chunk in pieces, one op after
 the other for each, so that only a piece of what lies between them exists at a time; convolutions carry their last rows
 from piece to piece as they do from chunk to chunk. That costs weights: they come from LPDDR anew for every piece, or
-are held in L2 beside the tensors. The planner takes what moves the fewest bits over LPDDR, then the fewest pieces.
+are held in L2 beside the tensors. Of all ways to cut a chain the planner takes what moves the fewest bits over LPDDR,
+then the fewest pieces; what spills is not searched for, it is the largest operand first, and chains go in order.
 """
 
 from __future__ import annotations
@@ -143,16 +144,13 @@ def seen_distances(op: AttentionOp) -> int:
 def plan(chunk: Chunk, l2_bits: int, *, split: bool, on_cpu: frozenset[str] = frozenset()) -> Plan:
     """Return the plan of a chunk for an L2 of so many bits for tensors and state; ops ``on_cpu`` take it whole."""
     state = sum(chunk.state.values())
-    best: Plan | None = None
-    for in_l2 in (True, False):
-        room = l2_bits - (state if in_l2 else 0)
-        if room <= 0:
-            continue
-        made = _with_room(chunk, room, split, on_cpu, in_l2, state)
-        if best is None or lpddr_bits(chunk, made) < lpddr_bits(chunk, best):
-            best = made
-    assert best is not None
-    return best
+    made = [
+        _with_room(chunk, l2_bits - (state if in_l2 else 0), in_pieces, on_cpu, in_l2, state)
+        for in_l2 in (True, False)
+        for in_pieces in ((False, True) if split else (False,))
+        if not in_l2 or state < l2_bits
+    ]
+    return min(made, key=lambda plan: (max(plan.peak_bits - l2_bits, 0), lpddr_bits(chunk, plan)))
 
 
 def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], state_in_l2: bool, state: int) -> Plan:
@@ -161,9 +159,10 @@ def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], sta
     peak = 0
     for first, last in _chains(chunk):
         options = [_whole(chunk, Group(first, last), room, spilled)]
-        if split and options[0].spilled != spilled and not any(op.name in on_cpu for op in chunk.ops[first : last + 1]):
+        crowded = options[0].spilled != spilled or options[0].peak > room
+        if split and crowded and not any(op.name in on_cpu for op in chunk.ops[first : last + 1]):
             options += _partitions(chunk, first, last, room, spilled)
-        best = min(options, key=lambda option: (option.bits, sum(group.pieces for group in option.groups)))
+        best = min(options, key=lambda option: option.cost(room))
         groups += best.groups
         spilled = best.spilled
         peak = max(peak, best.peak)
@@ -179,12 +178,16 @@ class _Option:
     spilled: frozenset[str]
     peak: int
 
+    def cost(self, room: int) -> tuple[int, int, int]:
+        """Return by what the best of several is the least: what finds no room in L2 at all, then bits, then pieces."""
+        return max(self.peak - room, 0), self.bits, sum(group.pieces for group in self.groups)
+
 
 def _partitions(chunk: Chunk, first: int, last: int, room: int, spilled: frozenset[str]) -> Iterator[_Option]:
     """Yield every way to cut a chain into groups, each at its best."""
     for end in range(first, last + 1):
         options = [_whole(chunk, Group(first, end), room, spilled), *_in_pieces(chunk, first, end, room, spilled)]
-        one = min(options, key=lambda option: (option.bits, option.groups[0].pieces))
+        one = min(options, key=lambda option: option.cost(room))
         if end == last:
             yield one
             continue
@@ -274,8 +277,8 @@ def _spills(chunk: Chunk, group: Group, room: int, spilled: frozenset[str]) -> t
 
 
 def _moved(chunk: Chunk, spilled: frozenset[str]) -> int:
-    """Return the bits that spilled tensors move: out once, in for every reader."""
-    return sum(chunk.tensors[name] * (1 + len(chunk.readers[name])) for name in spilled)
+    """Return the bits that spilled tensors move: out once, but for features, which come there; in for every reader."""
+    return sum(chunk.tensors[name] * ((name in chunk.places) + len(chunk.readers[name])) for name in spilled)
 
 
 def lpddr_bits(chunk: Chunk, made: Plan) -> int:
