@@ -143,7 +143,7 @@ def _performance(run: Run, operation: Operation) -> r.Performance:
         interval_cycles=timeline.interval_ps(starts) / period_ps,
         frames_in_flight=timeline.frames_in_flight(),
         utterance_latency_cycles=_latency(timeline.utterance_latency_ps(starts), period_ps),
-        duty_cycle=float(work_ps / frame_ps) if paced else 0.0,
+        duty_cycle=timeline.worked_ps() / timeline.duration_ps if paced else 0.0,
     )
 
 

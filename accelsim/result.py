@@ -42,7 +42,7 @@ class Performance(Record):
     ``interval_cycles``: from one finished frame to the next, on average once the pipeline is full, see
     `Timeline.interval_ps`; ``frames_in_flight``: most frames that had arrived and were not finished;
     ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end. ``duty_cycle``: share of the
-    time from one frame to the next in which it is worked on (real-time pacing; 0 where frames come back-to-back).
+    time in which at least one frame is worked on (real-time pacing; 0 where frames come back-to-back).
     """
 
     frames: int

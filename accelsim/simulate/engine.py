@@ -89,6 +89,13 @@ class Timeline:
         inside = np.searchsorted(arrived, arrived, "right") - np.searchsorted(finished, arrived, "right")
         return int(inside.max())
 
+    def worked_ps(self) -> int:
+        """Return for how long at least one frame was worked on, from its first job after the paced one to its end."""
+        order = np.argsort(self.started_ps, kind="stable")
+        started, finished = self.started_ps[order], self.finished_ps[order]
+        before = np.concatenate([started[:1], np.maximum.accumulate(finished)[:-1]])
+        return int(np.maximum(finished - np.maximum(started, before), 0).sum())
+
     def utterance_latency_ps(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the time from the arrival of each utterance's last frame until that is finished."""
         ends = starts[1:][np.diff(starts) > 0] - 1

@@ -134,3 +134,19 @@ def test_progress_is_told() -> None:
     seen: list[int] = []
     simulate(schedule, [], {("j", "pe"): np.ones(600, int)}, Clocking({"pe": 1}), 600, progress=seen.append)
     assert seen == [256, 512]
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "worked"),
+    [
+        ([10, 110], [30, 150], 60),  # one after the other: 20 + 40
+        ([10, 20, 100], [50, 40, 130], 70),  # the second within the first: 40 + 30
+        ([10, 30], [40, 60], 50),  # they overlap: 10 to 60
+        ([30, 10], [60, 40], 50),  # in whatever order
+        ([2**62, 10], [5, 20], 10),  # nothing was done in the first
+    ],
+)
+def test_for_how_long_something_was_worked_on(started: list[int], finished: list[int], worked: int) -> None:
+    ends = [np.array(times, np.int64) for times in (started, finished)]
+    timeline = Timeline({}, {}, 200, np.zeros(len(started), np.int64), *ends, {}, {})
+    assert timeline.worked_ps() == worked
