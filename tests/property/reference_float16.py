@@ -76,8 +76,8 @@ class Unit:
         R, n = self.R, F(len(row))
         to = TYPES[self.number]
         c, r, floor = F(to(F(1) / n)), F(to(F(1) / np.sqrt(n))), F(to(n * F(2**-24)))
-        first = R(row[0] * F(0.125), row[0])
-        g = [R(h - first, h, first) for h in (R(x * F(0.125), x) for x in row)]
+        first = R(row[0] * F(0.25), row[0])
+        g = [R(h - first, h, first) for h in (R(x * F(0.25), x) for x in row)]
         m = self.dot(g, [c] * len(g))
         m = R(m, m)
         d = [R(x - m, x, m) for x in g]
