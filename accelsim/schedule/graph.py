@@ -69,6 +69,7 @@ class _Graph:
         self._check_placement()
         self.where = {name: self._where(op) for name, op in self.ops.items()}
         self.name = self._components()
+        self._check_numbers()
         self.parts.stop_on_problems()
         self.vector = architecture.of_kind("vector_unit")[self.name["vector_unit"]]
         self.longest = self._longest()
@@ -259,6 +260,12 @@ class _Graph:
                 self.parts.problem(
                     f"placement names a layer '{pattern}', there is none with weights", did_you_mean(pattern, matrices)
                 )
+
+    def _check_numbers(self) -> None:
+        for name, op in self.ops.items():
+            if isinstance(op, WeightedOp) and op.in_float():
+                multiplies = self.name["crossbar" if self.where[name] == "tile" else "mac_array"]
+                self.parts.problem(f"layer '{name}' has float16 weights, '{multiplies}' multiplies integers")
 
     def _tile_map(self) -> TileMap | None:
         """Lay the matrices that are on tiles onto the chip's; raises InputError when they do not fit."""

@@ -1,0 +1,313 @@
+"""What an NPU and a graph that streams cannot do, and what is said about it: names, numbers, lines, exit code 2."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from graphs import Streaming, chip, graph, tile_keys, write_graph
+from safetensors.numpy import save_file
+
+from accelsim.errors import InputError
+from accelsim.schedule import build_schedule
+from accelsim.workload import Workload, load_workload
+
+QKV = "{name: qkv, op: qlinear, input: features, outputs: 6, weight_bits: 16}"
+HEADS = "{name: heads, op: attention, input: qkv, heads: 1, chunk: 4, left: 4}"
+Y = "{name: y, op: qlinear, input: heads, outputs: 2, weight_bits: 16}"
+SMALL = [QKV, HEADS, Y]
+INTEGERS = [line.replace("weight_bits: 16", "weight_bits: 8") for line in SMALL]
+WIDE = [
+    QKV.replace("outputs: 6", "outputs: 12288"),
+    HEADS.replace("chunk: 4, left: 4", "chunk: 64, left: 64"),
+    Y,
+]
+
+
+def said(error: InputError) -> str:
+    """Return all problems, a line each, without folders and without the names of workload and chip in front."""
+    return "\n".join(
+        re.sub(r"^workload '.*?' on '.*?': |^/.*/(?=workload\.yaml)", "", str(problem)) for problem in error.problems
+    )
+
+
+def problems(folder: Path, layers: list[str], keys: dict[str, Any], name: str = "edge_npu", bands: int = 4) -> str:
+    with pytest.raises(InputError) as error:
+        build_schedule(graph(folder, layers, bands=bands), chip(keys, name))
+    return said(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "keys", "message"),
+    [
+        # Memories. 64 rows of 12288 float16 are 1.5 MiB; 64 rows of keys and values, two thirds of that, 1 MiB; weights
+        # 4 x 12288 and 4096 x 2 numbers, 112 KiB.
+        (WIDE, {"components.lpddr.capacity": "1 MiB"},
+         r"what layer 'qkv' makes of a chunk takes 1\.5 MiB and fits no memory: 'l2' has 0\.5 for tensors, 'lpddr' 1\.0"
+         r"\nweights and state take 1\.1 MiB, 'lpddr' has 1\.0"),
+        (WIDE, {"components.lpddr.capacity": "1 MiB", "components.l2.banks": 72, "components.l2.weight_banks": 48},
+         r"weights and state take 1\.1 MiB, 'lpddr' has 1\.0"),
+        # 4 KiB a bank: a half of the weights of 4 KiB, a tensor of 8 KiB at the most. 4096 float16 weights are 8 KiB.
+        ([*SMALL, "{name: z, op: qlinear, input: y, outputs: 4096, weight_bits: 16}",
+                      "{name: r, op: relu, input: z}",
+                      "{name: q, op: qlinear, input: r, outputs: 2, weight_bits: 16}"],
+         {"components.l2.banks": 3, "components.l2.weight_banks": 2, "components.l2.rows": 256},
+         r"the weights of one output of layer 'q' take 8\.0 KiB, half of the weight banks of 'l2' has 4\.0"),
+        # 128 rows by 128 + 128 keys are 32768 scores of 2 bytes, 64 KiB.
+        ([QKV, HEADS.replace("chunk: 4, left: 4", "chunk: 128, left: 128"), Y],
+         {"components.l2.banks": 9, "components.l2.rows": 2048, "compiler.split": False},
+         r"the scores of layer 'heads' take 64\.0 KiB for a chunk, 'l2' has 32\.0 for tensors, "
+         r"and 'split: false' takes all rows of a chunk at once"),
+        ([QKV, HEADS.replace("chunk: 4, left: 4", "chunk: 128, left: 128"), Y],
+         {"components.l2.banks": 9, "components.l2.rows": 16},
+         r"the scores of layer 'heads' take 64\.0 KiB for a chunk, 'l2' has 0\.2 for tensors"),
+        (SMALL, {"components.dma.engines": 1},
+         r"'dma' has one engine: weights need one, and tensors that do not stay in L2 another"),
+        # What falls back.
+        ([QKV, "{name: n, op: layer_norm, input: qkv}", "{name: g, op: silu, input: n}",
+          HEADS.replace("qkv,", "g,"), Y],
+         {"compiler.layout": "BSC", "compiler.cpu": "[qconv]", "compiler.fallback": "{BSC: [silu, layer_norm]}"},
+         r"layer 'n' \(layer_norm\): the NPU does not take it in layout BSC, and the CPU has no kernel for it "
+         r"\('compiler\.cpu'\)\n"
+         r"layer 'g' \(silu\): the NPU does not take it in layout BSC, and the CPU has no kernel for it .*"),
+        # What is no stream.
+        ([QKV, "{name: heads, op: attention, input: qkv, heads: 1}", Y], {},
+         r"layer 'heads' attends over whole utterances: a graph that runs chunk by chunk says how long they are, "
+         r"'chunk: \.\.' and 'left: \.\.'"),
+        ([QKV], {}, r"the graph has no attention, which says how long a chunk is"),
+        ([*SMALL[:2], "{name: q2, op: qlinear, input: heads, outputs: 6, weight_bits: 16}",
+          "{name: h2, op: attention, input: q2, heads: 1, chunk: 2, left: 4}"], {},
+         r"attention has chunks of different lengths: 2, 4"),
+        ([*SMALL[:2], "{name: p, op: max_pool, input: heads, size: [2, 1]}"], {},
+         r"layer 'heads' attends over rows of another rate than the outputs'"),
+        (["{name: c, op: qconv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [2, 1]}",
+          "{name: d, op: qdepthwise, input: c, taps: 3, weight_bits: 16}", QKV.replace("features", "d"), *SMALL[1:]],
+         {"components.dma.engines": 1},
+         r"layer 'c' reads 2 rows ahead with a stride of 2: the end of a chunk would wait for the next one\n"
+         r"layer 'd' looks ahead: a graph that streams needs 'causal: true'\n"
+         r"'dma' has one engine: .*"),
+        (["{name: c, op: qconv, input: features, channels: 3, weight_bits: 16}", QKV.replace("features", "c"),
+          *SMALL[1:]], {},
+         r"layer 'c' reads 1 rows ahead with a stride of 1: .*"),
+        # Numbers.
+        (SMALL, {"components.array.number": "int8", "components.array.accumulator": "int32"},
+         r"layer 'qkv' has float16 weights, 'array' multiplies int8\nlayer 'y' has float16 weights, .*"),
+        (INTEGERS, {"components.array.accumulator": "float16"},
+         r"layer 'qkv' has sums up to \d+,\d{3}, float16 sums of 'array' hold whole numbers below 2,048\n"
+         r"layer 'y' has sums up to \d+,\d{3}, .*"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_an_npu_cannot_run(tmp_path: Path, layers: list[str], keys: dict[str, Any], message: str) -> None:
+    found = problems(tmp_path, layers, keys)
+    assert re.fullmatch(message, found), found
+
+
+def test_what_just_fits(tmp_path: Path) -> None:
+    """A little more room, a stride more, and the graphs above run. Weights and state of `WIDE`: 112 + 1024 KiB."""
+    l2 = {"components.l2.banks": 72, "components.l2.weight_banks": 48}  # 24 banks of 64 KiB for tensors: 1.5 MiB
+    build_schedule(graph(tmp_path, WIDE, bands=4), chip({**l2, "components.lpddr.capacity": "1136 KiB"}, "edge_npu"))
+    found = problems(tmp_path, WIDE, {**l2, "components.lpddr.capacity": "1135 KiB"})
+    assert found == "weights and state take 1.1 MiB, 'lpddr' has 1.1"
+    long = [QKV, HEADS.replace("chunk: 4, left: 4", "chunk: 128, left: 128"), Y]
+    keys: dict[str, Any] = {"components.l2.banks": 9, "components.l2.rows": 4096, "compiler.split": False}
+    build_schedule(graph(tmp_path, long, bands=4), chip(keys, "edge_npu"))  # 64 KiB, all of it for scores
+    keys |= {"components.l2.rows": 2048, "compiler.split": True}
+    made = build_schedule(graph(tmp_path, long, bands=4), chip(keys, "edge_npu")).plan
+    assert made is not None and any("heads" in name for name in made.pieces)
+    ahead = "{name: c, op: qconv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [3, 1]}"
+    build_schedule(graph(tmp_path, [ahead, QKV.replace("features", "c"), *SMALL[1:]], bands=4), chip({}, "edge_npu"))
+    kernels = {"compiler.layout": "BSC", "compiler.cpu": "[silu]", "compiler.fallback": "{BSC: [silu]}"}
+    silu = [QKV, "{name: g, op: silu, input: qkv}", HEADS.replace("qkv,", "g,"), Y]
+    build_schedule(graph(tmp_path, silu, bands=4), chip(kernels, "edge_npu"))
+
+
+# Weights in a file
+
+
+def stored(folder: Path, tensors: dict[str, np.ndarray], bits: int = 8) -> Workload:
+    """Return the small graph with tensors in a file, those given in place of the generated ones."""
+    layers = [line.replace("weight_bits: 16", f"weight_bits: {bits}") for line in SMALL]
+    path = write_graph(folder, layers, bands=1)
+    generated = load_workload(path).tensors
+    save_file({**generated, **tensors}, folder / "w.safetensors")
+    path.write_text(path.read_text().replace("generated_weights: {seed: 1}", "weights: w.safetensors"))
+    return load_workload(path)
+
+
+def test_sums_up_to_the_last_whole_number(tmp_path: Path) -> None:
+    """127 x 16 = 2032 < 2048 <= 127 x 17 = 2159, of one input; of two, the columns' sums of magnitudes count."""
+    low, high = {"components.array.accumulator": "float16"}, {"components.array.accumulator": "float32"}
+    fits = {"qkv.weight": np.full((1, 6), -16, np.int8), "y.weight": np.array([[8, -8], [-8, 7]], np.int8)}
+    build_schedule(stored(tmp_path, fits), chip(low, "edge_npu"))
+    more = {"qkv.weight": np.array([[1, 2, -17, 4, 5, 6]], np.int8), "y.weight": np.array([[8, 8], [9, -9]], np.int8)}
+    network = stored(tmp_path, more)
+    build_schedule(network, chip(high, "edge_npu"))
+    with pytest.raises(InputError) as error:
+        build_schedule(network, chip(low, "edge_npu"))
+    whole = "float16 sums of 'array' hold whole numbers below 2,048"
+    assert said(error.value) == f"layer 'qkv' has sums up to 2,159, {whole}\nlayer 'y' has sums up to 2,159, {whole}"
+
+
+def test_float16_tensors(tmp_path: Path) -> None:
+    good = {"qkv.weight": np.ones((1, 6), np.float16), "y.weight": np.ones((2, 2), np.float16)}
+    build_schedule(stored(tmp_path, good, 16), chip({}, "edge_npu"))
+    bad = {"qkv.weight": np.ones((1, 6), np.float32), "y.weight": np.array([[1, np.nan], [1, 1]], np.float16)}
+    with pytest.raises(InputError) as error:
+        stored(tmp_path, bad, 16)
+    assert said(error.value).splitlines() == [
+        "workload.yaml:7: tensor 'qkv.weight' has type float32, expected float16 in w.safetensors",
+        "workload.yaml:7: tensor 'y.weight' holds NaN or infinity in w.safetensors",
+    ]
+    bad = {"qkv.weight": np.ones((1, 5), np.float16), "y.weight": np.full((2, 2), -np.inf, np.float16)}
+    with pytest.raises(InputError) as error:
+        stored(tmp_path, bad, 16)
+    assert said(error.value).splitlines() == [
+        "workload.yaml:7: tensor 'qkv.weight' has shape [1, 5], expected [1, 6] in w.safetensors",
+        "workload.yaml:7: tensor 'y.weight' holds NaN or infinity in w.safetensors",
+    ]
+
+
+# What the files say, with the line
+
+
+CONFORMER = "{name: b, op: conformer, input: features, blocks: 1, width: 4, heads: 1, feed_forward: 4, kernel: 1"
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([QKV, HEADS.replace("chunk: 4", "chunk: 8"), Y],
+         r"workload\.yaml:9: 'graph\[1\]': a chunk of 8 frames is longer than the attention cache, 'left: 4'"),
+        ([CONFORMER + ", chunk: 8, left: 4}"],
+         r"workload\.yaml:8: 'graph\[0\]': a chunk of 8 frames is longer than the attention cache, 'left: 4'"),
+        ([CONFORMER + ", chunk: 8}"],
+         r"workload\.yaml:8: 'graph\[0\]': a chunk of 8 frames is longer than the attention cache, 'left: 0'"),
+        ([QKV, HEADS.replace("chunk: 4, ", ""), Y],
+         r"workload\.yaml:9: 'graph\[1\]': 'left: 4' is the cache between chunks: say .*, 'chunk: \.\.\.'"),
+        ([CONFORMER + ", left: 4}"],
+         r"workload\.yaml:8: 'graph\[0\]': 'left: 4' is the cache between chunks: .*"),
+        ([QKV, HEADS.replace("chunk: 4", "chunk: 8"), HEADS.replace("chunk: 4, ", "").replace("heads,", "h2,"), Y],
+         r"workload\.yaml:9: .* a chunk of 8 .*\nworkload\.yaml:10: .* 'left: 4' is the cache .*"),
+        (["{name: c, op: qconv, input: features, channels: 3, bands: 2, depthwise: true}"],
+         r"workload\.yaml:1: layer 'c': depthwise, it has 3 channels and reads 2"),
+        ([QKV.replace("16", "12")], r"workload\.yaml:8: 'weight_bits': must be 2 to 8, or 16 for float16, found 12"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_is_no_stream(tmp_path: Path, layers: list[str], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        graph(tmp_path, layers, bands=4)
+    assert re.fullmatch(message, said(error.value)), said(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "message"),
+    [
+        ({"compiler": "{layout: BSC}"}, "conformer_digital28",
+         r"--set compiler: only a chip with a systolic_array compiles graphs"),
+        ({"compiler": "{}"}, "memristor_conformer", r"--set compiler: only a chip with a systolic_array .*"),
+        ({"compiler.layout": "BC1SS"}, "edge_npu",
+         r"--set compiler\.layout: 'layout': unknown value 'BC1SS' \(did you mean 'BC1S'\?\)"),
+        ({"compiler.fallback": "{BC2S: [glu]}"}, "edge_npu",
+         r"--set compiler\.fallback: 'BC2S': unknown value 'BC2S' \(did you mean 'BC1S'\?\)"),
+        ({"compiler.fallback": "{BSC: [layer_norms]}"}, "edge_npu",
+         r"--set compiler\.fallback: 'BSC\[0\]': unknown value 'layer_norms' \(did you mean 'layer_norm'\?\)"),
+        ({"compiler.fallback": "{BSC: [glu, add, glu]}"}, "edge_npu",
+         r".*: fallback of BSC names 'glu' twice"),
+        ({"compiler.cpu": "[gluu]"}, "edge_npu",
+         r"--set compiler\.cpu: 'cpu\[0\]': unknown value 'gluu' \(did you mean 'glu'\?\)"),
+        ({"compiler.attention": "batch"}, "edge_npu",
+         r"--set compiler\.attention: 'attention': unknown value 'batch' \(did you mean 'batched'\?\)"),
+        ({"compiler.splits": True}, "edge_npu",
+         r"--set compiler\.splits: unknown key 'splits' \(did you mean 'split'\?\)"),
+    ],
+)  # fmt: skip
+def test_a_compiler_that_does_not_exist(keys: dict[str, Any], name: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        chip(keys, name)
+    assert re.fullmatch(message, said(error.value)), said(error.value)
+
+
+def test_lines_of_an_architecture_file(tmp_path: Path) -> None:
+    """All that is wrong with `compiler:` in a file, at once, each with its line."""
+    text = chip_text()
+    line = text[: text.index("  layout: BC1S")].count("\n") + 1
+    text = text.replace("layout: BC1S", "layout: BC1").replace("attention: einsum", "attention: einsums")
+    path = tmp_path / "npu.yaml"
+    path.write_text(text.replace("BSC: [qconv, ", "BSC: [qcon, "))
+    from accelsim.architecture import load_architecture
+
+    with pytest.raises(InputError) as error:
+        load_architecture(path)
+    found = said(error.value).replace(f"{path}:", "npu.yaml:").splitlines()
+    assert [re.sub(r"^/.*/", "", each) for each in found] == [
+        f"npu.yaml:{line}: 'layout': unknown value 'BC1' (did you mean 'BC1S'?)",
+        f"npu.yaml:{line + 2}: 'attention': unknown value 'einsums' (did you mean 'einsum'?)",
+        f"npu.yaml:{line + 5}: 'BSC[0]': unknown value 'qcon' (did you mean 'qconv'?)",
+    ]
+
+
+def chip_text() -> str:
+    from accelsim.library import find
+
+    return find("edge_npu", "arch").read_text()
+
+
+# Float16 weights on chips of integers
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "part"),
+    [
+        ("conformer_digital28", {}, "array"),
+        ("conformer_digital28", {"components.array.weight_bits": 16}, "array"),
+        ("memristor_conformer", {"placement": "{}"}, "crossbar"),
+        ("memristor_conformer", {**tile_keys(planes=15), "placement": "{}"}, "crossbar"),
+        ("memristor_conformer", {"placement": "{'*': {where: digital}}"}, "array"),
+    ],
+)
+def test_float16_weights_on_a_chip_of_integers(tmp_path: Path, name: str, keys: dict[str, Any], part: str) -> None:
+    """Also where a matrix of 16-bit integers would find its place."""
+    expected = [f"layer '{layer}' has float16 weights, '{part}' multiplies integers" for layer in ("qkv", "y")]
+    assert problems(tmp_path, SMALL, keys, name).splitlines() == expected
+
+
+def test_convolutions_too(tmp_path: Path) -> None:
+    shape = Streaming()
+    found = problems(tmp_path, shape.layers(), {"placement": "{'c*': {where: digital}}"}, "memristor_conformer", 8)
+    assert found.splitlines()[:3] == [
+        "layer 'c0' has float16 weights, 'array' multiplies integers",
+        "layer 'c1' has float16 weights, 'array' multiplies integers",
+        "layer 'front' has float16 weights, 'crossbar' multiplies integers",
+    ]
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("layers", "keys", "messages"),
+    [
+        (SMALL, ("components.dma.engines=1", "components.array.number=int8", "components.array.accumulator=int32"),
+         [r"layer 'qkv' has float16 weights, 'array' multiplies int8", r"'dma' has one engine"]),
+        ([QKV, HEADS.replace("chunk: 4", "chunk: 8"), Y], (), [r"workload\.yaml:9: .*a chunk of 8 frames is longer"]),
+        (SMALL, ("compiler.fallback={BSC: [qlinaer]}",), [r"unknown value 'qlinaer' \(did you mean 'qlinear'\?\)"]),
+        (SMALL, ("components.lpddr.capacity=1 bit",), [r"weights and state take 0\.0 MiB, 'lpddr' has 0\.0"]),
+    ],
+)  # fmt: skip
+def test_the_command_line_says_it_and_exits_with_2(
+    tmp_path: Path, layers: list[str], keys: tuple[str, ...], messages: list[str]
+) -> None:
+    path = write_graph(tmp_path, layers)
+    options = [word for key in keys for word in ("-s", key)]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelsim", "run", "edge_npu", "-w", str(path), *options],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    for message in messages:
+        assert re.search(message, " ".join(done.stderr.split())), done.stderr
