@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chips import text, write_random_network
-from graphs import IDEAL, Shape, tile_keys, write_graph
+from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 
 import accelsim
 from accelsim.architecture import load_architecture, load_cost
@@ -20,6 +20,7 @@ from accelsim.library import names, root, workload_names
 from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
+from accelsim.schema.graph import QConvOp, WeightedOp
 from accelsim.schema.paper import StudyRun
 from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import LifOp, RandomInputs
@@ -94,17 +95,57 @@ def test_run_keeps_the_laws_and_its_record_survives_json(name: str, tmp_path: Pa
     assert accelsim.run(name, path, seed=4).performance != result.performance
 
 
-@pytest.mark.parametrize("name", ["memristor_conformer", "memristor_conformer_ls", "conformer_digital28"])
-def test_run_of_a_graph_keeps_the_laws_too(name: str, tmp_path: Path) -> None:
-    path = write_graph(tmp_path, Shape(positions="relative").layers(), seconds=0.3)
-    keys = {key: text(value) for key, value in {**tile_keys(), **IDEAL}.items() if name.startswith("memristor")}
+TILES = {key: text(value) for key, value in {**tile_keys(), **IDEAL}.items()}
+BSC = {"compiler.layout": "BSC", "compiler.attention": "batched"}
+SMALL_L2 = {"components.l2.rows": "1", "components.l2.width_bits": "64", "components.l2.banks": "160",
+            "components.l2.weight_banks": "96"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "streams"),
+    [
+        ("memristor_conformer", TILES, False),
+        ("memristor_conformer_ls", TILES, False),
+        ("conformer_digital28", {}, False),
+        ("memristor_conformer", TILES | {"placement": "{'c*': {where: digital}}"}, True),
+        ("conformer_digital28", {}, True),
+        ("edge_npu", {}, True),
+        ("edge_npu_phone", {}, True),
+        ("edge_npu", BSC, True),
+        ("edge_npu_phone", {"compiler.attention": "batched", "pacing.mode": "back_to_back"}, True),
+        ("edge_npu", SMALL_L2, True),
+        ("edge_npu", SMALL_L2 | BSC | {"compiler.split": "false"}, True),
+    ],
+)
+def test_run_of_a_graph_keeps_the_laws_too(name: str, keys: dict[str, str], streams: bool, tmp_path: Path) -> None:
+    integers = not name.startswith("edge_npu")
+    network = Streaming(weight_bits=8 if integers else 16) if streams else Shape(positions="relative")
+    path = write_graph(tmp_path, network.layers(), bands=network.bands, seconds=0.3)
     result = accelsim.run(name, path, overrides=keys, seed=3)
     energy = result.energy
     parts = [part for c in result.components for part in (c.energy_j.dynamic, c.energy_j.clock, c.energy_j.leakage)]
     assert sum(parts) == pytest.approx(energy.total_j)
+    assert energy.dynamic_j + energy.clock_j + energy.leakage_j == pytest.approx(energy.total_j)
     assert sum(layer.energy_j for layer in result.layers) == pytest.approx(energy.dynamic_j)
     assert sum(c.area_mm2 for c in result.components) == pytest.approx(result.area_mm2)
     assert sum(layer.macs_dense for layer in result.layers) == result.performance.macs_performed > 0
+    assert result.power_w * result.performance.seconds == pytest.approx(energy.total_j)
+    chip, duration_ps = load_architecture(name, keys), round(result.performance.seconds * 1e12)
+    for component in result.components:
+        spent = (component.busy_cycles, component.wait_input_cycles, component.wait_output_cycles)
+        total, rest = divmod(sum(spent) + component.idle_cycles, -(-duration_ps // chip.period_ps(component.name)))
+        assert rest == 0 and total >= 1, "what stands several times counts the time of each of them"
+        if result.plan is not None:
+            streams_too = (
+                result.plan.spilled or not result.plan.state_in_l2 or chip.spec.compiler.attention == "batched"
+            )
+            assert total == {"l2": 3, "dma": 2 if streams_too else 1}.get(component.kind, 1)
+        assert min(*spent, component.idle_cycles) >= 0
+    assert (result.plan is not None) == name.startswith("edge_npu")
+    if "compiler.layout" in keys and result.plan is not None:
+        assert "c0" in result.plan.on_cpu and "front" not in result.plan.on_cpu
+    if "components.l2.rows" in keys and result.plan is not None:
+        assert result.plan.spilled or result.plan.pieces, "L2 is small enough for the case"
     assert Result.from_json(result.to_json()) == result
     assert accelsim.run(name, path, overrides=keys, seed=3) == result, "the same seed gives the same record"
 
@@ -126,6 +167,37 @@ def test_workload_is_whole(name: str) -> None:
             weights = workload.tensor(matrix)
             assert weights.dtype == np.int8
             assert -(2 ** (layer.weight_bits - 1)) <= weights.min() < 0 < weights.max() < 2 ** (layer.weight_bits - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "divided"),
+    [
+        ("conformer_stream", 16, True),
+        ("conformer_stream/vanilla", 16, False),
+        ("conformer_stream/separable_8", 8, True),
+        ("conformer_stream/vanilla_8", 8, False),
+        ("conformer_stream_384", 16, False),
+        ("conformer_stream_384/separable", 16, True),
+    ],
+)
+def test_variants_of_streaming_networks_differ_in_what_they_say(name: str, bits: int, divided: bool) -> None:
+    """Weights of so many bits, the second convolution divided or not; all else is alike, and an NPU runs them."""
+    workload = load_workload(name)
+    assert workload.spec.name == name
+    base = load_workload(name.split("/")[0]).spec
+    ops = {op.name: op for op in workload.spec.graph_ops()}
+    assert {op.weight_bits for op in ops.values() if isinstance(op, WeightedOp)} == {bits}
+    second = ops["front.convs.1"]
+    assert isinstance(second, QConvOp) and second.depthwise == divided == ("front.convs.2" in ops)
+
+    def of_blocks(spec: Any) -> list[Any]:
+        found = [op.model_dump(exclude={"weight_bits"}) for op in spec.graph_ops() if op.name.startswith("blocks.")]
+        assert len(found) > 100
+        return found
+
+    assert of_blocks(workload.spec) == of_blocks(base) and workload.spec.inputs == base.inputs
+    plan = build_schedule(workload, load_architecture("edge_npu")).plan
+    assert plan is not None and plan.chunk == 16
 
 
 @pytest.mark.parametrize("name", PAPERS)
