@@ -161,7 +161,7 @@ class GraphValues:
         weight = self.tensors[f"{op.name}.weight"].astype(np.float32)
         bias = self.tensors.get(f"{op.name}.bias")
         unit, faults = self.array, self._faults(op)
-        how = {"accumulator": unit.accumulator, "faults": faults}
+        how: dict[str, Any] = {"accumulator": unit.accumulator, "faults": faults}
         self.clamped[op.name] = 0
         if isinstance(op, QDepthwiseOp):
             return depthwise_values(x, weight, bias, starts, self.vector.number, causal=op.causal, **how), starts

@@ -269,13 +269,22 @@ class _Npu:
         base: dict[str, int | str | bool] = {"rows": rows, "out_bits": given, **moved}
         weights = self.sizes.weights[op.name]
         if op.name in self.on_cpu:
-            yield _Step(at, op.name, True, {**base, "stage": "fallback", "weight_bits": weights})
+            yield _Step(at, op.name, True, {**base, **self._copied(op), "stage": "fallback", "weight_bits": weights})
         elif isinstance(op, AttentionOp):
             yield from self._attention(op, at, base, weights, group, piece)
         elif isinstance(op, WeightedOp):
             yield from self._weighted(op, at, base, weights, group, piece)
         else:
             yield _Step(at, op.name, False, {**base, "stage": "vector"}, units=(self.name["vector_unit"],))
+
+    def _copied(self, op: GraphOp) -> dict[str, int]:
+        """Return the bits that the CPU copies for an op that falls back: what is in LPDDR it reads and writes there."""
+        sizes, spilled = self.sizes.tensors, self.plan.spilled
+        return {
+            "in_bits": sum(sizes[name] for name in op.reads() if name in sizes and name not in spilled),
+            "out_bits": sizes[op.name] * (op.name not in spilled),
+            "state_bits": self.sizes.state[op.name] * self.plan.state_in_l2,
+        }
 
     def _moved(self, op: GraphOp, group: Group, piece: int) -> dict[str, int | str | bool]:
         """Return the bits that one piece of an op reads, and those that it moves over LPDDR, tensors and state."""

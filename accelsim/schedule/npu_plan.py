@@ -161,7 +161,7 @@ def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], sta
         options = [_whole(chunk, Group(first, last), room, spilled)]
         crowded = options[0].spilled != spilled or options[0].peak > room
         if split and crowded and not any(op.name in on_cpu for op in chunk.ops[first : last + 1]):
-            options += _partitions(chunk, first, last, room, spilled)
+            options += _partitions(chunk, first, last, room, spilled, state_in_l2)
         best = min(options, key=lambda option: option.cost(room))
         groups += best.groups
         spilled = best.spilled
@@ -183,15 +183,23 @@ class _Option:
         return max(self.peak - room, 0), self.bits, sum(group.pieces for group in self.groups)
 
 
-def _partitions(chunk: Chunk, first: int, last: int, room: int, spilled: frozenset[str]) -> Iterator[_Option]:
-    """Yield every way to cut a chain into groups, each at its best."""
+def _partitions(
+    chunk: Chunk, first: int, last: int, room: int, spilled: frozenset[str], state_in_l2: bool
+) -> Iterator[_Option]:
+    """Yield every way to cut a chain into groups, each at its best.
+
+    Attention reads all keys and values for every piece: it takes pieces only where those lie in L2.
+    """
     for end in range(first, last + 1):
-        options = [_whole(chunk, Group(first, end), room, spilled), *_in_pieces(chunk, first, end, room, spilled)]
+        options = [_whole(chunk, Group(first, end), room, spilled)]
+        attending = [op for op in chunk.ops[first : end + 1] if isinstance(op, AttentionOp)]
+        if (state_in_l2 and not any(op.input in spilled for op in attending)) or not attending:
+            options += _in_pieces(chunk, first, end, room, spilled)
         one = min(options, key=lambda option: option.cost(room))
         if end == last:
             yield one
             continue
-        for rest in _partitions(chunk, end + 1, last, room, one.spilled):
+        for rest in _partitions(chunk, end + 1, last, room, one.spilled, state_in_l2):
             yield _Option(
                 (*one.groups, *rest.groups), one.bits + rest.bits, rest.spilled, max(one.peak, rest.peak)
             )  # fmt: skip

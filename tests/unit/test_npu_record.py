@@ -167,30 +167,38 @@ def test_other_chips_have_no_plan() -> None:
 # Little room
 
 
-def test_pieces_spills_and_fallbacks_are_told(tmp_path: Path) -> None:
-    """In 672 bytes attention finds no room whole, see above, but in two pieces: 4 x 10 x 2 x 2 values of scores, half.
+def test_pieces_are_told(tmp_path: Path) -> None:
+    """In 1008 bytes attention finds no room whole beside all state: 800 and 368 bytes, see above.
 
-    Of what lies around it 480 bytes stay, and the cache is in LPDDR. Without pieces the residual, 4 rows of 12 float16,
-    and then q, k and v, 4 rows of 36, are spilled.
+    In two pieces it does, with half of 4 x 10 x 2 x 2 numbers of scores. Without pieces the state goes to LPDDR.
     """
-    keys = {**SMALL_L2, "components.l2.rows": 56}
+    keys = {**SMALL_L2, "components.l2.rows": 84}
     result = record(run(tmp_path, **keys))
     plan = result.plan
-    assert plan is not None and plan.room_bytes == 3 * 56 * 4
-    assert (plan.pieces, plan.spilled, plan.state_in_l2) == ({"blocks.0.attention.heads": 2}, {}, False)
-    assert plan.peak_bytes == 480 + 160
+    assert plan is not None and plan.room_bytes == 3 * 84 * 4
+    assert (plan.pieces, plan.spilled, plan.state_in_l2) == ({"blocks.0.attention.heads": 2}, {}, True)
+    assert plan.peak_bytes == 480 + 160 + 368
     about = dict(notes(result))
-    assert about["L2"] == "640 B of 672 B at the most, without 368 B of state"
+    assert about["L2"] == "1.01 kB of 1.01 kB at the most, with 368 B of state"
     assert about["split"] == "blocks.0.attention.heads: 2 pieces a chunk" and "spilled" not in about
     assert about["split"] in shown(result)
-    assert result.dram_bytes() > 4 * plan.lpddr_bytes
 
     result = record(run(tmp_path, **keys, **{"compiler.split": False}))
     plan = result.plan
-    assert plan is not None and plan.pieces == {}
+    assert plan is not None and (plan.pieces, plan.spilled, plan.state_in_l2) == ({}, {}, False)
+    about = dict(notes(result))
+    assert "split" not in about and about["L2"] == "800 B of 1.01 kB at the most, without 368 B of state"
+    assert result.dram_bytes() > 4 * plan.lpddr_bytes
+
+
+def test_spills_are_told(tmp_path: Path) -> None:
+    """In 672 bytes the residual, 4 rows of 12 float16, then q, k and v, 4 rows of 36, find no room beside scores."""
+    keys = {**SMALL_L2, "components.l2.rows": 56, "compiler.split": False}
+    result = record(run(tmp_path, **keys))
+    plan = result.plan
+    assert plan is not None and (plan.pieces, plan.state_in_l2) == ({}, False)
     assert plan.spilled == {"blocks.0.conv.add": 4 * 12 * 2, "blocks.0.attention.qkv": 4 * 36 * 2}
     about = dict(notes(result))
-    assert "split" not in about
     assert about["spilled"] == "to LPDDR, each chunk: blocks.0.conv.add 96 B, blocks.0.attention.qkv 288 B"
     assert about["spilled"] in shown(result)
     assert result.dram_bytes() > 4 * plan.lpddr_bytes
