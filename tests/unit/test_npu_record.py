@@ -18,6 +18,7 @@ from accelsim.pipeline import run_in_full
 from accelsim.record import Run, record
 from accelsim.report.console import summary
 from accelsim.report.headline import headlines, notes
+from accelsim.report.html import run_page
 from accelsim.result import Result
 from accelsim.workload import load_workload
 
@@ -325,3 +326,9 @@ def test_chips_without_counters_have_no_faults(tmp_path: Path) -> None:
     result = accelsim.run("conformer_digital28", path)
     assert all(layer.faults == {} for layer in result.layers) and not notes(result)
     assert chip({}, "conformer_digital28").of_kind("dram") == {} and result.dram_bytes() == 0
+
+
+def test_the_page_tells_them_too(tmp_path: Path) -> None:
+    result = record(run(tmp_path, **{"compiler.layout": "BSC"}))
+    page = run_page(result)
+    assert "<b>on the CPU</b> 10 layers: c0, c1" in page and "<b>L2</b>" in page
