@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chips import text
-from graphs import IDEAL, Shape, tile_keys, write_graph
+from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,12 +32,14 @@ SPIKING = ("rsnn28nm", "rsnn_paper_activity")
 MESH = {"components.tile_bus": "{kind: mesh, columns: 2, rows: 2, width_bits: 64, length: 1 mm}"}
 CONFORMER = {key: text(value) for key, value in {**tile_keys(), **IDEAL}.items()}
 GRAPH = str(write_graph(Path(tempfile.mkdtemp()), Shape().layers()))
+STREAM = str(write_graph(Path(tempfile.mkdtemp()), Streaming().layers(), bands=Streaming().bands))
 CHIPS = {
     "conformer": ("memristor_conformer", {**CONFORMER, "workload": GRAPH}),
     "spiking": ("rsnn28nm", {}),
     "tile on a bus": ("memristor_tile", {}),
     "tile on a mesh": ("memristor_tile", MESH),
     "isaac": ("isaac_tile", {}),
+    "npu": ("edge_npu", {"workload": STREAM}),
 }
 
 
@@ -65,7 +67,7 @@ def changed(chip: Any, component: str, key: str) -> dict[str, str]:
     if "examples" in rule:
         unit = rule["examples"][0].split()[1]
         return {f"components.{component}.{key}": f"{value * 2} {unit.lstrip('kmunp') or unit}"}
-    return {f"components.{component}.{key}": str(value * 2 + 1)}
+    return {f"components.{component}.{key}": str(value / 2 if isinstance(value, float) else value * 2 + 1)}
 
 
 def cases() -> list[tuple[str, str, str]]:
