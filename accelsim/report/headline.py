@@ -84,6 +84,8 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             "performance.interval_cycles",
         )
         row("frames in flight", lambda o: f"{o.performance.frames_in_flight:,}", "at most at once")
+    if result.plan is not None:
+        row("latency p99", lambda o: _seconds(o, o.performance.latency_cycles.p99), "from the arrival of a chunk")
     row("latency p50 / max", lambda o: _latency(o, o.performance.latency_cycles), "from arrival to result")
     if any(abs(o.utterance_latency_cycles.p50 - o.latency_cycles.p50) > 0.1 * o.latency_cycles.p50 for o in pipelined):
         row(
@@ -107,7 +109,11 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             "plan.lpddr_bytes",
         )
     if any(o.performance.duty_cycle for o in points) and result.plan is not None:
-        row("duty cycle", lambda o: f"{o.performance.duty_cycle:.1%}" if o.performance.duty_cycle else "")
+        row(
+            "duty cycle",
+            lambda o: f"{o.performance.duty_cycle:.2%}" if o.performance.duty_cycle else "",
+            f"{p.deadline_misses:,} of {p.frames:,} chunks missed their deadline, the arrival of the next one",
+        )
     row(
         "work",
         lambda _: f"{p.mmac_per_audio_second:.2f} MMAC/s",
@@ -146,8 +152,11 @@ def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
 
 
 def _latency(point: OperationRecord, latency: Latency) -> str:
-    period_s = 1 / point.performance.clock_hz
-    return f"{format_si(latency.p50 * period_s, 's')} / {format_si(latency.max * period_s, 's')}"
+    return f"{_seconds(point, latency.p50)} / {_seconds(point, latency.max)}"
+
+
+def _seconds(point: OperationRecord, cycles: int) -> str:
+    return format_si(cycles / point.performance.clock_hz, "s")
 
 
 def share(part: float, whole: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,45 @@ def check_trained(path, codes):
         network.tensors()["blocks.0.ff1.linear1.weight"], tensors["blocks.0.ff1.linear1.weight"]
     )
     check_layer_by_layer(network, tensors, codes)
+
+
+STREAMS = sorted((FOLDER.parent / "conformer_stream").glob("*_*.safetensors"))
+
+
+def float_network(tensors, shape):
+    """Return the network in float that has the exported float16 weights."""
+    network = torch_model.Conformer(shape)
+    ends = {"gain": "weight", "heads.u": "u", "heads.v": "v"}
+    with torch.no_grad():
+        parameters = dict(network.named_parameters())
+        for name, tensor in tensors.items():
+            end = next((end for end in ends if name.endswith(f".{end}")), None)
+            own = name if end is None else name.removesuffix(end) + ends[end]
+            parameters.pop(own).copy_(torch.from_numpy(np.array(tensor, np.float32)))
+    assert not parameters, "every parameter was exported"
+    return network.eval()
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: Path(path).stem)
+def test_trained_network_that_streams(path):
+    """The committed weights of conformer_stream in chunks of any trained length, on two utterances that ship."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    with safe_open(path, "numpy") as file:
+        shape = Shape.from_json(file.metadata()["shape"])
+    tensors, in_float = load_file(path), path.stem.endswith("_16")
+    network = float_network(tensors, shape) if in_float else torch_network(tensors, shape, 8)
+    for chunk in (4, shape.chunk, 64):
+        network.in_chunks(chunk)
+        for utterance in load("librivox_sample", "test")[:2]:
+            codes = np.clip(LogMel(bands=80).codes(utterance.audio).astype(np.int16) - 80, -127, 127).astype(np.int8)
+            inputs = torch.from_numpy(codes.astype(np.float32))[None, :, :, None] * SCALE
+            with torch.inference_mode():
+                theirs = network(inputs, torch.tensor([len(codes)]))[0][0]
+            ours = integer.run(replace(shape, chunk=chunk), tensors, [codes], SCALE)[0][0]
+            if in_float:
+                np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=2e-3)
+            else:  # as above: a code that tips over moves what comes behind it
+                assert np.abs(ours - theirs.numpy()).mean() < 0.02 * float(theirs.std())
+                assert (ours.argmax(axis=1) == theirs.argmax(dim=-1).numpy()).mean() > 0.97

@@ -145,8 +145,9 @@ def test_plan_by_hand(made: Run) -> None:
 def test_headlines_and_notes(made: Run) -> None:
     result = record(made)
     assert row(result, "chunk") == (("160 ms", ""), "4 frames of the output")
-    values, _ = row(result, "duty cycle")
-    assert values == (f"{result.performance.duty_cycle:.1%}", "")
+    values, note = row(result, "duty cycle")
+    assert values == (f"{result.performance.duty_cycle:.2%}", "")
+    assert note == "0 of 4 chunks missed their deadline, the arrival of the next one"
     values, note = row(result, "between chunks")
     assert all(value.endswith("W") for value in values) and note == "clocks and leakage"
     values, _ = row(result, "energy per second of audio")
