@@ -75,7 +75,7 @@ METRICS = {
         Metric(
             "energy_per_audio_second_j", "audio_energy", "J", "energy", 1, False, lambda r: r.energy.per_audio_second_j
         ),
-        Metric("dram_bytes_per_audio_second", "traffic", "", "", 1, False, _traffic),
+        Metric("dram_bytes_per_audio_second", "traffic", "B/s", "data rate", 8, False, _traffic),
         Metric("cycles_per_frame", "cycles", "", "", 1, False, lambda r: r.performance.cycles_per_frame),
         Metric("gops", "gops", "", "", 1, True, lambda r: r.efficiency.gops),
         Metric("tops_per_w", "tops_per_w", "", "", 1, True, lambda r: r.efficiency.tops_per_w),

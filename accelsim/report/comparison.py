@@ -11,13 +11,10 @@ from rich.table import Table
 from accelsim.explore.comparison import ChipRow, Comparison, Row
 from accelsim.report.console import ROLE_STYLE
 from accelsim.result import Result
-from accelsim.schema import format_si
+from accelsim.schema import format_figure
 from accelsim.schema.paper import StudyRun
 
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-
-UNITS = {"dram_bytes_per_audio_second": "B"}
-"""Units in which figures of chips are shown that have none in their column of a store."""
 
 COLUMNS = ("figure", "paper", "tag", "ours", "ratio", "role", "verdict")
 
@@ -121,7 +118,7 @@ def _names(results: Sequence[Result]) -> list[str]:
 
 
 def _chip_cells(row: ChipRow, results: Sequence[Result]) -> list[str]:
-    values = [_in_unit(value, UNITS.get(row.metric.name, row.metric.unit)) for value in row.values]
+    values = ["none" if value is None else format_figure(value, row.metric.unit) for value in row.values]
     return [_label(row, results), *values, *("-" if ratio is None else f"{ratio:.4g}" for ratio in row.ratios)]
 
 
@@ -188,14 +185,6 @@ def _label(row: ChipRow, results: Sequence[Result]) -> str:
         several = len({r.accuracy.dataset for r in results if r.accuracy}) > 1
         return f"{kinds} (of different speech)" if several else kinds
     return row.metric.name.removesuffix("_" + row.metric.unit.lower()).replace("_", " ")
-
-
-def _in_unit(value: float | None, unit: str) -> str:
-    if value is None:
-        return "none"
-    if unit in ("J", "W", "s", "B"):
-        return format_si(value, unit)
-    return f"{value:.4g} {unit}".rstrip()
 
 
 def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) -> Table:

@@ -19,6 +19,7 @@ from accelsim.report.roofline import roofline
 from accelsim.report.sweep_html import FIGURES
 from accelsim.result import Result, written_whole
 from accelsim.schema import format_si
+from accelsim.schema.quantity import PREFIXED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +162,7 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
             points = [c.mean[across.name] for c in chosen], [c.mean[up.name] for c in chosen]
             axes.plot(*points, mark, color=colour, label=label)
         for metric, axis in ((across, axes.xaxis), (up, axes.yaxis)):
-            prefixed = metric.unit in ("J", "W", "s")
+            prefixed = metric.unit in PREFIXED
             if prefixed:
                 axis.set_major_formatter(partial(_tick, metric.unit))
             unit = f", {typeset(metric.unit)}" if metric.unit and not prefixed else ""

@@ -12,7 +12,7 @@ from rich.text import Text
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
 from accelsim.explore.store import Configuration, Store
-from accelsim.schema import format_si
+from accelsim.schema import format_figure
 
 _ROWS = 24
 _STEPS = 16
@@ -47,7 +47,9 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
         for j, metric in enumerate(objectives):
             mean = done[i].mean[metric.name]
             spread = done[i].highest[metric.name] - done[i].lowest[metric.name]
-            row += [_shown(mean, metric) + (f" ±{_shown(spread / 2, metric)}" if spread else "")]
+            row += [
+                format_figure(mean, metric.unit) + (f" ±{format_figure(spread / 2, metric.unit)}" if spread else "")
+            ]
             row += [f"[cyan]{_bar(_share(values[i, j], values[:, j]))}[/]"]
         table.add_row(*row, style=None if best[i] else "dim")
     if len(order) > _ROWS:
@@ -94,12 +96,6 @@ def _in_order(text: str) -> tuple[float, str]:
 
 def _keys(configuration: Configuration) -> str:
     return ", ".join(f"{key}={value}" for key, value in configuration.keys.items())
-
-
-def _shown(value: float, metric: Metric) -> str:
-    if metric.unit in ("J", "W", "s"):
-        return format_si(value, metric.unit)
-    return f"{value:.4g} {metric.unit}".strip()
 
 
 def _share(value: float, among: Sequence[float] | np.ndarray) -> float:

@@ -13,7 +13,7 @@ from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.store import Configuration, Store
 from accelsim.report.html import render, typeset
 from accelsim.schema import format_si
-from accelsim.schema.quantity import parse_quantity
+from accelsim.schema.quantity import PREFIXED, parse_quantity
 
 FIGURES = {
     "error_percent": "error",
@@ -42,7 +42,6 @@ FIGURES = {
     "adc_clipped": "ADC conversions clipped",
 }
 _SAID_BY_OTHERS = {"accuracy", "energy_j", "seconds", "gops"}  # shown only where they are objectives
-_PREFIXED = {"J", "W", "s"}
 _QUANTITIES = ("frequency", "voltage", "time", "length", "temperature", "energy", "power", "conductance", "resistance")
 
 
@@ -127,7 +126,7 @@ def sweep_page(store: Store) -> str:
 
 def shown(value: float, unit: str) -> str:
     """Return a figure for people to read, to four digits, with its unit."""
-    if unit in _PREFIXED:
+    if unit in PREFIXED:
         return format_si(value, unit, 4)
     return f"{value:.4g} {unit}".strip() if abs(value) < 1e4 else f"{value:,.0f} {unit}".strip()
 

@@ -54,6 +54,7 @@ from accelsim.schema.quantity import (
     Temperature,
     Time,
     Voltage,
+    format_figure,
     format_si,
     parse_quantity,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "Time",
     "Voltage",
     "check_schema_tag",
+    "format_figure",
     "format_si",
     "json_schema",
     "load_yaml",

@@ -274,6 +274,15 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     return f"{number} {prefix}{unit}".strip()
 
 
+PREFIXED = frozenset(("J", "W", "s", "B/s"))
+"""Units whose figures are shown with a prefix, as 1.5 mJ; all others are shown as they are."""
+
+
+def format_figure(value: float, unit: str) -> str:
+    """A figure in its unit for a table: `format_figure(1.5e-3, "J")` is '1.5 mJ', (2.5, "mm2") is '2.5 mm2'."""
+    return format_si(value, unit) if unit in PREFIXED else f"{value:.4g} {unit}".rstrip()
+
+
 # Inside a model each of these is a plain number in the SI unit of its comment. A further
 # limit goes on top: Annotated[Voltage, Gt(0.3)].
 Frequency = Annotated[float, Quantity("frequency")]  # Hz

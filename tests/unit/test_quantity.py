@@ -20,6 +20,7 @@ from accelsim.schema import (
     PositiveFrequency,
     Temperature,
     Voltage,
+    format_figure,
     format_si,
     json_schema,
     parse_quantity,
@@ -136,6 +137,14 @@ def test_json_schema():
 )  # fmt: skip
 def test_format_si(value, unit, text):
     assert format_si(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(1.5e-3, "J", "1.5 mJ"), (223e6, "B/s", "223 MB/s"), (2.5, "mm2", "2.5 mm2"), (0.04047, "", "0.04047")],
+)
+def test_format_figure(value, unit, text):
+    assert format_figure(value, unit) == text
 
 
 def test_format_si_digits():

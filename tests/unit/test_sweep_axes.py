@@ -109,6 +109,7 @@ def test_lists_of_a_file_become_texts() -> None:
 def test_constraints_in_any_unit() -> None:
     assert read_constraint("area<=2 mm2").limit == pytest.approx(2)
     assert read_constraint("area_mm2 <= 2").limit == 2
+    assert read_constraint("traffic<=250 MB/s").limit == pytest.approx(250e6)
     power = read_constraint("power>=1 mW")
     assert power.limit == pytest.approx(1e-3)
     assert power.excess({"power_w": 2e-3}) < 0 < power.excess({"power_w": 0.5e-3})
