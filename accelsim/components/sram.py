@@ -11,13 +11,13 @@ from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
+ACTIONS = {"read": "one row of one bank read", "write": "one row of one bank written"}
 
-class Sram(ComponentSpec):
-    """``banks`` macros of ``rows`` x ``width_bits``; ``stores`` names what a schedule keeps in them."""
 
-    kind: Literal["sram"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"rows", "cycles_per_access"}
-    stores: str
+class Banks(ComponentSpec):
+    """``banks`` macros of ``rows`` x ``width_bits``, one row of a bank per access."""
+
+    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_access"}
     rows: PositiveInt
     width_bits: PositiveInt
     banks: PositiveInt = 1
@@ -42,14 +42,17 @@ class Sram(ComponentSpec):
         return super().dimensions() | {"macro_bits": self.rows * self.width_bits}
 
 
-def service_cycles(spec: Sram, counts: Counts) -> NDArray[np.int64]:
+class Sram(Banks):
+    """Banks of equal macros; ``stores`` names what a schedule keeps in them."""
+
+    kind: Literal["sram"]
+    timing_and_cost = Banks.timing_and_cost | {"rows"}
+    stores: str
+
+
+def service_cycles(spec: Banks, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = cycles_per_access * accesses of the busiest bank (``bank_accesses``)."""
     return counts["bank_accesses"] * spec.cycles_per_access
 
 
-component_kind(
-    "sram",
-    Sram,
-    {"read": "one row of one bank read", "write": "one row of one bank written"},
-    service_cycles,
-)
+component_kind("sram", Sram, ACTIONS, service_cycles)
