@@ -494,9 +494,11 @@ main()
 
 
 def start(folder: Path, *program: str) -> subprocess.Popen:
+    # A shell's background job ignores SIGINT, and so would what it starts: here it stops, as at a terminal.
     return subprocess.Popen(
-        [sys.executable, *program], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, *program], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def in_the_folder(folder: Path) -> list[str]:
