@@ -130,6 +130,8 @@ def test_run_of_a_graph_keeps_the_laws_too(name: str, keys: dict[str, str], stre
     assert sum(c.area_mm2 for c in result.components) == pytest.approx(result.area_mm2)
     assert sum(layer.macs_dense for layer in result.layers) == result.performance.macs_performed > 0
     assert result.power_w * result.performance.seconds == pytest.approx(energy.total_j)
+    low, high = result.uncertainty.power_w
+    assert low <= result.power_w <= high
     chip, duration_ps = load_architecture(name, keys), round(result.performance.seconds * 1e12)
     for component in result.components:
         spent = (component.busy_cycles, component.wait_input_cycles, component.wait_output_cycles)

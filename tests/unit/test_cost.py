@@ -150,13 +150,22 @@ def test_scaling_factors() -> None:
         node_energy_factor(5e-9, 28e-9)
 
 
-def test_spread_of_one_price() -> None:
-    # Triangular from 1 to 3 with its mode at 1: P(x < v) = 1 - (3 - v)^2 / 4, so 5 % at 3 - 2 sqrt(0.95) = 1.0506 and
-    # 95 % at 3 - 2 sqrt(0.05) = 2.5528. Power: 10 of them in 2 s.
-    bill = Bill({}, {}, {}, (Term("x", "dynamic", 10, Range(1.0, 1.0, 3.0, "row")),), (Term("x", "area", 1, EXACT),))
-    low, high = bill.spread(seconds=2.0)["power_w"]
-    assert low == pytest.approx(1.0506 * 5, rel=0.01)
-    assert high == pytest.approx(2.5528 * 5, rel=0.01)
+@pytest.mark.parametrize(
+    ("value", "low", "high", "ends"),
+    [
+        # 5 % lie in the outer tenth of the lower triangle: 1 - sqrt(0.1) = 0.6838 of the way to the low end.
+        (2.0, 1.0, 6.0, (2 * 0.5**0.6838, 2 * 3**0.6838)),
+        (2.0, 0.2, 20.0, (2 * 0.1**0.6838, 2 * 10**0.6838)),
+        (2.0, 2.0, 6.0, (2.0, 2 * 3**0.6838)),
+        (2.0, 0.0, 2.0, (2 * 0.3162, 2.0)),
+        (0.0, 0.0, 6.0, (0.0, 6 * 0.6838)),
+    ],
+)
+def test_spread_of_one_price(value: float, low: float, high: float, ends: tuple[float, float]) -> None:
+    # Power: 10 of them in 2 s, so five times the price; 4,096 draws hit a tenth of a triangle to 5 %.
+    term = Term("x", "dynamic", 10, Range(value, low, high, "row"))
+    bill = Bill({}, {}, {}, (term,), (Term("x", "area", 1, EXACT),))
+    assert bill.spread(seconds=2.0)["power_w"] == pytest.approx(tuple(5 * end for end in ends), rel=0.05)
 
 
 EXACT = Range(2.0, 2.0, 2.0, "exact")
