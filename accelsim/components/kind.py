@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.registry import Registry
 from accelsim.schema import Model
 
 Counts = Mapping[str, NDArray[np.int64]]
@@ -80,7 +81,7 @@ def rows_of(counts: Counts) -> NDArray[np.int64] | int:
     return counts.get("rows", 1)
 
 
-KINDS: dict[str, Kind] = {}
+KINDS: Registry[Kind] = Registry("accelsim.components", "kind of component", builtin="accelsim.components")
 
 
 def component_kind(
@@ -90,7 +91,4 @@ def component_kind(
     service_cycles: Callable[[Any, Counts], NDArray[np.int64]],
 ) -> Kind:
     """Register a kind of component under the name that YAML uses for it."""
-    if name in KINDS:
-        raise ValueError(f"component kind {name!r} is registered twice")
-    KINDS[name] = Kind(name, spec, dict(actions), service_cycles)
-    return KINDS[name]
+    return KINDS.register(name, Kind(name, spec, dict(actions), service_cycles))

@@ -16,6 +16,7 @@ PACKAGE = Path(accelsim.__file__).parent
 # names up on first use alone. Where this differs from the design's floor plan the reason stands beside it.
 FLOORS = [
     {"errors", "score"},
+    {"registry"},
     {"library"},
     {"data", "kernels"},  # data looks for the sample among the library's folders
     {"result", "schema"},  # LogMel of data is a key of a workload's schema
