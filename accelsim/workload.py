@@ -20,7 +20,7 @@ from accelsim.errors import InputError, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
-from accelsim.ops.op import FEATURES, OPS, Edge, Op, ShortForm, Signal
+from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
 from accelsim.schema import Model, Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.workload import (
     ClassScore,

@@ -155,4 +155,3 @@ def _edge(op: Op, edges: Mapping[str, Edge]) -> Edge:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     return replace(given, steps=read_edges[0].steps) if read_edges else given
-

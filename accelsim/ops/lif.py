@@ -14,7 +14,7 @@ from pydantic import PositiveInt, model_validator
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.lif import lif_float
-from accelsim.ops.op import FEATURES, OPS, Edge, Kind, Op, Signal, Tensors, finite_problem, integer_problem
+from accelsim.ops.op import FEATURES, OPS, Datapath, Edge, Kind, Op, Signal, Tensors, integer_problem
 
 SpikeWeightBits = Annotated[int, Ge(1), Le(8)]
 
@@ -67,7 +67,9 @@ class LifOp(Op):
                 f"values ({source.kind})"
             )
         if self.feedforward and source.kind == "codes" and self.input != FEATURES:
-            raise ValueError(f"its weights take features or spikes, '{self.input}' gives sums: write 'feedforward: false'")
+            raise ValueError(
+                f"its weights take features or spikes, '{self.input}' gives sums: write 'feedforward: false'"
+            )
         return Edge(self.neurons, 1, source.stride, "spikes", bits=1, steps=source.steps)
 
     def matrices(self, read: Sequence[Edge]) -> dict[str, tuple[int, int]]:
@@ -95,7 +97,8 @@ class LifOp(Op):
     def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {**self.shapes(read), "beta": (1,), "threshold": (1,)}
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        tensors = exact.tensors
         source = read[0]
         x = source.values.astype(np.float32)
         if self.input == FEATURES:
@@ -141,7 +144,8 @@ class SpikeSumOp(Op):
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         return integer_problem(tensor, *signed_range(self.weight_bits), self.weight_bits)
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        tensors = exact.tensors
         spikes, starts = read[0].values, read[0].starts
         weights = tensors[self.tensor_name("weight")].astype(np.float32)
         rows = [spikes[a:b].sum(axis=1, dtype=np.float32) @ weights for a, b in pairwise(starts)]

@@ -13,7 +13,7 @@ from pydantic import PositiveInt, model_validator
 from accelsim.kernels.conv import Starts, matrix_product
 from accelsim.kernels.float_product import product
 from accelsim.kernels.number import Values
-from accelsim.ops.op import OPS, Datapath, Edge, Signal, Tensors, WeightedOp
+from accelsim.ops.op import OPS, Datapath, Edge, Signal, WeightedOp
 
 
 class LinearOp(WeightedOp):
@@ -34,7 +34,9 @@ class LinearOp(WeightedOp):
         if self.residual is None and self.output_scale != 1.0:
             raise ValueError("output_scale belongs to a residual sum: name the op that is added, 'residual: ...'")
         if self.gives == "real" and (self.residual is not None or self.input_activation != "none"):
-            raise ValueError("residual and input_activation are for 'gives: codes'; on real numbers write ops of their own")
+            raise ValueError(
+                "residual and input_activation are for 'gives: codes'; on real numbers write ops of their own"
+            )
         return self
 
     def reads(self) -> tuple[str, ...]:
@@ -72,11 +74,11 @@ class LinearOp(WeightedOp):
         y = product(x, weight, bias, unit.vector.number, accumulator=unit.array.accumulator, faults=faults)
         return y, starts
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         if self.gives == "real":
-            return super().float_values(read, tensors, unit)
+            return super().float_values(read, exact, unit)
         x = self.float_input(read, unit)
-        y = x @ tensors[self.tensor_name("weight")].astype(x.dtype)
+        y = x @ exact.tensors[self.tensor_name("weight")].astype(x.dtype)
         return (y if len(read) == 1 else read[1].values + y), read[0].starts
 
 

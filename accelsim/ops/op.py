@@ -180,8 +180,11 @@ class Op(Model):
         """Return its values in plain NumPy: the definition that every digital engine meets bit for bit."""
         raise NotImplementedError
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
-        """Return its values in the float network; ``unit``: what features are divided by, see `WorkloadSpec`."""
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        """Return its values in the float network, whose tensors ``exact`` has, and the starts of its rows.
+
+        ``unit``: what features are divided by, see `accelsim.workload.WorkloadSpec`.
+        """
         raise NotImplementedError
 
 
@@ -192,8 +195,8 @@ class DatapathOp(Op):
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         """Return its values and the starts of its rows; raises ValueError for values that the op cannot take."""
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
-        return self.compute(read, Datapath(tensors))
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        return self.compute(read, exact)
 
 
 class ShortForm(Model):
@@ -371,10 +374,10 @@ class WeightedOp(DatapathOp):
     def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {end: shape for end, shape in self.shapes(read).items() if not end.endswith("_scale")}
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
-        exact, weight = Datapath(tensors), tensors[self.tensor_name("weight")].astype(np.float32)
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        weight = exact.tensors[self.tensor_name("weight")].astype(np.float32)
         x = exact.real(read[0]) if self.gives == "real" else self.float_input(read, unit).astype(np.float32)
-        y, starts = self.multiply_float(x, weight, tensors.get(f"{self.name}.bias"), read[0].starts, exact)
+        y, starts = self.multiply_float(x, weight, exact.tensors.get(f"{self.name}.bias"), read[0].starts, exact)
         return y.reshape(len(y), -1), starts
 
     def float_input(self, read: Sequence[Signal], unit: float | None) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from accelsim.kernels.ssm import (
     radius,
     recurrence,
 )
-from accelsim.ops.op import OPS, Edge, Op, Signal, Tensors, float_words
+from accelsim.ops.op import OPS, Datapath, Edge, Op, Signal, Tensors, float_words
 
 PARTS = ("a", "b", "c")
 MACS_PER_STATE = 8
@@ -135,7 +135,8 @@ class S4dOp(Op):
             output_gain=self.output_gain,
         )  # fmt: skip
 
-    def float_values(self, read: Sequence[Signal], tensors: Tensors, unit: float | None) -> tuple[NDArray[Any], Starts]:
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        tensors = exact.tensors
         x = float_words(self, read[0].values, unit)
         a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
         channels = np.broadcast_to(x, (len(x), self.kernels))
