@@ -1,18 +1,23 @@
 """Runs whose whole record is kept in ``recorded/``: every shipped chip, every family, in many settings.
 
 A record is the run's result without what may differ between two runs of the same thing (versions, command, hashes of
-the files), and the table of its schedule. ``record_runs.py`` makes the records anew.
+the files), a hash of the values of its last layer, and the table of its schedule. ``record_runs.py`` makes the records
+anew.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.pipeline import run_in_full
 from accelsim.record import record
@@ -321,14 +326,23 @@ CASES: dict[str, Case] = {
 
 
 def rerun(case: Case) -> dict[str, Any]:
-    """Do a run and return its record: ``result``, and the rows of ``schedule``."""
+    """Do a run and return its record: ``result``, ``outputs``, and the rows of ``schedule``."""
     run = run_in_full(case.architecture, case.workload, overrides=case.overrides, seed=case.seed)
     result = json.loads(record(run).to_json())
     for key in ("versions", "command"):
         del result[key]
     for key in ("arch", "workload"):
         del result[key]["sha256"]
-    return {"result": result, "schedule": run.schedule.table()}
+    return {"result": result, "outputs": _outputs(run.execution.outputs), "schedule": run.schedule.table()}
+
+
+def _outputs(values: NDArray[Any] | None) -> dict[str, Any] | None:
+    """Return shape and hash of a run's outputs, as float64: it holds all their integers and floats exactly."""
+    if values is None:
+        return None
+    # Plus zero: of a sum that is nothing the sign says nothing.
+    same = np.ascontiguousarray(values, "<f8") + 0.0
+    return {"shape": list(same.shape), "sha256": hashlib.sha256(same.tobytes()).hexdigest()}
 
 
 def file_of(name: str) -> Path:
