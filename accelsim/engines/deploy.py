@@ -84,9 +84,7 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
     capacities = wires.capacities(longest)
     held = {name: [capacities[channel] for channel in given] for name, given in wires.behind().items()}
     for engine in engines.values():
-        engine.check_memory(
-            {name: [capacities[channel] for channel in given] for name, given in wires.behind().items()}
-        )
+        engine.check_memory(held, longest)
     problems.stop()
     plans = [plan for engine in engines.values() if (plan := engine.plan()) is not None]
     schedule = Schedule(
