@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
-from accelsim.devices import load_device
 from accelsim.kernels.crossbar import NoiseModel, Tiles, program_tiles
 from accelsim.schedule.mapping import Mapping
 
@@ -18,9 +17,9 @@ class Cells:
     """
 
     def __init__(self, architecture: Architecture, seed: int) -> None:
-        self.crossbar = next(iter(architecture.of_kind("crossbar").values()))
+        name, self.crossbar = next(iter(architecture.of_kind("crossbar").items()))
         self.seed = seed
-        self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
+        self.device = architecture.devices[name]
         self.cells = self.write_pulses = 0
 
     def noise(self) -> NoiseModel:

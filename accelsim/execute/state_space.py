@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
-from accelsim.devices import load_device
+from accelsim.devices import WHOLE_NUMBERS
 from accelsim.errors import InputError
 from accelsim.execute.activity import Activity, Execution
 from accelsim.kernels.conv import matrix_product
@@ -62,10 +62,7 @@ class _Run:
         kinds = architecture.of_kind
         self.crossbar = next(iter(kinds("crossbar").values()), None)
         self.array = next(iter(kinds("mac_array").values()), None)
-        if self.crossbar is None:
-            self.device = load_device("ideal")
-        else:
-            self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
+        self.device = next((architecture.devices[name] for name in kinds("crossbar")), WHOLE_NUMBERS)
         self.layers = {layer.name: layer for layer in self.spec.layers}
         self.ran: dict[str, Recurrence] = {}
         self.saturations: dict[str, int] = {}

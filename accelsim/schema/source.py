@@ -94,9 +94,9 @@ class Source:
             settings, place = settings[key], place.parts[key]
         found = base
         for path, value in settings.items():
-            there = place.parts[path]
-            where = found._locate(path, f"{self.path}:{there.line}")
-            found = found._with(where, value, _Place(there.line, there.parts, self.path))
+            file, line = self.where((*location, path))
+            where = found._locate(path, f"{file}:{line}" if line else file)
+            found = found._with(where, value, _Place(line, place.parts[path].parts, file))
         return found
 
     def _with(self, where: Location, value: Any, place: _Place) -> Source:

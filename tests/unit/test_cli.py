@@ -375,6 +375,10 @@ def test_json_is_all_that_standard_output_gets(accelsim, tmp_path):
         ("cost", find("cmos28", "arch/cost"), {"energy": 3}),
         ("paper", find("rsnn28nm", "arch/papers"), {"figures": [{}]}),
         ("workload", find_workload("rsnn_paper_activity"), {"layers": []}),
+        ("workload", find_workload("conformer_an4/relative_3"), {"set": {}}),
+        ("device", find("synaptogen", "arch/devices"), {"levels": ["5 uS", "50 uS"]}),
+        ("device", find("gaussian", "arch/devices"), {"write_nois": "5 uS"}),
+        ("sweep", find("imssa_noise", "arch/sweeps"), {"vary": 3}),
     ],
 )
 def test_what_ships_follows_the_json_schemas(accelsim, kind, file, broken):
