@@ -21,6 +21,7 @@ from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
     Model,
+    Overrides,
     PositiveFrequency,
     PositiveLength,
     PositiveTime,
@@ -29,6 +30,7 @@ from accelsim.schema import (
     Temperature,
     check_schema_tag,
     load_yaml,
+    override_texts,
     parse,
 )
 from accelsim.schema.compiler import Compiler
@@ -178,18 +180,20 @@ class Architecture:
         return PICOSECONDS / next(iter(self.spec.clocks.values())).period_ps()
 
 
-def load_architecture(name: str | Path, overrides: Mapping[str, str] | None = None) -> Architecture:
+def load_architecture(name: str | Path, overrides: Overrides | None = None) -> Architecture:
     """Read and check an architecture by name or path, together with its cost table.
 
-    ``overrides``: dotted key -> value text. Raises InputError with every problem of the file at once.
+    ``overrides``: dotted key -> value, as text in YAML, a number or a boolean. Raises InputError with every problem of
+    the file at once.
     """
     path = find(name, "arch")
     source = load_yaml(path)
     check_schema_tag(source, "arch")
-    architecture = _checked(path, source, overrides or {})
+    settings = override_texts(overrides)
+    architecture = _checked(path, source, settings)
     points = {
-        point: _checked(path, source, {**(overrides or {}), **settings})
-        for point, settings in architecture.spec.operating_points.items()
+        point: _checked(path, source, {**settings, **others})
+        for point, others in architecture.spec.operating_points.items()
     }
     return dataclasses.replace(architecture, operating_points=points)
 

@@ -21,7 +21,7 @@ from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Record, Result
 from accelsim.schedule import build_schedule
-from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper, StudyRun
 from accelsim.workload import load_workload
 
@@ -188,7 +188,7 @@ def compare_chips(
     chips: Sequence[str | Path],
     workload: str | Path | None = None,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     on_run: OnRun | None = None,
@@ -338,7 +338,7 @@ def _studied(spec: StudyRun, studies: Path | None) -> tuple[Result, ...]:
     return results
 
 
-def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Mapping[str, str]) -> None:
+def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Overrides) -> None:
     """Raise InputError with all that is wrong with the files of all chips, or that keeps a network off its chip."""
     for_chip, for_network = split_overrides(overrides)
     problems: list[Problem] = []
