@@ -199,9 +199,12 @@ def load_architecture(name: str | Path, overrides: Overrides | None = None) -> A
 
 
 def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Architecture:
+    as_written = source.data
     for key, value in overrides.items():
         source = source.override(key, value)
     spec = parse(ArchitectureSpec, source)
+    fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
+    spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
@@ -218,6 +221,13 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {}, devices)
+
+
+def _value(data: Any, key: str) -> Any:
+    """Return what a file's data hold at a dotted key, None where that is not written."""
+    for part in key.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
 
 
 def _devices(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[dict[str, Device], list[Path], list[Problem]]:

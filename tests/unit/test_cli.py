@@ -562,11 +562,15 @@ def test_exit_codes_of_the_installed_command(tmp_path):
 
 
 def test_a_report_of_what_a_run_left_behind(accelsim, tmp_path):
-    assert accelsim("run", "rsnn28nm", *SHORT, "--out", "a").code == 0
+    assert accelsim("run", "rsnn28nm", "-w", "rsnn_paper_activity", "--out", "a").code == 0
     told = accelsim("report", "a")
     assert told == Outcome(0, "", "wrote a/report.html\n")
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert "rsnn_paper_activity" in page and "71.2 µW (100 kHz)" in page, "the paper's figures stand beside ours"
+    assert accelsim("run", "rsnn28nm", *SHORT, "--out", "b").code == 0
+    assert accelsim("report", "b").code == 0
+    other = (tmp_path / "b" / "report.html").read_text(encoding="utf-8")
+    assert "71.2 µW" not in other and "our figure is" not in other, "fewer frames: not the paper's run"
     wrong = accelsim("report", "a", "--format", "html,pfd")
     assert wrong.code == 2 and "no format 'pfd' (did you mean 'pdf'?)" in wrong.err
     assert accelsim("report", "nowhere").code == 2
