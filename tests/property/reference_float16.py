@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from reference_vector import exponential
+from reference_vector import exponential, zeros_before
 
 from accelsim.kernels.number import Faults
 
@@ -180,31 +180,47 @@ class Unit:
             out[t, j] = self.with_bias(total, None if bias is None else bias[j])
         return out
 
-    def convolve(self, x, weights, bias, starts, stride, each=False):
+    def average(self, x, starts, size):
+        """The sum in float32, whatever the accumulator; one quotient."""
+        single = Unit("float32")
+        made = []
+        for first, last in pairwise(starts):
+            for t, b, c in np.ndindex((last - first) // size[0], x.shape[1] // size[1], x.shape[2]):
+                total = F(0)
+                for i, k in np.ndindex(size):
+                    term = x[first + t * size[0] + i, b * size[1] + k, c]
+                    total = single.R(total + term, total, term)
+                made.append(self.quotient(total, F(size[0] * size[1])))
+        self.faults.overflow += single.faults.overflow
+        frames = sum((last - first) // size[0] for first, last in pairwise(starts))
+        return np.array(made, F).reshape(frames, x.shape[1] // size[1], x.shape[2])
+
+    def convolve(self, x, weights, bias, starts, stride, each=False, dilation=(1, 1), causal=False):
         """Every output reads its window, zeros beyond the ends; with ``each``, weights [I, K, 1, channels]."""
         to = TYPES[self.number]
         taps, band_taps, channels, outputs = weights.shape
+        before, below = zeros_before(taps, dilation[0], causal), zeros_before(band_taps, dilation[1], False)
         made = []
         for first, last in pairwise(starts):
             for t, b in np.ndindex(-(-(last - first) // stride[0]), -(-x.shape[1] // stride[1])):
                 for o in range(outputs):
                     window, of = [], []
                     for i, k, c in np.ndindex(taps, band_taps, channels):
-                        row = first + stride[0] * t + i - taps // 2
-                        band = stride[1] * b + k - band_taps // 2
+                        row = first + stride[0] * t + dilation[0] * i - before
+                        band = stride[1] * b + dilation[1] * k - below
                         inside = first <= row < last and 0 <= band < x.shape[1]
                         window.append(x[row, band, o if each else c] if inside else F(0))
                         of.append(F(to(weights[i, k, c, o])))
                     made.append(self.with_bias(self.dot(window, of), None if bias is None else bias[o]))
         return np.array(made, F).reshape(-1, -(-x.shape[1] // stride[1]), outputs)
 
-    def depthwise(self, x, weights, bias, starts, causal):
+    def depthwise(self, x, weights, bias, starts, dilation, causal):
         to = TYPES[self.number]
         out, taps = np.empty(x.shape, F), len(weights)
-        before = taps - 1 if causal else taps // 2
+        before = zeros_before(taps, dilation, causal)
         for first, last in pairwise(starts):
             for t, c in np.ndindex(last - first, x.shape[1]):
-                rows = [first + t + i - before for i in range(taps)]
+                rows = [first + t + dilation * i - before for i in range(taps)]
                 window = [x[row, c] if first <= row < last else F(0) for row in rows]
                 total = self.dot(window, [F(to(w)) for w in weights[:, c]])
                 out[first + t, c] = self.with_bias(total, None if bias is None else bias[c])
