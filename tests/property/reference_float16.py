@@ -14,6 +14,41 @@ from reference_vector import exponential, zeros_before
 from accelsim.kernels.number import Faults
 
 F = np.float32
+
+# Cephes, ndtrf.c and tanhf.c: erf(z) / z in z^2, erfc(z) e^(z^2) z in 1 / z^2 from 1 and from 2 on, tanh in x^2.
+ERF = """7.853861353153693E-5 -8.010193625184903E-4 5.188327685732524E-3 -2.685381193529856E-2 1.128358514861418E-1
+         -3.761262582423300E-1 1.128379165726710"""
+FROM_1 = """2.326819970068386E-2 -1.387039388740657E-1 3.687424674597105E-1 -5.824733027278666E-1 6.210004621745983E-1
+            -4.944515323274145E-1 3.404879937665872E-1 -2.741127028184656E-1 5.638259427386472E-1"""
+FROM_2 = """-1.047766399936249E1 1.297719955372516E1 -7.495518717768503 2.921019019210786 -1.015265279202700
+            4.218463358204948E-1 -2.820767439740514E-1 5.641895067754075E-1"""
+TANH = "-5.70498872745E-3 2.06390887954E-2 -5.37397155531E-2 1.33314422036E-1 -3.33332819422E-1"
+
+
+def polynomial(x, coefficients):
+    result = F(0)
+    for c in coefficients.split():
+        result = F(F(result * x) + F(float(c)))
+    return result
+
+
+def hyperbolic_tangent(x):
+    if abs(x) < F(0.625):
+        return F(x + F(x * F(F(x * x) * polynomial(F(x * x), TANH))))
+    power = exponential(F(2) * abs(x)) if x == x else x
+    return F(np.sign(x) * F(F(1) - F(F(2) / F(power + F(1)))))
+
+
+def normal_distribution(x):
+    z = F(abs(x) * F(0.70710678))
+    if z < 1:
+        return F(F(0.5) + F(F(np.sign(x)) * F(F(0.5) * F(z * polynomial(F(z * z), ERF)))))
+    y = F(F(1) / z)
+    fraction = F(y * polynomial(F(y * y), FROM_1 if z < 2 else FROM_2))
+    below = F(F(0.5) * F((exponential(-F(z * z)) if x == x else x) * fraction))
+    return below if x < 0 else F(F(1) - below)
+
+
 TYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -127,6 +162,20 @@ class Unit:
     def gated(self, x, gate):
         power = self.exp(-gate)
         return self.quotient(x, self.R(F(1) + power, power))
+
+    def sigmoid(self, x):
+        power = self.exp(-x)
+        return self.quotient(F(1), self.R(F(1) + power, power))
+
+    def tanh(self, x):
+        return self.R(hyperbolic_tangent(x), x)
+
+    def gelu(self, x):
+        share = self.R(normal_distribution(x), x)
+        return self.R(x * share, x, share)
+
+    def multiply(self, a, b):
+        return self.R(a * b, a, b)
 
     def add(self, a, b, factor):
         scaled = self.R(F(factor) * b, F(factor), b)

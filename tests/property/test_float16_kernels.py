@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_float16 import Unit
+from scipy import special
 
-from accelsim.kernels.activation import add, glu, silu
+from accelsim.kernels.activation import add, gelu, glu, multiply, sigmoid, silu, tanh
 from accelsim.kernels.attention import RelativePositions, attention, chunks, whole_utterances
 from accelsim.kernels.conv import convolve, convolve_each, depthwise
 from accelsim.kernels.float_product import average, convolve_each_values, convolve_values, depthwise_values, product
@@ -140,6 +141,17 @@ def test_single_numbers(number, data, factor):
     x, y = (values_of(data.draw(arrays(2, 6)), number) for _ in range(2))
     single = {"number": number, "accumulator": "float32", "accumulates": False}
     check(lambda **how: silu(x, number, **how), lambda unit: [[unit.gated(a, a) for a in row] for row in x], **single)
+    for kernel in (sigmoid, tanh, gelu):
+        check(
+            lambda kernel=kernel, **how: kernel(x, number, **how),
+            lambda unit, kernel=kernel: [[getattr(unit, kernel.__name__)(a) for a in row] for row in x],
+            **single,
+        )
+    check(
+        lambda **how: multiply(x, y, number, **how),
+        lambda unit: [[unit.multiply(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(x, y, strict=True)],
+        **single,
+    )
     check(
         lambda **how: glu(x, number, **how),
         lambda unit: [[unit.gated(row[j], row[3 + j]) for j in range(3)] for row in x],
@@ -150,6 +162,28 @@ def test_single_numbers(number, data, factor):
         lambda unit: [[unit.add(a, b, factor) for a, b in zip(*rows, strict=True)] for rows in zip(x, y, strict=True)],
         **single,
     )
+
+
+def test_how_near_activations_are():
+    """The bounds of the docstrings, against scipy in float64; in float16 each operation rounds once more."""
+    x = np.concatenate([np.linspace(-14, 14, 400_001), np.geomspace(1e-30, 1, 1000), -np.geomspace(1e-30, 1, 1000)])
+    x = x.astype(np.float32)
+    exact = x.astype(np.float64)
+    assert np.abs(tanh(x) - np.tanh(exact)).max() < 1.5e-7 and tanh(x).max() == 1
+    assert (np.abs(tanh(x) - np.tanh(exact)) <= 1.5e-7 * np.abs(np.tanh(exact))).all()
+    assert (np.abs(gelu(x) - exact * special.ndtr(exact)) <= 1.5e-7 * np.maximum(1, np.abs(x))).all()
+    assert (np.abs(sigmoid(x) - special.expit(exact)) <= 3e-7 * special.expit(exact)).all()
+    half = values_of(x, "float16")
+    exact = half.astype(np.float64)
+    assert np.abs(tanh(half, "float16") - np.tanh(exact)).max() <= 2.0**-12 + 2e-7
+    assert (np.abs(gelu(half, "float16") - exact * special.ndtr(exact)) <= 2.0**-10 * np.maximum(1, np.abs(x))).all()
+    assert np.abs(sigmoid(half, "float16") - special.expit(exact)).max() < 2.0**-10
+
+
+def test_activations_at_infinity():
+    ends = np.float32([-np.inf, np.inf])
+    assert tanh(ends).tolist() == [-1, 1] and gelu(ends)[1] == np.inf and np.isnan(gelu(ends)[0])
+    assert sigmoid(ends, "float16").tolist() == [0, 1]
 
 
 def test_faults_by_hand():
@@ -435,6 +469,8 @@ def test_what_does_not_fit_is_refused():
         layer_norm(x, one, one, form="fast")
     with pytest.raises(ValueError, match="unknown form of a softmax 'fast'"):
         softmax(x, form="fast")
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) cannot be multiplied by \(3, 2\)"):
+        multiply(x, x.T)
     with pytest.raises(ValueError, match="do not fit weights"):
         product(x, x, None)
     with pytest.raises(ValueError, match="bias of shape"):
