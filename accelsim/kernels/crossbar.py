@@ -118,9 +118,13 @@ class Product:
 
 
 def planes_of(weight_bits: int, cell_bits: int, sign: Sign) -> int:
-    """Return the planes of a signed weight: ceil((weight_bits - 1) / cell_bits), one bit more with an offset."""
-    bits = weight_bits - 1 if sign == "pair" else weight_bits
-    return -(-bits // cell_bits)
+    """Return the planes of a signed weight: ceil((weight_bits - 1) / cell_bits), one bit more with an offset.
+
+    Weights of 1 bit, -1 and 1, lie in cells as those of 2 bits do: with pairs in one plane, with an offset as 0 or 2
+    less 1.
+    """
+    bits = max(weight_bits, 2)
+    return -(-(bits - 1 if sign == "pair" else bits) // cell_bits)
 
 
 def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, sign: Sign) -> NDArray[np.uint8]:
@@ -128,13 +132,12 @@ def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, 
 
     pair: levels[p, 0] holds digit p of max(q, 0) and levels[p, 1] that of max(-q, 0), sign-magnitude; offset: levels[p,
     0] holds digit p of q + Q, Q = 2^(weight_bits - 1) - 1, and levels[p, 1] that of Q, which one column stores. Digits
-    have ``cell_bits`` bits, p ascending from the least significant.
+    have ``cell_bits`` bits, p ascending from the least significant. Weights of 1 bit: Q = 1.
 
-    weights: any shape, |q| <= Q, else ValueError. Returns uint8 [planes, 2, *shape].
+    weights: any shape, |q| <= Q, and of 1 bit not 0, else ValueError. Returns uint8 [planes, 2, *shape].
     """
-    largest = (1 << (weight_bits - 1)) - 1
-    if np.abs(weights.astype(np.int64)).max(initial=0) > largest:
-        raise ValueError(f"{weight_bits}-bit weights must lie within +-{largest}")
+    _check_weights(weights, weight_bits)
+    largest = _largest_weight(weight_bits)
     wide = weights.astype(np.int32)
     if sign == "pair":
         halves = (np.maximum(wide, 0), np.maximum(-wide, 0))
@@ -143,6 +146,18 @@ def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, 
     places = np.arange(planes_of(weight_bits, cell_bits, sign)) * cell_bits
     digit = (np.stack(halves) >> places.reshape(-1, *[1] * (weights.ndim + 1))) & ((1 << cell_bits) - 1)
     return digit.astype(np.uint8)
+
+
+def _largest_weight(weight_bits: int) -> int:
+    return (1 << (max(weight_bits, 2) - 1)) - 1
+
+
+def _check_weights(weights: NDArray[np.integer[Any]], weight_bits: int) -> None:
+    magnitude, largest = np.abs(weights.astype(np.int64)), _largest_weight(weight_bits)
+    if weight_bits == 1 and (magnitude != 1).any():
+        raise ValueError("1-bit weights must be -1 or 1")
+    if magnitude.max(initial=0) > largest:
+        raise ValueError(f"{weight_bits}-bit weights must lie within +-{largest}")
 
 
 def program_tiles(
@@ -163,13 +178,14 @@ def program_tiles(
     negative array (or the column of the offset, the first column of its array) one more. All cells of a tile are
     programmed, padded ones too, row by row.
 
-    weights: integers [inputs, outputs], |q| <= 2^(weight_bits - 1) - 1; curves as the device gives them for 2^cell_bits
-    levels. Raises ValueError for weights out of range.
+    weights: integers [inputs, outputs], |q| <= 2^(weight_bits - 1) - 1, or -1 and 1 of 1 bit; curves as the device
+    gives them for 2^cell_bits levels. Raises ValueError for weights out of range.
     """
     inputs, outputs = weights.shape
     planes, levels = planes_of(weight_bits, cell_bits, sign), 1 << cell_bits
-    if weight_bits < 2 or planes > PLANES_PER_TILE:
-        raise ValueError(f"weights must have from 2 to {PLANES_PER_TILE} bits, found {weight_bits}")
+    if weight_bits < 1 or planes > PLANES_PER_TILE:
+        raise ValueError(f"weights must have from 1 to {PLANES_PER_TILE} bits, found {weight_bits}")
+    _check_weights(weights, weight_bits)
     row_tiles, column_tiles = -(-inputs // tile_rows), -(-outputs // tile_columns)
     padded = column_tiles * tile_columns
     width = planes * outputs + (planes * column_tiles if sign == "offset" else 0)
@@ -185,7 +201,9 @@ def program_tiles(
         rows = weights[k * tile_rows : (k + 1) * tile_rows]
         block[: len(rows), :outputs] = rows
         # [planes, 2, rows, column tiles, columns] -> [column tiles, planes, 2, rows, columns]
-        target = digits(block, weight_bits, cell_bits, sign).reshape(planes, 2, tile_rows, column_tiles, tile_columns)
+        # What pads a tile is 0, which 1-bit weights cannot be; in their cells it can.
+        target = digits(block, max(weight_bits, 2), cell_bits, sign)
+        target = target.reshape(planes, 2, tile_rows, column_tiles, tile_columns)
         target = target.transpose(3, 0, 1, 2, 4)
         if sign == "pair":
             state = _programmed(program, target, arrays[k])

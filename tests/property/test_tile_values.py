@@ -14,8 +14,10 @@ from accelsim.devices import Device, load_device
 from accelsim.kernels.converters import Adc, Dac
 from accelsim.kernels.crossbar import (
     PLANES_PER_TILE,
+    digits,
     multiply,
     multiply_depthwise,
+    planes_of,
     program_tiles,
     read_power,
 )
@@ -282,6 +284,44 @@ def test_wrong_calls_are_named(change, message) -> None:
     tiles = programmed(IDEAL, weights, 3, tile_rows=64)
     with pytest.raises(ValueError, match=message):
         multiply(tiles, arguments["codes"], noise=arguments["noise"], seed=arguments["seed"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    inputs=st.integers(1, 150),
+    outputs=st.integers(1, 90),
+    cell_bits=st.sampled_from([1, 2, 3]),
+    sign=st.sampled_from(["pair", "offset"]),
+    mode=st.sampled_from(["amplitude", "bit_serial"]),
+)
+def test_weights_of_one_bit_multiply_exactly(seed, inputs, outputs, cell_bits, sign, mode) -> None:
+    """-1 and 1, with tiles that are padded with zeros; a pair needs one plane, an offset 2 bits."""
+    generator = np.random.default_rng(seed)
+    weights = generator.choice(np.array([-1, 1]), (inputs, outputs))
+    codes = generator.integers(-128, 129, (5, inputs)).astype(np.int16)
+    planes = 1 if sign == "pair" or cell_bits > 1 else 2
+    assert planes_of(1, cell_bits, sign) == planes
+    tiles = programmed(IDEAL, weights, 1, cell_bits=cell_bits, sign=sign, tile_rows=64, tile_columns=64)
+    assert tiles.planes == planes and tiles.difference.shape[2] == planes * (
+        outputs + (tiles.column_tiles if sign == "offset" else 0)
+    )
+    found = multiply(tiles, codes, dac=Dac(8, mode=mode), adc=Adc(7, 16), noise="off")
+    assert np.array_equal(found.values * 128, codes.astype(int) @ weights)
+    levels = digits(weights, 1, cell_bits, sign).astype(int)
+    place = 2 ** (cell_bits * np.arange(planes))
+    assert np.array_equal(np.tensordot(place, levels[:, 0] - levels[:, 1], 1), weights)
+
+
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+@pytest.mark.parametrize("wrong", [0, 2, -2])
+def test_weights_of_one_bit_are_minus_one_or_one(wrong, sign) -> None:
+    with pytest.raises(ValueError, match="1-bit weights must be -1 or 1"):
+        programmed(IDEAL, np.array([[1, -1], [1, wrong]]), 1, sign=sign)
+    with pytest.raises(ValueError, match="1-bit weights must be -1 or 1"):
+        digits(np.array([wrong]), 1, 1, sign)
+    with pytest.raises(ValueError, match="from 1 to 64 bits, found 0"):
+        programmed(IDEAL, np.array([[1]]), 0, sign=sign)
 
 
 def test_weights_out_of_range_are_named() -> None:
