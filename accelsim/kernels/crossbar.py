@@ -23,7 +23,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.converters import Adc, Dac, bit_phases, per_adc
+from accelsim.kernels.converters import OWN_TRANSFER, Adc, Adcs, Dac, adc_array, bit_phases, per_adc, transferred
 from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_into, philox, split_seed
 
 Sign = Literal["pair", "offset"]
@@ -322,7 +322,7 @@ def multiply(
     codes: NDArray[np.int16],
     *,
     dac: Dac | None = None,
-    adc: Adc | NDArray[Any] | None = None,
+    adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
     first_frame: int = 0,
@@ -334,8 +334,9 @@ def multiply(
     y_j = sum_phase 2^phase sum_tiles sum_p 2^(p cell_bits) ADC(I_pos - I_neg + noise), everything after the ADC exact.
     With ideal device, converters and no noise, y is exactly sum_i q_ij code_i / 2^(bits-1).
 
-    codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array of `Adc` that broadcasts
-    to [row tiles, planes, column tiles]; first_frame: number of the first frame, for the noise. ``frames_per_block``
+    codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array that broadcasts to [row
+    tiles, planes, column tiles], each an `Adc` or an object with a transfer function of its own, see
+    `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, for the noise. ``frames_per_block``
     changes speed and memory only. Raises ValueError for codes or shapes that do not fit.
     """
     dac, adc = dac or Dac(), Adc() if adc is None else adc
@@ -376,7 +377,7 @@ def multiply_depthwise(
     codes: NDArray[np.int16],
     *,
     dac: Dac | None = None,
-    adc: Adc | NDArray[Any] | None = None,
+    adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
     first_frame: int = 0,
@@ -474,7 +475,7 @@ class _Conversion:
         self,
         tiles: Tiles,
         dac: Dac,
-        adc: Adc | NDArray[Any],
+        adc: Adcs,
         noise: NoiseModel,
         seed: int,
         first_frame: int,
@@ -483,6 +484,7 @@ class _Conversion:
         shape = (len(tiles.difference), tiles.planes, tiles.column_tiles)
         self.tiles, self.noisy, self.first_frame = tiles, noise != "off", first_frame
         self.steps, self.limits = per_adc(adc, shape)
+        self.adcs = adc_array(adc, shape)
         self.scale = 1.0 if dac.phases == 1 else 1.0 / dac.largest_code
         self.key, self.seed_high = split_seed(seed)
         self.values = np.zeros((frames, tiles.outputs))
@@ -534,6 +536,19 @@ class _Conversion:
         for other in others:
             other.result()
         self.clipped[k] += sum(clipped)
+        for p, m in np.argwhere(self.steps[k] == OWN_TRANSFER):
+            self._transfer(k, p, m, part, signal, weights[p])
+
+    def _transfer(self, k: int, p: int, m: int, part: slice, signal: NDArray[np.float64], weight: float) -> None:
+        """Convert the columns of one tile and plane by the converter's own function: `_convert` left their currents."""
+        tiles = self.tiles
+        first = m * tiles.tile_columns
+        last = min(first + tiles.tile_columns, tiles.outputs)
+        currents = signal[:, p * tiles.outputs + first : p * tiles.outputs + last].copy()
+        values, clipped = transferred(self.adcs[k, p, m], currents)
+        self.values[part, first:last] += weight * values
+        self.clipped[k, p, m] += np.count_nonzero(clipped)
+        self.per_frame[part] += clipped.sum(axis=1)
 
     def product(self) -> Product:
         self.pool.shutdown()
@@ -545,7 +560,10 @@ def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
     phase, first_frame, first_tile, key, seed_high, values, per_frame,
 ):  # fmt: skip
-    """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ..."""
+    """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ...
+
+    Where a converter has a transfer function of its own, the noisy current is left in ``signal`` instead.
+    """
     frames, outputs = values.shape
     planes, column_tiles = steps.shape
     groups = -(-tile_columns // 4)
@@ -593,14 +611,20 @@ def noise_into(z, variance, slope_step, constant, width):  # type: ignore[no-unt
 
 @numba.njit(inline="always")
 def convert_into(total, signal, noise, reference, noisy, step, limit, weight, width):  # type: ignore[no-untyped-def]
-    """total += weight ADC(signal - reference + noise); return how many conversions clipped."""
+    """total += weight ADC(signal - reference + noise); return how many conversions clipped.
+
+    A step of OWN_TRANSFER: signal <- signal - reference + noise, and nothing is added.
+    """
     clamped = 0
-    if step == 0.0:
+    if step <= 0.0:
         for j in range(width):
             y = signal[j] - reference
             if noisy:
                 y += np.float64(noise[j])
-            total[j] += weight * y
+            if step == 0.0:
+                total[j] += weight * y
+            else:
+                signal[j] = y
         return clamped
     beyond = limit + 1.0
     unit = weight / step
