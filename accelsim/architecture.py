@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -23,6 +23,7 @@ from accelsim.schema import (
     PositiveLength,
     PositiveTime,
     PositiveVoltage,
+    Registered,
     Source,
     Temperature,
     check_schema_tag,
@@ -41,12 +42,7 @@ _SECTIONS = ("energy", "clock", "area", "leakage")
 _POINT_KEYS = ("clocks", "technology", "pacing")
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
-if TYPE_CHECKING:
-    AnySpec = ComponentSpec
-else:
-    AnySpec = Annotated[
-        functools.reduce(operator.or_, (kind.spec for kind in KINDS.values())), Field(discriminator="kind")
-    ]
+AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 
 
 class ClockDomain(Model):

@@ -89,6 +89,10 @@ class Registry(Mapping[str, T]):
         self._points: list[metadata.EntryPoint] | None = None
         self._builtins_loaded = False
 
+    # A registry is one place, not a value: what it holds grows.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def register(self, name: str, entry: T) -> T:
         """Add an entry and return it; for the module level of the file that defines it."""
         module, file = _defining_module()
@@ -119,6 +123,11 @@ class Registry(Mapping[str, T]):
     def values(self) -> ValuesView[T]:
         """Return all entries, without the plug-ins that cannot be loaded."""
         return self._loadable().values()
+
+    def loaded(self) -> dict[str, T]:
+        """Return accelsim's own entries, and those of the plug-ins that have been imported so far."""
+        self._load_builtins()
+        return {name: self[name] for name, one in self._registered.items() if name not in self._errors}
 
     def names(self) -> list[str]:
         """Return all names, accelsim's own first; imports no plug-in."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 from uuid import uuid4
@@ -92,6 +93,20 @@ class Efficiency(Record):
     op_definition: str
     mw_per_mm2: float
     definitions: dict[str, Throughput]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    counted: str
+    unit: str
+    detail: Mapping[str, int]
 
 
 class AccuracyRecord(Record):

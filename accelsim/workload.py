@@ -19,25 +19,19 @@ from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
 from accelsim.schema import Model, Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.graph import graph_problems
+from accelsim.schema.score import Judge, Score
 from accelsim.schema.ssm import S4dOp, s4d_problems
 from accelsim.schema.workload import (
     FEATURES,
-    ClassScore,
     Context,
-    CtcClassScore,
-    CtcWordScore,
     FeatureInputs,
-    FrameScore,
     LifOp,
     RandomInputs,
     RecordedInputs,
-    Score,
     WorkloadSpec,
 )
-from accelsim.score import CtcClasses, CtcWords, FrameClasses, UtteranceClasses, ViterbiPhonemes
 
 Tensors = Mapping[str, NDArray[Any]]
-Scorer = ViterbiPhonemes | FrameClasses | UtteranceClasses | CtcWords | CtcClasses
 Spoken = TypeVar("Spoken", Featured, Utterance)
 
 
@@ -58,27 +52,18 @@ class Workload:
             raise KeyError(f"a layer of '{self.spec.name}' names no weights")
         return self.tensors[name]
 
-    def scorer(self, *, reference: bool = False) -> Scorer:
-        """Return the decoder that scores the outputs of the hardware, or of the float ``reference``: one for CTC.
+    def scorer(self, *, reference: bool = False) -> Judge:
+        """Return the judge of the outputs of the hardware, or of the float ``reference``.
 
         Raises InputError when its tensors do not fit, ValueError when the workload is not scored.
         """
         spec = self.spec.score
-        if isinstance(spec, CtcClassScore):
-            return CtcClasses(tuple(spec.names), spec.beam, spec.unit)
-        if spec is None or self.decoder is None:
+        if spec is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
-        options = spec.model_dump(exclude={"kind", "decoder", "phones", "classes", "words"})
         try:
-            if isinstance(spec, CtcWordScore):
-                return CtcWords.from_tensors(self.decoder, spec.words, **options)
-            if isinstance(spec, FrameScore):
-                return FrameClasses.from_tensors(self.decoder, reference=reference, **options)
-            if isinstance(spec, ClassScore):
-                return UtteranceClasses.from_tensors(self.decoder, spec.classes, reference=reference, **options)
-            return ViterbiPhonemes.from_tensors(self.decoder, spec.phones, reference=reference, **options)
+            return spec.judge(self.decoder or {}, reference=reference)
         except ValueError as error:
-            raise InputError.of(str(error), file=str(self.folder / spec.decoder)) from None
+            raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
 
 
 @dataclass(frozen=True)
@@ -123,8 +108,9 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(spec, reference, source, spec.reference_weights, integers=False)
     decoder = None
-    if spec.score is not None and spec.score.decoder is not None:
-        decoder = _read_tensors(path.parent / spec.score.decoder, digest)
+    decoder_file = None if spec.score is None else spec.score.decoder_file()
+    if decoder_file is not None:
+        decoder = _read_tensors(path.parent / decoder_file, digest)
     workload = Workload(spec, tensors, reference, decoder, path.parent, digest.hexdigest())
     if spec.score is not None:
         workload.scorer()
@@ -214,11 +200,7 @@ def _chosen(utterances: list[Spoken], inputs: RecordedInputs, score: Score | Non
 
 def _said(utterance: Featured | Utterance, score: Score | None) -> tuple[str, ...] | None:
     """Return what was said in the units of a score, its phones if there is none; None where that is not known."""
-    if isinstance(score, ClassScore) and utterance.text:
-        return (utterance.text,)
-    if isinstance(score, CtcWordScore) or (isinstance(score, CtcClassScore) and score.unit == "character"):
-        return None if utterance.text is None else tuple(utterance.text.split())
-    return utterance.phones
+    return utterance.phones if score is None else score.said(utterance)
 
 
 def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:

@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
-
-from accelsim.devices.device import Device, Drift, Programmed, Wires
+from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Wires
 from accelsim.devices.gaussian import Gaussian
 from accelsim.devices.ideal import Ideal
 from accelsim.devices.synaptogen import Synaptogen, Verify
 from accelsim.library import find
-from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Registered, Source, check_schema_tag, load_yaml, parse
 
 __all__ = [
+    "DEVICES",
     "AnyDevice",
     "Device",
     "Drift",
@@ -34,7 +33,7 @@ __all__ = [
     "parse_device",
 ]
 
-AnyDevice = Annotated[Ideal | Gaussian | Synaptogen, Field(discriminator="kind")]
+AnyDevice = Annotated[Device, Registered(DEVICES)]
 
 
 def load_device(name: str | Path, settings: Mapping[str, Any] | None = None) -> Device:
@@ -51,5 +50,4 @@ def load_device(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
 def parse_device(source: Source) -> Device:
     """Return the device of a file of schema ``accelsim/device@1``; raises InputError with all its problems."""
     check_schema_tag(source, "device")
-    device: Device = parse(AnyDevice, source)  # type: ignore[arg-type]
-    return device
+    return parse(AnyDevice, source)  # type: ignore[type-abstract]

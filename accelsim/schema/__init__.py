@@ -58,6 +58,7 @@ from accelsim.schema.quantity import (
     format_si,
     parse_quantity,
 )
+from accelsim.schema.registered import Registered
 from accelsim.schema.source import Source, load_yaml, parse_yaml
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "Power",
     "PowerPerCapacity",
     "Quantity",
+    "Registered",
     "Resistance",
     "Source",
     "Temperature",
