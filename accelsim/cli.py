@@ -436,10 +436,15 @@ def list_() -> None:
 @data_app.command("list")
 def data_list() -> None:
     """List the data sets that accelsim knows, and where each would come from."""
-    from accelsim.data import DOWNLOADS
+    from accelsim.data import DATASETS, DataSet
 
-    for name, source in DOWNLOADS.items():
-        typer.echo(f"{name}: {source.url or source.layout} ({source.licence})")
+    for name, known in DATASETS.items():
+        if known.download is not None:
+            typer.echo(f"{name}: {known.download.url} ({known.download.licence})")
+        elif isinstance(known, DataSet) and known.parts:
+            typer.echo(f"{name}: made of {', '.join(known.parts)}")
+        else:
+            typer.echo(f"{name}: ships with {DATASETS.origin(name)}")
 
 
 @data_app.command("get", epilog="Example:\n\n  accelsim data get mini_librispeech")
