@@ -22,6 +22,7 @@ FLOORS = [
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
+    {"plugins"},
     {"generated"},
     {"architecture", "workload"},
     {"schedule"},
