@@ -7,7 +7,6 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -32,7 +31,7 @@ from accelsim.schema import (
 )
 from accelsim.schema.compiler import Compiler
 from accelsim.schema.cost import CostTable
-from accelsim.schema.placement import Placement
+from accelsim.schema.placement import EngineSpec, PlacementSpec
 
 PICOSECONDS = 10**12
 
@@ -124,8 +123,10 @@ class ArchitectureSpec(Model):
     components: Annotated[dict[str, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
-    placement: dict[str, Placement] = {}
-    """Layer, or a pattern such as ``*.ff1`` -> how it lies on the chip; of several that fit, the last one holds."""
+    engines: dict[str, EngineSpec] = {}
+    """Groups of components that together run ops; left out where every part of an engine is there once."""
+    placement: dict[str, PlacementSpec] = {}
+    """Layer, a pattern such as ``*.ff1``, or a kind of op such as ``op:conv`` -> where and how it lies on the chip."""
     compiler: Compiler = Compiler()
     """How graphs are compiled for an NPU."""
     programming_runs: PositiveInt = 1
@@ -160,11 +161,6 @@ class Architecture:
         clock = self.components()[component].clock
         return (clocks[clock] if clock else next(iter(clocks.values()))).period_ps()
 
-    def placement(self, layer: str) -> Placement:
-        """Return how a layer lies on the chip."""
-        fitting = [p for pattern, p in self.spec.placement.items() if fnmatchcase(layer, pattern)]
-        return fitting[-1] if fitting else Placement()
-
     def clock_hz(self) -> float:
         """Return the frequency of the first clock, with its period rounded to a whole picosecond."""
         return PICOSECONDS / next(iter(self.spec.clocks.values())).period_ps()
@@ -197,7 +193,6 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
         *_programming_problems(spec, source),
-        *_compiler_problems(spec, source),
     ]
     if problems:
         raise InputError(problems)
@@ -320,12 +315,6 @@ def _programming_problems(spec: ArchitectureSpec, source: Source) -> list[Proble
     if spec.programming_runs == 1 or any(component.kind == "crossbar" for component in spec.components.values()):
         return []
     return [source.problem("a chip without a crossbar has no cells to program again", ("programming_runs",))]
-
-
-def _compiler_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
-    if "compiler" not in spec.model_fields_set or any(c.kind == "systolic_array" for c in spec.components.values()):
-        return []
-    return [source.problem("only a chip with a systolic_array compiles graphs", ("compiler",))]
 
 
 def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cost_path: Path) -> list[Problem]:

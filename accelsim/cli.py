@@ -402,19 +402,18 @@ def schema(
 def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: SetOption = []) -> None:  # noqa: B006
     """Print how a workload is cut into jobs for an architecture, and where its matrices lie on crossbar tiles."""
     from accelsim.architecture import load_architecture
+    from accelsim.engines.deploy import deploy
     from accelsim.pipeline import split_overrides
     from accelsim.report.console import placement_table, schedule_table
-    from accelsim.schedule import build_schedule
     from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
-    cut = build_schedule(load_workload(workload or chip.spec.workload, for_network), chip)
-    if cut.tile_map is not None:
-        _print(placement_table(cut.tile_map.table()))
-    if cut.kernel_maps:
-        _print(placement_table([one.row() for one in cut.kernel_maps]))
-    _print(schedule_table(cut))
+    deployment = deploy(load_workload(workload or chip.spec.workload, for_network), chip)
+    for engine in deployment.engines.values():
+        for table in engine.tables():
+            _print(placement_table(table))
+    _print(schedule_table(deployment.schedule))
 
 
 @app.command("list")

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.cost import Power, check_prices, job_energy_j, power_over_time, price
+from accelsim.engines.deploy import Deployment, deploy
+from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
-from accelsim.execute import Activity, Execution, execute, service_of
-from accelsim.execute.reference import float_outputs
+from accelsim.ops.floating import float_outputs
+from accelsim.ops.op import FEATURES
 from accelsim.record import Operation, Run, record
 from accelsim.result import Result
-from accelsim.schedule import Schedule, build_schedule, part_of
+from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -66,12 +68,13 @@ def run_in_full(
     for point in (chip, *chip.operating_points.values()):
         check_prices(point)
     network = stages.load_workload(workload or chip.spec.workload, for_network)
-    schedule = build_schedule(network, chip)
+    deployment = deploy(network, chip)
+    schedule = deployment.schedule
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
     execution = stages.execute(
-        schedule, network, chip, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
+        deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
-    frames, starts = execution.frames(batch), execution.starts_of_outputs(batch)
+    frames, starts = execution.frames, execution.output_starts
     operation = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
         name: operate(other, schedule, execution.activity, frames, tell, stages)
@@ -81,7 +84,7 @@ def run_in_full(
     again: tuple[Accuracy, ...] = ()
     if network.spec.score is not None and execution.outputs is not None and batch.references is not None:
         accuracy = stages.score(network, batch, execution.outputs, starts, tell)
-        outputs = programmed_again(schedule, network, chip, batch, seed, tell, stages)
+        outputs = programmed_again(deployment, batch, seed, tell, stages)
         again = tuple(stages.score(network, batch, values, starts, tell) for values in outputs)
         if execution.exact is not None:
             exact = stages.score(network, batch, execution.exact(), starts, tell)
@@ -115,13 +118,14 @@ def operate(
 
 
 def programmed_again(
-    schedule: Schedule, network: Workload, chip: Architecture, batch: Batch, seed: int, tell: Progress, stages: Stages
+    deployment: Deployment, batch: Batch, seed: int, tell: Progress, stages: Stages
 ) -> Iterator[NDArray[Any]]:
     """Yield the outputs of every programming run after the first, each with cells and draws of its own."""
-    for run in range(1, chip.spec.programming_runs):
-        title = f", programming run {run + 1} of {chip.spec.programming_runs}"
+    runs = deployment.chip.spec.programming_runs
+    for run in range(1, runs):
+        title = f", programming run {run + 1} of {runs}"
         execution = stages.execute(
-            schedule, network, chip, batch, seed=seed, programming_run=run,
+            deployment, batch, seed=seed, programming_run=run,
             progress=lambda layer, title=title: tell(f"values of {layer}{title}", None, None),
         )  # fmt: skip
         assert execution.outputs is not None
@@ -134,7 +138,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     Raises InputError when the window lies outside the run.
     """
     chip, timeline = run.operation.architecture, run.operation.timeline
-    schedule, activity, frames = run.schedule, run.execution.activity, run.execution.frames(run.batch)
+    schedule, activity, frames = run.schedule, run.execution.activity, run.execution.frames
     service, clocks = service_of(schedule, chip, activity), clocking(chip, schedule)
     recorder = Trace(schedule, clocks, *window.bounds_ps(timeline))
     simulate(
@@ -202,7 +206,10 @@ def score(
 
 def score_reference(network: Workload, batch: Batch, tell: Progress = lambda *_: None) -> Accuracy:
     """Return how well the float network recognises the batch."""
-    return _judged(network, batch, float_outputs(network, batch), tell, reference=True)
+    assert network.reference is not None
+    features = batch.signal(network.graph.edges[FEATURES])
+    outputs = float_outputs(network.graph, network.reference, features, network.spec.reference_unit)
+    return _judged(network, batch, outputs, tell, reference=True)
 
 
 def _judged(

@@ -7,10 +7,11 @@ from typing import Any
 from accelsim.components import KINDS
 from accelsim.data import DATASETS
 from accelsim.devices import DEVICES
+from accelsim.ops.op import OPS
 from accelsim.registry import Registry
-from accelsim.schema.score import SCORES
+from accelsim.score.score import SCORES
 
 
 def registries() -> list[Registry[Any]]:
     """Return all registries that a plug-in may add to."""
-    return [KINDS, DEVICES, SCORES, DATASETS]
+    return [OPS, KINDS, DEVICES, SCORES, DATASETS]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accelsim import result as r
 from accelsim.architecture import Architecture
 from accelsim.cost import Bill
-from accelsim.execute import Execution, service_of
+from accelsim.engines.execute import Execution, service_of
 from accelsim.operations import DEFAULT_DEFINITION, definitions
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
@@ -119,9 +119,9 @@ def _operation(run: Run, operation: Operation) -> r.OperationRecord:
 
 def _performance(run: Run, operation: Operation) -> r.Performance:
     timeline, batch, chip = operation.timeline, run.batch, operation.architecture
-    frames, period_ps = run.execution.frames(batch), round(1e12 / chip.clock_hz())
+    frames, period_ps = run.execution.frames, round(1e12 / chip.clock_hz())
     frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
-    starts, latency_ps = run.execution.frame_starts(batch), timeline.finished_ps - timeline.arrived_ps
+    starts, latency_ps = run.execution.starts, timeline.finished_ps - timeline.arrived_ps
     paced = chip.spec.pacing.mode == "real_time"
     work_ps = (timeline.finished_ps - timeline.started_ps).mean() if paced else timeline.duration_ps / frames
     macs = run.execution.activity.macs.values()

@@ -255,7 +255,7 @@ def entry_points(group: str) -> list[metadata.EntryPoint]:
 @cache
 def _all_entry_points(path: tuple[str, ...]) -> metadata.EntryPoints:
     """Return all entry points; reading the metadata of every distribution takes long, so once for each ``sys.path``."""
-    return metadata.entry_points()
+    return metadata.entry_points().select()
 
 
 def is_own(point: metadata.EntryPoint) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 from uuid import uuid4
@@ -93,20 +92,6 @@ class Efficiency(Record):
     op_definition: str
     mw_per_mm2: float
     definitions: dict[str, Throughput]
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``."""
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int
-    counted: str
-    unit: str
-    detail: Mapping[str, int]
 
 
 class AccuracyRecord(Record):

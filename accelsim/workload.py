@@ -1,4 +1,4 @@
-"""The quantised network with its tensors and inputs, checked."""
+"""The quantised network: its grammar, its graph, tensors and inputs, checked."""
 
 from __future__ import annotations
 
@@ -9,48 +9,103 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from annotated_types import Len
+from annotated_types import Ge, Gt, Le, Len, Lt
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.errors import InputError, did_you_mean
 from accelsim.generated import generated_tensors
-from accelsim.kernels.fixed_point import signed_range
 from accelsim.library import find_workload
-from accelsim.schema import Model, Source, check_schema_tag, load_yaml, parse
-from accelsim.schema.graph import graph_problems
-from accelsim.schema.score import Judge, Score
-from accelsim.schema.ssm import S4dOp, s4d_problems
+from accelsim.ops.graph import Graph, GraphError
+from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
+from accelsim.schema import Model, Registered, Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.workload import (
-    FEATURES,
     Context,
     FeatureInputs,
-    LifOp,
     RandomInputs,
     RecordedInputs,
-    WorkloadSpec,
+    SpeechInputs,
 )
+from accelsim.score.score import AnyScore, Judge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
 
 
+AnyOp = Annotated[Op | ShortForm, Registered(OPS, tag="op")]
+
+
+class GeneratedWeights(Model):
+    """Weights drawn from a seed, see `accelsim.generated`."""
+
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+
+
+class WorkloadSpec(Model):
+    """A quantised network: a ``graph`` of ops in order, each reading ``features`` or ops before it.
+
+    ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise nothing,
+    and serve for cycles, energy and speed. ``reference_weights``: the same network in float.
+    Features are codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale.
+    ``time_steps``: how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take
+    codes reads (code - input_offset) / unit; without it the words of the integers.
+    """
+
+    name: str
+    description: str = ""
+    weights: str | None = None
+    generated_weights: GeneratedWeights | None = None
+    reference_weights: str | None = None
+    reference_unit: Annotated[float, Gt(0)] | None = None
+    time_steps: PositiveInt = 1
+    input_bits: Annotated[int, Ge(1), Le(8)] = 8
+    feature_offset: Annotated[int, Ge(0), Le(255)] = 0
+    feature_scale: Annotated[float, Gt(0)] = 1.0
+    inputs: Annotated[SpeechInputs | FeatureInputs | RandomInputs, Field(discriminator="source")]
+    graph: Annotated[list[AnyOp], Len(1)]
+    score: AnyScore | None = None
+
+    @model_validator(mode="after")
+    def _weights_given(self) -> WorkloadSpec:
+        if isinstance(self.inputs, RandomInputs):
+            if self.time_steps > 2:
+                raise ValueError(f"random inputs are defined for 1 or 2 time steps, found {self.time_steps}")
+            return self
+        if self.input_bits != 8:
+            raise ValueError(f"features of speech are 8-bit codes, found 'input_bits: {self.input_bits}'")
+        if (self.weights is None) == (self.generated_weights is None):
+            raise ValueError("expected either 'weights', a safetensors file, or 'generated_weights'")
+        if self.generated_weights is not None and self.score is not None:
+            raise ValueError("generated weights recognise nothing: leave out 'score'")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> WorkloadSpec:
+        if self.score is not None and isinstance(self.inputs, RecordedInputs) and self.inputs.seconds is not None:
+            raise ValueError("'seconds' cuts an utterance short, which cannot be scored: leave out 'score'")
+        return self
+
+    def features(self) -> Edge:
+        """Return the edge of the inputs."""
+        width = self.inputs.width()
+        return Edge(
+            width, width, 1, "codes", bits=self.input_bits, scale=self.feature_scale, zero_point=self.feature_offset,
+            steps=self.time_steps,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Workload:
-    """A checked network: its grammar, integer tensors, float reference tensors, and where it came from."""
+    """A checked network: its grammar, its graph, integer tensors, float reference tensors, and where it came from."""
 
     spec: WorkloadSpec
+    graph: Graph
     tensors: Tensors
     reference: Tensors | None
     decoder: Tensors | None
     folder: Path
     sha256: str
-
-    def tensor(self, name: str | None) -> NDArray[np.int8]:
-        """Return a weight matrix by the name that a layer gives, [inputs, neurons]; raises KeyError."""
-        if name is None:
-            raise KeyError(f"a layer of '{self.spec.name}' names no weights")
-        return self.tensors[name]
 
     def scorer(self, *, reference: bool = False) -> Judge:
         """Return the judge of the outputs of the hardware, or of the float ``reference``.
@@ -83,6 +138,10 @@ class Batch:
     frame_period_s: float
     speakers: int | None = None
 
+    def signal(self, edge: Edge) -> Signal:
+        """Return the features as the signal of their edge."""
+        return Signal(self.features, self.starts, edge)
+
 
 def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) -> Workload:
     """Read and check a workload by name, folder or path.
@@ -97,24 +156,49 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
     spec = parse(WorkloadSpec, source)
     said = b"".join(file.read_bytes() for file in files)
     digest = hashlib.sha256(said + repr(sorted((overrides or {}).items())).encode())
+    graph = _graph(spec, source)
     tensors: Tensors = {}
     reference = None
     if spec.generated_weights is not None:
-        tensors = generated_tensors(spec.graph_ops(), spec.graph_rows(), FEATURES, spec.generated_weights.seed)
+        tensors = generated_tensors(graph, spec.generated_weights.seed)
     elif spec.weights is not None:
         tensors = _read_tensors(path.parent / spec.weights, digest)
-        _check_tensors(spec, tensors, source, spec.weights, integers=True)
+        _check_tensors(graph, tensors, source, spec.weights, reference=False)
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
-        _check_tensors(spec, reference, source, spec.reference_weights, integers=False)
+        _check_tensors(graph, reference, source, spec.reference_weights, reference=True)
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
         decoder = _read_tensors(path.parent / decoder_file, digest)
-    workload = Workload(spec, tensors, reference, decoder, path.parent, digest.hexdigest())
+    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest())
     if spec.score is not None:
         workload.scorer()
     return workload
+
+
+def _graph(spec: WorkloadSpec, source: Source) -> Graph:
+    """Return the graph of a workload; raises InputError at the line of the op that does not fit."""
+    try:
+        graph = Graph.of(spec.graph, spec.features())
+    except GraphError as error:
+        raise InputError([source.problem(str(error), ("graph", error.place))]) from None
+    problems = []
+    if isinstance(spec.inputs, RandomInputs):
+        problems += [
+            source.problem(f"random activity drives spiking ops alone, found '{op.name}' ({op.op})", ("graph", place))
+            for op in graph.ops
+            for place in [graph.places[op.name]]
+            if not op.spiking
+        ]
+    if spec.score is not None:
+        try:
+            spec.score.check(graph.given.width)
+        except ValueError as error:
+            problems.append(source.problem(str(error), ("score",)))
+    if problems:
+        raise InputError(problems)
+    return graph
 
 
 class Variant(Model):
@@ -228,46 +312,11 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
         raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
 
 
-def _check_tensors(spec: WorkloadSpec, tensors: Tensors, source: Source, file: str, *, integers: bool) -> None:
-    problems = []
-    if spec.graph:
-        wrong = graph_problems(spec.graph_ops(), spec.graph_rows(), tensors)
-        problems += [source.problem(f"{message} in {file}", ("graph",)) for message in wrong]
-    for index, layer in enumerate(spec.layers):
-        if isinstance(layer, S4dOp):
-            found = [] if layer.weights is None else s4d_problems(layer, tensors, integers=integers)
-            problems += [source.problem(f"{message} in {file}", ("layers", index, "weights")) for message in found]
-            continue
-        wanted = {"weights": (layer.weights, (spec.inputs_of(layer), layer.width()))}
-        if isinstance(layer, LifOp):
-            wanted["recurrent_weights"] = (layer.recurrent_weights, (layer.neurons, layer.neurons))
-        for key, (name, shape) in wanted.items():
-            if name is None:
-                continue
-            message, hint = f"no tensor '{name}'", did_you_mean(name, tensors)
-            if name in tensors:
-                message, hint = _tensor_problem(name, tensors[name], shape, layer.weight_bits, integers), None
-            if message:
-                problems.append(source.problem(f"{message} in {file}", ("layers", index, key), hint))
-        if isinstance(layer, LifOp) and not integers:
-            for scalar in (f"{layer.name}.beta", f"{layer.name}.threshold"):
-                if scalar not in tensors:
-                    problems.append(source.problem(f"no tensor '{scalar}' in {file}", ("layers", index)))
-                elif tensors[scalar].size != 1 or not np.isfinite(tensors[scalar]).all():
-                    message = f"tensor '{scalar}' in {file} is not one finite number"
-                    problems.append(source.problem(message, ("layers", index)))
+def _check_tensors(graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool) -> None:
+    """Raise InputError with everything that is wrong with the tensors of a file, at the lines of their ops."""
+    problems = [
+        source.problem(f"{message} in {file}", ("graph", place), hint)
+        for place, message, hint in graph.tensor_problems(tensors, reference=reference)
+    ]
     if problems:
         raise InputError(problems)
-
-
-def _tensor_problem(name: str, tensor: NDArray[Any], shape: tuple[int, int], bits: int, integers: bool) -> str:
-    if tensor.shape != shape:
-        return f"tensor '{name}' has shape {list(tensor.shape)}, expected {list(shape)}"
-    if not integers:
-        return "" if np.isfinite(tensor.astype(np.float32)).all() else f"tensor '{name}' holds NaN or infinity"
-    low, high = signed_range(bits)
-    if tensor.dtype != np.int8:
-        return f"tensor '{name}' has type {tensor.dtype}, expected int8"
-    if tensor.size and (tensor.min() < low or tensor.max() > high):
-        return f"tensor '{name}' has values outside {low} .. {high} ({bits} bits)"
-    return ""

@@ -39,4 +39,5 @@ component_kind(
     Accumulator,
     {"add": "one addition of two partial sums", "write": "one result put into its output register"},
     service_cycles,
+    {"groups": "groups of results that are added one after the other"},
 )

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
 from accelsim.schema import PositiveFrequency
 
 
@@ -46,4 +46,4 @@ def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:
     return rows_of(counts) * conversions * spec.cycles_per_conversion
 
 
-component_kind("adc", Adc, {"convert": "one column converted"}, service_cycles)
+component_kind("adc", Adc, {"convert": "one column converted"}, service_cycles, TILE_COUNTS)

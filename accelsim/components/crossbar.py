@@ -78,4 +78,5 @@ component_kind(
         "write_pulse": "one pulse that writes one cell; counted before the first frame, apart from inference",
     },
     service_cycles,
+    {"phases": "reads of a tile, one after the other"},
 )

@@ -43,4 +43,10 @@ def service_cycles(spec: Dac, counts: Counts) -> NDArray[np.int64]:
     return counts["phases"] * spec.cycles_per_drive
 
 
-component_kind("dac", Dac, {"drive": "one row driven for one phase"}, service_cycles)
+component_kind(
+    "dac",
+    Dac,
+    {"drive": "one row driven for one phase"},
+    service_cycles,
+    {"phases": "times that the rows of a tile are driven"},
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -56,14 +56,23 @@ class ComponentSpec(Model):
 class Kind:
     """One kind of component: its grammar, what can be counted on it, and its closed-form service time.
 
-    ``actions`` are the events that cost energy; every one needs a price. ``service_cycles(spec, counts)`` gives
-    the busy cycles of a job per frame from what was counted, and knows neither the engine nor joules.
+    ``actions`` are the events that cost energy; every one needs a price. ``counts`` are further counts, which take time
+    alone; an engine may give a component no others. ``service_cycles(spec, counts)`` gives the busy cycles of a job per
+    frame from what was counted, and knows neither the engine nor joules.
     """
 
     name: str
     spec: type[ComponentSpec]
     actions: Mapping[str, str]
     service_cycles: Callable[[Any, Counts], NDArray[np.int64]]
+    counts: Mapping[str, str] = field(default_factory=dict)
+
+
+TILE_COUNTS = {
+    "busiest": "how often the busiest of a job's tiles did what is counted over all of them",
+    "rows": "vectors that a job goes through, one after the other",
+}
+"""Counts of what stands in tiles, see `of_busiest` and `rows_of`."""
 
 
 def of_busiest(counts: Counts, action: str) -> NDArray[np.int64]:
@@ -89,6 +98,7 @@ def component_kind(
     spec: type[ComponentSpec],
     actions: Mapping[str, str],
     service_cycles: Callable[[Any, Counts], NDArray[np.int64]],
+    counts: Mapping[str, str] | None = None,
 ) -> Kind:
     """Register a kind of component under the name that YAML uses for it."""
-    return KINDS.register(name, Kind(name, spec, dict(actions), service_cycles))
+    return KINDS.register(name, Kind(name, spec, dict(actions), service_cycles, dict(counts or {})))

@@ -8,7 +8,7 @@ from annotated_types import Ge, MultipleOf
 from pydantic import model_validator
 
 from accelsim.components.kind import component_kind
-from accelsim.components.sram import ACTIONS, Banks, service_cycles
+from accelsim.components.sram import ACTIONS, COUNTS, Banks, service_cycles
 
 
 class L2(Banks):
@@ -40,4 +40,4 @@ class L2(Banks):
         return self.activation_banks() * self.rows * self.width_bits
 
 
-component_kind("l2", L2, ACTIONS, service_cycles)
+component_kind("l2", L2, ACTIONS, service_cycles, COUNTS)

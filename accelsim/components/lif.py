@@ -30,4 +30,10 @@ def service_cycles(spec: Lif, counts: Counts) -> NDArray[np.int64]:
     return counts["time_steps"] * -(-counts["neurons"] // spec.units) * spec.cycles_per_update
 
 
-component_kind("lif", Lif, {"update": "one neuron takes one time step"}, service_cycles)
+component_kind(
+    "lif",
+    Lif,
+    {"update": "one neuron takes one time step"},
+    service_cycles,
+    {"neurons": "neurons of the layer", "time_steps": "time steps, one after the other"},
+)

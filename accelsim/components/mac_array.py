@@ -46,4 +46,5 @@ component_kind(
     MacArray,
     {"mac": "one multiplication and addition", "add": "one addition of a residual"},
     service_cycles,
+    {"blocks": "blocks of rows and columns, one a cycle"},
 )

@@ -52,4 +52,5 @@ component_kind(
     Mesh,
     {"transfer": "one word moved over one link", "route": "one word passed on by a router"},
     service_cycles,
+    {"hops": "links of the whole way"},
 )

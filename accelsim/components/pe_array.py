@@ -47,4 +47,5 @@ component_kind(
         "idle": "one PE sits out a step, its clock gated",
     },
     service_cycles,
+    {"steps": "rows that are added, one after the other", "blocks": "changes of block"},
 )

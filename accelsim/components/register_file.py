@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
 
 
 class RegisterFile(ComponentSpec):
@@ -49,4 +49,5 @@ component_kind(
     RegisterFile,
     {"read": "one word read", "write": "one word written"},
     service_cycles,
+    TILE_COUNTS,
 )

@@ -28,4 +28,6 @@ def service_cycles(spec: SampleHold, counts: Counts) -> NDArray[np.int64]:
     return counts["phases"]
 
 
-component_kind("sample_hold", SampleHold, {"sample": "one column sampled"}, service_cycles)
+component_kind(
+    "sample_hold", SampleHold, {"sample": "one column sampled"}, service_cycles, {"phases": "reads that are sampled"}
+)

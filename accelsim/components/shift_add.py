@@ -9,7 +9,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
 
 
 class ShiftAdd(ComponentSpec):
@@ -34,4 +34,4 @@ def service_cycles(spec: ShiftAdd, counts: Counts) -> NDArray[np.int64]:
     return rows_of(counts) * -(-of_busiest(counts, "add") // (spec.units * spec.adds_per_cycle))
 
 
-component_kind("shift_add", ShiftAdd, {"add": "one shifted addition"}, service_cycles)
+component_kind("shift_add", ShiftAdd, {"add": "one shifted addition"}, service_cycles, TILE_COUNTS)

@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
+COUNTS = {"bank_accesses": "accesses of the busiest bank"}
 ACTIONS = {"read": "one row of one bank read", "write": "one row of one bank written"}
 
 
@@ -55,4 +56,4 @@ def service_cycles(spec: Banks, counts: Counts) -> NDArray[np.int64]:
     return counts["bank_accesses"] * spec.cycles_per_access
 
 
-component_kind("sram", Sram, ACTIONS, service_cycles)
+component_kind("sram", Sram, ACTIONS, service_cycles, COUNTS)

@@ -184,4 +184,5 @@ component_kind(
         "drain": "one sum shifted on by a row to which it adds nothing, or out of the array",
     },
     service_cycles,
+    {"cycles": "cycles of the job's products, see `SystolicArray.cycles`"},
 )

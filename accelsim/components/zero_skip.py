@@ -41,4 +41,5 @@ component_kind(
     ZeroSkip,
     {"select": "one unit finds the next input that is not zero"},
     service_cycles,
+    {"steps": "rows that are selected, one after the other"},
 )

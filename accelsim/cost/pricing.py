@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
+from accelsim.engines.execute import Activity
 from accelsim.errors import InputError, Problem
-from accelsim.execute.activity import Activity
 from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.ledger import Ledger
 

@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 from accelsim.architecture import load_architecture
 from accelsim.cost import check_prices
+from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, nearest
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.space import Axis, points_of
@@ -20,7 +21,6 @@ from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_swee
 from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Record, Result
-from accelsim.schedule import build_schedule
 from accelsim.schema import Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper, StudyRun
 from accelsim.workload import load_workload
@@ -347,7 +347,7 @@ def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overr
             chip = load_architecture(name, for_chip)
             for point in (chip, *chip.operating_points.values()):
                 check_prices(point)
-            build_schedule(load_workload(workload or chip.spec.workload, for_network), chip)
+            deploy(load_workload(workload or chip.spec.workload, for_network), chip)
         except InputError as error:
             problems += error.problems
     if problems:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, ArchitectureSpec
-from accelsim.execute import Activity, Execution, execute
+from accelsim.engines.deploy import Deployment
+from accelsim.engines.execute import Activity, Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
 from accelsim.schedule import Job, Schedule
 from accelsim.schedule.job import Tokens
@@ -100,18 +101,16 @@ class Reuse:
     def _load_batch(self, workload: Workload, progress: Callable[[str, int, int], None]) -> Batch:
         return self.batches.get(workload.sha256, lambda: load_batch(workload, progress), room=_NETWORKS)
 
-    def _execute(
-        self, schedule: Schedule, workload: Workload, architecture: Architecture, batch: Batch, **options: Any
-    ) -> Execution:
-        run = options.get("programming_run", 0)
-        key = (workload.sha256, options["seed"], run, functional(architecture), repr(schedule.jobs))
+    def _execute(self, deployment: Deployment, batch: Batch, **options: Any) -> Execution:
+        network, chip, run = deployment.network, deployment.chip, options.get("programming_run", 0)
+        key = (network.sha256, options["seed"], run, functional(chip), repr(deployment.schedule.jobs))
 
         def make() -> Execution:
-            execution = execute(schedule, workload, architecture, batch, **options)
+            execution = execute(deployment, batch, **options)
             # Further programming runs are only scored: nothing else of them is worth its room.
             return replace(execution, spikes={}, activity=Activity({}, {}, {}, {})) if run else execution
 
-        return self.executions.get(key, make, room=_EXECUTIONS * architecture.spec.programming_runs)
+        return self.executions.get(key, make, room=_EXECUTIONS * chip.spec.programming_runs)
 
     def _simulate(
         self,
@@ -192,7 +191,7 @@ def _engine_key(
     """Return a digest of what the engine works on: its time base is the greatest common divisor of all periods."""
     tick = clocking.tick_ps()
     # The engine reads neither how the kernels cut a job nor of which layer it is.
-    ours = [field.name for field in fields(Job) if field.name not in ("work", "layer")]
+    ours = [field.name for field in fields(Job) if field.name not in ("work", "layer", "roles")]
     ratios = {name: period // tick for name, period in clocking.period_ps.items()}
     what = (
         [[getattr(job, name) for name in ours] for job in schedule.jobs],

@@ -14,8 +14,7 @@ from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
 from accelsim.schema.cost import CostTable
 from accelsim.schema.paper import Paper
-from accelsim.schema.workload import WorkloadSpec
-from accelsim.workload import load_workload
+from accelsim.workload import WorkloadSpec, load_workload
 
 SCHEMAS: dict[str, Any] = {
     "arch": ArchitectureSpec,

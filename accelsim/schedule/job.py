@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.schedule.mapping import TileMap
-from accelsim.schedule.npu_plan import Summary
-from accelsim.schedule.ssm import KernelMap
-from accelsim.schedule.windows import Window
+from accelsim.schedule.plan import Summary
+from accelsim.schedule.windows import FrameWindow
 
 Tokens = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64]]]
 """How many tokens a job takes from a channel before it starts, and frees when it ends: (job, channel) -> 2 x [frames].
@@ -29,14 +28,27 @@ def part_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a job does, for the kernels that count it; every engine has a small type of its own for each kind of work."""
+
+    stage: ClassVar[str] = ""
+    """The kind of work, as the printed schedule calls it."""
+
+    def row(self) -> dict[str, Any]:
+        """Return it as keys and values of a printed row."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**({"stage": self.stage} if self.stage else {}), **{k: v for k, v in values.items() if v is not None}}
+
+
+@dataclass(frozen=True)
 class Job:
     """One piece of work that a component repeats in every frame.
 
     ``component`` leads; the ``lockstep`` members work on the same job at the same time and the slowest of all sets
-    the pace. The job starts when there is a token, or as many as `Tokens` say, on every channel that it ``takes`` from,
-    and ends by putting one on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive from
-    outside; the frame is finished when the ``last`` job ends. ``work`` says how the kernels cut it (a few names and
-    numbers).
+    the pace. ``roles``: what each of them is for, the leading one first, by the names of the engine's roles; several may
+    have one role. The job starts when there is a token, or as many as `Tokens` say, on every channel that it ``takes``
+    from, and ends by putting one on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive
+    from outside; the frame is finished when the ``last`` job ends. ``work`` says how the kernels cut it.
     Of a layer that is programmed in several ``copies``, each works on its share of the frames: ``copy``, copy + copies,
     copy + 2 copies and so on; a channel carries a token in the frames in which both of its ends have work.
     A component that stands in every tile is named with the tile's number: ``adc[3]``.
@@ -50,9 +62,16 @@ class Job:
     gives: tuple[str, ...] = ()
     paced: bool = False
     last: bool = False
-    work: Mapping[str, int | str | bool] = field(default_factory=lambda: MappingProxyType({}))
+    work: Work = Work()
     copies: int = 1
     copy: int = 0
+    roles: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, layer: str, parts: Sequence[tuple[str, str]], work: Work, **rest: Any) -> Job:
+        """Return a job of (role, component) pairs, the leading one first."""
+        roles, members = zip(*parts, strict=True)
+        return cls(name, layer, members[0], tuple(members[1:]), work=work, roles=roles, **rest)
 
     def runs_in(self, frame: int) -> bool:
         """Return whether the job is done for a frame."""
@@ -66,22 +85,28 @@ class Job:
         """Return every component that the job occupies, the leading one first."""
         return (self.component, *self.lockstep)
 
+    def in_role(self, role: str) -> list[str]:
+        """Return the components that have a role in the job."""
+        return [name for has, name in zip(self.roles, self.members(), strict=True) if has == role]
+
+    def part(self, role: str) -> str:
+        """Return the one component that has a role in the job."""
+        (name,) = self.in_role(role)
+        return name
+
 
 @dataclass(frozen=True)
 class Schedule:
     """All jobs of one frame; the order within a component is the order in which it runs them.
 
-    ``tile_map``, ``kernel_maps``: where matrices and state-space kernels lie, on chips with crossbars.
     ``capacities``: of channels that hold other numbers of tokens than the architecture says. ``windows``: by job and
     channel, which frames around its own a job reads, where not its own alone. ``inputs_per_frame``: frames of the
     inputs in one of the schedule, where the pace of the architecture is theirs. ``plan``: of a chunk on an NPU.
     """
 
     jobs: tuple[Job, ...]
-    tile_map: TileMap | None = None
-    kernel_maps: tuple[KernelMap, ...] = ()
     capacities: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    windows: Mapping[tuple[str, str], Window] = field(default_factory=lambda: MappingProxyType({}))
+    windows: Mapping[tuple[str, str], FrameWindow] = field(default_factory=lambda: MappingProxyType({}))
     inputs_per_frame: int = 1
     plan: Summary | None = None
 
@@ -114,7 +139,7 @@ class Schedule:
                 "in lock-step": ", ".join(job.lockstep),
                 "takes": ", ".join(job.takes),
                 "gives": ", ".join(job.gives),
-                "work": ", ".join(f"{k}={v}" for k, v in job.work.items()),
+                "work": ", ".join(f"{k}={v}" for k, v in job.work.row().items()),
                 "frames": "all" if job.copies == 1 else f"{job.copy} mod {job.copies}",
             }
             for job in self.jobs

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Window:
+class FrameWindow:
     """Which frames of an utterance a job reads for frame t: t - behind .. t + ahead, or with ``whole`` all of them.
 
     With a ``batch`` B, frames t, t + 1 .. of B are worked on together when the first one is: t is a multiple of B.
@@ -26,7 +26,7 @@ class Window:
 
     def plain(self) -> bool:
         """Return whether a job takes one token, and frees it, in every frame."""
-        return self == Window()
+        return self == FrameWindow()
 
     def tokens(self, starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return how many tokens a job takes and frees in every frame: [frames] each; starts: [utterances + 1].
@@ -63,14 +63,14 @@ class Delay:
     utterances: int = 0
     frames: int = 0
 
-    def behind(self, window: Window) -> Delay:
+    def behind(self, window: FrameWindow) -> Delay:
         """Return the delay of a layer that reads one of this delay through a window."""
         if window.whole:
             return Delay(self.utterances + 1, 0)
         return Delay(self.utterances, self.frames + window.ahead + window.batch - 1)
 
 
-def slots(producer: Delay, consumer: Delay, window: Window, longest: int) -> int:
+def slots(producer: Delay, consumer: Delay, window: FrameWindow, longest: int) -> int:
     """Return the least tokens that the channel between two layers must hold so that neither waits for ever.
 
     While the consumer waits, on another path, for frames that lie ahead, its own tokens queue up: the difference of the

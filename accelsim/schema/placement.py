@@ -1,8 +1,8 @@
-"""The grammar of how an architecture places a layer: in how many copies, and with which converter settings."""
+"""The grammar of how ops lie on a chip: on which engine, in how many copies, with which converter settings."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Le
 from pydantic import PositiveInt, model_validator
@@ -38,17 +38,36 @@ class ConverterSetting(Model):
         return row, plane, column
 
 
-class Placement(Model):
-    """How a layer lies on the chip.
+class PlacementSpec(Model):
+    """How the ops that an entry of ``placement`` names lie on the chip; what is left out takes its default.
 
-    ``copies``: how often its matrix is programmed, so that as many frames are worked on at a time. ``converters``:
-    settings that differ from those of the chip's converters. Of a graph's layers with weights, ``where`` is ``tile`` or
-    ``digital`` (a crossbar where the chip has one, if it is not said), ``adc`` names the converters of its tiles where
-    the chip has several kinds, and ``batch``: frames of an utterance for which a digital array reads the weights once.
+    ``engine``: the engine that runs them. The other keys are read by engines with crossbar tiles: ``copies``, how often
+    a matrix is programmed, so that as many frames are worked on at a time; ``converters``, settings that differ from
+    those of the chip's converters; ``adc``, the converters of its tiles where the chip has several kinds; or by digital
+    arrays: ``batch``, frames of an utterance for which the weights are read once.
     """
 
+    engine: str | None = None
     copies: PositiveInt = 1
     converters: list[ConverterSetting] = []
-    where: Literal["tile", "digital"] | None = None
     adc: str | None = None
     batch: PositiveInt = 1
+
+    def settings(self) -> frozenset[str]:
+        """Return the keys beside the engine that an entry sets."""
+        return frozenset(self.model_fields_set - {"engine"})
+
+
+class EngineSpec(Model):
+    """An engine of a chip: its kind, and which components play which of its roles.
+
+    A role that is left out is played by the one component of the chip that can.
+    """
+
+    kind: str
+    parts: dict[str, str | list[str]] = {}
+
+    def named(self, role: str) -> tuple[str, ...]:
+        """Return the components that the file names for a role."""
+        given = self.parts.get(role, ())
+        return (given,) if isinstance(given, str) else tuple(given)

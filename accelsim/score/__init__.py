@@ -1,12 +1,11 @@
 """How well does it recognise speech: values in, error rates with confidence intervals out.
 
-A kind of score is one file: its keys in a workload and its judge, registered in `accelsim.schema.score.SCORES`.
+A kind of score is one file: its keys in a workload and its judge, registered in `accelsim.score.score.SCORES`.
 """
 
-from accelsim.result import Accuracy
 from accelsim.score.classes import UtteranceClasses
 from accelsim.score.ctc import CtcClasses, CtcWords
-from accelsim.score.error_rate import phoneme_error_rate, word_error_rate
+from accelsim.score.error_rate import Accuracy, phoneme_error_rate, word_error_rate
 from accelsim.score.frames import FrameClasses
 from accelsim.score.viterbi import ViterbiPhonemes, best_phones
 

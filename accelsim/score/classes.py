@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from accelsim.data import Featured, Utterance
-from accelsim.result import Accuracy
-from accelsim.schema.score import SCORES, DecoderScore
-from accelsim.score.error_rate import bootstrap
+from accelsim.score.error_rate import Accuracy, bootstrap
+from accelsim.score.score import SCORES, DecoderScore
 
 
 class ClassScore(DecoderScore):

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from accelsim.data import Featured, Utterance
-from accelsim.result import Accuracy
-from accelsim.schema.score import SCORES, DecoderScore, Score
-from accelsim.score.error_rate import phoneme_error_rate, word_error_rate
+from accelsim.score.error_rate import Accuracy, phoneme_error_rate, word_error_rate
+from accelsim.score.score import SCORES, DecoderScore, Score
 
 BLANK = 0
 _LOW = -1e30

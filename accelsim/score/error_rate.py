@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from accelsim.result import Accuracy
 
 # CMUdict's 39 phones to the usual scoring classes (Lee & Hon 1989): AA with AO, SH with ZH.
 FOLD = {"AO": "AA", "ZH": "SH"}
 
 _RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    counted: str
+    unit: str
+    detail: Mapping[str, int]
 
 
 def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Accuracy:

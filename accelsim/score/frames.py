@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim.result import Accuracy
-from accelsim.schema.score import SCORES, DecoderScore
-from accelsim.score.error_rate import bootstrap
+from accelsim.score.error_rate import Accuracy, bootstrap
+from accelsim.score.score import SCORES, DecoderScore
 
 
 class FrameScore(DecoderScore):

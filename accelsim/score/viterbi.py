@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim.result import Accuracy
-from accelsim.schema.score import SCORES, DecoderScore
-from accelsim.score.error_rate import phoneme_error_rate
+from accelsim.score.error_rate import Accuracy, phoneme_error_rate
+from accelsim.score.score import SCORES, DecoderScore
 
 SILENCE = 0
 

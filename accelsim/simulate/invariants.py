@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from accelsim.engines.execute import Activity
 from accelsim.errors import InvariantError
-from accelsim.execute.activity import Activity
 from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.engine import Service, Timeline
 from accelsim.simulate.ledger import STATES, Ledger

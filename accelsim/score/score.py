@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from accelsim.data import Featured, Utterance
 from accelsim.registry import Registry
-from accelsim.result import Accuracy
-from accelsim.schema.parse import Model
-from accelsim.schema.registered import Registered
+from accelsim.schema import Model, Registered
+from accelsim.score.error_rate import Accuracy
 
 
 class Judge(Protocol):

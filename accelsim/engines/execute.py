@@ -1,0 +1,184 @@
+"""What values come out of a deployment, and what happened on the way: runs the engines over all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.architecture import Architecture
+from accelsim.components import KINDS
+from accelsim.engines.deploy import SOURCE, Deployment, Load
+from accelsim.engines.engine import Counts, Grid, Run
+from accelsim.errors import InputError
+from accelsim.ops.op import FEATURES
+from accelsim.schedule.job import Schedule, Tokens, part_of
+from accelsim.schema.workload import RandomInputs
+from accelsim.workload import Batch
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Counts of what happened, per frame.
+
+    ``counts[job, component][name]``: [frames]. ``macs[job][dense | performed | skipped]``: totals over the run;
+    performed and skipped are counted apart from each other.
+    ``saturations[layer]``: saturated words, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
+    ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
+    write pulses before the first frame. ``faults[layer]``: overflows and the like of floating-point numbers, by name.
+    ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
+    """
+
+    counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
+    macs: Mapping[str, Mapping[str, int]]
+    saturations: Mapping[str, int]
+    sparsity: Mapping[str, float]
+    conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    programming: Mapping[str, int] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=dict)
+    faults: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Values and activity of a whole batch.
+
+    ``outputs``: [rows, classes] of the last op, or None where random activity has no values. ``spikes[layer]``: [rows,
+    steps, neurons]. ``starts``: [utterances + 1], where each utterance starts in the frames of the schedule, each of
+    which stands for ``subsampling`` frames of the batch; ``output_starts``: where it starts in the outputs. ``exact``:
+    makes the outputs of the same weights computed exactly, where the chip does not.
+    """
+
+    outputs: NDArray[Any] | None
+    spikes: Mapping[str, NDArray[np.uint8]]
+    activity: Activity
+    starts: NDArray[np.int64]
+    output_starts: NDArray[np.int64]
+    subsampling: int = 1
+    exact: Callable[[], NDArray[Any]] | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many frames the schedule repeats for."""
+        return int(self.starts[-1])
+
+
+def execute(
+    deployment: Deployment,
+    batch: Batch,
+    *,
+    seed: int = 0,
+    programming_run: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Execution:
+    """Run a deployment's engines over all frames of a batch.
+
+    Random inputs have no values: their activity is drawn, and only the counts follow. A further ``programming_run`` of
+    memristor cells is a run of a seed of its own, seed + programming_run. How worn the cells are is a setting of the
+    device, ``wear_cycles``, and the same in every run. Raises InputError for values that an engine cannot take.
+    """
+    tell = progress or (lambda _: None)
+    network, graph = deployment.network, deployment.network.graph
+    runs = {name: engine.start(batch, seed + programming_run, tell) for name, engine in deployment.engines.items()}
+    inputs = network.spec.inputs
+    if isinstance(inputs, RandomInputs):
+        for run in runs.values():
+            run.draw(inputs)
+        grid = Grid(batch.starts, deployment.frame)
+        return Execution(None, {}, _activity(deployment, runs, grid), grid.starts, grid.starts, deployment.frame)
+    spikes: dict[str, NDArray[np.uint8]] = {}
+    signals = {FEATURES: batch.signal(graph.edges[FEATURES])}
+    try:
+        for segment in deployment.segments:
+            runs[segment.engine].values(segment.ops, signals)
+            spikes |= {n: s.values for n, s in signals.items() if s.edge.kind == "spikes"}
+    except ValueError as error:
+        raise InputError.of(str(error)) from None
+    outputs = signals[graph.last.name]
+    rows = deployment.frame // graph.given.stride
+    starts = np.concatenate([[0], np.cumsum(-(-np.diff(outputs.starts) // rows))]).astype(np.int64)
+    _check_lengths(deployment, batch, starts)
+    activity = _activity(deployment, runs, Grid(starts, deployment.frame))
+
+    def exact() -> NDArray[Any]:
+        signals = {FEATURES: batch.signal(graph.edges[FEATURES])}
+        for segment in deployment.segments:
+            runs[segment.engine].exact(segment.ops, signals)
+        return signals[graph.last.name].values
+
+    inexact = any(run.inexact for run in runs.values())
+    return Execution(
+        outputs.values, spikes, activity, starts, outputs.starts, deployment.frame, exact if inexact else None
+    )
+
+
+def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Activity:
+    """Return the counts of every job on every component that it occupies, and what the kernels counted."""
+    schedule, engine_of = deployment.schedule, deployment.placement.engine_of
+    counts: dict[tuple[str, str], Counts] = {}
+    macs: dict[str, dict[str, int]] = {}
+    for job in schedule.jobs:
+        if isinstance(job.work, Load):
+            counts[job.name, job.part(SOURCE)] = {"write": np.full(grid.frames, job.work.words, np.int64)}
+            continue
+        engine = engine_of.get(job.layer) or _engine_of_features(deployment)
+        of_role, products = runs[engine].count(job, grid)
+        for role, values in of_role.items():
+            for member in job.in_role(role):
+                counts[job.name, member] = _declared(deployment.chip, member, values, grid.frames)
+        if products is not None:
+            macs[job.name] = {"dense": products.dense, "performed": products.performed, "skipped": products.skipped}
+    tallies = [run.tallies for run in runs.values()]
+    clamped: dict[str, int] = {}
+    sparsity: dict[str, float] = {}
+    conversions: dict[str, tuple[int, int]] = {}
+    faults: dict[str, Mapping[str, int]] = {}
+    programming: dict[str, int] = {}
+    for one in tallies:
+        clamped |= one.clamped
+        sparsity |= {layer: zero / total for layer, (zero, total) in one.sparsity.items()}
+        conversions |= one.conversions
+        faults |= one.faults
+        for what, number in one.programming.items():
+            programming[what] = programming.get(what, 0) + number
+    tokens = {key: window.tokens(grid.starts) for key, window in schedule.windows.items()}
+    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, faults)
+
+
+def _engine_of_features(deployment: Deployment) -> str:
+    """Return the engine through which the features come in."""
+    return next(name for name, engine in deployment.engines.items() if engine.source() is not None)
+
+
+def _declared(chip: Architecture, member: str, values: Counts, frames: int) -> Counts:
+    """Return the counts of a component over all frames; raises ValueError for one that its kind does not declare."""
+    kind = KINDS[chip.components()[part_of(member)].kind]
+    if unknown := values.keys() - kind.actions.keys() - kind.counts.keys():
+        raise ValueError(f"a {kind.name} counts no {', '.join(sorted(unknown))}: a mistake of the engine")
+    return {name: np.broadcast_to(np.asarray(value, np.int64), (frames,)) for name, value in values.items()}
+
+
+def _check_lengths(deployment: Deployment, batch: Batch, starts: NDArray[np.int64]) -> None:
+    """Raise InputError for utterances that an engine cannot hold."""
+    for name, engine in deployment.engines.items():
+        longest, lengths = engine.longest(), np.diff(starts)
+        if len(long := np.flatnonzero(lengths > longest)):
+            raise InputError.of(
+                f"{len(long)} utterances are longer than the {longest} frames of engine '{name}': "
+                f"'{batch.names[long[0]]}' has {lengths[long[0]]}"
+            )
+
+
+def service_of(
+    schedule: Schedule, architecture: Architecture, activity: Activity
+) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """Return the busy cycles per frame of every (job, component): the component's closed form of its counts."""
+    service = {}
+    for job in schedule.jobs:
+        for name in job.members():
+            spec = architecture.components()[part_of(name)]
+            service[job.name, name] = KINDS[spec.kind].service_cycles(spec, activity.counts[job.name, name])
+    return service

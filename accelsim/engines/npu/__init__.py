@@ -1,0 +1,1 @@
+"""Graphs on a mobile neural processor, chunk by chunk."""

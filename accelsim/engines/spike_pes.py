@@ -1,0 +1,457 @@
+"""Spiking networks on sets of accumulate-only PEs with zero skipping.
+
+The schedule is that of the 28 nm chip (arXiv 2503.21337): one matrix after the other, 128 neurons (a group) at a
+time, the whole datapath in lock-step, one row per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.components.accumulator import Accumulator
+from accelsim.components.bus import Bus
+from accelsim.components.controller import Controller
+from accelsim.components.lif import Lif
+from accelsim.components.pe_array import PeArray
+from accelsim.components.zero_skip import ZeroSkip
+from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.kernels.accumulate import bit_serial, spike_rows
+from accelsim.kernels.fixed_point import shift_array, signed_range
+from accelsim.kernels.lif import lif
+from accelsim.kernels.random import random_bits, random_spikes
+from accelsim.kernels.zero_skip import bank_steps, bit_steps, merge
+from accelsim.ops.lif import LifOp, SpikeSumOp
+from accelsim.ops.op import FEATURES, Edge, Op, Signal
+from accelsim.placement import ENGINES, Parts, Problems, of_class, stores
+from accelsim.schedule.job import Job, Work
+from accelsim.schema.workload import RandomInputs
+from accelsim.workload import Batch
+
+# The readout's wide sums are made for so many frames at a time and kept in the width of the output register.
+_FRAMES_PER_READOUT = 8192
+
+Walk = Literal["bits", "each", "shared", "merged"]
+_MEMORIES = ("input_weights", "recurrent_weights", "readout_weights")
+
+
+@dataclass(frozen=True)
+class Rows(Work):
+    """The rows of one matrix are added up.
+
+    ``walk``: bits of features one after the other; every time step on its own (``each``), all of them sharing each row
+    (``shared``), or ``merged`` into one. ``type``: of the paper's zero skipping. ``banks``: partial sums that rows are
+    dealt out to. ``groups``: of neurons, one after the other; ``accesses_per_row``: of the weight memory.
+    """
+
+    matrix: str
+    walk: Walk
+    type: str
+    banks: int
+    skip: bool
+    groups: int
+    accesses_per_row: int
+
+
+@dataclass(frozen=True)
+class TakeCurrents(Work):
+    """The currents of a layer, sums that another op made, are written into registers."""
+
+    stage: ClassVar[str] = "currents"
+
+
+@dataclass(frozen=True)
+class Update(Work):
+    """The neurons of a layer take all time steps of a frame."""
+
+
+@dataclass(frozen=True)
+class Output(Work):
+    """The partial sums of the readout are added and put into their registers."""
+
+
+class SpikePes(Engine):
+    """Sets of PEs that add a row of weights for every spike, behind selectors that skip zeros."""
+
+    kind = "spike_pes"
+    runs = (LifOp, SpikeSumOp)
+    roles = {
+        "pe": of_class("a set of spike-driven PEs", PeArray),
+        "select": of_class("a zero-skip unit", ZeroSkip),
+        "bus": of_class("a bus", Bus),
+        "lif": of_class("LIF units", Lif),
+        "readout": of_class("an accumulator", Accumulator),
+        "control": of_class("a controller", Controller),
+        **{role: stores(role) for role in ("membranes", "spikes", "currents", *_MEMORIES)},
+    }
+    needs = (frozenset({"pe", "select", "bus", "lif", "control", "membranes", "spikes"}),)
+    lockstep = (
+        *(("select", memory) for memory in _MEMORIES),
+        *((memory, "bus") for memory in _MEMORIES),
+        ("bus", "pe"), ("control", "pe"), ("membranes", "lif"), ("lif", "spikes"),
+    )  # fmt: skip
+    flows = (("pe", "lif"), ("spikes", "select"), ("pe", "readout"), ("currents", "lif"))
+    entries = ("select", "currents")
+    exits = ("spikes", "readout")
+
+    def __init__(self, assignment: Assignment, problems: Problems) -> None:
+        super().__init__(assignment, problems)
+        self.pe: PeArray = self.parts.spec("pe")
+        self.skip: ZeroSkip = self.parts.spec("select")
+        self.lif: Lif = self.parts.spec("lif")
+        self.steps = self.network.spec.time_steps
+        self.parallel = self.parts.spec("control").time_steps == "parallel"
+        self.matrix_jobs: list[Job] = []
+        self._check_fit()
+
+    @classmethod
+    def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
+        wanted = ["readout", "readout_weights"] if isinstance(op, SpikeSumOp) else []
+        if isinstance(op, LifOp):
+            deeper = op.feedforward and op.input != FEATURES
+            wanted += ["input_weights"] if op.feedforward and op.input == FEATURES else []
+            wanted += ["recurrent_weights"] if op.recurrent or deeper else []
+            wanted += [] if op.feedforward else ["currents"]
+        lacks = parts.lacks(*wanted)
+        return f"it needs {cls.roles[lacks[0]].what}" if lacks else None
+
+    def takers(self, op: Op) -> tuple[str, ...]:
+        currents = isinstance(op, LifOp) and not op.feedforward
+        return (self.parts.name("currents" if currents else "select"),)
+
+    def givers(self, op: Op) -> tuple[str, ...]:
+        return (self.parts.name("readout" if isinstance(op, SpikeSumOp) else "spikes"),)
+
+    def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
+        jobs: list[Job] = []
+        for op in ops:
+            takes = wires.taken(op.name, self.takers(op)[0])
+            gives = wires.given(op.name, self.givers(op)[0])
+            last = op is self.graph.last
+            if isinstance(op, SpikeSumOp):
+                to_readout = wires.inside(self.parts.name("pe"), self.parts.name("readout"))
+                jobs.append(self._matrix(op, op.neurons, "sum", "readout_weights", takes, (to_readout,)))
+                jobs.append(
+                    Job.of(f"{op.name}.output", op.name, [("readout", self.parts.name("readout"))], Output(),
+                           takes=(to_readout,), gives=gives, last=last)
+                )  # fmt: skip
+            elif isinstance(op, LifOp):
+                jobs += self._neurons(op, takes, gives, last, wires)
+        self.matrix_jobs += [job for job in jobs if isinstance(job.work, Rows)]
+        return jobs
+
+    def _neurons(
+        self, op: LifOp, takes: tuple[str, ...], gives: tuple[str, ...], last: bool, wires: Wires
+    ) -> list[Job]:
+        """Return the jobs of a layer: its matrices, or the currents that it reads, then its neurons."""
+        jobs: list[Job] = []
+        lif, ready = self.parts.name("lif"), []
+        if op.feedforward or op.recurrent:
+            ready.append(wires.inside(self.parts.name("pe"), lif))
+        to_neurons = tuple(ready)
+        if op.feedforward:
+            bits = op.input == FEATURES
+            name, role = ("input", "input_weights") if bits else ("feedforward", "recurrent_weights")
+            jobs.append(self._matrix(op, op.neurons, name, role, takes, () if op.recurrent else to_neurons))
+        else:
+            to_lif = wires.inside(self.parts.name("currents"), lif)
+            ready.append(to_lif)
+            jobs.append(
+                Job.of(f"{op.name}.currents", op.name, [("currents", self.parts.name("currents"))], TakeCurrents(),
+                       takes=takes, gives=(to_lif,))
+            )  # fmt: skip
+        if op.recurrent:
+            jobs.append(self._matrix(op, op.neurons, "recurrent", "recurrent_weights", (), to_neurons))
+        parts = [(role, self.parts.name(role)) for role in ("lif", "membranes", "spikes")]
+        jobs.append(Job.of(f"{op.name}.neurons", op.name, parts, Update(), takes=tuple(ready), gives=gives, last=last))
+        return jobs
+
+    def _matrix(
+        self, op: LifOp | SpikeSumOp, neurons: int, name: str, role: str, takes: tuple[str, ...], gives: tuple[str, ...]
+    ) -> Job:
+        """Return the job of one weight matrix, led by the PEs; memory, bus and selectors go in lock-step."""
+        groups = -(-neurons // self.pe.pes)
+        accesses = -(-self.pe.pes * self.pe.weight_bits // self.parts.spec(role).width_bits)
+        parts = [("pe", self.parts.name("pe")), ("select", self.parts.name("select")), ("weights", self.parts.name(role)),
+                 ("bus", self.parts.name("bus")), ("control", self.parts.name("control"))]  # fmt: skip
+        work = Rows(name, *self._walk(name), groups, accesses)
+        return Job.of(f"{op.name}.{name}", op.name, parts, work, takes=takes, gives=gives)
+
+    def _walk(self, name: str) -> tuple[Walk, str, int, bool]:
+        """Return how the rows of a matrix are walked: walk, type, banks of partial sums, whether zeros are skipped.
+
+        Features bit by bit, Type A. Spikes in Type B where each time step has all PE sets; else time steps run side by
+        side: a layer's rows are shared by all of them, Type D, and the readout merges them, Type C.
+        """
+        if name == "input":
+            return "bits", "A", self.pe.sets, self.skip.skip_inputs
+        skip = self.skip.skip_spikes
+        if self.steps == 1 or not self.parallel:
+            return "each", "B", self.pe.sets, skip
+        per_step = max(self.pe.sets // self.steps, 1)
+        if name != "sum":
+            return "shared", "D", per_step, False
+        return ("merged", "C", self.pe.sets, skip) if self.skip.merge_spikes else ("shared", "B", per_step, skip)
+
+    def _check_fit(self) -> None:
+        add, width = self.problems.add, self.graph.edges
+        rows = dict.fromkeys(_MEMORIES, 0)
+        neurons = 0
+        currents = 0
+        selected = self.skip.units * self.skip.width
+        for op in self.ops:
+            assert isinstance(op, LifOp | SpikeSumOp)
+            if self.rows_in(op.name) != 1:
+                add(f"layer '{op.name}' makes {self.rows_in(op.name)} rows in a frame, '{self.name}' makes one")
+            matrices = op.matrices(self.graph.read(op))
+            inputs = max((inputs for inputs, _ in matrices.values()), default=0)
+            if inputs > selected:
+                add(
+                    f"layer '{op.name}' has {inputs} inputs, '{self.parts.name('select')}' selects among "
+                    f"{self.skip.units} x {self.skip.width}"
+                )
+            groups = -(-op.neurons // self.pe.pes)
+            if matrices and op.weight_bits > self.pe.weight_bits:
+                add(
+                    f"layer '{op.name}' has {op.weight_bits}-bit weights, the PEs of '{self.parts.name('pe')}' take "
+                    f"{self.pe.weight_bits}"
+                )
+            if isinstance(op, LifOp):
+                neurons += op.neurons
+                currents = max(currents, 0 if op.feedforward else op.neurons)
+                if op.threshold > signed_range(self.lif.membrane_bits)[1]:
+                    add(
+                        f"threshold {op.threshold} of layer '{op.name}' does not fit the {self.lif.membrane_bits}-bit "
+                        f"membranes of '{self.parts.name('lif')}'"
+                    )
+            for end, (inputs, _) in matrices.items():
+                if isinstance(op, SpikeSumOp):
+                    role = "readout_weights"
+                else:
+                    role = "input_weights" if end == "weight" and op.input == FEATURES else "recurrent_weights"
+                rows[role] += -(-inputs // self.parts.spec(role).banks) * groups
+        for role, needed in rows.items():
+            if not needed:
+                continue
+            memory, name = self.parts.spec(role), self.parts.name(role)
+            accesses = -(-self.pe.pes * self.pe.weight_bits // memory.width_bits)
+            if needed * accesses > memory.rows:
+                add(
+                    f"the {role} need {needed * accesses} rows of {memory.width_bits} bits in each bank, "
+                    f"'{name}' has {memory.banks} x {memory.rows}"
+                )
+        bits = width[FEATURES].bits
+        if rows["input_weights"] and bits % self.pe.sets:
+            add(f"{bits}-bit inputs do not split evenly over {self.pe.sets} PE sets")
+        for role, needed, what in (
+            ("membranes", neurons, "membranes"),
+            ("spikes", neurons * self.steps, "spikes of all time steps"),
+            ("currents", currents, "currents"),
+        ):
+            if needed and needed > (entries := self.parts.spec(role).entries):
+                add(f"{needed} {what} do not fit the {entries} entries of '{self.parts.name(role)}'")
+        if self.steps > 1 and self.parallel:
+            if self.pe.sets % self.steps:
+                add(
+                    f"{self.steps} parallel time steps need a multiple of {self.steps} PE sets, "
+                    f"'{self.parts.name('pe')}' has {self.pe.sets}"
+                )
+            if self.skip.merge_spikes and self.steps > 2:
+                add("merged spikes (Type C) shift by at most one place: two time steps, not more")
+
+    def start(self, batch: Batch, seed: int, tell: Tell) -> SpikeRun:
+        return SpikeRun(self, batch, seed, tell)
+
+
+class SpikeRun(Run):
+    """One run of the PEs; ``drives``: what drives each matrix by job, features [frames, inputs] or spikes."""
+
+    def __init__(self, engine: SpikePes, batch: Batch, seed: int, tell: Tell) -> None:
+        super().__init__()
+        self.engine, self.seed, self.tell = engine, seed, tell
+        self.jobs = {job.name: job for job in engine.matrix_jobs}
+        self.layers: dict[str, Any] = {op.name: op for op in engine.ops}
+        self.drives: dict[str, NDArray[np.uint8]] = {}
+        self.pe, self.lif = engine.pe, engine.lif
+        self.tallies.clamped = dict.fromkeys(self.layers, 0)
+
+    def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        last_reader = self.engine.graph.last_reader
+        for op in ops:
+            self.tell(op.name)
+            source = signals[op.reads()[0]]
+            values = self._sum(op, source) if isinstance(op, SpikeSumOp) else self._spikes(op, source)
+            signals[op.name] = Signal(values, source.starts, self.engine.graph.edges[op.name])
+            if last_reader[op.reads()[0]] == op.name:
+                signals.pop(op.reads()[0])
+
+    def draw(self, inputs: RandomInputs) -> None:
+        """Draw random drives at the given densities, each matrix with a stream of its own."""
+        steps = self.engine.steps
+        for index, job in enumerate(self.jobs.values()):
+            work = job.work
+            assert isinstance(work, Rows)
+            width = self._matrix_of(job)[0]
+            if work.walk == "bits":
+                bits = self.engine.graph.edges[FEATURES].bits
+                self.drives[job.name] = random_bits(self.seed, index, inputs.frames, width, bits, inputs.input_ones)
+            else:
+                readout = inputs.readout if work.matrix == "sum" else None
+                each = inputs.spikes if steps > 1 or readout is None else readout
+                self.drives[job.name] = random_spikes(self.seed, index, inputs.frames, steps, width, each, readout)
+
+    def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
+        if isinstance(job.work, Rows):
+            return self._count_rows(job, job.work)
+        layer, steps = self.layers[job.layer], self.engine.steps
+
+        def every_frame(value: int) -> NDArray[np.int64]:
+            return np.full(grid.frames, value, np.int64)
+
+        if isinstance(job.work, TakeCurrents):
+            return {"currents": {"write": every_frame(layer.neurons)}}, None
+        if isinstance(job.work, Output):
+            added = every_frame(layer.neurons * (self.pe.sets - 1))
+            return {"readout": {"groups": every_frame(1), "add": added, "write": every_frame(layer.neurons)}}, None
+        updates = every_frame(layer.neurons * steps)
+        neurons = {"update": updates, "neurons": every_frame(layer.neurons), "time_steps": every_frame(steps)}
+        return {"lif": neurons, "membranes": {"read": updates, "write": updates}, "spikes": {"write": updates}}, None
+
+    def _tensor(self, op: LifOp | SpikeSumOp, end: str) -> NDArray[np.int8]:
+        return self.engine.tensors[op.tensor_name(end)]
+
+    def _spikes(self, op: Any, source: Signal) -> NDArray[np.uint8]:
+        """Return the spikes of a layer in every time step, [frames, steps, neurons]."""
+        current = self._current(op, source)
+        job = self.jobs.get(f"{op.name}.recurrent")
+        recurrent = self._tensor(op, "recurrent_weight") if job else np.zeros((op.neurons, op.neurons), np.int8)
+        spikes, _, in_sum, in_membrane = lif(
+            current,
+            recurrent,
+            source.starts,
+            recurrent_shift=op.recurrent_shift,
+            beta_numerator=op.beta_numerator(),
+            beta_bits=op.beta_bits,
+            threshold=op.threshold,
+            reset_subtract=op.reset == "subtract",
+            membrane_carry=op.membrane_carry,
+            membrane_bits=self.lif.membrane_bits,
+            accumulator_bits=self.pe.accumulator_bits,
+            banks=job.work.banks if job else 1,  # type: ignore[attr-defined]
+        )
+        self.tallies.clamped[op.name] += int(in_sum.sum() + in_membrane.sum())
+        if job:
+            before = np.zeros_like(spikes)  # the spikes of the frame before; none at the start of an utterance
+            before[1:] = spikes[:-1]
+            before[source.starts[:-1]] = 0
+            self.drives[job.name] = before
+        return spikes
+
+    def _current(self, op: LifOp, source: Signal) -> NDArray[np.int32]:
+        """Return the current of every time step from what the layer reads, [frames, steps, neurons]."""
+        steps, frames, x = self.engine.steps, len(source.values), source.values
+        shape = (frames, steps, op.neurons)
+        if not op.feedforward:
+            low, high = signed_range(32)
+            rounded = np.rint(x)
+            kept = np.clip(rounded, low, high)
+            self.tallies.clamped[op.name] += int(np.count_nonzero(kept != rounded))
+            current = shift_array(kept.astype(np.int32), op.input_shift)
+            return np.broadcast_to(current[:, None], shape)
+        weights = self._tensor(op, "weight")
+        if op.input == FEATURES:
+            self.drives[f"{op.name}.input"] = x
+            sums, clamped = bit_serial(x, weights, source.edge.bits, self.pe.sets, self.pe.accumulator_bits)
+            current = np.broadcast_to(shift_array(sums, op.input_shift)[:, None], shape)
+        else:
+            job = self.jobs[f"{op.name}.feedforward"]
+            self.drives[job.name] = x
+            flat = x.reshape(frames * steps, 1, x.shape[2])
+            sums, clamped = spike_rows(flat, weights, job.work.banks, self.pe.accumulator_bits, shared=False)  # type: ignore[attr-defined]
+            current = shift_array(sums, op.input_shift).reshape(shape)
+        self.tallies.clamped[op.name] += int(clamped.sum())
+        return current
+
+    def _sum(self, op: SpikeSumOp, source: Signal) -> NDArray[np.integer]:
+        job, spikes = self.jobs[f"{op.name}.sum"], source.values
+        work = job.work
+        assert isinstance(work, Rows)
+        self.drives[job.name] = spikes
+        weights, bits = self._tensor(op, "weight"), self.engine.parts.spec("readout").width_bits
+        low, high = signed_range(bits)
+        out = np.empty((len(spikes), op.neurons), np.int16 if bits <= 16 else np.int32)
+        for start in range(0, len(spikes), _FRAMES_PER_READOUT):
+            part = spikes[start : start + _FRAMES_PER_READOUT]
+            sums, clamped = spike_rows(
+                merge(part)[:, None] if work.walk == "merged" else part,
+                weights,
+                work.banks,
+                self.pe.accumulator_bits,
+                shared=work.walk == "each",
+            )
+            kept = np.clip(sums, low, high)
+            self.tallies.clamped[op.name] += int(clamped.sum()) + int(np.count_nonzero(kept != sums))
+            out[start : start + len(part)] = kept
+        return out
+
+    def _matrix_of(self, job: Job) -> tuple[int, int]:
+        """Return inputs and outputs of the matrix of a job."""
+        layer = self.layers[job.layer]
+        end = "recurrent_weight" if job.work.matrix == "recurrent" else "weight"  # type: ignore[attr-defined]
+        return layer.matrices(self.engine.graph.read(layer))[end]
+
+    def _count_rows(self, job: Job, work: Rows) -> tuple[Mapping[str, Counts], Macs]:
+        """Count one matrix: steps of the datapath, rows read, weights added and slots left idle, per frame."""
+        layer, drive = self.layers[job.layer], self.drives[job.name]
+        walk, skip, banks, groups = work.walk, work.skip, work.banks, work.groups
+        memory = self.engine.chip.components()[job.part("weights")]
+        passes = 1
+        if walk == "bits":
+            bits = self.engine.graph.edges[FEATURES].bits
+            steps, rows, ones = bit_steps(drive, banks, bits // banks, skip)
+            busiest = rows if memory.banks == 1 else bank_steps(drive, memory.banks, skip)[0]  # type: ignore[attr-defined]
+            dense, saved = drive.size * bits, 0
+            zero = dense - int(ones.sum())
+        else:
+            dense = drive.size
+            ones = drive.sum(axis=(1, 2), dtype=np.int64)
+            zero, saved = int(np.count_nonzero(drive == 0)), 0
+            if walk == "each":
+                per_step = [drive[:, s] for s in range(drive.shape[1])]
+                passes = len(per_step) if isinstance(layer, LifOp) else 1
+            else:
+                per_step = [merge(drive)]
+            walked = [bank_steps(active, banks, skip) for active in per_step]
+            steps, rows = (np.sum([w[i] for w in walked], axis=0) for i in (0, 1))
+            busiest = np.sum([bank_steps(active, memory.banks, skip)[0] for active in per_step], axis=0)  # type: ignore[attr-defined]
+            if walk == "merged":
+                several = np.maximum(per_step[0].astype(np.int64) - 1, 0).sum(axis=1)
+                ones, saved = ones - several, int(several.sum())
+        steps, rows, busiest = steps * groups, rows * groups, busiest * groups
+        added = ones * layer.neurons
+        macs = Macs(dense * layer.neurons, int(added.sum()), (zero + saved) * layer.neurons)
+        before = self.tallies.sparsity.get(layer.name, (0, 0))
+        self.tallies.sparsity[layer.name] = (before[0] + zero, before[1] + dense)
+
+        blocks = np.full(len(drive), groups * passes, np.int64)
+        units = self.engine.skip.instances()
+        pes = {
+            "steps": steps,
+            "blocks": blocks,
+            "accumulate": added,
+            "idle": steps * self.pe.sets * self.pe.pes - added,
+        }
+        return {
+            "pe": pes,
+            "select": {"steps": steps, "select": steps * units if skip else steps * 0},
+            "weights": {"read": rows * work.accesses_per_row, "bank_accesses": busiest * work.accesses_per_row},
+            "bus": {"transfer": rows * work.accesses_per_row},
+            "control": {"dispatch": blocks},
+        }, macs
+
+
+ENGINES.register("spike_pes", SpikePes)

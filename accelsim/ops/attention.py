@@ -1,0 +1,161 @@
+"""Self-attention, and the vectors of distances that it reads for relative positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from pydantic import PositiveInt, model_validator
+
+from accelsim.kernels.activation import dequantise
+from accelsim.kernels.attention import RelativePositions, Spans, attention, chunks, sinusoids, whole_utterances
+from accelsim.kernels.conv import Starts
+from accelsim.kernels.number import Values, values_of
+from accelsim.ops.op import (
+    LARGEST_INTEGER_BITS,
+    OPS,
+    Datapath,
+    DatapathOp,
+    Edge,
+    RowWindow,
+    Signal,
+    Tensors,
+    finite_problem,
+)
+
+
+class PositionsOp(DatapathOp):
+    """Vectors of the distances L - 1 .. -(L - 1) between frames: sinusoids, or a learned table.
+
+    ``reach``: the farthest distance of the table, [2 reach + 1, width]: ``<name>.table`` in float, or as int8 codes of
+    ``<name>.table_scale``. It does not depend on the input, and is made once for the longest utterance.
+    """
+
+    op: Literal["positions"]
+    width: PositiveInt
+    reach: PositiveInt | None = None
+    spread: ClassVar[float] = 0.71
+
+    def reads(self) -> tuple[str, ...]:
+        return ()
+
+    def spread_of(self, read: Sequence[float]) -> float:
+        return self.spread if self.reach is None else 1.0
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        if self.reach is None and self.width % 2:
+            raise ValueError(f"sinusoids need an even width, found {self.width}")
+        return Edge(self.width, distances=True)
+
+    def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        return {} if self.reach is None else {"table": (2 * self.reach + 1, self.width), "table_scale": ()}
+
+    def optional(self) -> frozenset[str]:
+        return frozenset({"table_scale"})
+
+    def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
+        if end == "table" and (tensor.dtype == np.int8) != (f"{self.name}.table_scale" in tensors):
+            return f"has type {tensor.dtype}: int8 codes, and they alone, need '{self.name}.table_scale'"
+        if end == "table_scale" and np.isfinite(tensor).all() and not tensor > 0:
+            return f"must be greater than 0, found {float(tensor):g}"
+        return finite_problem(tensor)
+
+    def value_bits(self, given: Edge, tensors: Tensors, number_bits: int) -> int:
+        return LARGEST_INTEGER_BITS  # tables hold codes
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        """Return the vectors of the distances of the longest utterance, beyond a table's reach its last."""
+        rows, number = min(unit.longest, unit.reach), unit.vector.number
+        nowhere = np.zeros(1, np.int64)
+        if self.reach is None:
+            return values_of(sinusoids(rows, self.width), number), nowhere
+        table = unit.tensors[f"{self.name}.table"]
+        if f"{self.name}.table_scale" in unit.tensors:
+            table = dequantise(table, float(unit.tensors[f"{self.name}.table_scale"]), number)
+        distance = np.clip(np.arange(rows - 1, -rows, -1), -self.reach, self.reach)
+        return values_of(table[distance + self.reach], number), nowhere
+
+
+class AttentionOp(DatapathOp):
+    """Self-attention of ``heads`` heads over all frames of an utterance, see `accelsim.kernels.attention`.
+
+    The input is q, k and v side by side. ``positions``: what gives the vectors of relative positions; then there are
+    tensors ``<name>.u`` and ``<name>.v`` [heads, width / heads]. With a ``chunk``, a frame sees the frames of its own
+    chunk of so many and ``left`` before that: the cache that a network which streams carries from chunk to chunk, and
+    into which a whole chunk is written at a time.
+    """
+
+    op: Literal["attention"]
+    input: str
+    heads: PositiveInt
+    positions: str | None = None
+    chunk: PositiveInt | None = None
+    left: Annotated[int, Ge(0)] = 0
+
+    @model_validator(mode="after")
+    def _chunk_fits_cache(self) -> AttentionOp:
+        check_chunk(self.chunk, self.left)
+        return self
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.input,) if self.positions is None else (self.input, self.positions)
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        width, rest = divmod(read[0].width, 3)
+        if rest or width % self.heads:
+            raise ValueError(f"{read[0].width} inputs are not q, k and v of {self.heads} heads")
+        if len(read) > 1 and read[1].width != width:
+            raise ValueError(f"position vectors of {read[1].width} do not fit a width of {width}")
+        return Edge(width, 1, read[0].stride)
+
+    def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        size = self.heads, read[0].width // 3 // self.heads
+        return {} if self.positions is None else {"u": size, "v": size}
+
+    def distances_problem(self, read: Sequence[Edge]) -> str | None:
+        if read[0].distances:
+            return f"attends over frames, and '{self.input}' gives vectors of distances"
+        if not all(edge.distances for edge in read[1:]):
+            return f"needs vectors of distances, and '{self.positions}' gives rows of frames"
+        return None
+
+    def window(self, read: Sequence[Edge]) -> RowWindow:
+        return RowWindow(whole=True) if self.chunk is None else RowWindow(behind=self.left, chunk=self.chunk)
+
+    def keys_seen(self) -> int:
+        """Return how many rows a row sees when the cache is full: left + chunk."""
+        return self.left + (self.chunk or 0)
+
+    def spans(self, starts: Starts) -> Spans:
+        """Return the first row, and the one past the last, that each row sees: [rows, 2]."""
+        return whole_utterances(starts) if self.chunk is None else chunks(starts, self.chunk, self.left)
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        starts = read[0].starts
+        return self.attend([unit.real(signal) for signal in read], self.spans(starts), unit), starts
+
+    def attend(self, read: Sequence[Values], spans: Spans, unit: Datapath) -> Values:
+        """Return the values of attention, from what it reads and the rows that each row sees, [rows, 2]."""
+        relative = None
+        if self.positions is not None:
+            relative = RelativePositions(read[1], unit.tensors[f"{self.name}.u"], unit.tensors[f"{self.name}.v"])
+        how = unit.attention or unit.vector
+        return attention(
+            read[0], spans, self.heads, relative, how.number, accumulator=how.accumulator, softmax_form=how.softmax,
+            faults=unit.faults_of(self),
+        )  # fmt: skip
+
+
+def check_chunk(chunk: int | None, left: int) -> None:
+    """Raise ValueError for a chunk that is longer than the cache it is written into, or a cache without chunks."""
+    if chunk is None and left:
+        raise ValueError(f"'left: {left}' is the cache between chunks: say how long they are, 'chunk: ...'")
+    if chunk is not None and left < chunk:
+        raise ValueError(f"a chunk of {chunk} frames is longer than the attention cache, 'left: {left}'")
+
+
+OPS.register("positions", PositionsOp)
+OPS.register("attention", AttentionOp)

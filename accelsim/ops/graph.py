@@ -1,0 +1,157 @@
+"""A network as one graph of ops: what travels on every edge, who reads whom, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from accelsim.errors import did_you_mean
+from accelsim.ops.attention import AttentionOp
+from accelsim.ops.op import ANY_LENGTH, FEATURES, Edge, Op, ShortForm, Tensors
+
+
+class GraphError(ValueError):
+    """Something is wrong with one op of a graph; ``place``: its place in the list that the file gives."""
+
+    def __init__(self, place: int, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Ops in order, each reading the features or ops before it, and the edges between them by name.
+
+    ``places``: in which item of the file's list each op stands.
+    """
+
+    ops: tuple[Op, ...]
+    edges: Mapping[str, Edge]
+    places: Mapping[str, int]
+
+    @classmethod
+    def of(cls, items: Iterable[Op | ShortForm], features: Edge) -> Graph:
+        """Return the graph of a list of ops and short forms; raises GraphError for the first thing that does not fit."""
+        ops: list[Op] = []
+        places: dict[str, int] = {}
+        edges = {FEATURES: features}
+        for place, item in enumerate(items):
+            for op in item.ops() if isinstance(item, ShortForm) else [item]:
+                try:
+                    edges[op.name] = _edge(op, edges)
+                except ValueError as error:
+                    raise GraphError(place, str(error)) from None
+                ops.append(op)
+                places[op.name] = place
+        graph = cls(tuple(ops), edges, places)
+        for op in ops[:-1]:
+            if not graph.readers[op.name]:
+                raise GraphError(places[op.name], f"layer '{op.name}' is read by none")
+        if graph.given.distances:
+            raise GraphError(
+                places[graph.last.name],
+                f"layer '{graph.last.name}' gives the outputs, and they do not depend on '{FEATURES}'",
+            )
+        return graph
+
+    @property
+    def last(self) -> Op:
+        """The op that gives the outputs."""
+        return self.ops[-1]
+
+    @property
+    def given(self) -> Edge:
+        """The edge of the outputs."""
+        return self.edges[self.last.name]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Op]:
+        """The ops by name."""
+        return {op.name: op for op in self.ops}
+
+    @cached_property
+    def readers(self) -> Mapping[str, list[str]]:
+        """Which ops read each edge, in order."""
+        found: dict[str, list[str]] = {name: [] for name in self.edges}
+        for op in self.ops:
+            for name in dict.fromkeys(op.reads()):
+                found[name].append(op.name)
+        return found
+
+    @cached_property
+    def last_reader(self) -> Mapping[str, str]:
+        """The op after which nobody needs an edge any more."""
+        return {read: op.name for op in self.ops for read in op.reads()}
+
+    @cached_property
+    def reach(self) -> int:
+        """Within how many frames all lie that a frame's attention sees: left + chunk, or any number."""
+        attending = [op for op in self.ops if isinstance(op, AttentionOp)]
+        if not attending or any(op.chunk is None for op in attending):
+            return ANY_LENGTH
+        return max(op.keys_seen() for op in attending)
+
+    def read(self, op: Op) -> list[Edge]:
+        """Return the edges that an op reads."""
+        return [self.edges[name] for name in op.reads()]
+
+    def distances(self, name: str) -> bool:
+        """Return whether an op depends on distances between frames alone."""
+        return self.edges[name].distances
+
+    def tensor_problems(self, tensors: Tensors, *, reference: bool = False) -> Iterator[tuple[int, str, str | None]]:
+        """Yield everything that is wrong with tensors: place of the op, message, hint.
+
+        Missing, of a wrong shape or type, out of range, not finite; with ``reference``, of the float network.
+        """
+        known: set[str] = set()
+        for op in self.ops:
+            shapes = op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op))
+            for end, shape in shapes.items():
+                name = op.tensor_name(end)
+                known.add(name)
+                if name not in tensors:
+                    if end not in op.optional():
+                        hint = did_you_mean(name, [other for other in tensors if other not in known])
+                        yield self.places[op.name], f"no tensor '{name}'", hint
+                    continue
+                problem = _shape_problem(tensors[name], shape)
+                if problem is None:
+                    problem = (
+                        op.float_problem(end, tensors[name])
+                        if reference
+                        else op.tensor_problem(end, tensors[name], tensors)
+                    )
+                if problem is not None:
+                    yield self.places[op.name], f"tensor '{name}' {problem}", None
+
+
+def _shape_problem(tensor: NDArray[Any], shape: tuple[int, ...]) -> str | None:
+    if tensor.shape != shape:
+        return f"has shape {list(tensor.shape)}, expected {list(shape)}"
+    return None
+
+
+def _edge(op: Op, edges: Mapping[str, Edge]) -> Edge:
+    """Return what an op gives; raises ValueError for what it cannot read."""
+    name = f"layer '{op.name}'"
+    if op.name in edges:
+        raise ValueError(f"two layers are named '{op.name}'")
+    for read in op.reads():
+        if read not in edges:
+            raise ValueError(f"{name} reads '{read}', which is not before it; {did_you_mean(read, edges)}")
+        if edges[read].kind not in op.takes:
+            takes = " or ".join(sorted(op.takes))
+            raise ValueError(f"{name} ({op.op}) takes {takes}, and '{read}' gives {edges[read].kind}")
+    read_edges = [edges[read] for read in op.reads()]
+    if problem := op.distances_problem(read_edges):
+        raise ValueError(f"{name} {problem}")
+    try:
+        given = op.infer(read_edges)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return replace(given, steps=read_edges[0].steps) if read_edges else given

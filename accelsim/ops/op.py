@@ -1,0 +1,513 @@
+"""What an op is: its keys, what it reads and gives, its tensors, and its meaning apart from any hardware.
+
+An op stands in one file of this package, or in a plug-in, and registers itself in `OPS`. Engines know the abstract
+classes of this file alone: whoever multiplies matrices runs every `WeightedOp`, whoever has a vector unit every
+`VectorOp`. So a new op of one of these classes runs everywhere without an edit elsewhere.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+from pydantic import AfterValidator
+
+from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, rescale
+from accelsim.kernels.conv import Starts
+from accelsim.kernels.fixed_point import requantise, signed_range
+from accelsim.kernels.number import Arithmetic, Faults, Number, Values, values_of
+from accelsim.registry import Registry
+from accelsim.schema.parse import Model
+
+FEATURES = "features"
+"""What an op reads that reads the inputs."""
+
+FLOAT_BITS = 16
+LARGEST_INTEGER_BITS = 8
+SUM_BITS = 32
+ANY_LENGTH = 2**31
+"""Rows of the longest utterance where nothing limits it."""
+
+EXACT = Arithmetic()
+"""Everything in float32."""
+
+Kind = Literal["codes", "spikes", "real"]
+Tensors = Mapping[str, NDArray[Any]]
+
+
+def _weight_bits(bits: int) -> int:
+    if not (1 <= bits <= LARGEST_INTEGER_BITS or bits == FLOAT_BITS):
+        raise ValueError(f"must be 1 to {LARGEST_INTEGER_BITS}, or {FLOAT_BITS} for float16, found {bits}")
+    return bits
+
+
+WeightBits = Annotated[int, AfterValidator(_weight_bits)]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What travels from one op to the next: rows of ``width`` values, one row for every ``stride`` frames of the input.
+
+    ``kind``: ``real`` numbers in the format of the unit that made them; ``codes``, integers of ``bits`` that stand for
+    scale (code - zero_point); ``spikes``, 0 or 1 in each of ``steps`` time steps of a row. Other edges pass the number of
+    steps on to the spiking ops behind them. ``bands``: into how many
+    bands a row is divided, channels side by side within a band. ``distances``: the rows stand for distances between
+    frames, not for frames.
+    """
+
+    width: int
+    bands: int = 1
+    stride: int = 1
+    kind: Kind = "real"
+    bits: int = 0
+    scale: float = 1.0
+    zero_point: int = 0
+    steps: int = 1
+    distances: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Return the values of one band."""
+        return self.width // self.bands
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The values of an edge over a whole batch: [rows, width], or [rows, steps, width] of spikes.
+
+    ``starts``: offsets of the utterances in the rows, [utterances + 1].
+    """
+
+    values: NDArray[Any]
+    starts: Starts
+    edge: Edge
+
+    def longest(self) -> int:
+        """Return the rows of the longest utterance."""
+        return int(np.diff(self.starts).max(initial=0))
+
+
+@dataclass(frozen=True)
+class RowWindow:
+    """Which rows of its input an op reads for row t: t - behind .. t + ahead.
+
+    With ``whole`` it reads all rows of an utterance. With a ``chunk`` of B rows, rows t .. t + B - 1 are worked on
+    together when the first of them is, t a multiple of B.
+    """
+
+    behind: int = 0
+    ahead: int = 0
+    whole: bool = False
+    chunk: int = 1
+
+
+class Op(Model):
+    """One op of a network. Subclasses say what it reads and gives, and compute it."""
+
+    name: str
+    op: str
+    takes: ClassVar[frozenset[Kind]] = frozenset({"real", "codes"})
+    """The kinds of edges that it can read."""
+    over_frames: ClassVar[bool] = False
+    """Whether it joins neighbouring rows, or carries a state from row to row, so that rows must stand for frames."""
+    spiking: ClassVar[bool] = False
+    """Whether random activity can drive it, see `accelsim.schema.workload.RandomInputs`."""
+    spread: ClassVar[float] = 1.0
+    """Root mean square of what it makes of normal numbers of deviation 1, for generated weights."""
+
+    def reads(self) -> tuple[str, ...]:
+        """Return the names of what it reads."""
+        return (self.input,)  # type: ignore[attr-defined]
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        """Return what it gives, from what it reads; raises ValueError with what does not fit."""
+        return real(read[0])
+
+    def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of its tensors by the ends of their names; those of scales are ()."""
+        return {}
+
+    def optional(self) -> frozenset[str]:
+        """Return the ends of the tensors that may be missing."""
+        return frozenset()
+
+    def spread_of(self, read: Sequence[float]) -> float:
+        """Return the deviation of what it gives, from those of what it reads."""
+        return (read[0] if read else 1.0) * self.spread
+
+    def tensor_name(self, end: str) -> str:
+        """Return the full name of a tensor."""
+        return f"{self.name}.{end}"
+
+    def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
+        """Return what is wrong with a tensor's type or values, or None; its shape is right."""
+        return finite_problem(tensor)
+
+    def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors that its float network has."""
+        return self.shapes(read)
+
+    def float_problem(self, end: str, tensor: NDArray[Any]) -> str | None:
+        """Return what is wrong with a tensor of the float network, or None."""
+        return finite_problem(tensor)
+
+    def distances_problem(self, read: Sequence[Edge]) -> str | None:
+        """Return why it cannot take rows of distances for rows of frames as it would, or None."""
+        if len({edge.distances for edge in read}) > 1:
+            return "mixes rows of frames with vectors of distances"
+        if self.over_frames and any(edge.distances for edge in read):
+            return f"({self.op}) works over frames, and '{self.reads()[0]}' gives vectors of distances"
+        return None
+
+    def window(self, read: Sequence[Edge]) -> RowWindow:
+        """Return which rows of what it reads first a row needs: its state from step to step."""
+        return RowWindow()
+
+    def state(self, read: Sequence[Edge]) -> Mapping[str, tuple[int, ...]]:
+        """Return what it carries from one row to the next beside rows of its input: name -> shape."""
+        return {}
+
+    def value_bits(self, given: Edge, tensors: Tensors, number_bits: int) -> int:
+        """Return the bits of one of its values in memory; ``number_bits``: of the numbers of the unit that makes it."""
+        return {"real": number_bits, "codes": given.bits, "spikes": 1}[given.kind]
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return its values in plain NumPy: the definition that every digital engine meets bit for bit."""
+        raise NotImplementedError
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        """Return its values in the float network, whose tensors ``exact`` has, and the starts of its rows.
+
+        ``unit``: what features are divided by, see `accelsim.workload.WorkloadSpec`.
+        """
+        raise NotImplementedError
+
+
+class DatapathOp(Op):
+    """An op that the units of a digital engine compute, row by row: it keeps no state but rows of its input."""
+
+    @abstractmethod
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        """Return its values and the starts of its rows; raises ValueError for values that the op cannot take."""
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        return self.compute(read, exact)
+
+
+class ShortForm(Model):
+    """A short way to write several ops: it is replaced by them before anything else looks at a graph."""
+
+    name: str
+    op: str
+
+    @abstractmethod
+    def ops(self) -> list[Op]:
+        """Return the ops that it stands for, in order."""
+
+
+class VectorOp(DatapathOp):
+    """An op of a vector unit: nothing but work on single values, or on rows."""
+
+    @abstractmethod
+    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+        """Return what the lanes of a vector unit do for a row that it gives."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a vector unit does for a row: ``operations`` and ``special`` functions on each of its values, or once.
+
+    Special functions are exponentials, quotients and roots.
+    """
+
+    operations: int
+    special: int = 0
+    special_per_row: int = 0
+
+
+class WeightedOp(DatapathOp):
+    """An op that multiplies codes, or float16 numbers, by a matrix of weights.
+
+    ``gives: real``: the op takes symmetric 8-bit codes and gives real numbers; s_in, s_w, s_out are scales of the
+    weights file, Q(x) = clamp(round(x), -127, 127), halves to even, S the sum over the op's inputs:
+
+        y = s_out Q(((s_in s_w) S q_w Q(x / s_in) + b) / s_out), and without an output scale y = (s_in s_w) S + b
+
+    ``gives: codes``: the op takes signed words of ``input_bits``, u = clamp(round(input_scale x) - input_offset), and
+    gives the sums as they are, y = S q_w u + b with an integer bias. Tensors: ``<name>.weight`` (int8), or the tensor
+    that ``weights`` names, ``.bias``, and for real numbers ``.weight_scale``, ``.input_scale``, ``.output_scale``.
+
+    With ``weight_bits: 16`` the op has float16 weights and no scales: y = S w x + b, see
+    `accelsim.kernels.float_product`. Weights of one bit are -1 or 1.
+    """
+
+    input: str
+    weight_bits: WeightBits = 8
+    weights: str | None = None
+    gives: Literal["real", "codes"] = "real"
+    input_bits: Annotated[int, Ge(2), Le(8)] = 8
+    input_scale: Annotated[float, Gt(0)] = 1.0
+    input_offset: int = 0
+
+    @abstractmethod
+    def matrix(self, read: Sequence[Edge]) -> tuple[int, int]:
+        """Return inputs and outputs of the matrix, or of one position of a convolution."""
+
+    @abstractmethod
+    def multiply(self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], Starts]:
+        """Return the exact sums of products of codes [rows, width], and the starts of the new rows."""
+
+    @abstractmethod
+    def multiply_float(
+        self, x: Values, weight: NDArray[Any], bias: NDArray[Any] | None, starts: Starts, unit: Datapath
+    ) -> tuple[Values, Starts]:
+        """Return sums of float16 products and their bias, in the formats of a datapath."""
+
+    def positions(self, given: Edge) -> int:
+        """Return on how many positions of a row the matrix is used."""
+        return 1
+
+    def each_channel(self) -> bool:
+        """Return whether every channel is multiplied for itself, so that no two outputs share an input."""
+        return False
+
+    def in_float(self) -> bool:
+        """Return whether the weights are float16 numbers, not integers."""
+        return self.weight_bits == FLOAT_BITS
+
+    def tensor_name(self, end: str) -> str:
+        return self.weights if end == "weight" and self.weights is not None else f"{self.name}.{end}"
+
+    def optional(self) -> frozenset[str]:
+        return frozenset({"bias", "output_scale"})
+
+    def spread_of(self, read: Sequence[float]) -> float:
+        return 1.0
+
+    def given(self, edge: Edge) -> Edge:
+        """Return an edge of the shape of ``edge`` with what the op gives in it: real numbers, or sums."""
+        kind: dict[str, Any] = {"kind": "codes", "bits": SUM_BITS} if self.gives == "codes" else {"kind": "real"}
+        return Edge(edge.width, edge.bands, edge.stride, distances=edge.distances, **kind)
+
+    def tensors_of(self, weight: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of all tensors, from that of the weight."""
+        if self.in_float() or self.gives == "codes":
+            return {"weight": weight, "bias": weight[-1:]}
+        scales: dict[str, tuple[int, ...]] = dict.fromkeys(("weight_scale", "input_scale", "output_scale"), ())
+        return {"weight": weight, **scales, "bias": weight[-1:]}
+
+    def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
+        if end == "weight" and self.in_float():
+            if tensor.dtype != np.float16:
+                return f"has type {tensor.dtype}, expected float16"
+            return finite_problem(tensor)
+        if end == "weight":
+            low, high = (
+                signed_range(self.weight_bits)
+                if self.gives == "codes"
+                else (-largest_weight(self.weight_bits), largest_weight(self.weight_bits))
+            )
+            return integer_problem(tensor, low, high, self.weight_bits)
+        if end == "bias" and self.gives == "codes":
+            return None if tensor.dtype in (np.int8, np.int16, np.int32) else f"has type {tensor.dtype}, expected int32"
+        if end.endswith("_scale") and np.isfinite(tensor).all() and not tensor > 0:
+            return f"must be greater than 0, found {float(tensor):g}"
+        return finite_problem(tensor)
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        if self.in_float():
+            return self._float16(read[0], unit)
+        return (self._sums if self.gives == "codes" else self._scaled)(read, unit)
+
+    def source(self, read: Sequence[Signal]) -> NDArray[Any]:
+        """Return the codes or sums that are requantised to words of ``input_bits``."""
+        return read[0].values
+
+    def finish(self, sums: NDArray[Any], read: Sequence[Signal]) -> NDArray[Any]:
+        """Return what the op gives, from its sums."""
+        return sums
+
+    def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        full_scale = 1 << (self.input_bits - 1)
+        codes, unit.clamped[self.name] = requantise(
+            self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1
+        )
+        sums, starts = unit.multiply(self, codes.astype(np.int8), read[0].starts)
+        sums = sums.reshape(len(sums), -1)
+        if (bias := unit.tensors.get(self.tensor_name("bias"))) is not None:
+            sums = sums + bias.astype(np.int64)
+        return self.finish(sums, read), starts
+
+    def _scaled(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        name, tensors, number = self.name, unit.tensors, unit.vector.number
+        input_scale = float(tensors[f"{name}.input_scale"])
+        codes, clamped = quantise(unit.real(read[0]), input_scale)
+        sums, starts = unit.multiply(self, codes, read[0].starts)
+        scale = float(tensors[f"{name}.input_scale"] * tensors[f"{name}.weight_scale"])
+        y = rescale(sums, scale, tensors.get(f"{name}.bias"))
+        y = y.reshape(len(y), -1)
+        unit.clamped[name] = clamped
+        if f"{name}.output_scale" not in tensors:
+            return values_of(y, number), starts
+        output_scale = float(tensors[f"{name}.output_scale"])
+        out, beyond = quantise(y, output_scale)
+        unit.clamped[name] = clamped + beyond
+        return dequantise(out, output_scale, number), starts
+
+    def _float16(self, x: Signal, unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        weight = unit.tensors[self.tensor_name("weight")].astype(np.float32)
+        bias = unit.tensors.get(f"{self.name}.bias")
+        unit.clamped[self.name] = 0
+        y, starts = self.multiply_float(unit.real(x), weight, bias, x.starts, unit)
+        return y.reshape(len(y), -1), starts
+
+    def value_bits(self, given: Edge, tensors: Tensors, number_bits: int) -> int:
+        if f"{self.name}.output_scale" in tensors:
+            return LARGEST_INTEGER_BITS
+        return super().value_bits(given, tensors, number_bits)
+
+    def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        return {end: shape for end, shape in self.shapes(read).items() if not end.endswith("_scale")}
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        weight = exact.tensors[self.tensor_name("weight")].astype(np.float32)
+        x = exact.real(read[0]) if self.gives == "real" else self.float_input(read, unit).astype(np.float32)
+        y, starts = self.multiply_float(x, weight, exact.tensors.get(f"{self.name}.bias"), read[0].starts, exact)
+        return y.reshape(len(y), -1), starts
+
+    def float_input(self, read: Sequence[Signal], unit: float | None) -> NDArray[Any]:
+        """Return what the float network multiplies where the integers are requantised words.
+
+        Features enter as (x - input_offset) / unit, or without a unit as the words do, but not rounded; what another
+        op gives enters as it is.
+        """
+        return float_words(self, self.source(read), unit)
+
+
+Multiply = Callable[[WeightedOp, NDArray[np.int8], Starts], tuple[NDArray[Any], Starts]]
+"""Multiplies the codes of all rows by an op's weights: codes [rows, width] -> sums [rows', outputs] and new starts."""
+
+
+@dataclass
+class Datapath:
+    """The units that compute values: their number formats, what multiplies integers, and what they counted.
+
+    ``vector``, ``attention``, ``array``: how the vector unit computes, the attention (as the vector unit unless it is
+    given), and what multiplies float16 weights. ``multiplier``: how integers are multiplied, exactly unless it is given.
+    ``longest``: rows of the longest utterance, for vectors of distances; ``reach``: no more distances than these.
+    Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_faults`` ``faults[op]`` what went wrong
+    with an op's numbers.
+    """
+
+    tensors: Tensors
+    vector: Arithmetic = EXACT
+    attention: Arithmetic | None = None
+    array: Arithmetic = EXACT
+    multiplier: Multiply | None = None
+    count_faults: bool = False
+    reach: int = ANY_LENGTH
+    longest: int = 0
+    clamped: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, Faults] = field(default_factory=dict)
+
+    def multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
+        """Return the sums of an op, exact ones unless a multiplier is given."""
+        if self.multiplier is not None:
+            return self.multiplier(op, codes, starts)
+        return op.multiply(codes, self.tensors[op.tensor_name("weight")], starts)
+
+    def faults_of(self, op: Op) -> Faults | None:
+        """Return where the faults of an op are counted; None where nobody asks."""
+        return self.faults.setdefault(op.name, Faults()) if self.count_faults else None
+
+    def real(self, signal: Signal) -> Values:
+        """Return a signal as real numbers in the vector unit's format: R(scale (code - zero_point)) of codes.
+
+        Codes of 8 bits less their zero point are clamped to -127 .. 127, as a symmetric code is.
+        """
+        edge, number = signal.edge, self.vector.number
+        if edge.kind == "real":
+            return np.asarray(signal.values, np.float32)
+        if edge.bits <= LARGEST_INTEGER_BITS:
+            centred = signal.values.astype(np.int16) - edge.zero_point
+            codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE).astype(np.int8)
+            return dequantise(codes, edge.scale, number)
+        return values_of((signal.values - edge.zero_point).astype(np.float32) * np.float32(edge.scale), number)
+
+
+def evaluate(
+    ops: Sequence[DatapathOp],
+    signals: dict[str, Signal],
+    edges: Mapping[str, Edge],
+    unit: Datapath,
+    *,
+    last_reader: Mapping[str, str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Compute ops in order and put what they give into ``signals``; raises ValueError that names the op.
+
+    ``last_reader``: by tensor, the op after which nobody needs it any more: it is dropped then.
+    """
+    for op in ops:
+        if progress is not None:
+            progress(op.name)
+        if not op.reads():  # distances of the frames that were computed last
+            unit.longest = next(reversed(signals.values())).longest()
+        read = [signals[name] for name in op.reads()]
+        try:
+            values, starts = op.compute(read, unit)
+        except ValueError as error:
+            raise ValueError(f"layer '{op.name}': {error}") from None
+        signals[op.name] = Signal(values, starts, edges[op.name])
+        for name in op.reads():
+            if last_reader is not None and last_reader[name] == op.name:
+                signals.pop(name, None)
+
+
+def float_words(op: Any, x: NDArray[Any], unit: float | None) -> NDArray[Any]:
+    """Return the words of a float network; ``op`` has ``input``, ``input_scale``, ``input_offset`` and word bits.
+
+    Of features (x - input_offset) / unit in float64, or without a unit x input_scale - input_offset, clamped to the
+    words of ``input_bits`` in float32; of other ops x.
+    """
+    if op.input != FEATURES:
+        return x
+    if unit is not None:
+        return np.asarray((x.astype(np.float64) - op.input_offset) / unit)
+    full_scale = 1 << (op.input_bits - 1)
+    return np.clip(x.astype(np.float32) * op.input_scale - op.input_offset, -full_scale, full_scale - 1)
+
+
+def real(edge: Edge) -> Edge:
+    """Return an edge of real numbers of the same shape."""
+    return Edge(edge.width, edge.bands, edge.stride, distances=edge.distances)
+
+
+def largest_weight(bits: int) -> int:
+    """Return the largest symmetric weight of so many bits, 2^(bits - 1) - 1; one bit stands for -1 and 1."""
+    return max((1 << (bits - 1)) - 1, 1)
+
+
+def integer_problem(tensor: NDArray[Any], low: int, high: int, bits: int) -> str | None:
+    """Return what is wrong with integer weights: their type, or values outside low .. high."""
+    if tensor.dtype != np.int8:
+        return f"has type {tensor.dtype}, expected int8"
+    if bits == 1:
+        return None if np.isin(tensor, (-1, 1)).all() else "has values other than -1 and 1 (1 bit)"
+    if tensor.size and (tensor.min() < low or tensor.max() > high):
+        return f"has values outside {low} .. {high} ({bits} bits)"
+    return None
+
+
+def finite_problem(tensor: NDArray[Any]) -> str | None:
+    """Return what is wrong with numbers that must be finite."""
+    return None if np.isfinite(tensor.astype(np.float32)).all() else "holds NaN or infinity"
+
+
+OPS: Registry[type[Op] | type[ShortForm]] = Registry("accelsim.ops", "op", builtin="accelsim.ops")
+"""Every op by the name that a workload uses for it."""

@@ -1,0 +1,146 @@
+"""Diagonal state-space layers (S4D)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from accelsim.kernels.conv import Starts
+from accelsim.kernels.converters import Dac
+from accelsim.kernels.crossbar import Curves, Program
+from accelsim.kernels.fixed_point import requantise
+from accelsim.kernels.ssm import (
+    LARGEST_WEIGHT_BITS,
+    Recurrence,
+    convolve,
+    largest_level,
+    program_kernels,
+    radius,
+    recurrence,
+)
+from accelsim.ops.op import OPS, Datapath, Edge, Op, Signal, Tensors, float_words
+
+PARTS = ("a", "b", "c")
+MACS_PER_STATE = 8
+"""Multiplications of a complex state in a step: 4 for A, 2 for B, 2 for the real part of C x."""
+
+
+class S4dOp(Op):
+    """A layer of ``kernels`` state-space kernels of ``states`` complex states; `accelsim.kernels.ssm` has its maths.
+
+    Tensors ``<weights>.a``, ``.b`` and ``.c`` [kernels, states, 2], (re, im), whose levels stand for scale / q * level;
+    ``weights`` is the op's name unless it is given. u = clamp(round(input_scale source) - input_offset) are signed codes
+    of ``code_bits``, as states and outputs are; ``output_gain``: from columns of level steps to codes of y. An op that
+    takes real numbers reads output_scale y. The source has one value for every kernel, or one for all.
+    """
+
+    op: Literal["s4d"]
+    over_frames: ClassVar[bool] = True
+    input: str
+    kernels: PositiveInt
+    states: PositiveInt
+    weight_bits: Annotated[int, Ge(1), Le(LARGEST_WEIGHT_BITS)]
+    weights: str | None = None
+    scale: Annotated[float, Gt(0)]
+    code_bits: Annotated[int, Ge(2), Le(12)] = 8
+    input_scale: Annotated[float, Gt(0)] = 1.0
+    input_offset: int = 0
+    output_gain: Annotated[float, Gt(0)]
+    output_scale: Annotated[float, Gt(0)] = 1.0
+
+    def state_gain(self) -> float:
+        """Return what one level step adds to a state: scale / q."""
+        return self.scale / largest_level(self.weight_bits)
+
+    def cell_bits(self) -> int:
+        """Return the bits of a cell that holds a level of one sign."""
+        return max(self.weight_bits - 1, 1)
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        if read[0].width not in (1, self.kernels):
+            raise ValueError(f"has {self.kernels} kernels for {read[0].width} input channels")
+        return Edge(self.kernels, 1, read[0].stride, "codes", bits=self.code_bits, scale=self.output_scale)
+
+    def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(PARTS, (self.kernels, self.states, 2))
+
+    def tensor_name(self, end: str) -> str:
+        return f"{self.weights or self.name}.{end}"
+
+    def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
+        """Return what is wrong with levels: not numbers, out of range, or with A states that do not decay, |a| >= 1."""
+        q = largest_level(self.weight_bits)
+        if message := self.float_problem(end, tensor):
+            return message
+        if np.abs(tensor.astype(np.int64)).max() > q or (self.weight_bits == 1 and (tensor == 0).any()):
+            allowed = "-1 or 1" if self.weight_bits == 1 else f"from {-q} to {q}"
+            return f"has levels that are not {allowed}, as {self.weight_bits}-bit weights are"
+        return self._unstable(tensor, self.state_gain()) if end == "a" else None
+
+    def float_problem(self, end: str, tensor: NDArray[Any]) -> str | None:
+        """Return what is wrong with a tensor of the float network."""
+        if not np.isfinite(tensor).all():
+            return f"has {int((~np.isfinite(tensor)).sum())} values that are not finite numbers"
+        if end == "a" and not np.issubdtype(tensor.dtype, np.integer):
+            return self._unstable(tensor, 1.0)
+        return None
+
+    def _unstable(self, a: NDArray[Any], gain: float) -> str | None:
+        found = radius(a, gain)
+        worst = np.unravel_index(int(found.argmax()), found.shape)
+        if found[worst] < 1:
+            return None
+        count = int((found >= 1).sum())
+        return (
+            f"makes {count} of {found.size} states unstable: |a| = {found[worst]:.4g} in state {worst[1]} of kernel "
+            f"{worst[0]}, expected less than 1"
+        )
+
+    def state(self, read: Sequence[Edge]) -> Mapping[str, tuple[int, ...]]:
+        return {"states": (self.kernels, self.states, 2)}
+
+    def words(self, source: NDArray[Any]) -> tuple[NDArray[np.int16], int]:
+        """Return the codes of u for every kernel [steps, kernels], and how many were clamped."""
+        top = Dac(self.code_bits).largest_code
+        codes, clamped = requantise(source, self.input_scale, self.input_offset, -top, top)
+        return np.ascontiguousarray(np.broadcast_to(codes, (len(codes), self.kernels))), clamped
+
+    def recur(
+        self,
+        codes: NDArray[np.int16],
+        starts: Starts,
+        tensors: Tensors,
+        program: Program,
+        curves: Curves,
+        *,
+        voltage: float = 1.0,
+        first_array: int = 0,
+        **shape: int,
+    ) -> Recurrence:
+        """Run the kernels over all steps, on cells that ``program`` writes; ``shape``: rows and columns of a crossbar.
+
+        Raises ValueError for levels that the cells do not have.
+        """
+        a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
+        kernels = program_kernels(
+            a, b, c, program, curves, weight_bits=self.weight_bits, first_array=first_array, **shape
+        )
+        return recurrence(
+            kernels, codes, starts, dac=Dac(self.code_bits, voltage), state_gain=self.state_gain(),
+            output_gain=self.output_gain,
+        )  # fmt: skip
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        tensors = exact.tensors
+        x = float_words(self, read[0].values, unit)
+        a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
+        channels = np.broadcast_to(x, (len(x), self.kernels))
+        return convolve(a, b, c, channels, read[0].starts), read[0].starts
+
+
+OPS.register("s4d", S4dOp)
