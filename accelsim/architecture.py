@@ -240,8 +240,13 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
             where = (section, index, "kind")
             if row.kind not in KINDS:
                 problems.append(source.problem(f"unknown kind '{row.kind}'", where, did_you_mean(row.kind, KINDS)))
-            elif section == "energy" and row.action not in KINDS[row.kind].actions:
+                continue
+            try:
                 actions = KINDS[row.kind].actions
+            except InputError as error:
+                problems.append(source.problem(str(error), where))
+                continue
+            if section == "energy" and row.action not in actions:
                 message = f"a {row.kind} has no action '{row.action}'"
                 problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
             covered_by = getattr(row, "included_in", None)

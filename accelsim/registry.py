@@ -151,6 +151,10 @@ class Registry(Mapping[str, T]):
                 found.append(origin)
         return found
 
+    def forget_failed(self) -> None:
+        """Drop what modules registered before they failed: Python forgets them, and half of a file is none."""
+        self._registered = {name: one for name, one in self._registered.items() if one.module in sys.modules}
+
     def _loadable(self) -> dict[str, T]:
         found = {}
         for name in self.names():
@@ -190,8 +194,7 @@ class Registry(Mapping[str, T]):
             reason = str(error)
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
-        # Python forgets a module that failed, and so does the registry: half of a file is none.
-        self._registered = {name: one for name, one in self._registered.items() if one.module in sys.modules}
+        self.forget_failed()
         message = f"cannot load {self.what} '{point.name}' from {declaration(point)}: {reason}"
         self._errors[point.name] = InputError.of(message)
         raise self._errors[point.name]
@@ -249,13 +252,12 @@ def _import(name: str) -> None:
 
 def entry_points(group: str) -> list[metadata.EntryPoint]:
     """Return the entry points of a group of all installed distributions, by name; imports nothing."""
-    return sorted(_all_entry_points(tuple(sys.path)).select(group=group), key=lambda point: point.name)
+    return _entry_points(group, tuple(sys.path))
 
 
-@cache
-def _all_entry_points(path: tuple[str, ...]) -> metadata.EntryPoints:
-    """Return all entry points; reading the metadata of every distribution takes long, so once for each ``sys.path``."""
-    return metadata.entry_points().select()
+@cache  # reading the metadata of every distribution takes long
+def _entry_points(group: str, path: tuple[str, ...]) -> list[metadata.EntryPoint]:
+    return sorted(metadata.entry_points(group=group), key=lambda point: point.name)
 
 
 def is_own(point: metadata.EntryPoint) -> bool:

@@ -35,6 +35,8 @@ def distribution(tmp_path: Path) -> Iterator[Callable[..., None]]:
     It takes a name, a group, the group's entry points {name: module}, files {path: text} and a version.
     """
     paths, modules = list(sys.path), set(sys.modules)
+    for registry in registries():
+        registry.loaded()  # what is imported once does not register again
     known = [(registry, registry.__dict__.copy()) for registry in registries()]
     for registry, state in known:
         registry.__dict__.update({key: copy(value) for key, value in state.items()}, _points=None)

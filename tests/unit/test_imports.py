@@ -22,7 +22,6 @@ FLOORS = [
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
-    {"plugins"},
     {"generated"},
     {"architecture", "workload"},
     {"schedule"},
@@ -30,6 +29,7 @@ FLOORS = [
     {"simulate"},
     {"cost"},
     {"operations"},
+    {"plugins"},
     {"record"},
     {"pipeline"},
     {"explore"},
