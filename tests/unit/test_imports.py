@@ -34,7 +34,7 @@ FLOORS = [
     {"pipeline"},
     {"explore"},
     {"report"},
-    {"cli"},
+    {"cli", "testing"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
