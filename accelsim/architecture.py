@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -25,6 +25,7 @@ from accelsim.schema import (
     PositiveLength,
     PositiveTime,
     PositiveVoltage,
+    Registered,
     Source,
     Temperature,
     check_schema_tag,
@@ -44,12 +45,7 @@ _SECTIONS = ("energy", "clock", "area", "leakage")
 _POINT_KEYS = ("clocks", "technology", "pacing")
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
-if TYPE_CHECKING:
-    AnySpec = ComponentSpec
-else:
-    AnySpec = Annotated[
-        functools.reduce(operator.or_, (kind.spec for kind in KINDS.values())), Field(discriminator="kind")
-    ]
+AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 
 
 class ClockDomain(Model):
@@ -288,8 +284,13 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
             where = (section, index, "kind")
             if row.kind not in KINDS:
                 problems.append(source.problem(f"unknown kind '{row.kind}'", where, did_you_mean(row.kind, KINDS)))
-            elif section == "energy" and row.action not in KINDS[row.kind].actions:
+                continue
+            try:
                 actions = KINDS[row.kind].actions
+            except InputError as error:
+                problems.append(source.problem(str(error), where))
+                continue
+            if section == "energy" and row.action not in actions:
                 message = f"a {row.kind} has no action '{row.action}'"
                 problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
             covered_by = getattr(row, "included_in", None)

@@ -9,16 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
-from accelsim.devices.device import Device, Drift, Programmed, Wires
+from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Wires
 from accelsim.devices.gaussian import Gaussian
 from accelsim.devices.ideal import Ideal
 from accelsim.devices.synaptogen import Synaptogen, Verify
 from accelsim.library import find
-from accelsim.schema import Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Registered, Source, check_schema_tag, load_yaml, parse
 
 __all__ = [
+    "DEVICES",
     "WHOLE_NUMBERS",
     "AnyDevice",
     "Device",
@@ -33,7 +32,7 @@ __all__ = [
     "parse_device",
 ]
 
-AnyDevice = Annotated[Ideal | Gaussian | Synaptogen, Field(discriminator="kind")]
+AnyDevice = Annotated[Device, Registered(DEVICES)]
 
 
 WHOLE_NUMBERS = Ideal(kind="ideal", name="whole numbers", source="exact", lowest="5 uS", highest="50 uS")
@@ -48,5 +47,4 @@ def load_device(name: str | Path) -> Device:
 def parse_device(source: Source) -> Device:
     """Return the device of a file of schema ``accelsim/device@1``; raises InputError with all its problems."""
     check_schema_tag(source, "device")
-    device: Device = parse(AnyDevice, source)  # type: ignore[arg-type]
-    return device
+    return parse(AnyDevice, source)  # type: ignore[type-abstract]

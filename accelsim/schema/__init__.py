@@ -58,6 +58,7 @@ from accelsim.schema.quantity import (
     format_si,
     parse_quantity,
 )
+from accelsim.schema.registered import Registered
 from accelsim.schema.source import Overrides, Source, load_yaml, override_texts, parse_yaml
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "Power",
     "PowerPerCapacity",
     "Quantity",
+    "Registered",
     "Resistance",
     "Source",
     "Temperature",

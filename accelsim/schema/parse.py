@@ -13,6 +13,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic_core import ErrorDetails, PydanticKnownError, core_schema
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.schema.registered import BROKEN_ENTRY
 from accelsim.schema.source import Key, Location, Source
 
 T = TypeVar("T")
@@ -180,7 +181,7 @@ def _location(error: ErrorDetails, data: Any) -> Location:
     paths = list(islice(_paths(error["loc"], data, missing), 1000))
     seen = (path for path in paths if _at(data, path[:-1] if missing else path) is error["input"])
     location = next(seen, paths[0])
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found", BROKEN_ENTRY):
         location = (*location, error["ctx"]["discriminator"].strip("'"))
     return location
 
@@ -290,6 +291,8 @@ def _words(error: ErrorDetails, location: Location) -> tuple[str, str | None]:
         choices = re.findall(r"'([^']*)'", context["expected_tags"])
         tag = value[location[-1]] if isinstance(value, dict) else context["tag"]
         return f"unknown {location[-1]} {show(tag)}", did_you_mean(str(tag), choices)
+    if kind == BROKEN_ENTRY:
+        return context["message"], None
     if kind in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         if isinstance(value, str) and choices:
