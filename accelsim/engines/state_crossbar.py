@@ -307,9 +307,16 @@ class StateRun(Run):
         try:
             curves = device.curves(crossbar.read_voltage, op.cell_bits())
             recurrence = op.recur(
-                words, source.starts, self.engine.tensors, program, curves, voltage=crossbar.read_voltage, first_array=self.engine.maps[op.name].first_crossbar,
-                rows=crossbar.rows, columns=crossbar.columns,
-            )  # fmt: skip
+                words,
+                source.starts,
+                self.engine.tensors,
+                program,
+                curves,
+                voltage=crossbar.read_voltage,
+                first_array=self.engine.maps[op.name].first_crossbar,
+                rows=crossbar.rows,
+                columns=crossbar.columns,
+            )
         except ValueError as error:
             raise ValueError(f"layer '{op.name}': {error}") from None
         signals[op.name] = Signal(recurrence.outputs, source.starts, self.engine.graph.edges[op.name])
