@@ -127,7 +127,7 @@ class StateCrossbar(Engine):
             return f"states are fed back as one voltage each: '{parts.name('driver')}' must be 'amplitude'"
         for role, bits in (("driver", driver.bits), ("converter", converter.precision_bits + converter.range_bits)):
             if bits != op.code_bits:
-                return f"layer '{op.name}' has codes of {op.code_bits} bits, '{parts.name(role)}' of {bits}"
+                return f"it has codes of {op.code_bits} bits, '{parts.name(role)}' of {bits}"
         return too_large(op.states, rows=crossbar.rows, columns=crossbar.columns)
 
     def takers(self, op: Op) -> tuple[str, ...]:
@@ -206,12 +206,12 @@ class StateCrossbar(Engine):
                 "code is not modelled"
             )
         if crossbar.planes != 1:
-            add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, one plane")
+            add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
             if "cell_bits" in crossbar.model_fields_set and crossbar.cell_bits != op.cell_bits():
                 add(
                     f"'{name}' has 'cell_bits: {crossbar.cell_bits}', and a weight of layer '{op.name}' lies whole in "
-                    f"cells of {op.cell_bits()} bits: weights are not cut into slices here",
+                    f"{op.cell_bits()}-bit cells: weights are not cut into slices here",
                     "leave 'cell_bits' out",
                 )
 
