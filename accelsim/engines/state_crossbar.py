@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.components import ComponentSpec
-from accelsim.components.adc import Adc
+from accelsim.components.abstract import AdcTransfer, Converter
 from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
@@ -90,7 +90,7 @@ class StateCrossbar(Engine):
         "crossbar": Role("a crossbar with 'sign: neighbours'", _reads_state_back),
         "driver": of_class("digital-to-analogue converters", Dac),
         "sample_hold": of_class("sample-and-hold", SampleHold),
-        "converter": of_class("analogue-to-digital converters", Adc),
+        "converter": of_class("analogue-to-digital converters", Converter),
         "states": registers("states"),
         "outputs": registers("outputs"),
         "readout": READOUT,
@@ -125,7 +125,7 @@ class StateCrossbar(Engine):
         crossbar, driver, converter = (parts.spec(role) for role in ("crossbar", "driver", "converter"))
         if driver.mode != "amplitude":
             return f"states are fed back as one voltage each: '{parts.name('driver')}' must be 'amplitude'"
-        for role, bits in (("driver", driver.bits), ("converter", converter.precision_bits + converter.range_bits)):
+        for role, bits in (("driver", driver.bits), ("converter", converter.resolution())):
             if bits != op.code_bits:
                 return f"it has codes of {op.code_bits} bits, '{parts.name(role)}' of {bits}"
         return too_large(op.states, rows=crossbar.rows, columns=crossbar.columns)
@@ -200,7 +200,14 @@ class StateCrossbar(Engine):
                 f"'{name}' has 'noise: {crossbar.noise}': noise of a read that becomes the next state is not modelled",
                 "write 'noise: none'",
             )
-        if self.parts.spec("converter").ideal:
+        converter: Converter = self.parts.spec("converter")
+        transfer = converter.transfer({})
+        if not isinstance(transfer, AdcTransfer):
+            add(
+                f"'{self.parts.name('converter')}' ({converter.kind}) has a transfer function of its own, a state goes "
+                "back rounded to the nearest code"
+            )
+        elif transfer.ideal:
             add(
                 f"'{self.parts.name('converter')}' is 'ideal: true': a state that goes back without being rounded to a "
                 "code is not modelled"

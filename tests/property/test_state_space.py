@@ -18,6 +18,7 @@ from reference_engine import TickLoop
 from safetensors.numpy import save_file
 
 from accelsim.architecture import Architecture, load_architecture
+from accelsim.components.adc import Adc
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
 from accelsim.errors import InputError
@@ -434,6 +435,19 @@ def test_what_does_not_fit_is_named(chip: str, changes: dict[str, str], message:
 def test_an_effect_that_is_not_modelled_is_refused(changes: dict[str, str], message: str) -> None:
     chip = load_architecture("imssa", {f"components.{key}": value for key, value in changes.items()})
     with pytest.raises(InputError, match=message):
+        deploy(load_workload("s4d_digits"), chip)
+
+
+def test_a_converter_with_a_transfer_function_of_its_own_is_refused() -> None:
+    class Squashing(Adc):
+        def transfer(self, changes: dict[str, int]) -> object:
+            return object()
+
+    chip = load_architecture("imssa")
+    parts = dict(chip.spec.components)
+    parts["adc"] = Squashing.model_validate(parts["adc"].model_dump(mode="json"))
+    chip = replace(chip, spec=chip.spec.model_copy(update={"components": parts}))
+    with pytest.raises(InputError, match=r"'adc' \(adc\) has a transfer function of its own"):
         deploy(load_workload("s4d_digits"), chip)
 
 
