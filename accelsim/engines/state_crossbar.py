@@ -349,7 +349,7 @@ class StateRun(Run):
             power = np.rint(self.ran[job.layer].watts[:, work.place] * 1e9).astype(np.int64)
             macs = grid.frames * MACS_PER_STATE * op.states * work.kernels
             return {
-                "crossbar": {**counts(phases=1), "nanowatt_read": power},
+                "crossbar": {**counts(phases=1), "read_nanowatt": power},
                 "driver": counts(phases=1, drive=2 * pairs),
                 "sample_hold": counts(phases=1, sample=pairs),
             }, Macs(macs, macs)

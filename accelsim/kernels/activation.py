@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.number import (
-    Faults,
+    FloatExceptions,
     Number,
     Values,
     counts_for,
@@ -112,19 +112,19 @@ def rescale(sums: NDArray[Any], scale: float, bias: NDArray[np.float32] | None =
     return values
 
 
-def _of_each(kernel: Callable[..., None], values: Values, number: Number, faults: Faults | None) -> Values:
+def _of_each(kernel: Callable[..., None], values: Values, number: Number, exceptions: FloatExceptions | None) -> Values:
     """Run a kernel over all values, row by row of the last axis; any shape."""
     rows = np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1] if values.size else 1)
-    out, counts = np.empty(rows.shape, np.float32), counts_for(faults, len(rows))
+    out, counts = np.empty(rows.shape, np.float32), counts_for(exceptions, len(rows))
     kernel(rows, is_half(number), counts, out)
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out.reshape(values.shape)
 
 
-def silu(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
+def silu(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return x / (1 + e^-x), as R(x / R(1 + R(exp(-x)))); any shape."""
-    return _of_each(_silu, values, number, faults)
+    return _of_each(_silu, values, number, exceptions)
 
 
 @compiled(parallel=True)
@@ -136,9 +136,9 @@ def _silu(values, half, counts, out):  # type: ignore[no-untyped-def]
             out[t, j] = over(values[t, j], gate, half, count)
 
 
-def sigmoid(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
+def sigmoid(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return 1 / (1 + e^-x), as R(1 / R(1 + R(exp(-x)))); any shape."""
-    return _of_each(_sigmoid, values, number, faults)
+    return _of_each(_sigmoid, values, number, exceptions)
 
 
 @compiled(parallel=True)
@@ -150,13 +150,13 @@ def _sigmoid(values, half, counts, out):  # type: ignore[no-untyped-def]
             out[t, j] = over(_ONE, gate, half, count)
 
 
-def tanh(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
+def tanh(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return R(tanh x), tanh as a float32; any shape.
 
     |x| < 0.625: x + x (x^2 P(x^2)); else sign(x) (1 - 2 / (1 + e^2|x|)), e as in `accelsim.kernels.number.exponential`.
     Within 1.5e-7 |tanh x| before R. Source of P: Cephes, tanhf.c.
     """
-    return _of_each(_tanh, values, number, faults)
+    return _of_each(_tanh, values, number, exceptions)
 
 
 @compiled(parallel=True)
@@ -186,7 +186,7 @@ def _horner(x, coefficients):  # type: ignore[no-untyped-def]
     return total
 
 
-def gelu(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
+def gelu(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return x Phi(x), Phi the normal distribution, as R(x R(Phi(x))); any shape. This is the exact form, not tanh.
 
     Phi in float32, with z = |x| / sqrt(2), no fused multiply-add, so that all machines give the same bits:
@@ -195,7 +195,7 @@ def gelu(values: Values, number: Number = "float32", *, faults: Faults | None = 
     Phi is within 1.2e-7 of the true one, and the float32 GELU within 1.5e-7 max(1, |x|). -inf gives NaN. Source of P
     and Q: Cephes, ndtrf.c.
     """
-    return _of_each(_gelu, values, number, faults)
+    return _of_each(_gelu, values, number, exceptions)
 
 
 @compiled(parallel=True)
@@ -219,7 +219,7 @@ def _phi_of(x):  # type: ignore[no-untyped-def]
     return tail if x < 0 else _ONE - tail
 
 
-def glu(values: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
+def glu(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return a_j / (1 + exp(-b_j)), as R(a / R(1 + R(exp(-b)))): [frames, a and b side by side] -> [frames, a].
 
     Raises ValueError for an odd width.
@@ -227,10 +227,10 @@ def glu(values: Values, number: Number = "float32", *, faults: Faults | None = N
     frames, width = values.shape
     if width % 2:
         raise ValueError(f"a gated linear unit needs an even number of inputs, found {width}")
-    out, counts = np.empty((frames, width // 2), np.float32), counts_for(faults, frames)
+    out, counts = np.empty((frames, width // 2), np.float32), counts_for(exceptions, frames)
     _glu(np.ascontiguousarray(values), is_half(number), counts, out)
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 
@@ -255,20 +255,20 @@ def add(
     factor: float = 1.0,
     number: Number = "float32",
     *,
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return R(residual + R(factor values)); both of one shape, else ValueError."""
     if residual.shape != values.shape:
         raise ValueError(f"a residual of shape {residual.shape} cannot be added to {values.shape}")
     shape = (-1, values.shape[-1] if values.size else 1)
     rows = np.ascontiguousarray(values, np.float32).reshape(shape)
-    out, counts = np.empty(rows.shape, np.float32), counts_for(faults, len(rows))
+    out, counts = np.empty(rows.shape, np.float32), counts_for(exceptions, len(rows))
     _add(
         np.ascontiguousarray(residual, np.float32).reshape(shape), rows,
         np.float32(factor), is_half(number), counts, out,
     )  # fmt: skip
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out.reshape(values.shape)
 
 
@@ -280,16 +280,16 @@ def _add(residual, values, factor, half, counts, out):  # type: ignore[no-untype
             out[t, j] = plus(residual[t, j], times(factor, values[t, j], half, count), half, count)
 
 
-def multiply(a: Values, b: Values, number: Number = "float32", *, faults: Faults | None = None) -> Values:
+def multiply(a: Values, b: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return R(a b), element by element; both of one shape, else ValueError."""
     if a.shape != b.shape:
         raise ValueError(f"values of shape {a.shape} cannot be multiplied by {b.shape}, element by element")
     shape = (-1, b.shape[-1] if b.size else 1)
     rows = np.ascontiguousarray(b, np.float32).reshape(shape)
-    out, counts = np.empty(rows.shape, np.float32), counts_for(faults, len(rows))
+    out, counts = np.empty(rows.shape, np.float32), counts_for(exceptions, len(rows))
     _multiply(np.ascontiguousarray(a, np.float32).reshape(shape), rows, is_half(number), counts, out)
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out.reshape(b.shape)
 
 

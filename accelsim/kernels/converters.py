@@ -18,7 +18,7 @@ DacMode = Literal["amplitude", "bit_serial"]
 
 
 @dataclass(frozen=True)
-class Dac:
+class DacTransfer:
     """A converter of ``bits`` whose codes run from -2^(bits-1) to 2^(bits-1), both included: 257 codes at 8 bits.
 
     ``amplitude``: the whole code at once, V = code / 2^(bits-1) * full_scale_volts. ``bit_serial``: one bit of the
@@ -56,7 +56,7 @@ class Dac:
 
 
 @dataclass(frozen=True)
-class Adc:
+class AdcTransfer:
     """A converter with ``precision_bits`` P and ``range_bits`` R: steps of 2^-P, clipped at +-2^(R-1) weight units.
 
     ``ideal``: no step and no clip, the value passes as it is. Raises ValueError for fewer than 0 precision bits, fewer
@@ -101,14 +101,14 @@ class Transfer(Protocol):
         ...
 
 
-Adcs = Adc | Transfer | NDArray[Any]
+Adcs = AdcTransfer | Transfer | NDArray[Any]
 """One converter for all, or an object array of them that broadcasts to [row tiles, planes, column tiles]."""
 
 OWN_TRANSFER = -1.0
 """Stands for the steps per weight unit of a converter with a transfer function of its own."""
 
 
-def dac_codes(inputs: ArrayLike, dac: Dac) -> NDArray[np.int16]:
+def dac_codes(inputs: ArrayLike, dac: DacTransfer) -> NDArray[np.int16]:
     """Convert inputs to codes: code = clamp(round(x 2^(bits-1)), -2^(bits-1), 2^(bits-1)), halves to even.
 
     inputs: any shape, 1 is full scale; not-a-number raises ValueError. Returns the same shape.
@@ -120,12 +120,12 @@ def dac_codes(inputs: ArrayLike, dac: Dac) -> NDArray[np.int16]:
     return np.clip(np.rint(scaled), -dac.largest_code, dac.largest_code).astype(np.int16)
 
 
-def dac_clipped(inputs: ArrayLike, dac: Dac) -> int:
+def dac_clipped(inputs: ArrayLike, dac: DacTransfer) -> int:
     """Count the inputs that a DAC clamps: |round(x 2^(bits-1))| > 2^(bits-1)."""
     return int((np.abs(np.rint(np.asarray(inputs, np.float64) * dac.largest_code)) > dac.largest_code).sum())
 
 
-def bit_phases(codes: NDArray[np.int16], dac: Dac) -> NDArray[np.int16]:
+def bit_phases(codes: NDArray[np.int16], dac: DacTransfer) -> NDArray[np.int16]:
     """Split codes into the signed bits of a bit-serial DAC: codes = sum_k 2^k phase_k, phase_k in {-1, 0, 1}.
 
     codes: any shape. Returns [phases, *shape], least significant first.
@@ -135,7 +135,7 @@ def bit_phases(codes: NDArray[np.int16], dac: Dac) -> NDArray[np.int16]:
     return phases
 
 
-def adc_codes(values: ArrayLike, adc: Adc) -> tuple[NDArray[np.int32], int]:
+def adc_codes(values: ArrayLike, adc: AdcTransfer) -> tuple[NDArray[np.int32], int]:
     """Convert column results to codes: code = clamp(round(y 2^P), -2^(P+R-1), 2^(P+R-1)), halves to even.
 
     values: any shape, in weight units. Returns the codes and how many were clamped; the value of a code is code / 2^P.
@@ -148,7 +148,7 @@ def adc_codes(values: ArrayLike, adc: Adc) -> tuple[NDArray[np.int32], int]:
     return np.clip(rounded, -adc.largest_code, adc.largest_code).astype(np.int32), clipped
 
 
-def convert(values: ArrayLike, adc: Adc) -> tuple[NDArray[np.float64], int]:
+def convert(values: ArrayLike, adc: AdcTransfer) -> tuple[NDArray[np.float64], int]:
     """Return what the digital side sees of column results, code / 2^P or the values themselves, and the clip count."""
     if adc.ideal:
         return np.asarray(values, np.float64), 0
@@ -171,7 +171,7 @@ def transferred(adc: Transfer, currents: NDArray[np.float64]) -> tuple[NDArray[n
 def adc_array(adc: Adcs, shape: tuple[int, int, int]) -> NDArray[Any]:
     """Return the converters as an object array [row tiles, planes, column tiles].
 
-    Raises ValueError where the array does not broadcast or holds anything but `Adc` and `Transfer`.
+    Raises ValueError where the array does not broadcast or holds anything but `AdcTransfer` and `Transfer`.
     """
     given = adc if isinstance(adc, np.ndarray) else np.empty((), object)
     if not isinstance(adc, np.ndarray):
@@ -182,8 +182,10 @@ def adc_array(adc: Adcs, shape: tuple[int, int, int]) -> NDArray[Any]:
         raise ValueError(
             f"the ADC settings of shape {given.shape} do not fit {shape} (row tiles, planes, column tiles)"
         ) from None
-    if not all(isinstance(one, Adc) or _has_transfer(one) for one in given.flat):
-        raise ValueError("expected Adc settings, or objects with a method 'transfer', in the array of converters")
+    if not all(isinstance(one, AdcTransfer) or _has_transfer(one) for one in given.flat):
+        raise ValueError(
+            "expected AdcTransfer settings, or objects with a method 'transfer', in the array of converters"
+        )
     return settings
 
 

@@ -24,7 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
-from accelsim.kernels.converters import OWN_TRANSFER, Adc, Adcs, Dac, adc_array, bit_phases, per_adc, transferred
+from accelsim.kernels.converters import (
+    OWN_TRANSFER,
+    Adcs,
+    AdcTransfer,
+    DacTransfer,
+    adc_array,
+    bit_phases,
+    per_adc,
+    transferred,
+)
 from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_into, philox, split_seed
 
 Sign = Literal["pair", "offset"]
@@ -288,7 +297,7 @@ class _Tables:
     constant: NDArray[np.float64]
 
 
-def _tables(tiles: Tiles, dac: Dac, noise: NoiseModel, temperature_kelvin: float) -> _Tables:
+def _tables(tiles: Tiles, dac: DacTransfer, noise: NoiseModel, temperature_kelvin: float) -> _Tables:
     rows = tiles.difference.shape[1]
     voltage, curves, levels = dac.levels(), tiles.curves, 1 << tiles.cell_bits
     low, high = np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)
@@ -322,7 +331,7 @@ def multiply(
     tiles: Tiles,
     codes: NDArray[np.int16],
     *,
-    dac: Dac | None = None,
+    dac: DacTransfer | None = None,
     adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
@@ -336,11 +345,11 @@ def multiply(
     With ideal device, converters and no noise, y is exactly sum_i q_ij code_i / 2^(bits-1).
 
     codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array that broadcasts to [row
-    tiles, planes, column tiles], each an `Adc` or an object with a transfer function of its own, see
+    tiles, planes, column tiles], each an `AdcTransfer` or an object with a transfer function of its own, see
     `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, for the noise. ``frames_per_block``
     changes speed and memory only. Raises ValueError for codes or shapes that do not fit.
     """
-    dac, adc = dac or Dac(), Adc() if adc is None else adc
+    dac, adc = dac or DacTransfer(), AdcTransfer() if adc is None else adc
     if codes.ndim != 2 or codes.shape[1] != tiles.inputs:
         raise ValueError(f"expected codes [frames, {tiles.inputs}], found shape {codes.shape}")
     _check_codes(codes, dac)
@@ -377,7 +386,7 @@ def multiply_depthwise(
     tiles: Tiles,
     codes: NDArray[np.int16],
     *,
-    dac: Dac | None = None,
+    dac: DacTransfer | None = None,
     adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
@@ -392,7 +401,7 @@ def multiply_depthwise(
     codes: int16 [frames + taps - 1, channels], padded by the caller; else as `multiply`. Raises ValueError for more
     than one row tile or an offset column, whose inputs would have to be those of every column at once.
     """
-    dac, adc = dac or Dac(), Adc() if adc is None else adc
+    dac, adc = dac or DacTransfer(), AdcTransfer() if adc is None else adc
     row_tiles, taps, width = tiles.difference.shape
     if row_tiles != 1 or taps != tiles.inputs or tiles.sign != "pair":
         raise ValueError("depthwise columns need differential pairs and tiles of as many rows as there are taps")
@@ -415,7 +424,7 @@ def multiply_depthwise(
     return run.product()
 
 
-def _check_codes(codes: NDArray[np.int16], dac: Dac) -> None:
+def _check_codes(codes: NDArray[np.int16], dac: DacTransfer) -> None:
     largest = int(np.abs(codes.astype(np.int32)).max(initial=0))
     if largest > dac.largest_code:
         top = dac.largest_code
@@ -423,7 +432,7 @@ def _check_codes(codes: NDArray[np.int16], dac: Dac) -> None:
 
 
 def read_power(
-    tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None, *, per_tile: bool = False
+    tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None, *, per_tile: bool = False
 ) -> NDArray[np.float64]:
     """Return the power that the cells take while they are read, in W per frame: P = sum_i V_i sum_j I_j(V_i).
 
@@ -433,7 +442,7 @@ def read_power(
 
     codes: int16 [frames, inputs] as for `multiply`. Returns [frames], or [frames, row tiles, column tiles].
     """
-    dac = dac or Dac()
+    dac = dac or DacTransfer()
     voltage, curves = dac.levels(), tiles.curves
     low, high = voltage * np.polyval(curves.low, voltage), voltage * np.polyval(curves.high, voltage)
     row_tiles, column_tiles, rows = tiles.row_state.shape
@@ -447,13 +456,13 @@ def read_power(
     return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
-def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None) -> NDArray[np.float64]:
+def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None) -> NDArray[np.float64]:
     """Return the power of depthwise columns while they are read, in W per frame: P = sum_c sum_i V I of channel c.
 
     As `read_power`, but every column has inputs of its own; padded columns are not driven. codes: int16 [frames + taps
     - 1, channels] as for `multiply_depthwise`. Returns [frames].
     """
-    dac = dac or Dac()
+    dac = dac or DacTransfer()
     voltage, curves = dac.levels(), tiles.curves
     low, high = voltage * np.polyval(curves.low, voltage), voltage * np.polyval(curves.high, voltage)
     taps = tiles.difference.shape[1]
@@ -475,7 +484,7 @@ class _Conversion:
     def __init__(
         self,
         tiles: Tiles,
-        dac: Dac,
+        dac: DacTransfer,
         adc: Adcs,
         noise: NoiseModel,
         seed: int,

@@ -18,7 +18,7 @@ from accelsim.kernels.compile import compiled
 from accelsim.kernels.conv import Starts, check_starts, gather, pooled_rows, sources, taps_before, windows
 from accelsim.kernels.number import (
     UNDERFLOW,
-    Faults,
+    FloatExceptions,
     Number,
     Values,
     counts_for,
@@ -43,7 +43,7 @@ def product(
     number: Number = "float32",
     *,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return y_j = R(A(acc + bias_j)), acc = A(acc + A(x_i w_ij)) from 0 on for i ascending; R(acc) without a bias.
 
@@ -54,13 +54,13 @@ def product(
     rows, outputs = len(x), weights.shape[1]
     added = _bias(bias, outputs, number)
     out = np.empty((rows, outputs), np.float32)
-    counts = counts_for(faults, -(-rows // _ROWS) * -(-outputs // _OUTPUTS))
+    counts = counts_for(exceptions, -(-rows // _ROWS) * -(-outputs // _OUTPUTS))
     _product(
         np.ascontiguousarray(x, np.float32), values_of(weights, number), added,
         bias is not None, is_half(number), is_half(accumulator), counts, out,
     )  # fmt: skip
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 
@@ -75,7 +75,7 @@ def convolve_values(
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
     """Convolve over time and bands, geometry as of `accelsim.kernels.conv.convolve`, sums as of `product`.
 
@@ -90,7 +90,7 @@ def convolve_values(
     out = np.empty((len(rows), len(bands), outputs), np.float32)
     for part, gathered in gather(padded, rows, bands):
         flat = gathered.reshape(-1, len(matrix))
-        made = product(flat, matrix, bias, number, accumulator=accumulator, faults=faults)
+        made = product(flat, matrix, bias, number, accumulator=accumulator, exceptions=exceptions)
         out[part] = made.reshape(-1, len(bands), outputs)
     return out, new_starts
 
@@ -105,7 +105,7 @@ def depthwise_values(
     dilation: int = 1,
     causal: bool = False,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return y[t, c] = R(A(acc + bias_c)), acc = A(acc + A(x[t + dilation i - before, c] w[i, c])) for i ascending.
 
@@ -119,7 +119,7 @@ def depthwise_values(
     padded = np.concatenate([np.asarray(x, np.float32), np.zeros((1, x.shape[1]), np.float32)])
     one_band = np.zeros((1, 1), np.int64)
     return _convolve_each(
-        padded[:, None], rows, one_band, weights[:, None], bias, number, accumulator, faults
+        padded[:, None], rows, one_band, weights[:, None], bias, number, accumulator, exceptions
     )[:, 0]  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def convolve_each_values(
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
     """Convolve every channel over time and bands by weights of its own, as `accelsim.kernels.conv.convolve_each` does.
 
@@ -146,7 +146,7 @@ def convolve_each_values(
     padded, rows, bands, new_starts = windows(
         np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal
     )  # fmt: skip
-    return _convolve_each(padded, rows, bands, weights[:, :, 0], bias, number, accumulator, faults), new_starts
+    return _convolve_each(padded, rows, bands, weights[:, :, 0], bias, number, accumulator, exceptions), new_starts
 
 
 def average(
@@ -155,7 +155,7 @@ def average(
     size: tuple[int, int],
     number: Number = "float32",
     *,
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
     """Return the mean of every ``size`` frames and bands, what is left over at the ends dropped.
 
@@ -165,10 +165,10 @@ def average(
     """
     rows, new_starts = pooled_rows(starts, len(values), size[0])
     out = np.empty((len(rows), values.shape[1] // size[1], values.shape[2]), np.float32)
-    counts = counts_for(faults, len(rows))
+    counts = counts_for(exceptions, len(rows))
     _average(np.ascontiguousarray(values, np.float32), rows, size[1], is_half(number), counts, out)
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out, new_starts
 
 
@@ -180,17 +180,17 @@ def _convolve_each(
     bias: NDArray[np.floating[Any]] | None,
     number: Number,
     accumulator: Number,
-    faults: Faults | None,
+    exceptions: FloatExceptions | None,
 ) -> Values:
     """Multiply padded[rows[t, i], bands[b, k], c] by weights[i, k, c]: [rows, bands, channels]."""
     channels = weights.shape[2]
-    out, counts = np.empty((len(rows), len(bands), channels), np.float32), counts_for(faults, len(rows))
+    out, counts = np.empty((len(rows), len(bands), channels), np.float32), counts_for(exceptions, len(rows))
     _each(
         padded, rows, bands, values_of(weights, number), _bias(bias, channels, number), bias is not None,
         is_half(number), is_half(accumulator), counts, out,
     )  # fmt: skip
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 

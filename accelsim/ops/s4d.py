@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.kernels.conv import Starts
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves, Program
 from accelsim.kernels.fixed_point import requantise
 from accelsim.kernels.number import Number
@@ -108,7 +108,7 @@ class S4dOp(Op):
 
     def words(self, source: NDArray[Any]) -> tuple[NDArray[np.int16], int]:
         """Return the codes of u for every kernel [steps, kernels], and how many were clamped."""
-        top = Dac(self.code_bits).largest_code
+        top = DacTransfer(self.code_bits).largest_code
         codes, clamped = requantise(source, self.input_scale, self.input_offset, -top, top)
         return np.ascontiguousarray(np.broadcast_to(codes, (len(codes), self.kernels))), clamped
 
@@ -133,7 +133,7 @@ class S4dOp(Op):
             a, b, c, program, curves, weight_bits=self.weight_bits, first_array=first_array, **shape
         )
         return recurrence(
-            kernels, codes, starts, dac=Dac(self.code_bits, voltage), state_gain=self.state_gain(),
+            kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
             output_gain=self.output_gain,
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from accelsim.architecture import load_architecture
 from accelsim.devices import Gaussian
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import program_kernels, recurrence
 from accelsim.pipeline import operate
 from accelsim.workload import load_batch, load_workload
@@ -43,7 +43,7 @@ def test_a_layer_of_one_kernel_on_one_core() -> None:
         times = []
         for _ in range(6):
             start = time.perf_counter()
-            recurrence(kernels, codes, starts, dac=Dac(8, 0.2), state_gain=0.6, output_gain=0.14)
+            recurrence(kernels, codes, starts, dac=DacTransfer(8, 0.2), state_gain=0.6, output_gain=0.14)
             times.append(time.perf_counter() - start)
     finally:
         numba.set_num_threads(before)

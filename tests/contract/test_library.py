@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from accelsim.schema.graph import QConvOp, WeightedOp
+from accelsim.schema.ssm import S4dOp
 from chips import text, write_random_network
 from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 
@@ -23,9 +25,7 @@ from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
 from accelsim.schema import load_yaml
-from accelsim.schema.graph import QConvOp, WeightedOp
 from accelsim.schema.paper import StudyRun
-from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import LifOp, RandomInputs
 from accelsim.workload import load_workload
 
@@ -75,7 +75,7 @@ def test_every_number_of_a_cost_table_has_a_source(name: str) -> None:
     for row in table.energy:
         if row.model is not None:
             assert row.spread is not None and row.spread[0] < 1 < row.spread[1]
-        elif row.action != "nanowatt_read" and row.included_in is None:  # nanowatt_read is a definition: V I t
+        elif row.action != "read_nanowatt" and row.included_in is None:  # read_nanowatt is a definition: V I t
             assert row.low < row.high, f"{row.kind}: no public number is known that well"
     for row in table.clock:
         assert row.low < row.high, f"{row.kind}: no public number is known that well"

@@ -182,7 +182,9 @@ CASES: dict[str, Case] = {
         overrides=_utterances(1)
         | {
             "programming_runs": "1",
-            "placement": '{' + _ON_TILES + '"front.*": {engine: digital}, output: {engine: digital}, "*.linear_pos": {engine: digital},'
+            "placement": "{"
+            + _ON_TILES
+            + '"front.*": {engine: digital}, output: {engine: digital}, "*.linear_pos": {engine: digital},'
             ' "*.conv.pointwise*": {engine: digital, batch: 4}}',
             "components.queue.entries": "96",
             "components.activations.banks": "48",
@@ -197,7 +199,9 @@ CASES: dict[str, Case] = {
         | _BLOCK
         | {
             "programming_runs": "1",
-            "placement": '{' + _ON_TILES + '"front.*": {engine: digital}, output: {engine: digital}, "*.ff1*": {copies: 2},'
+            "placement": "{"
+            + _ON_TILES
+            + '"front.*": {engine: digital}, output: {engine: digital}, "*.ff1*": {copies: 2},'
             ' "*.ff2*": {copies: 3, converters: [{plane: 0, precision_bits: 2, range_bits: 6}]}}',
         },
         needs_data=True,
@@ -208,7 +212,9 @@ CASES: dict[str, Case] = {
         | _BLOCK
         | {
             "programming_runs": "1",
-            "placement": '{' + _ON_TILES + '"front.*": {engine: digital}, output: {engine: digital}, "*.depthwise": {engine: digital}}',
+            "placement": "{"
+            + _ON_TILES
+            + '"front.*": {engine: digital}, output: {engine: digital}, "*.depthwise": {engine: digital}}',
             "components.dac.mode": "bit_serial",
             "components.crossbar.sign": "offset",
             "components.crossbar.planes": "4",
@@ -263,7 +269,10 @@ CASES: dict[str, Case] = {
     "memristor_conformer_stream_vanilla_tiles": Case(
         "memristor_conformer_stream",
         "conformer_stream/vanilla_8",
-        _SAMPLE | _BLOCK | _utterances(1) | {"programming_runs": "2", "placement": "{" + _ON_TILES + "front.convs.*: {engine: digital}}"},
+        _SAMPLE
+        | _BLOCK
+        | _utterances(1)
+        | {"programming_runs": "2", "placement": "{" + _ON_TILES + "front.convs.*: {engine: digital}}"},
         seed=1,
     ),
     "conformer_digital28": Case("conformer_digital28", overrides=_utterances(3), needs_data=True),

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import execute
 from graphs import IDEAL, chip, frames, graph, tile_keys, without
 
-from accelsim.execute import execute
 from accelsim.pipeline import operate
 from accelsim.schedule import build_schedule
 

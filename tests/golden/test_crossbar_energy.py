@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import execute
 from chips import batch_of
 from safetensors.numpy import save_file
 
 from accelsim.architecture import load_architecture
-from accelsim.execute import execute
 from accelsim.pipeline import operate
 from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload

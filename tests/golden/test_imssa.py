@@ -15,7 +15,7 @@ import pytest
 
 from accelsim import library
 from accelsim.devices import load_device
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import Recurrence, convolve, largest_level, program_kernels, recurrence
 from accelsim.ops.s4d import S4dOp
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -45,7 +45,7 @@ def run(name: str, seed: int = 0, **device) -> Recurrence:
     )
     codes = np.clip(batch.features.astype(np.int16) - op.input_offset, -128, 128)
     return recurrence(
-        kernels, codes, batch.starts, dac=Dac(op.code_bits, READ_VOLTAGE), state_gain=op.state_gain(),
+        kernels, codes, batch.starts, dac=DacTransfer(op.code_bits, READ_VOLTAGE), state_gain=op.state_gain(),
         output_gain=op.output_gain,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from reference_vector import exponential, zeros_before
 
-from accelsim.kernels.number import Faults
+from accelsim.kernels.number import FloatExceptions
 
 F = np.float32
 
@@ -54,7 +54,7 @@ TYPES = {"float32": np.float32, "float16": np.float16}
 
 class Unit:
     def __init__(self, number="float32", accumulator="float32"):
-        self.number, self.accumulator, self.faults = number, accumulator, Faults()
+        self.number, self.accumulator, self.exceptions = number, accumulator, FloatExceptions()
 
     def R(self, x, *operands):
         return self._round(x, TYPES[self.number], operands)
@@ -69,8 +69,8 @@ class Unit:
     def _round(self, x, to, operands):
         assert type(x) is F
         y = F(to(x)) + F(0 if to is np.float16 else -0.0)  # of float16 zeros there is only one, +0
-        self.faults.overflow += bool(np.isinf(y) and np.isfinite(operands).all())
-        self.faults.underflow += bool(to is np.float16 and y != x and abs(y) < 2.0**-14)
+        self.exceptions.overflow += bool(np.isinf(y) and np.isfinite(operands).all())
+        self.exceptions.underflow += bool(to is np.float16 and y != x and abs(y) < 2.0**-14)
         return y
 
     def held(self, terms):
@@ -91,8 +91,8 @@ class Unit:
     def gives(self, out):
         """Note what is given out, and return it."""
         out = np.asarray(out, F)
-        self.faults.infinity += int(np.isinf(out).sum())
-        self.faults.nan += int(np.isnan(out).sum())
+        self.exceptions.infinity += int(np.isinf(out).sum())
+        self.exceptions.nan += int(np.isnan(out).sum())
         return out
 
     # -- norms ---------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Unit:
         else:
             low, high = F(-86), F(min(np.log(1.6e38 / n), 86))
         shift = form == "shifted" or (form == "rescaled" and not low <= largest <= high)
-        self.faults.rescaled += shift and form == "rescaled"
+        self.exceptions.rescaled += shift and form == "rescaled"
         e = [self.exp(self.R(x - largest, x, largest) if shift else x) for x in row]
         total = self.held(e)
         s = self.quotient(F(1), self.R(total, total))
@@ -240,7 +240,7 @@ class Unit:
                     term = x[first + t * size[0] + i, b * size[1] + k, c]
                     total = single.R(total + term, total, term)
                 made.append(self.quotient(total, F(size[0] * size[1])))
-        self.faults.overflow += single.faults.overflow
+        self.exceptions.overflow += single.exceptions.overflow
         frames = sum((last - first) // size[0] for first, last in pairwise(starts))
         return np.array(made, F).reshape(frames, x.shape[1] // size[1], x.shape[2])
 

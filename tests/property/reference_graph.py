@@ -240,7 +240,7 @@ class PlainCounts:
                     adc_cycles += max(loads) * adc.cycles_per_conversion
                     add_cycles += max(additions)
                 job = f"{at}.read.{phase}"
-                self.note(job, "crossbar", t, mine * crossbar.cycles_per_read, phases=mine, nanowatt_read=nanowatts)
+                self.note(job, "crossbar", t, mine * crossbar.cycles_per_read, phases=mine, read_nanowatt=nanowatts)
                 self.note(job, "dac", t, mine * dac.cycles_per_drive, phases=mine, drive=driven)
                 self.note(job, "sample_hold", t, mine, phases=mine, sample=samples)
                 job = f"{at}.convert.{phase}"

@@ -7,15 +7,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from accelsim.execute.graph_values import GraphValues
+from accelsim.schema.graph import QLinearOp
 
 from accelsim import library
 from accelsim.data import data_folder
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
-from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise, quantise
-from accelsim.kernels.converters import Adc, adc_codes
+from accelsim.kernels.converters import AdcTransfer, adc_codes
 from accelsim.kernels.crossbar import digits
-from accelsim.schema.graph import QLinearOp
 from accelsim.score.ctc import CtcWords
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
@@ -148,7 +148,7 @@ def test_linear_pos_clips_where_nothing_else_does():
             planes = levels[:, 0] - levels[:, 1]
             tiles = range(0, x.shape[1], 128)
             sums = np.stack([x[:, k : k + 128] @ plane[k : k + 128] for plane in planes for k in tiles])
-            share[name] = adc_codes(sums, Adc(4, 4))[1] / sums.size
+            share[name] = adc_codes(sums, AdcTransfer(4, 4))[1] / sums.size
         values[name], starts = network.compute(op, values, starts, int(np.diff(starts).max()))
     positions = {name: value for name, value in share.items() if name.endswith("linear_pos")}
     assert min(positions.values()) > 0.1, positions

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelsim.execute import service_of
+from accelsim.execute.graph_counts import GraphCounts
 from graphs import Shape, chip, graph, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph import PlainCounts
 
-from accelsim.execute import service_of
-from accelsim.execute.graph_counts import GraphCounts
 from accelsim.pipeline import operate
 from accelsim.schedule import build_schedule, part_of
 from accelsim.workload import Workload

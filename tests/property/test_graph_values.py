@@ -12,16 +12,16 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from accelsim.execute import Execution, execute
+from accelsim.execute.graph_values import GraphValues
 from graphs import IDEAL, Shape, chip, frames, graph, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph_tiles import PlainTiles, depthwise
 
 from accelsim.devices import load_device
-from accelsim.execute import Execution, execute
-from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import depthwise_power, program_tiles, read_power
 from accelsim.kernels.number import Arithmetic
 from accelsim.schedule import build_schedule
@@ -206,7 +206,7 @@ def test_tiles_are_the_plain_reference(device: str, sign: str, cell_bits: int, m
     for layer, watts in plain.watts.items():
         reads = [c for (job, part), c in found.activity.counts.items() if part.startswith("crossbar") and
                  job.startswith((f"{layer}.read", f"{layer}/"))]  # fmt: skip
-        nanowatts = sum(int(read["nanowatt_read"].sum()) for read in reads)
+        nanowatts = sum(int(read["read_nanowatt"].sum()) for read in reads)
         tolerance = 1e-3 * watts.sum() * 1e9 if layer.endswith("depthwise") else 1e-6 * watts.sum() * 1e9 + len(watts)
         assert nanowatts == pytest.approx(phases * watts.sum() * 1e9, abs=phases * tolerance), layer
     assert len(plain.watts) == 12 - len(digital)
@@ -227,8 +227,8 @@ def test_power_is_booked_in_the_frame_of_its_rows() -> None:
     values(workload, plain.sums, "float32", lengths)
     watts = plain.watts["a"]
     wanted = np.array([watts[0:2].sum(), watts[2:4].sum(), watts[6:8].sum(), watts[8:10].sum()]) * 1e9
-    np.testing.assert_allclose(counts["a.read.0", "crossbar[a]"]["nanowatt_read"], wanted, rtol=1e-6, atol=1)
-    np.testing.assert_allclose(counts["y.read.0", "crossbar[y]"]["nanowatt_read"], plain.watts["y"] * 1e9, rtol=1e-6)
+    np.testing.assert_allclose(counts["a.read.0", "crossbar[a]"]["read_nanowatt"], wanted, rtol=1e-6, atol=1)
+    np.testing.assert_allclose(counts["y.read.0", "crossbar[y]"]["read_nanowatt"], plain.watts["y"] * 1e9, rtol=1e-6)
 
 
 @settings(max_examples=15)
@@ -269,7 +269,7 @@ def test_power_is_the_plain_sum_over_all_cells(rows, outputs, bits, cell_bits, m
     """
     generator = np.random.default_rng(seed)
     top = 2 ** (bits - 1) - 1
-    weights, dac = generator.integers(-top, top + 1, (rows, outputs)), Dac(6, mode=mode)
+    weights, dac = generator.integers(-top, top + 1, (rows, outputs)), DacTransfer(6, mode=mode)
     made = load_device(device)
     curves = made.curves(0.6, cell_bits)
     arrays: dict[int, np.ndarray] = {}

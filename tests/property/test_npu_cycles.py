@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import service_of
+from accelsim.execute.npu_counts import npu_activity
 from graphs import Streaming, chip, graph, streaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_engine import TickLoop
 
 from accelsim import pipeline
-from accelsim.execute import service_of
-from accelsim.execute.npu_counts import npu_activity
 from accelsim.schedule import Schedule, build_schedule
 from accelsim.simulate import Timeline, simulate
 from accelsim.workload import Workload

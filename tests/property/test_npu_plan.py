@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphs import Streaming, chip, graph, streaming
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
-
-from accelsim.errors import InputError
-from accelsim.schedule import Schedule, build_schedule
 from accelsim.schedule.npu_plan import Chunk, Group, Plan, lpddr_bits, plan, sizes
 from accelsim.schema.graph import (
     AttentionOp,
@@ -26,6 +20,12 @@ from accelsim.schema.graph import (
     graph_rows,
     positional,
 )
+from graphs import Streaming, chip, graph, streaming
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from accelsim.errors import InputError
+from accelsim.schedule import Schedule, build_schedule
 from accelsim.workload import Workload
 
 BITS = 16

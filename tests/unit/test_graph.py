@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
-from safetensors.numpy import save_file
-
-from accelsim.errors import InputError
 from accelsim.execute.graph_values import GraphValues
-from accelsim.generated import generated_tensors
-from accelsim.kernels.attention import sinusoids
 from accelsim.schema.graph import (
     AddOp,
     AnyGraphOp,
@@ -30,6 +24,12 @@ from accelsim.schema.graph import (
     graph_rows,
     tensor_shapes,
 )
+from pydantic import TypeAdapter
+from safetensors.numpy import save_file
+
+from accelsim.errors import InputError
+from accelsim.generated import generated_tensors
+from accelsim.kernels.attention import sinusoids
 from accelsim.workload import load_workload
 
 POSITIONS = ("none", "relative", "relative_no_linear", "learnable", "learnable_no_linear")

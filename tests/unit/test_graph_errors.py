@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelsim.execute import execute
 from chips import write_random_network
 from graphs import IDEAL, TILE_PARTS, Shape, chip, frames, graph, tile_keys, without, write_graph
 
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
-from accelsim.execute import execute
 from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
 

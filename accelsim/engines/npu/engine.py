@@ -157,7 +157,12 @@ class Npu(Engine):
         accumulator: Any = self.array.accumulator if takes_float else unit.accumulator
         products = replace(vector, accumulator=accumulator)
         return Datapath(
-            self.tensors, vector=vector, attention=products, array=products, count_faults=True, reach=self.graph.reach
+            self.tensors,
+            vector=vector,
+            attention=products,
+            array=products,
+            count_exceptions=True,
+            reach=self.graph.reach,
         )
 
     def plan(self) -> Summary:

@@ -65,7 +65,7 @@ class NpuRun(Run):
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, self.unit)
         self.tallies.clamped |= self.unit.clamped
-        self.tallies.faults |= {name: asdict(found) for name, found in self.unit.faults.items()}
+        self.tallies.exceptions |= {name: asdict(found) for name, found in self.unit.exceptions.items()}
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, Datapath(self.tensors, reach=self.engine.graph.reach))
