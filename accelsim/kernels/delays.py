@@ -8,7 +8,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.accumulate import can_saturate, spike_rows
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.fixed_point import signed_range
 
@@ -31,8 +30,9 @@ def delayed(spikes: NDArray[np.uint8], starts: NDArray[np.int64], delays: Delays
     step = np.arange(frames * steps)
     since = step - np.repeat(np.asarray(starts[:-1]) * steps, np.diff(starts) * steps)
     for delay in np.unique(each):
-        columns, rows = np.flatnonzero(each == delay), step[since >= delay]
-        out[np.ix_(rows, columns)] = flat[np.ix_(rows - delay, columns)]
+        rows, later = step[since >= delay], np.zeros_like(flat)
+        later[rows] = flat[rows - delay]
+        out = np.where(each == delay, later, out)
     return out.reshape(spikes.shape)
 
 
@@ -47,26 +47,21 @@ def delayed_rows(
     """Accumulate spikes over synapses with delays, for every time step: P[n, j] = sum_i w_ij m[n - d_ij, i].
 
     n counts time steps as in `delayed`. The sum over a bank of inputs saturates at each addition, inputs ascending; the
-    banks are added without loss. Where nothing can saturate, it is the sum over the distinct delays d of products of
-    all spikes d steps later by the weights whose delay is d.
+    banks are added without loss. Without saturation this is the sum over the distinct delays d of the products of all
+    spikes, d steps later, by the weights whose delay is d.
 
     spikes: [frames, steps, inputs] multiplicities m; weights: [inputs, neurons]; delays d >= 0: one for all, [inputs]
     or [inputs, neurons], else ValueError; starts: [utterances + 1]. Returns P [frames, steps, neurons] and the
     saturated additions per frame [frames].
     """
-    (frames, steps, _), neurons = spikes.shape, weights.shape[1]
+    frames, steps, inputs = spikes.shape
     given = np.asarray(delays)
     each = _checked(given[:, None] if given.ndim == 1 else given, weights.shape)
-    if can_saturate(weights, accumulator_bits, int(spikes.max(initial=0))):
-        low, high = signed_range(accumulator_bits)
-        return _delayed_rows(spikes, weights.astype(np.int32), each, np.asarray(starts, np.int64), banks, low, high)
-    sums = np.zeros((frames * steps, neurons), np.int32)
-    for delay in np.unique(each):
-        part = np.where(each == delay, weights, weights.dtype.type(0))
-        used = part.any(axis=1)
-        later = delayed(spikes[:, :, used], starts, int(delay)).reshape(frames * steps, 1, int(used.sum()))
-        sums += spike_rows(later, part[used], banks, accumulator_bits, shared=False)[0]
-    return sums.reshape(frames, steps, neurons), np.zeros(frames, np.int64)
+    distinct = np.unique(each)
+    # One matrix per delay, 0 elsewhere: a whole row is added at once, and to add 0 saturates nothing.
+    apart = np.where(each == distinct[:, None, None], weights.astype(np.int32), np.int32(0))
+    flat, begins = spikes.reshape(frames * steps, inputs), np.asarray(starts, np.int64)
+    return _delayed_rows(flat, apart, distinct, begins, steps, banks, *signed_range(accumulator_bits))
 
 
 def _checked(delays: Delays, shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -81,27 +76,26 @@ def _checked(delays: Delays, shape: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 @compiled(parallel=True)
-def _delayed_rows(spikes, weights, delays, starts, banks, low, high):  # type: ignore[no-untyped-def]
-    frames, steps, inputs = spikes.shape
-    neurons = weights.shape[1]
+def _delayed_rows(spikes, weights, delays, starts, steps, banks, low, high):  # type: ignore[no-untyped-def]
+    inputs, neurons = weights.shape[1:]
     rows_per_bank = -(-inputs // banks)
-    out = np.zeros((frames, steps, neurons), np.int32)
-    saturations = np.zeros(frames, np.int64)
+    out = np.zeros((len(spikes) // steps, steps, neurons), np.int32)
+    saturations = np.zeros(len(out), np.int64)
     for u in numba.prange(len(starts) - 1):
         accumulator = np.zeros((banks, neurons), np.int32)
-        first = starts[u] * steps
         for t in range(starts[u], starts[u + 1]):
             for s in range(steps):
                 accumulator[:] = 0
                 for i in range(inputs):
                     bank = i // rows_per_bank
-                    for j in range(neurons):
-                        source = t * steps + s - delays[i, j]
-                        if source >= first:
-                            total = accumulator[bank, j] + weights[i, j] * spikes[source // steps, source % steps, i]
-                            kept = min(max(total, low), high)
-                            saturations[t] += total != kept
-                            accumulator[bank, j] = kept
+                    for n in range(len(delays)):
+                        source = t * steps + s - delays[n]
+                        if source >= starts[u] * steps and spikes[source, i]:
+                            for j in range(neurons):
+                                total = accumulator[bank, j] + weights[n, i, j] * spikes[source, i]
+                                kept = min(max(total, low), high)
+                                saturations[t] += total != kept
+                                accumulator[bank, j] = kept
                 for k in range(banks):
                     for j in range(neurons):
                         out[t, s, j] += accumulator[k, j]
