@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from accelsim.execute.graph_values import GraphValues
-from accelsim.schema.graph import AttentionOp, LayerNormOp, WeightedOp
+from accelsim.ops.graph import AttentionOp, LayerNormOp, WeightedOp
 
 from accelsim import library
 from accelsim.data import data_folder, load

@@ -51,7 +51,7 @@ NETWORK = """schema: accelsim/workload@1
 name: product
 weights: weights.safetensors
 inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 128}}
-layers:
+graph:
   - {name: y, op: linear, input: features, outputs: 128, weight_bits: 2, weights: w, input_offset: 128}
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from accelsim.execute import Execution, execute
-from accelsim.schema.graph import AttentionOp
+from accelsim.ops.graph import AttentionOp
 from graphs import IDEAL, Streaming, chip, frames, graph, streaming, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,7 +85,7 @@ def test_ideal_tiles_are_exact_and_never_stand_still(
             begin = t - t % shape.chunk
             seen += sum(begin - shape.left <= key < begin + shape.chunk for key in range(n))
     products = 2 if shape.positions == "none" else 3
-    for op in workload.spec.graph_ops():
+    for op in workload.graph.ops:
         if isinstance(op, AttentionOp):
             assert execution.activity.macs[op.name]["performed"] == seen * products * shape.width
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from accelsim.execute.graph_values import GraphValues
-from accelsim.schema.graph import QLinearOp
+from accelsim.ops.graph import LinearOp
 
 from accelsim import library
 from accelsim.data import data_folder
@@ -142,7 +142,7 @@ def test_linear_pos_clips_where_nothing_else_does():
     share = {}
     for op in network.ops:
         name = op.name
-        if isinstance(op, QLinearOp) and name.startswith("blocks."):
+        if isinstance(op, LinearOp) and name.startswith("blocks."):
             x = quantise(values[op.input], float(tensors[f"{name}.input_scale"]))[0] / 128
             levels = digits(tensors[f"{name}.weight"], weight_bits=4, cell_bits=1, sign="pair").astype(int)
             planes = levels[:, 0] - levels[:, 1]

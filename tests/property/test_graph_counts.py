@@ -83,7 +83,7 @@ def test_counts_and_cycles_are_those_of_plain_loops(data: st.DataObject, shape: 
     The power of the cells is drawn: what they take is another test's business, here in which frame it is booked.
     """
     workload, lengths = network(shape), [*lengths, data.draw(st.integers(1, 5))]
-    keys, name = data.draw(chips([op.name for op in workload.spec.graph_ops() if op.weighted]))
+    keys, name = data.draw(chips([op.name for op in workload.graph.ops if op.weighted]))
     room = {f"channels.{i}.capacity": 1 for i in range(6 if name == "memristor_conformer" else 2)}
     architecture = chip({**keys, **room, "components.attention.frames": max(lengths)}, name)
     schedule = build_schedule(workload, architecture)

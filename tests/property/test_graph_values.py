@@ -57,14 +57,14 @@ def run(
 def values(workload: Workload, sums: Any = None, number: Any = "float16", lengths: Sequence[int] = LENGTHS):
     """Return the outputs of the graph alone, on any sums of products."""
     spec, batch = workload.spec, frames(workload, lengths)
-    plain = GraphValues(spec.graph_ops(), spec.graph_rows(), workload.tensors, vector=Arithmetic(number), sums=sums)
+    plain = GraphValues(graph.ops, graph.edges, workload.tensors, vector=Arithmetic(number), sums=sums)
     codes = np.clip(batch.features.astype(int) - spec.feature_offset, -127, 127).astype(np.int8)
     return plain.run(FEATURES, dequantise(codes, spec.feature_scale, number), batch.starts)
 
 
 def placement(copies: int, *digital: str) -> dict[str, str]:
     """Return a placement of so many copies, with some layers on the digital array."""
-    said = [f"'*': {{copies: {copies}}}", *(f"'{layer}': {{where: digital}}" for layer in digital)]
+    said = [f"'*': {{copies: {copies}}}", *(f"'{layer}': {{engine: digital}}" for layer in digital)]
     return {"placement": f"{{{', '.join(said)}}}"}
 
 
@@ -104,7 +104,7 @@ def test_ideal_parts_are_exact(shape, cell_bits, sign, copies, dac, clusters, nu
 
 def matrices(workload: Workload, *patterns: str) -> list[str]:
     """Return the layers with weights that the patterns name."""
-    names = [op.name for op in workload.spec.graph_ops() if op.weighted]
+    names = [op.name for op in workload.graph.ops if op.weighted]
     return [name for pattern in patterns for name in fnmatch.filter(names, pattern)]
 
 
@@ -115,7 +115,7 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
     64 rows (2^cell_bits - 1): so 7 bits after the point, or none, and 7 or 9 before it with the sign. A bit less on
     either side is not enough.
     """
-    layers = ["{name: y, op: qlinear, input: features, outputs: 3, weight_bits: 3}"]
+    layers = ["{name: y, op: linear, input: features, outputs: 3, weight_bits: 3}"]
     workload = network(layers, bands=64)
     workload.tensors["y.weight"][:] = 3
     workload.tensors["y.input_scale"][()] = workload.spec.feature_scale
@@ -146,7 +146,7 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
 
 
 SMALL = Shape(positions="relative", width=12, feed_forward=70, heads=3)
-FRONT_AND_END = "front.*: {where: digital}, output: {where: digital}"
+FRONT_AND_END = "front.*: {engine: digital}, output: {engine: digital}"
 NOISY = {**tile_keys(clusters=1), "placement": f"{{'*.linear1': {{copies: 2}}, {FRONT_AND_END}}}"}
 
 
@@ -215,9 +215,9 @@ def test_tiles_are_the_plain_reference(device: str, sign: str, cell_bits: int, m
 def test_power_is_booked_in_the_frame_of_its_rows() -> None:
     """Two rows of a layer before a pool are of one frame, and of none where the pool drops them."""
     layers = [
-        "{name: a, op: qlinear, input: features, outputs: 8}",
+        "{name: a, op: linear, input: features, outputs: 8}",
         "{name: pool, op: max_pool, input: a, size: [2, 1]}",
-        "{name: y, op: qlinear, input: pool, outputs: 3}",
+        "{name: y, op: linear, input: pool, outputs: 3}",
     ]
     workload, lengths = network(layers), [5, 1, 4]
     keys = {**tile_keys(planes=8), **FLOAT32, "placement": "{}", "components.crossbar.device": "gaussian",
@@ -240,7 +240,7 @@ def test_power_is_booked_in_the_frame_of_its_rows() -> None:
     copies=st.integers(1, 3),
 )
 def test_depthwise_on_ideal_tiles_is_exact(taps, channels, bits, lengths, copies) -> None:
-    layers = [f"{{name: y, op: qdepthwise, input: features, taps: {taps}, weight_bits: {bits}}}"]
+    layers = [f"{{name: y, op: depthwise, input: features, taps: {taps}, weight_bits: {bits}}}"]
     workload = network(layers, bands=channels)
     keys = {**tile_keys(), **IDEAL, **FLOAT32, **placement(copies)}
     codes = np.clip(frames(workload, lengths).features.astype(int) - 80, -127, 127)

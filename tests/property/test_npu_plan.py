@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from accelsim.schedule.npu_plan import Chunk, Group, Plan, lpddr_bits, plan, sizes
-from accelsim.schema.graph import (
+from accelsim.ops.graph import (
     AttentionOp,
     GraphOp,
-    QConvOp,
-    QLinearOp,
+    ConvOp,
+    LinearOp,
     ReluOp,
     Rows,
     WeightedOp,
@@ -68,7 +68,7 @@ def moved(schedule: Schedule) -> int:
 
 def multiplications(workload: Workload, chunk: int) -> dict[str, int]:
     """Return the multiplications of a chunk, layer by layer, from the shapes of the graph alone."""
-    ops, rows = workload.spec.graph_ops(), workload.spec.graph_rows()
+    ops, rows = workload.graph.ops, workload.graph.edges
     distances = positional(ops)
     stride = rows[ops[-1].name].stride
     found = {}
@@ -83,7 +83,7 @@ def multiplications(workload: Workload, chunk: int) -> dict[str, int]:
             per_row = 1
             for size in op.shapes([rows[read] for read in op.reads()])["weight"]:
                 per_row *= size
-            found[op.name] = made * per_row * (rows[op.name].bands if isinstance(op, QConvOp) else 1)
+            found[op.name] = made * per_row * (rows[op.name].bands if isinstance(op, ConvOp) else 1)
     return found
 
 
@@ -142,9 +142,9 @@ def test_pieces_and_blocks_do_all_the_work(
     on_cpu = set(schedule.plan.on_cpu)
     expected = multiplications(workload, shape.chunk)
     assert found == {name: macs for name, macs in expected.items() if name not in on_cpu}
-    for op in workload.spec.graph_ops():  # a layer's weights come whole, as often as its group says
+    for op in workload.graph.ops:  # a layer's weights come whole, as often as its group says
         if isinstance(op, WeightedOp) and op.name in loaded:
-            rows_of = workload.spec.graph_rows()
+            rows_of = workload.graph.edges
             bits = op.weight_bits
             for size in op.shapes([rows_of[read] for read in op.reads()])["weight"]:
                 bits *= size
@@ -180,8 +180,8 @@ def chains(draw: st.DrawFn) -> tuple[Chunk, Sizes, int, int]:
     return chunk, (tensors, weights), frames, draw(st.integers(1, sum(tensors)))
 
 
-def linear(name: str, before: str, outputs: int) -> QLinearOp:
-    return QLinearOp(op="linear", name=name, input=before, outputs=outputs, weight_bits=16)
+def linear(name: str, before: str, outputs: int) -> LinearOp:
+    return LinearOp(op="linear", name=name, input=before, outputs=outputs, weight_bits=16)
 
 
 def of_chain(ops: Sequence[GraphOp], features: int, frames: int) -> Chunk:
@@ -426,7 +426,7 @@ def test_splits_never_move_more(tmp_path: Path) -> None:
     """A module cut into pieces keeps a residual in L2 that a later one would rather miss: then it is not cut."""
     shape = Streaming(front="none", bands=7, width=10, heads=1, feed_forward=5, kernel=5, chunk=6, weight_bits=8)
     workload = graph(tmp_path, replace(shape, positions="learnable").layers(), bands=7)
-    ops, rows = workload.spec.graph_ops(), workload.spec.graph_rows()
+    ops, rows = workload.graph.ops, workload.graph.edges
     chunk = sizes(ops, rows, 6, "features", {"features": 8, **{op.name: BITS for op in ops}})
     for room in range(4200, 4500, 20):
         split, whole = (plan(chunk, room, split=each) for each in (True, False))

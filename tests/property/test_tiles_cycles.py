@@ -34,7 +34,7 @@ def write_layer(folder: Path, inputs: int, outputs: int, bits: int = 3) -> Path:
 name: layer
 weights: weights.safetensors
 inputs: {{source: speech, dataset: librivox_sample, split: test, features: {{bands: {inputs}}}}}
-layers:
+graph:
   - {{name: y, op: linear, input: features, outputs: {outputs}, weight_bits: {bits}, weights: w, input_offset: 128}}
 """
     )
