@@ -9,7 +9,6 @@ from typing import cast
 
 from accelsim.architecture import Architecture
 from accelsim.engines.engine import Assignment, Engine, Wires
-from accelsim.errors import did_you_mean
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, Op
 from accelsim.placement import Placement, Problems, check_channels, place, stores
@@ -60,17 +59,17 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
     """Place a network on a chip and cut it into jobs; raises InputError with everything that does not fit."""
     check_channels(chip)
     placement = place(network, chip)
-    graph, problems = network.graph, Problems(f"workload '{network.spec.name}' on '{chip.spec.name}'")
+    graph, problems = network.graph, Problems.of(chip, network)
     frame, chunked = _frame(network, placement, problems)
     engines: dict[str, Engine] = {}
     memories = _users(placement, graph)
     for name, site in placement.sites.items():
         if ops := placement.ops_of(name, graph):
             make = cast(type[Engine], site.kind)
-            assignment = Assignment(site, network, chip, ops, frame, placement.settings, memories)
+            assignment = Assignment(site, network, chip, ops, frame, placement.settings, placement.keys, memories)
             engines[name] = make(assignment, problems)
     if "compiler" in chip.spec.model_fields_set and not any(site.kind.compiles for site in placement.sites.values()):
-        problems.add("the chip has a 'compiler' section, and no engine that compiles a graph")
+        problems.add("the chip has a 'compiler' section, and no engine that compiles a graph", at=("compiler",))
     problems.stop()
     segments = tuple(
         Segment(name, tuple(ops)) for name, ops in groupby(graph.ops, key=lambda op: placement.engine_of[op.name])
@@ -166,8 +165,8 @@ class _Wires(Wires):
     def inside(self, producer: str, consumer: str) -> str:
         ends = part_of(producer), part_of(consumer)
         if not any((c.from_, c.to, c.lockstep) == (*ends, False) for c in self.chip.spec.channels):
-            near = did_you_mean(f"{ends[0]}->{ends[1]}", [c.name() for c in self.chip.spec.channels if not c.lockstep])
-            self.problems.add(f"it needs a bounded channel from '{ends[0]}' to '{ends[1]}'", near)
+            hint = f"add '{{from: {ends[0]}, to: {ends[1]}}}'"
+            self.problems.add(f"it needs a bounded channel from '{ends[0]}' to '{ends[1]}'", hint, ("channels",))
         return f"{producer}->{consumer}"
 
     def load(self) -> list[Job]:
