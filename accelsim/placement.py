@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import Edge, Op
 from accelsim.registry import Registry
@@ -181,6 +181,7 @@ def place(network: Workload, chip: Architecture) -> Placement:
     settings: dict[str, PlacementSpec] = {}
     keys: dict[str, str] = {}
     fits: dict[str, list[Op]] = {key: [] for key in chip.spec.placement}
+    homeless: dict[_Homeless, list[str]] = {}
     for op in sorted(graph.ops, key=lambda op: not op.reads()):  # what reads nothing goes where it is read
         entries = _entries(op, chip)
         for key in entries:
@@ -192,9 +193,11 @@ def place(network: Workload, chip: Architecture) -> Placement:
         wanted = None if by is None else entries[by].engine
         if not op.reads() and wanted is None:
             wanted = engine_of.get(graph.readers[op.name][0])
-        site = _site(op, graph, found, missing, wanted, by, problems)
+        site = _site(op, graph, found, missing, wanted, by, homeless)
         if site is not None:
             engine_of[op.name] = site.name
+    for why, layers in homeless.items():
+        why.note(layers, problems)
     problems.stop()
     for key, ops in fits.items():
         _check_read(key, ops, keys, [found[engine_of[op.name]] for op in ops], graph, chip, problems)
@@ -252,38 +255,66 @@ def _entries(op: Op, chip: Architecture) -> dict[str, PlacementSpec]:
     return {key: placement[key] for key in keys if key in placement}
 
 
+@dataclass(frozen=True)
+class _Homeless:
+    """Why ops of one kind have no engine, said once for all of them.
+
+    ``before``, ``after``: the message around the names of the layers; ``suits``: an engine that could run them, to be
+    named in ``placement``.
+    """
+
+    kind: str
+    before: str
+    after: str
+    hint: str | None = None
+    suits: str | None = None
+    at: Location | None = None
+
+    def note(self, layers: Sequence[str], problems: Problems) -> None:
+        """Note the problem of some layers."""
+        shown = ", ".join(f"'{name}'" for name in layers[:LONGEST_LIST])
+        more = f" and {len(layers) - LONGEST_LIST} more" if len(layers) > LONGEST_LIST else ""
+        which = f"layer{'s' if len(layers) > 1 else ''} {shown}{more} ({self.kind})"
+        hint = self.hint
+        if self.suits is not None:
+            key = layers[0] if len(layers) == 1 else f"'{OP_KIND}{self.kind}'"
+            hint = f"say where: placement: {{{key}: {{engine: {self.suits}}}}}"
+        problems.add(f"{self.before}{which}{self.after}", hint, self.at)
+
+
 def _site(
     op: Op, graph: Graph, sites: Mapping[str, Site], missing: Mapping[str, str], wanted: str | None, by: str | None,
-    problems: Problems,
+    homeless: dict[_Homeless, list[str]],
 ) -> Site | None:  # fmt: skip
-    """Return the engine of an op, the one that is ``wanted`` if any is; ``by``: the entry of the file that wants it."""
-    layer, read, given = f"layer '{op.name}' ({op.op})", graph.read(op), graph.edges[op.name]
+    """Return the engine of an op, the one that is ``wanted`` if any is; ``by``: the entry of the file that wants it.
+
+    Where it has none, it is put in ``homeless``.
+    """
+    read, given = graph.read(op), graph.edges[op.name]
 
     def refusal(site: Site) -> str | None:
         if not isinstance(op, site.kind.runs):
             return f"a {site.kind.kind} does not run {op.op}"
         return site.kind.refuses(op, read, given, site.parts)
 
-    if wanted is not None:
-        if reason := refusal(sites[wanted]):
-            able = [f"'{name}'" for name, site in sites.items() if refusal(site) is None]
-            hint = f"{' and '.join(able)} can" if able else None
-            at = None if by is None else ("placement", by, "engine")
-            problems.add(f"{layer} is placed on '{wanted}', which cannot run it: {reason}", hint, at)
-            return None
-        return sites[wanted]
     reasons = {name: refusal(site) for name, site in sites.items()}
     able = [name for name, reason in reasons.items() if reason is None]
-    if len(able) == 1:
+    quoted = [f"'{name}'" for name in able]
+    if wanted is not None:
+        if wanted in able:
+            return sites[wanted]
+        at = None if by is None else ("placement", by, "engine")
+        hint = f"{' and '.join(quoted)} can" if able else None
+        why = _Homeless(op.op, f"'{wanted}' cannot run ", f", placed there: {reasons[wanted]}", hint, at=at)
+    elif len(able) == 1:
         return sites[able[0]]
-    if able:
-        several = " and on ".join(f"'{name}'" for name in able)
-        hint = f"say where: 'placement: {{{op.name}: {{engine: {able[0]}}}}}'"
-        problems.add(f"{layer} could run on {several}", hint, ("placement",))
-        return None
-    why = [f"'{name}': {reason}" for name, reason in reasons.items()]
-    why += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
-    problems.add(f"no engine of the chip runs {layer}; " + "; ".join(why or ["it has no engine"]))
+    elif able:
+        why = _Homeless(op.op, "", f" could run on {' and on '.join(quoted)}", suits=able[0], at=("placement",))
+    else:
+        refusals = [f"'{name}': {reason}" for name, reason in reasons.items()]
+        refusals += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
+        why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]))
+    homeless.setdefault(why, []).append(op.name)
     return None
 
 

@@ -175,7 +175,7 @@ class CrossbarTiles(Engine):
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
         assert isinstance(op, WeightedOp)
         if op.in_float():
-            return f"layer '{op.name}' has float16 weights, '{parts.name('crossbar')}' multiplies integers"
+            return f"it has float16 weights, '{parts.name('crossbar')}' multiplies integers"
         if op.gives == "real" and not parts.has(_CLUSTERED):
             return "real numbers need a vector unit and a memory with 'stores: activations'"
         if isinstance(op, ConvOp) and op.depthwise:

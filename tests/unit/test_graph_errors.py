@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accelsim.execute import execute
 from chips import write_random_network
 from graphs import IDEAL, TILE_PARTS, Shape, chip, frames, graph, tile_keys, without, write_graph
 
 from accelsim.architecture import load_architecture
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.errors import InputError
-from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
 
 SHAPE = Shape(positions="relative")
@@ -30,7 +30,7 @@ KEYS = tile_keys(planes=8)
 def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memristor_conformer") -> list[str]:
     """Return what the schedule says, without the names of workload and chip in front."""
     with pytest.raises(InputError) as error:
-        build_schedule(graph(folder, layers), chip(keys, name))
+        deploy(graph(folder, layers), chip(keys, name))
     return [re.sub(r"^workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
 
 
@@ -103,51 +103,51 @@ def test_what_just_fits(tmp_path: Path) -> None:
     bits = (60 + 15) * 1200 * 8 + 400 * 16
     keys: dict[str, Any] = {"placement": "{}", "components.activations.rows": 1419, "components.activations.banks": 2}
     assert 1418 * 2 * 256 < bits <= 1419 * 2 * 256
-    build_schedule(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
+    deploy(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
     keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {"components.queue.entries": 15, "placement": "{}"}
-    build_schedule(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
+    deploy(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
 
 
 def test_a_layer_that_the_chip_has_no_part_for(tmp_path: Path) -> None:
     network = graph(tmp_path, SHAPE)
     with pytest.raises(InputError, match=r"layer 'blocks\.0\.attention\.heads' \(attention\) needs exactly one .* "
                                          r"kind attention_engine, found 0"):  # fmt: skip
-        build_schedule(network, without(chip(KEYS), "attention"))
+        deploy(network, without(chip(KEYS), "attention"))
     with pytest.raises(InputError, match=r"layer 'front\.linear' \(linear\) needs exactly one .* mac_array, found 0"):
-        build_schedule(network, without(chip(KEYS), "array"))
+        deploy(network, without(chip(KEYS), "array"))
     with pytest.raises(InputError, match=r"needs a memory with 'stores: weights'"):
-        build_schedule(network, without(chip(KEYS), "weights"))
+        deploy(network, without(chip(KEYS), "weights"))
     with pytest.raises(InputError, match=r"matrices on tiles need a component of kind adc"):
-        build_schedule(network, without(chip(KEYS), "adc"))
+        deploy(network, without(chip(KEYS), "adc"))
     with pytest.raises(InputError, match=r"needs a bounded channel from 'queue' to 'tile_inputs'"):
         cut = chip({**KEYS, "channels.3.lockstep": True})
-        build_schedule(network, cut)
+        deploy(network, cut)
 
 
 def test_networks_and_chips_of_other_kinds(tmp_path: Path) -> None:
     """A graph on a spiking chip, and a spiking network on a chip for graphs: both say what they miss."""
     with pytest.raises(InputError, match=r"'small_graph' on 'rsnn28nm': .* needs exactly one .* vector_unit, found 0"):
-        build_schedule(graph(tmp_path, LINEAR), load_architecture("rsnn28nm"))
+        deploy(graph(tmp_path, LINEAR), load_architecture("rsnn28nm"))
     spiking = load_workload(write_random_network(tmp_path, features=7, hidden=[9], classes=3, steps=1, frames=2))
     with pytest.raises(InputError, match=r"on 'memristor_conformer': a spiking network needs .* pe_array, found 0"):
-        build_schedule(spiking, chip(KEYS))
+        deploy(spiking, chip(KEYS))
 
 
 def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
     network, architecture = graph(tmp_path, Shape()), chip({**KEYS, **IDEAL})
-    schedule = build_schedule(network, architecture)
+    deployment = deploy(network, architecture)
     message = r"1 utterances are longer than the 60 frames of the attention engine: 'u1' has 61"
     with pytest.raises(InputError, match=message):
-        execute(schedule, network, architecture, frames(network, [60, 61, 2]))
+        execute(deployment, frames(network, [60, 61, 2]))
 
     layers = [
         "{name: pool, op: max_pool, input: features, size: [3, 1]}",
         "{name: y, op: linear, input: pool, outputs: 2}",
     ]
     network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": "{}"})
-    schedule = build_schedule(network, architecture)
+    deployment = deploy(network, architecture)
     with pytest.raises(InputError, match=r"layer 'pool' takes 3 rows for one of its own: no utterance is so long"):
-        execute(schedule, network, architecture, frames(network, [2, 1]))
+        execute(deployment, frames(network, [2, 1]))
 
 
 @pytest.mark.parametrize(
