@@ -166,6 +166,8 @@ class CrossbarTiles(Engine):
         self.driver: Dac = self.parts.spec("driver")
         self.network_part: Interconnect = self.parts.spec("network")
         self.cluster = Cluster(self) if self.parts.has(_CLUSTERED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:

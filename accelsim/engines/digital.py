@@ -92,6 +92,8 @@ class Digital(Engine):
     def __init__(self, assignment: Assignment, problems: Problems) -> None:
         super().__init__(assignment, problems)
         self.cluster = Cluster(self) if self.parts.has(QUEUED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self._check_matrices()
         if self.cluster is not None:
             self._check_tasks(self.cluster)

@@ -123,6 +123,8 @@ class Engine(ABC):
     exits: ClassVar[Sequence[str]]
     compiles: ClassVar[bool] = False
     """Whether it reads the ``compiler`` section of a chip."""
+    number_bits: int = 32
+    """Bits of a real number that it gives."""
     in_sequence: ClassVar[bool] = False
     """Whether it orders its own ops, so that no tokens go between them."""
 
