@@ -17,6 +17,7 @@ from accelsim.architecture import Architecture
 from accelsim.cost import Bill
 from accelsim.engines.execute import Execution, service_of
 from accelsim.operations import DEFAULT_DEFINITION, definitions
+from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Ledger, Timeline
@@ -309,7 +310,12 @@ def _provenance(run: Run) -> r.Provenance:
     predicted = ["cycles from counted work", f"{1 - share:.1%} of the energy", "area"]
     predicted += [run.accuracy.metric] if run.accuracy else []
     predicted += ["time and energy of programming"] if bill.programming else []
-    return r.Provenance(predicted=predicted, calibrated=calibrated, assumptions=list(spec.assumptions))
+    return r.Provenance(
+        predicted=predicted,
+        calibrated=calibrated,
+        assumptions=list(spec.assumptions),
+        plugins=used(run.workload, chip),
+    )
 
 
 def _at(data: object, key: str) -> object:

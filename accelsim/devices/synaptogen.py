@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from accelsim.devices.device import Device, Programmed
+from accelsim.devices.device import DEVICES, Device, Programmed
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.synaptogen import FEATURES, ORDER, Parameters, Sequence, program_cells
@@ -202,3 +202,6 @@ class Synaptogen(Device):
         volts = self.reference_voltage
         low, high = np.polyval(self.low_curve, volts) / volts, np.polyval(self.high_curve, volts) / volts
         return np.asarray((low - 1 / resistance) / (low - high))
+
+
+DEVICES.register("synaptogen", Synaptogen)

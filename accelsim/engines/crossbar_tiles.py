@@ -25,7 +25,6 @@ from accelsim.components.dac import Dac
 from accelsim.components.sample_hold import SampleHold
 from accelsim.components.shift_add import ShiftAdd
 from accelsim.components.vector_unit import VectorUnit
-from accelsim.devices import load_device
 from accelsim.engines.cells import Cells
 from accelsim.engines.cluster import CODE_BITS, QUANTISE, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
@@ -435,7 +434,7 @@ class TileRun(Run):
         self.engine, self.seed, self.tell = engine, seed, tell
         self.inexact = engine.cluster is not None
         crossbar = engine.crossbar
-        self.cells = Cells(crossbar, load_device(crossbar.device, crossbar.device_settings), seed)
+        self.cells = Cells(crossbar, engine.chip.devices[engine.parts.name("crossbar")], seed)
         self.dac = converters.Dac(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}

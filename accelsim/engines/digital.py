@@ -19,7 +19,7 @@ from accelsim.components.abstract import MatrixArray, Memory
 from accelsim.components.attention_engine import AttentionEngine
 from accelsim.components.task_queue import TaskQueue
 from accelsim.components.vector_unit import VectorUnit
-from accelsim.devices import load_device
+from accelsim.devices import WHOLE_NUMBERS
 from accelsim.engines import readout
 from accelsim.engines.cluster import QUANTISE, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
@@ -269,13 +269,11 @@ class DigitalRun(Run):
 
     def _kernels(self, op: S4dOp, source: Signal, clamped: dict[str, int]) -> Signal:
         """Run state-space kernels in whole numbers: as on ideal cells, whose levels are exact."""
-        ideal = load_device("ideal")
-
         def program(wanted: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-            return ideal.program(wanted, arrays, seed=0, read_voltage=1.0, cell_bits=op.cell_bits()).states
+            return WHOLE_NUMBERS.program(wanted, arrays, seed=0, read_voltage=1.0, cell_bits=op.cell_bits()).states
 
         codes, beyond = op.words(source.values)
-        curves = ideal.curves(1.0, op.cell_bits())
+        curves = WHOLE_NUMBERS.curves(1.0, op.cell_bits())
         ran = op.recur(codes, source.starts, self.engine.tensors, program, curves)
         clamped[op.name] = beyond + int(ran.saturated.sum())
         return Signal(ran.outputs, source.starts, self.engine.graph.edges[op.name])

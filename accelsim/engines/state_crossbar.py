@@ -19,7 +19,7 @@ from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
-from accelsim.devices import Device, load_device
+from accelsim.devices import WHOLE_NUMBERS, Device
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, readout_counts, readout_job
@@ -276,7 +276,7 @@ class StateRun(Run):
     def __init__(self, engine: StateCrossbar, seed: int, tell: Tell) -> None:
         super().__init__()
         self.engine, self.seed, self.tell = engine, seed, tell
-        self.device = load_device(engine.crossbar.device, engine.crossbar.device_settings)
+        self.device = engine.chip.devices[engine.parts.name("crossbar")]
         self.ran: dict[str, Recurrence] = {}
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
 
@@ -294,7 +294,7 @@ class StateRun(Run):
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""
         for op in ops:
-            self._layer(op, signals, load_device("ideal"))
+            self._layer(op, signals, WHOLE_NUMBERS)
 
     def _layer(self, op: Op, signals: dict[str, Signal], device: Device) -> Ran:
         """Run a layer on fresh cells of a device, and put the codes of its outputs into ``signals``."""

@@ -7,7 +7,7 @@ The step and the clamp are those of the memristor tiles of arXiv 2505.24721. Inp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,6 +89,25 @@ class Adc:
         return 1 << (self.bits - 1)
 
 
+class Transfer(Protocol):
+    """A converter with a transfer function of its own: the thresholds of a flash ADC, a measured curve."""
+
+    def transfer(self, currents: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return what the digital side sees of column results, the values of their codes, and which were clipped.
+
+        currents: [frames, columns] in weight units, noise included. Both results have the same shape; each depends on
+        its own current alone, so that neither batches nor threads change it.
+        """
+        ...
+
+
+Adcs = Adc | Transfer | NDArray[Any]
+"""One converter for all, or an object array of them that broadcasts to [row tiles, planes, column tiles]."""
+
+OWN_TRANSFER = -1.0
+"""Stands for the steps per weight unit of a converter with a transfer function of its own."""
+
+
 def dac_codes(inputs: ArrayLike, dac: Dac) -> NDArray[np.int16]:
     """Convert inputs to codes: code = clamp(round(x 2^(bits-1)), -2^(bits-1), 2^(bits-1)), halves to even.
 
@@ -137,21 +156,52 @@ def convert(values: ArrayLike, adc: Adc) -> tuple[NDArray[np.float64], int]:
     return codes / 2.0**adc.precision_bits, clipped
 
 
-def per_adc(adc: Adc | NDArray[Any], shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return steps per weight unit and largest codes of every ADC, float64 [row tiles, planes, column tiles].
+def transferred(adc: Transfer, currents: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Apply a converter's own transfer function; raises ValueError for results that do not have the currents' shape."""
+    found = adc.transfer(currents)
+    values, clipped = np.asarray(found[0], np.float64), np.asarray(found[1])
+    if values.shape != currents.shape or clipped.shape != currents.shape or clipped.dtype != bool:
+        raise ValueError(
+            f"the transfer function of {type(adc).__name__} made values {values.shape} and clipped {clipped.shape} "
+            f"{clipped.dtype} of currents {currents.shape}: expected both of that shape, and clipped bool"
+        )
+    return values, clipped
 
-    adc: one setting for all, or an object array of `Adc` that broadcasts to the shape. An ideal converter has 0 steps.
-    Raises ValueError where the array does not broadcast or holds anything else.
+
+def adc_array(adc: Adcs, shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Return the converters as an object array [row tiles, planes, column tiles].
+
+    Raises ValueError where the array does not broadcast or holds anything but `Adc` and `Transfer`.
     """
-    given = np.asarray(adc, object)
+    given = adc if isinstance(adc, np.ndarray) else np.empty((), object)
+    if not isinstance(adc, np.ndarray):
+        given[()] = adc
     try:
         settings = np.broadcast_to(given, shape)
     except ValueError:
         raise ValueError(
             f"the ADC settings of shape {given.shape} do not fit {shape} (row tiles, planes, column tiles)"
         ) from None
-    if not all(isinstance(one, Adc) for one in given.flat):
-        raise ValueError("expected Adc settings in the array of converters")
-    steps = [0.0 if one.ideal else 2.0**one.precision_bits for one in settings.flat]
-    limits = [0.0 if one.ideal else float(one.largest_code) for one in settings.flat]
-    return np.array(steps).reshape(shape), np.array(limits).reshape(shape)
+    if not all(isinstance(one, Adc) or _has_transfer(one) for one in given.flat):
+        raise ValueError("expected Adc settings, or objects with a method 'transfer', in the array of converters")
+    return settings
+
+
+def _has_transfer(adc: object) -> bool:
+    return callable(getattr(adc, "transfer", None))
+
+
+def per_adc(adc: Adcs, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return steps per weight unit and largest codes of every ADC, float64 [row tiles, planes, column tiles].
+
+    An ideal converter has 0 steps, one with a transfer function of its own `OWN_TRANSFER`. Raises ValueError as
+    `adc_array` does.
+    """
+    of: list[tuple[float, float]] = []
+    for one in adc_array(adc, shape).flat:
+        if _has_transfer(one):
+            of.append((OWN_TRANSFER, 0.0))
+        else:
+            of.append((0.0, 0.0) if one.ideal else (2.0**one.precision_bits, float(one.largest_code)))
+    steps, limits = np.array(of, np.float64).reshape(-1, 2).T
+    return steps.reshape(shape), limits.reshape(shape)

@@ -15,8 +15,8 @@ import pytest
 from property import reference_tile
 
 import accelsim
+from accelsim.data import data_folder
 from accelsim.data.an4 import FILE
-from accelsim.data.datasets import data_folder
 from accelsim.devices import load_device
 from accelsim.execute.cells import Cells
 from accelsim.kernels.converters import Adc, Dac

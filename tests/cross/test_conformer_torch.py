@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from accelsim import library
+from accelsim.data import data_folder, load
 from accelsim.data.an4 import FILE, feature_codes, load_an4
-from accelsim.data.datasets import data_folder, load
 from accelsim.data.features import LogMel
 from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import glu, silu

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from accelsim import library
+from accelsim.data import data_folder
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
-from accelsim.data.datasets import data_folder
 from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise, quantise
 from accelsim.kernels.converters import Adc, adc_codes

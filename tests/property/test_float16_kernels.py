@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_float16 import Unit
+from scipy import special
 
-from accelsim.kernels.activation import add, glu, silu
+from accelsim.kernels.activation import add, gelu, glu, multiply, sigmoid, silu, tanh
 from accelsim.kernels.attention import RelativePositions, attention, chunks, whole_utterances
 from accelsim.kernels.conv import convolve, convolve_each, depthwise
-from accelsim.kernels.float_product import convolve_each_values, convolve_values, depthwise_values, product
+from accelsim.kernels.float_product import average, convolve_each_values, convolve_values, depthwise_values, product
 from accelsim.kernels.norm import layer_norm, softmax
 from accelsim.kernels.number import Faults, in_number, values_of
 
@@ -140,6 +141,17 @@ def test_single_numbers(number, data, factor):
     x, y = (values_of(data.draw(arrays(2, 6)), number) for _ in range(2))
     single = {"number": number, "accumulator": "float32", "accumulates": False}
     check(lambda **how: silu(x, number, **how), lambda unit: [[unit.gated(a, a) for a in row] for row in x], **single)
+    for kernel in (sigmoid, tanh, gelu):
+        check(
+            lambda kernel=kernel, **how: kernel(x, number, **how),
+            lambda unit, kernel=kernel: [[getattr(unit, kernel.__name__)(a) for a in row] for row in x],
+            **single,
+        )
+    check(
+        lambda **how: multiply(x, y, number, **how),
+        lambda unit: [[unit.multiply(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(x, y, strict=True)],
+        **single,
+    )
     check(
         lambda **how: glu(x, number, **how),
         lambda unit: [[unit.gated(row[j], row[3 + j]) for j in range(3)] for row in x],
@@ -150,6 +162,28 @@ def test_single_numbers(number, data, factor):
         lambda unit: [[unit.add(a, b, factor) for a, b in zip(*rows, strict=True)] for rows in zip(x, y, strict=True)],
         **single,
     )
+
+
+def test_how_near_activations_are():
+    """The bounds of the docstrings, against scipy in float64; in float16 each operation rounds once more."""
+    x = np.concatenate([np.linspace(-14, 14, 400_001), np.geomspace(1e-30, 1, 1000), -np.geomspace(1e-30, 1, 1000)])
+    x = x.astype(np.float32)
+    exact = x.astype(np.float64)
+    assert np.abs(tanh(x) - np.tanh(exact)).max() < 1.5e-7 and tanh(x).max() == 1
+    assert (np.abs(tanh(x) - np.tanh(exact)) <= 1.5e-7 * np.abs(np.tanh(exact))).all()
+    assert (np.abs(gelu(x) - exact * special.ndtr(exact)) <= 1.5e-7 * np.maximum(1, np.abs(x))).all()
+    assert (np.abs(sigmoid(x) - special.expit(exact)) <= 3e-7 * special.expit(exact)).all()
+    half = values_of(x, "float16")
+    exact = half.astype(np.float64)
+    assert np.abs(tanh(half, "float16") - np.tanh(exact)).max() <= 2.0**-12 + 2e-7
+    assert (np.abs(gelu(half, "float16") - exact * special.ndtr(exact)) <= 2.0**-10 * np.maximum(1, np.abs(x))).all()
+    assert np.abs(sigmoid(half, "float16") - special.expit(exact)).max() < 2.0**-10
+
+
+def test_activations_at_infinity():
+    ends = np.float32([-np.inf, np.inf])
+    assert tanh(ends).tolist() == [-1, 1] and gelu(ends)[1] == np.inf and np.isnan(gelu(ends)[0])
+    assert sigmoid(ends, "float16").tolist() == [0, 1]
 
 
 def test_faults_by_hand():
@@ -305,10 +339,12 @@ def test_product_does_not_depend_on_blocks_or_threads(number, accumulator):
 @settings(max_examples=25, deadline=None)
 @given(
     data=st.data(), frames=st.lists(st.integers(0, 4), min_size=1, max_size=2), bands=st.integers(1, 3),
-    taps=st.sampled_from([1, 3]), band_taps=st.sampled_from([1, 3]), stride=st.sampled_from([(1, 1), (2, 2), (1, 3)]),
-    biased=st.booleans(),
+    taps=st.integers(1, 4), band_taps=st.integers(1, 3), stride=st.sampled_from([(1, 1), (2, 2), (1, 3)]),
+    dilation=st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (3, 2)]), causal=st.booleans(), biased=st.booleans(),
 )  # fmt: skip
-def test_convolutions(number, accumulator, data, frames, bands, taps, band_taps, stride, biased):
+def test_convolutions(
+    number, accumulator, data, frames, bands, taps, band_taps, stride, dilation, causal, biased
+):  # fmt: skip
     starts = np.concatenate([[0], np.cumsum(frames)])
     x = values_of(data.draw(arrays(int(starts[-1]), bands, 2)), number)
     w, each = data.draw(arrays(taps, band_taps, 2, 2)), data.draw(arrays(taps, band_taps, 1, 2))
@@ -317,13 +353,15 @@ def test_convolutions(number, accumulator, data, frames, bands, taps, band_taps,
     for kernel, weights in ((convolve_values, w), (convolve_each_values, each)):
 
         def values(kernel=kernel, weights=weights, **how):
-            made, new = kernel(x, weights, bias, starts, stride, number, **how)
+            made, new = kernel(x, weights, bias, starts, stride, number, dilation=dilation, causal=causal, **how)
             assert new.tolist() == new_starts.tolist()
             return made
 
         check(
             values,
-            lambda unit, weights=weights: unit.convolve(x, weights, bias, starts, stride, weights is each),
+            lambda unit, weights=weights: unit.convolve(
+                x, weights, bias, starts, stride, weights is each, dilation, causal
+            ),
             number, accumulator,
         )  # fmt: skip
 
@@ -332,17 +370,42 @@ def test_convolutions(number, accumulator, data, frames, bands, taps, band_taps,
 @settings(max_examples=40, deadline=None)
 @given(
     data=st.data(), frames=st.lists(st.integers(0, 5), min_size=1, max_size=2), taps=st.integers(1, 5),
-    causal=st.booleans(), biased=st.booleans(),
+    dilation=st.integers(1, 3), causal=st.booleans(), biased=st.booleans(),
 )  # fmt: skip
-def test_depthwise(number, accumulator, data, frames, taps, causal, biased):
+def test_depthwise(number, accumulator, data, frames, taps, dilation, causal, biased):
     starts = np.concatenate([[0], np.cumsum(frames)])
     x, w = values_of(data.draw(arrays(int(starts[-1]), 2)), number), data.draw(arrays(taps, 2))
     bias = data.draw(arrays(2)) if biased else None
     check(
-        lambda **how: depthwise_values(x, w, bias, starts, number, causal=causal, **how),
-        lambda unit: unit.depthwise(x, w, bias, starts, causal),
+        lambda **how: depthwise_values(x, w, bias, starts, number, dilation=dilation, causal=causal, **how),
+        lambda unit: unit.depthwise(x, w, bias, starts, dilation, causal),
         number, accumulator,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(), frames=st.lists(st.integers(0, 5), min_size=1, max_size=2), bands=st.integers(1, 4),
+    size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+)  # fmt: skip
+def test_average(number, data, frames, bands, size):
+    starts = np.concatenate([[0], np.cumsum(frames)])
+    x = values_of(data.draw(arrays(int(starts[-1]), bands, 2)), number)
+
+    def values(**how):
+        made, new_starts = average(x, starts, size, number, **how)
+        assert np.diff(new_starts).tolist() == [n // size[0] for n in frames]
+        return made
+
+    check(values, lambda unit: unit.average(x, starts, size), number, "float32", accumulates=False)
+
+
+def test_a_mean_in_float16_is_rounded_once():
+    """(2048 + 1 + 1) / 3 = 683.33: summed in float16 it would be 2048 / 3 = 682.67; and 65504 twice is no overflow."""
+    x, faults = np.float32([[[2048, 65504]], [[1, 65504]], [[1, 65504]]]), Faults()
+    found, _ = average(x, np.array([0, 3]), (3, 1), "float16", faults=faults)
+    assert found[0, 0].tolist() == [683.5, 65504] and faults == Faults()
 
 
 @settings(max_examples=40, deadline=None)
@@ -406,14 +469,18 @@ def test_what_does_not_fit_is_refused():
         layer_norm(x, one, one, form="fast")
     with pytest.raises(ValueError, match="unknown form of a softmax 'fast'"):
         softmax(x, form="fast")
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) cannot be multiplied by \(3, 2\)"):
+        multiply(x, x.T)
     with pytest.raises(ValueError, match="do not fit weights"):
         product(x, x, None)
     with pytest.raises(ValueError, match="bias of shape"):
         product(x, x.T, one)
     with pytest.raises(ValueError, match="3 channels, weights of 2"):
         depthwise_values(x, x[:, :2], None, np.array([0, 2]))
-    with pytest.raises(ValueError, match="odd taps"):
-        convolve_each(np.zeros((2, 2, 3), np.int8), np.zeros((2, 1, 1, 3), np.int8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="do not fit weights"):
+        convolve_each(np.zeros((2, 2, 3), np.int8), np.zeros((1, 1, 1, 2), np.int8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="end at frame 3, found 2 frames"):
+        average(x[:, None], np.array([0, 3]), (1, 1))
 
 
 # -- what the pre-normaliser promises ----------------------------------------------------------------------------------

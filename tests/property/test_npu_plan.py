@@ -181,7 +181,7 @@ def chains(draw: st.DrawFn) -> tuple[Chunk, Sizes, int, int]:
 
 
 def linear(name: str, before: str, outputs: int) -> QLinearOp:
-    return QLinearOp(op="qlinear", name=name, input=before, outputs=outputs, weight_bits=16)
+    return QLinearOp(op="linear", name=name, input=before, outputs=outputs, weight_bits=16)
 
 
 def of_chain(ops: Sequence[GraphOp], features: int, frames: int) -> Chunk:
@@ -349,12 +349,12 @@ def test_steps_of_pieces_by_hand(tmp_path: Path) -> None:
     2 x 8192 + 256; in two pieces 256 + 384 + 8192, 1280 of weights and 256 of the cache are 10368.
     """
     layers = [
-        "{name: c, op: qconv, input: features, channels: 16, kernel: [1, 1], weight_bits: 16}",
+        "{name: c, op: conv, input: features, channels: 16, kernel: [1, 1], weight_bits: 16}",
         "{name: r, op: relu, input: c}",
-        "{name: d, op: qconv, input: r, channels: 1, kernel: [1, 1], weight_bits: 16}",
-        "{name: qkv, op: qlinear, input: d, outputs: 6, weight_bits: 16}",
+        "{name: d, op: conv, input: r, channels: 1, kernel: [1, 1], weight_bits: 16}",
+        "{name: qkv, op: linear, input: d, outputs: 6, weight_bits: 16}",
         "{name: heads, op: attention, input: qkv, heads: 1, chunk: 4, left: 4}",
-        "{name: y, op: qlinear, input: heads, outputs: 2, weight_bits: 16}",
+        "{name: y, op: linear, input: heads, outputs: 2, weight_bits: 16}",
     ]
     workload = graph(tmp_path, layers, bands=8)
     room = {"components.l2.banks": 3, "components.l2.weight_banks": 2, "components.l2.width_bits": 1}
@@ -390,10 +390,10 @@ def test_steps_of_pieces_by_hand(tmp_path: Path) -> None:
 def test_blocks_of_weights_by_hand(tmp_path: Path) -> None:
     """Five columns of 64 bits, a half of the weight banks for two and a half: blocks of 1, 2 and 2, none of 3."""
     layers = [
-        "{name: qkv, op: qlinear, input: features, outputs: 3, weight_bits: 16}",
+        "{name: qkv, op: linear, input: features, outputs: 3, weight_bits: 16}",
         "{name: heads, op: attention, input: qkv, heads: 1, chunk: 4, left: 4}",
-        "{name: n, op: qlinear, input: heads, outputs: 4, weight_bits: 16}",
-        "{name: y, op: qlinear, input: n, outputs: 5, weight_bits: 16}",
+        "{name: n, op: linear, input: heads, outputs: 4, weight_bits: 16}",
+        "{name: y, op: linear, input: n, outputs: 5, weight_bits: 16}",
     ]
     room = {"components.l2.banks": 12, "components.l2.weight_banks": 2, "components.l2.width_bits": 160}
     made = build_schedule(graph(tmp_path, layers, bands=2), chip({**room, "components.l2.rows": 1}, "edge_npu"))

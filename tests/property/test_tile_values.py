@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from accelsim.devices import Device, load_device
 from accelsim.kernels.converters import Adc, Dac
 from accelsim.kernels.crossbar import (
     PLANES_PER_TILE,
+    digits,
     multiply,
     multiply_depthwise,
+    planes_of,
     program_tiles,
     read_power,
 )
@@ -282,6 +286,153 @@ def test_wrong_calls_are_named(change, message) -> None:
     tiles = programmed(IDEAL, weights, 3, tile_rows=64)
     with pytest.raises(ValueError, match=message):
         multiply(tiles, arguments["codes"], noise=arguments["noise"], seed=arguments["seed"])
+
+
+@dataclass
+class TableAdc:
+    """A flash ADC: the n-th value where a current reaches n thresholds; clipped at both ends if there is a `limit`."""
+
+    thresholds: np.ndarray
+    values: np.ndarray
+    clips: np.ndarray
+
+    def transfer(self, currents):
+        at = np.searchsorted(self.thresholds, currents, side="right")
+        return self.values[at], self.clips[at]
+
+
+def as_a_table(precision: int, range_bits: int) -> TableAdc:
+    """The table of a converter with steps of 2^-precision, clipped at +-2^(range_bits - 1), halves to even.
+
+    Between the codes c and c + 1 lies (c + 1/2) steps: a current that is exactly that belongs to the even one.
+    """
+    top = 2 ** (precision + range_bits - 1)
+    lower = np.arange(-top - 1, top + 1)
+    middle = (lower + 0.5) / 2**precision
+    thresholds = np.where(lower % 2 == 0, np.nextafter(middle, np.inf), middle)
+    codes = np.arange(-top - 1, top + 2)
+    return TableAdc(thresholds, np.clip(codes, -top, top) / 2**precision, np.abs(codes) > top)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    outputs=st.integers(1, 150),
+    frames=st.integers(0, 40),
+    precision=st.integers(0, 4),
+    range_bits=st.integers(1, 5),
+    cell_bits=st.sampled_from([1, 2]),
+    sign=st.sampled_from(["pair", "offset"]),
+    mode=st.sampled_from(["amplitude", "bit_serial"]),
+    noise=st.sampled_from(["off", "legacy"]),
+    device=st.sampled_from([IDEAL, GAUSSIAN]),
+)
+def test_a_table_is_the_converter_whose_table_it_is(
+    seed, outputs, frames, precision, range_bits, cell_bits, sign, mode, noise, device
+) -> None:
+    """Everywhere, and in some places among converters of the built-in kind; to the bit, with all counts."""
+    weights, codes = setting(seed, 100, outputs, frames, 3)
+    tiles = programmed(device, weights, 3, cell_bits=cell_bits, sign=sign, tile_rows=64, tile_columns=64)
+    built_in, table = Adc(precision, range_bits), as_a_table(precision, range_bits)
+    shape = (2, tiles.planes, tiles.column_tiles)
+    generator = np.random.default_rng(seed)
+    some, other = np.empty(shape, object), np.empty(shape, object)
+    for place in np.ndindex(shape):
+        other[place] = built_in if generator.random() < 0.7 else Adc(ideal=True)
+        some[place] = table if other[place] is built_in and generator.random() < 0.5 else other[place]
+    how = {"dac": Dac(8, mode=mode), "noise": noise, "seed": seed}
+    for found, wanted in ((table, built_in), (some, other)):
+        a, b = (multiply(tiles, codes, adc=adc, **how) for adc in (found, wanted))
+        if wanted is built_in:
+            assert a.values.tobytes() == b.values.tobytes()
+        else:  # ideal converters add what is no multiple of a step, and the order of the additions differs
+            np.testing.assert_allclose(a.values, b.values, rtol=0, atol=1e-9)
+        assert np.array_equal(a.clipped, b.clipped) and np.array_equal(a.clipped_per_frame, b.clipped_per_frame)
+
+
+@pytest.mark.parametrize("noise", ["off", "legacy"])
+def test_depthwise_columns_take_a_table_too(noise) -> None:
+    weights, _ = setting(10, 31, 70, 1, 4)
+    codes = np.random.default_rng(3).integers(-128, 129, (31 + 300, 70)).astype(np.int16)
+    tiles = programmed(GAUSSIAN, weights, 4, tile_rows=31, tile_columns=64)
+    a, b = (multiply_depthwise(tiles, codes, adc=adc, noise=noise) for adc in (as_a_table(3, 2), Adc(3, 2)))
+    assert a.values.tobytes() == b.values.tobytes()
+    assert np.array_equal(a.clipped, b.clipped) and np.array_equal(a.clipped_per_frame, b.clipped_per_frame)
+    assert a.clipped.sum() > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), bits=st.integers(1, 4), block=st.sampled_from([None, 1, 7]))
+def test_a_flash_adc_with_thresholds_of_its_own(seed, bits, block) -> None:
+    """Ideal cells: every tile and plane has a whole partial sum / 128, which the thresholds cut into four values."""
+    generator = np.random.default_rng(seed)
+    top = max(2 ** (bits - 1) - 1, 1)
+    weights = generator.choice(np.array([q for q in range(-top, top + 1) if q or bits > 1]), (100, 70))
+    codes = generator.integers(-128, 129, (20, 100)).astype(np.int16)
+    adc = TableAdc(np.array([-2.0, 0.25, 3.5]), np.array([-4.0, -0.5, 1.5, 7.0]), np.array([True, False, False, True]))
+    found = multiply(
+        programmed(IDEAL, weights, bits, tile_rows=64, tile_columns=64), codes,
+        adc=adc, noise="off", frames_per_block=block,
+    )  # fmt: skip
+    wanted, clipped = np.zeros((20, 70)), np.zeros(20, int)
+    for rows in (slice(0, 64), slice(64, 100)):
+        for p in range(max(bits - 1, 1)):
+            plane = np.sign(weights[rows]) * (np.abs(weights[rows]) >> p & 1)
+            current = codes[:, rows].astype(int) @ plane / 128
+            for t, j in np.ndindex(current.shape):
+                x = current[t, j]
+                wanted[t, j] += 2**p * (-4 if x < -2 else -0.5 if x < 0.25 else 1.5 if x < 3.5 else 7)
+                clipped[t] += x < -2 or x >= 3.5
+    assert np.array_equal(found.values, wanted)
+    assert np.array_equal(found.clipped_per_frame, clipped) and found.clipped.sum() == clipped.sum()
+
+
+def test_a_transfer_function_keeps_the_shape() -> None:
+    class Wrong:
+        def transfer(self, currents):
+            return currents[:, :1], currents > 0
+
+    tiles = programmed(IDEAL, np.ones((8, 8), int), 2, tile_rows=64)
+    with pytest.raises(ValueError, match=r"transfer function of Wrong made values \(2, 1\) and clipped \(2, 8\) bool"):
+        multiply(tiles, np.zeros((2, 8), np.int16), adc=Wrong(), noise="off")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    inputs=st.integers(1, 150),
+    outputs=st.integers(1, 90),
+    cell_bits=st.sampled_from([1, 2, 3]),
+    sign=st.sampled_from(["pair", "offset"]),
+    mode=st.sampled_from(["amplitude", "bit_serial"]),
+)
+def test_weights_of_one_bit_multiply_exactly(seed, inputs, outputs, cell_bits, sign, mode) -> None:
+    """-1 and 1, with tiles that are padded with zeros; a pair needs one plane, an offset 2 bits."""
+    generator = np.random.default_rng(seed)
+    weights = generator.choice(np.array([-1, 1]), (inputs, outputs))
+    codes = generator.integers(-128, 129, (5, inputs)).astype(np.int16)
+    planes = 1 if sign == "pair" or cell_bits > 1 else 2
+    assert planes_of(1, cell_bits, sign) == planes
+    tiles = programmed(IDEAL, weights, 1, cell_bits=cell_bits, sign=sign, tile_rows=64, tile_columns=64)
+    assert tiles.planes == planes and tiles.difference.shape[2] == planes * (
+        outputs + (tiles.column_tiles if sign == "offset" else 0)
+    )
+    found = multiply(tiles, codes, dac=Dac(8, mode=mode), adc=Adc(7, 16), noise="off")
+    assert np.array_equal(found.values * 128, codes.astype(int) @ weights)
+    levels = digits(weights, 1, cell_bits, sign).astype(int)
+    place = 2 ** (cell_bits * np.arange(planes))
+    assert np.array_equal(np.tensordot(place, levels[:, 0] - levels[:, 1], 1), weights)
+
+
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+@pytest.mark.parametrize("wrong", [0, 2, -2])
+def test_weights_of_one_bit_are_minus_one_or_one(wrong, sign) -> None:
+    with pytest.raises(ValueError, match="1-bit weights must be -1 or 1"):
+        programmed(IDEAL, np.array([[1, -1], [1, wrong]]), 1, sign=sign)
+    with pytest.raises(ValueError, match="1-bit weights must be -1 or 1"):
+        digits(np.array([wrong]), 1, 1, sign)
+    with pytest.raises(ValueError, match="from 1 to 64 bits, found 0"):
+        programmed(IDEAL, np.array([[1]]), 0, sign=sign)
 
 
 def test_weights_out_of_range_are_named() -> None:

@@ -51,7 +51,7 @@ def test_settings_per_adc() -> None:
     assert steps.tolist() == [[[16.0, 2.0, 0.0]]] * 2 and limits.tolist() == [[[128.0, 128.0, 0.0]]] * 2
     with pytest.raises(ValueError, match=r"ADC settings of shape \(2,\) do not fit \(1, 1, 3\)"):
         per_adc(np.array([Adc(), Adc()], object), (1, 1, 3))
-    with pytest.raises(ValueError, match="expected Adc settings"):
+    with pytest.raises(ValueError, match="expected Adc settings, or objects with a method 'transfer'"):
         per_adc(np.array([4, 4, 4], object), (1, 1, 3))
 
 

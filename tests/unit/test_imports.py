@@ -15,25 +15,26 @@ PACKAGE = Path(accelsim.__file__).parent
 # From the ground up. A room is a package or a module of accelsim; `accelsim` itself is the public face, which looks
 # names up on first use alone. Where this differs from the design's floor plan the reason stands beside it.
 FLOORS = [
-    {"errors", "score"},
-    {"registry"},
+    {"errors"},
+    {"registry", "result"},
     {"library"},
     {"data", "kernels"},  # data looks for the sample among the library's folders
-    {"result", "schema"},  # LogMel of data is a key of a workload's schema
-    {"components"},
+    {"schema"},  # LogMel of data is a key of a workload's schema
+    {"components", "score"},
     {"devices"},
     {"generated"},
-    {"architecture", "workload"},  # a workload makes the scorer of its decoder tensors: score lies below
+    {"architecture", "workload"},
     {"schedule"},
     {"execute"},
     {"simulate"},
     {"cost"},
     {"operations"},
+    {"plugins"},
     {"record"},
     {"pipeline"},
     {"explore"},
     {"report"},
-    {"cli"},
+    {"cli", "testing"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
