@@ -274,7 +274,11 @@ class _Wires(Wires):
                     engine = self.engine[read]
                     bits = self.graph.by_name[read].value_bits(edge, engine.tensors, engine.number_bits)
                 rows = self.engine[op.name].rows_in(read)
-                share = -(-edge.width * edge.steps // len(givers)) if edge.kind == "spikes" else -(-edge.width // len(givers))
+                share = (
+                    -(-edge.width * edge.steps // len(givers))
+                    if edge.kind == "spikes"
+                    else -(-edge.width // len(givers))
+                )
                 for giver in givers:
                     for taker in self.engine[op.name].takers(op):
                         found[f"{giver}->{taker}"] = rows * share * bits
