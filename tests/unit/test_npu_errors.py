@@ -13,8 +13,8 @@ import pytest
 from graphs import Streaming, chip, graph, tile_keys, write_graph
 from safetensors.numpy import save_file
 
+from accelsim.engines.deploy import deploy
 from accelsim.errors import InputError
-from accelsim.schedule import build_schedule
 from accelsim.workload import Workload, load_workload
 
 QKV = "{name: qkv, op: linear, input: features, outputs: 6, weight_bits: 16}"
@@ -38,7 +38,7 @@ def said(error: InputError) -> str:
 
 def problems(folder: Path, layers: list[str], keys: dict[str, Any], name: str = "edge_npu", bands: int = 4) -> str:
     with pytest.raises(InputError) as error:
-        build_schedule(graph(folder, layers, bands=bands), chip(keys, name))
+        deploy(graph(folder, layers, bands=bands), chip(keys, name))
     return said(error.value)
 
 
@@ -110,20 +110,20 @@ def test_a_graph_that_an_npu_cannot_run(tmp_path: Path, layers: list[str], keys:
 def test_what_just_fits(tmp_path: Path) -> None:
     """A little more room, a stride more, and the graphs above run. Weights and state of `WIDE`: 112 + 1024 KiB."""
     l2 = {"components.l2.banks": 72, "components.l2.weight_banks": 48}  # 24 banks of 64 KiB for tensors: 1.5 MiB
-    build_schedule(graph(tmp_path, WIDE, bands=4), chip({**l2, "components.lpddr.capacity": "1136 KiB"}, "edge_npu"))
+    deploy(graph(tmp_path, WIDE, bands=4), chip({**l2, "components.lpddr.capacity": "1136 KiB"}, "edge_npu"))
     found = problems(tmp_path, WIDE, {**l2, "components.lpddr.capacity": "1135 KiB"})
     assert found == "weights and state take 1.1 MiB, 'lpddr' has 1.1"
     long = [QKV, HEADS.replace("chunk: 4, left: 4", "chunk: 128, left: 128"), Y]
     keys: dict[str, Any] = {"components.l2.banks": 9, "components.l2.rows": 4096, "compiler.split": False}
-    build_schedule(graph(tmp_path, long, bands=4), chip(keys, "edge_npu"))  # 64 KiB, all of it for scores
+    deploy(graph(tmp_path, long, bands=4), chip(keys, "edge_npu"))  # 64 KiB, all of it for scores
     keys |= {"components.l2.rows": 2048, "compiler.split": True}
-    made = build_schedule(graph(tmp_path, long, bands=4), chip(keys, "edge_npu")).plan
+    made = deploy(graph(tmp_path, long, bands=4), chip(keys, "edge_npu")).schedule.plan
     assert made is not None and any("heads" in name for name in made.pieces)
     ahead = "{name: c, op: conv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [3, 1]}"
-    build_schedule(graph(tmp_path, [ahead, QKV.replace("features", "c"), *SMALL[1:]], bands=4), chip({}, "edge_npu"))
+    deploy(graph(tmp_path, [ahead, QKV.replace("features", "c"), *SMALL[1:]], bands=4), chip({}, "edge_npu"))
     kernels = {"compiler.layout": "BSC", "compiler.cpu": "[silu]", "compiler.fallback": "{BSC: [silu]}"}
     silu = [QKV, "{name: g, op: silu, input: qkv}", HEADS.replace("qkv,", "g,"), Y]
-    build_schedule(graph(tmp_path, silu, bands=4), chip(kernels, "edge_npu"))
+    deploy(graph(tmp_path, silu, bands=4), chip(kernels, "edge_npu"))
 
 
 # Weights in a file
@@ -143,19 +143,19 @@ def test_sums_up_to_the_last_whole_number(tmp_path: Path) -> None:
     """127 x 16 = 2032 < 2048 <= 127 x 17 = 2159, of one input; of two, the columns' sums of magnitudes count."""
     low, high = {"components.array.accumulator": "float16"}, {"components.array.accumulator": "float32"}
     fits = {"qkv.weight": np.full((1, 6), -16, np.int8), "y.weight": np.array([[8, -8], [-8, 7]], np.int8)}
-    build_schedule(stored(tmp_path, fits), chip(low, "edge_npu"))
+    deploy(stored(tmp_path, fits), chip(low, "edge_npu"))
     more = {"qkv.weight": np.array([[1, 2, -17, 4, 5, 6]], np.int8), "y.weight": np.array([[8, 8], [9, -9]], np.int8)}
     network = stored(tmp_path, more)
-    build_schedule(network, chip(high, "edge_npu"))
+    deploy(network, chip(high, "edge_npu"))
     with pytest.raises(InputError) as error:
-        build_schedule(network, chip(low, "edge_npu"))
+        deploy(network, chip(low, "edge_npu"))
     whole = "float16 sums of 'array' hold whole numbers below 2,048"
     assert said(error.value) == f"layer 'qkv' has sums up to 2,159, {whole}\nlayer 'y' has sums up to 2,159, {whole}"
 
 
 def test_float16_tensors(tmp_path: Path) -> None:
     good = {"qkv.weight": np.ones((1, 6), np.float16), "y.weight": np.ones((2, 2), np.float16)}
-    build_schedule(stored(tmp_path, good, 16), chip({}, "edge_npu"))
+    deploy(stored(tmp_path, good, 16), chip({}, "edge_npu"))
     bad = {"qkv.weight": np.ones((1, 6), np.float32), "y.weight": np.array([[1, np.nan], [1, 1]], np.float16)}
     with pytest.raises(InputError) as error:
         stored(tmp_path, bad, 16)
