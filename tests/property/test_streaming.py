@@ -15,7 +15,7 @@ from accelsim.engines.npu.run import datapath as npu_datapath
 from accelsim.kernels.attention import chunks
 from accelsim.ops.op import FEATURES, Datapath, Signal, evaluate
 from accelsim.ops.streaming import Stream
-from accelsim.workload import Workload
+from accelsim.workload import Workload, load_workload
 
 KEYS = {
     "components.vector.accumulator": ["float32", "float16"],
@@ -130,11 +130,15 @@ def test_chunks_of_a_wrong_length(tmp_path: Path) -> None:
           "{name: h, op: attention, input: q, heads: 1, chunk: 2, left: 4}",
           "{name: i, op: attention, input: h, heads: 1, chunk: 4, left: 4}"],
          "layers 'h', 'i' attend in chunks of different lengths"),
-        (["{name: l, op: lif, input: features, neurons: 2, beta: 0.5, threshold: 8, reset: zero}"],
-         r"layer 'l' \(lif\) is no op of a datapath"),
     ],
 )  # fmt: skip
 def test_graphs_that_do_not_stream(tmp_path: Path, layers: list[str], message: str) -> None:
     workload = graph(tmp_path, layers, bands=4)
     with pytest.raises(ValueError, match=message):
         Stream(workload.graph, Datapath(workload.tensors))
+
+
+def test_neurons_do_not_stream() -> None:
+    workload = load_workload("rsnn_paper_activity")
+    with pytest.raises(ValueError, match=r"layer 'l0' \(lif\) is no op of a datapath"):
+        Stream(workload.graph, Datapath({}))

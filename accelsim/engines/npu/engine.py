@@ -463,7 +463,9 @@ class Npu(Engine):
         sent = self.frame * edge.width * edge.bits if others else None
         waits = pieces and not pieces[0].on_cpu
         gives = (*((start,) if waits else ()), *((begin,) if any(piece.weights for piece in pieces) else ()), *others)
-        return self._cpu_job("start", FEATURES, Start(in_bits=features, sent_bits=sent), gives=gives, paced=True)
+        # There may be several NPUs on a chip.
+        name = "start" if self.name == self.kind else f"{self.name}.start"
+        return self._cpu_job(name, FEATURES, Start(in_bits=features, sent_bits=sent), gives=gives, paced=True)
 
     def _members(self, piece: _Piece) -> list[tuple[str, str]]:
         """Return what works on a step of the sequencer, by role; each member once."""

@@ -76,6 +76,8 @@ class NpuRun(Run):
         self.dma, self.dram, self.cpu = (engine.parts.spec(role) for role in ("dma", "dram", "cpu"))
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        for op in ops:
+            self.unit.faults_of(op)  # every op is listed, also one in which nothing can go wrong
         self._evaluate(ops, signals, self.unit)
         self.tallies.clamped |= self.unit.clamped
         self.tallies.faults |= {name: asdict(found) for name, found in self.unit.faults.items()}
