@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from accelsim.explore import compare
     from accelsim.explore.sweep import sweep
     from accelsim.pipeline import run
+    from accelsim.plugins import load_plugin
     from accelsim.workload import load_workload
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "load_architecture", "load_workload", "run", "sweep"]
+__all__ = ["__version__", "compare", "load_architecture", "load_plugin", "load_workload", "run", "sweep"]
 
 # Looked up on first use, so that `accelsim --help` does not wait for numba.
 _HOMES = {
     "compare": "accelsim.explore",
     "load_architecture": "accelsim.architecture",
+    "load_plugin": "accelsim.plugins",
     "load_workload": "accelsim.workload",
     "run": "accelsim.pipeline",
     "sweep": "accelsim.explore.sweep",

@@ -49,6 +49,27 @@ SetOption = Annotated[
     list[str],
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one key; workload keys start with 'workload.'."),
 ]
+
+
+def _load_plugins(files: list[Path]) -> list[Path]:
+    """Run the plug-ins of a command line before anything that it names is read."""
+    if files:
+        from accelsim.plugins import load_plugin
+
+        for file in files:
+            load_plugin(file)
+    return files
+
+
+PluginOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        callback=_load_plugins,
+        help="Run a Python file that registers ops, components, devices ..; repeat.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 
@@ -110,6 +131,7 @@ def run(
     as_json: JsonOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
+    plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = _overrides(set_)
@@ -137,9 +159,10 @@ def run(
     if as_json:
         typer.echo(result.to_json(), nl=False)
         return
+    from accelsim.explore import paper_beside
     from accelsim.report.console import summary
 
-    _print(summary(result, _paper_of(result.arch.name)))
+    _print(summary(result, paper_beside(result)))
 
 
 @app.command(
@@ -166,6 +189,7 @@ def compare(
         Path | None, typer.Option(metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them.")
     ] = None,
     as_json: JsonOption = False,
+    plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
@@ -296,6 +320,7 @@ def sweep(
     resume: ResumeOption = False,
     objectives: ObjectivesOption = None,
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
+    plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
     from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
@@ -334,6 +359,7 @@ def search(
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL; a file in the folder by default.")] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
+    plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Let Optuna look for the best values of some keys, under constraints."""
     from accelsim.explore.search import run_search
@@ -363,9 +389,10 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into this folder instead of DIR.")] = None,
 ) -> None:
     """Make one HTML page of a run or a sweep that works offline, or figures for papers."""
+    from accelsim.explore import paper_beside
     from accelsim.report.folder import write_report
 
-    for path in write_report(folder, list(_names(formats) or ("html",)), out or folder, _paper_of):
+    for path in write_report(folder, list(_names(formats) or ("html",)), out or folder, paper_beside):
         typer.echo(f"wrote {path}", err=True)
 
 
@@ -374,6 +401,7 @@ def validate(
     files: Annotated[
         list[Path], typer.Argument(help="Architectures, cost tables, devices, workloads, papers or sweeps.")
     ],
+    plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Check files of any accelsim schema and report all their problems at once."""
     from accelsim.explore.validate import validate_file
@@ -391,6 +419,7 @@ def validate(
 @app.command(epilog="Example:\n\n  accelsim schema arch > arch.schema.json")
 def schema(
     name: Annotated[str, typer.Argument(help="arch, cost, device, workload, paper, sweep or result.", metavar="NAME")],
+    plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Print the JSON schema of a kind of file, for editors and other tools."""
     from accelsim.explore.validate import schema_of
@@ -399,7 +428,12 @@ def schema(
 
 
 @app.command(epilog="Example:\n\n  accelsim schedule rsnn28nm")
-def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: SetOption = []) -> None:  # noqa: B006
+def schedule(
+    architecture: Architecture,
+    workload: WorkloadOption = None,
+    set_: SetOption = [],  # noqa: B006
+    plugin: PluginOption = [],  # noqa: B006
+) -> None:
     """Print how a workload is cut into jobs for an architecture, and where its matrices lie on crossbar tiles."""
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
@@ -416,9 +450,23 @@ def schedule(architecture: Architecture, workload: WorkloadOption = None, set_: 
     _print(schedule_table(deployment.schedule))
 
 
-@app.command("list")
-def list_() -> None:
-    """List the architectures, workloads, cost tables, devices and papers that come with accelsim."""
+@app.command("list", epilog="Example:\n\n  accelsim list --plugins")
+def list_(
+    plugins: Annotated[
+        bool, typer.Option("--plugins", help="List ops, engines, components .., and where each comes from.")
+    ] = False,
+    plugin: PluginOption = [],  # noqa: B006
+) -> None:
+    """List the architectures, workloads, cost tables, devices and papers of accelsim and of installed plug-ins."""
+    if plugins:
+        from accelsim.plugins import listing
+        from accelsim.report.console import plugin_table
+
+        found = listing()
+        _print(plugin_table(found))
+        for error in dict.fromkeys(one.error for one in found if one.error):
+            typer.echo(f"broken: {error}")
+        return
     from accelsim.library import names, workload_names
 
     shelves = {
@@ -433,16 +481,24 @@ def list_() -> None:
 
 
 @data_app.command("list")
-def data_list() -> None:
+def data_list(plugin: PluginOption = []) -> None:  # noqa: B006
     """List the data sets that accelsim knows, and where each would come from."""
-    from accelsim.data import DOWNLOADS
+    from accelsim.data import DATASETS, DataSet
 
-    for name, source in DOWNLOADS.items():
-        typer.echo(f"{name}: {source.url or source.layout} ({source.licence})")
+    for name, known in DATASETS.items():
+        if known.download is not None:
+            typer.echo(f"{name}: {known.download.url} ({known.download.licence})")
+        elif isinstance(known, DataSet) and known.parts:
+            typer.echo(f"{name}: made of {', '.join(known.parts)}")
+        else:
+            typer.echo(f"{name}: ships with {DATASETS.origin(name)}")
 
 
 @data_app.command("get", epilog="Example:\n\n  accelsim data get mini_librispeech")
-def data_get(name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")]) -> None:
+def data_get(
+    name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")],
+    plugin: PluginOption = [],  # noqa: B006
+) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
     from accelsim.data import get
 
@@ -526,14 +582,6 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         with written_whole(folder / "trace.vcd") as file:
             write_vcd(recorded, file)
         typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
-
-
-def _paper_of(architecture: str) -> Any:
-    from accelsim.explore import load_paper
-    from accelsim.library import names
-
-    papers = [load_paper(name) for name in names("arch/papers")]
-    return next((paper for paper in papers if paper.architecture == architecture), None)
 
 
 def _print(what: RenderableType) -> None:

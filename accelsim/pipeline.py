@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
-from accelsim.record import Operation, Run, record
+from accelsim.record import Outcome, Run, record
 from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
+from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -34,7 +35,7 @@ def run(
     architecture: str | Path,
     workload: str | Path | None = None,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
     seed: int = 0,
     command: str = "",
     progress: Progress | None = None,
@@ -42,8 +43,9 @@ def run(
     """Simulate one workload on one architecture and return the record.
 
     ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
-    architecture names. ``overrides``: dotted key -> value text, for any key of the architecture, or of the workload
-    with the prefix ``workload.``; for example ``{"clocks.main.frequency": "500 MHz"}``.
+    architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
+    prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
+    "components.pe.sets": 4}``.
     Raises InputError for anything wrong with the files, DeadlockError when the chip stops before its work is done.
     """
     return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
@@ -53,7 +55,7 @@ def run_in_full(
     architecture: str | Path,
     workload: str | Path | None = None,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     stages: Stages | None = None,
@@ -75,7 +77,7 @@ def run_in_full(
         deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
     frames, starts = execution.frames, execution.output_starts
-    operation = operate(chip, schedule, execution.activity, frames, tell, stages)
+    outcome = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
         name: operate(other, schedule, execution.activity, frames, tell, stages)
         for name, other in chip.operating_points.items()
@@ -89,7 +91,7 @@ def run_in_full(
         if execution.exact is not None:
             exact = stages.score(network, batch, execution.exact(), starts, tell)
         reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
-    return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed, again, exact)
+    return Run(network, batch, schedule, execution, outcome, points, accuracy, reference, seed, again, exact)
 
 
 def operate(
@@ -99,7 +101,7 @@ def operate(
     frames: int,
     tell: Progress = lambda *_: None,
     stages: Stages | None = None,
-) -> Operation:
+) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
     timeline = (stages or Stages()).simulate(
@@ -114,7 +116,7 @@ def operate(
     )
     ledger = close_books(schedule, service, timeline, activity)
     bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
-    return Operation(chip, timeline, ledger, bill)
+    return Outcome(chip, timeline, ledger, bill)
 
 
 def programmed_again(
@@ -137,7 +139,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
 
     Raises InputError when the window lies outside the run.
     """
-    chip, timeline = run.operation.architecture, run.operation.timeline
+    chip, timeline = run.outcome.architecture, run.outcome.timeline
     schedule, activity, frames = run.schedule, run.execution.activity, run.execution.frames
     service, clocks = service_of(schedule, chip, activity), clocking(chip, schedule)
     recorder = Trace(schedule, clocks, *window.bounds_ps(timeline))
@@ -153,14 +155,15 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
         trace=recorder,
     )
     energy_j = job_energy_j(chip, schedule, activity, frames)
-    power = power_over_time(recorder, schedule, service, energy_j, run.operation.bill, timeline.duration_ps)
+    power = power_over_time(recorder, schedule, service, energy_j, run.outcome.bill, timeline.duration_ps)
     return recorder, power
 
 
-def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the overrides of the architecture and those of the workload, without their prefix."""
-    chip = {k: v for k, v in overrides.items() if not k.startswith(WORKLOAD_PREFIX)}
-    network = {k.removeprefix(WORKLOAD_PREFIX): v for k, v in overrides.items() if k.startswith(WORKLOAD_PREFIX)}
+def split_overrides(overrides: Overrides) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the overrides of the architecture and those of the workload, without their prefix, all as text."""
+    texts = override_texts(overrides)
+    chip = {k: v for k, v in texts.items() if not k.startswith(WORKLOAD_PREFIX)}
+    network = {k.removeprefix(WORKLOAD_PREFIX): v for k, v in texts.items() if k.startswith(WORKLOAD_PREFIX)}
     return chip, network
 
 

@@ -90,6 +90,10 @@ class Parts:
         """Return the Specs of all components of a role by name."""
         return {name: self.components[name] for name in self.names.get(role, ())}
 
+    def has(self, roles: Iterable[str]) -> bool:
+        """Return whether all of some roles are played."""
+        return all(role in self.names for role in roles)
+
     def lacks(self, *roles: str) -> list[str]:
         """Return the roles that nothing plays."""
         return [role for role in roles if role not in self.names]
@@ -286,8 +290,9 @@ def _parts_of(
 def check_channels(chip: Architecture) -> None:
     """Raise InputError for channels of a chip that no engine could ever use.
 
-    A lock-step channel joins two parts that work on one job, in either direction; tokens go from an engine's exits to any
-    engine's entries, and between the parts that an engine says.
+    A lock-step channel joins two parts that work on one job, in either direction; tokens go from an engine's exits to
+    any engine's entries, and between the parts that an engine says. What plays no role in an engine is there for its area
+    alone, and may be joined to anything.
     """
     sites, _ = sites_of(chip)
     together: set[frozenset[str]] = set()
@@ -305,7 +310,10 @@ def check_channels(chip: Architecture) -> None:
                     for b in site.parts.names.get(second, ()):
                         add(a, b)
     problems = Problems(f"'{chip.spec.name}'")
+    playing = {name for site in sites.values() for names in site.parts.names.values() for name in names} | set(sources)
     for channel in chip.spec.channels:
+        if not {channel.from_, channel.to} <= playing:
+            continue
         if channel.lockstep and frozenset((channel.from_, channel.to)) not in together:
             problems.add(f"'{channel.from_}' and '{channel.to}' never work in lock-step: no engine uses the channel")
         elif not channel.lockstep and (channel.from_, channel.to) not in flows:

@@ -19,6 +19,7 @@ import pkgutil
 import sys
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -85,9 +86,14 @@ class Registry(Mapping[str, T]):
         self.what = what
         self._builtin = builtin
         self._registered: dict[str, _Registered[T]] = {}
+        self._found: dict[str, _Registered[T]] = {}
         self._errors: dict[str, InputError] = {}
         self._points: list[metadata.EntryPoint] | None = None
         self._builtins_loaded = False
+
+    # A registry is one place, not a value: what it holds grows.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def register(self, name: str, entry: T) -> T:
         """Add an entry and return it; for the module level of the file that defines it."""
@@ -101,7 +107,9 @@ class Registry(Mapping[str, T]):
         return entry
 
     def __getitem__(self, name: str) -> T:
-        return self._find(name).entry
+        if name not in self._found:  # found once, an entry is asked for very often
+            self._found[name] = self._find(name)
+        return self._found[name].entry
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
@@ -120,6 +128,11 @@ class Registry(Mapping[str, T]):
         """Return all entries, without the plug-ins that cannot be loaded."""
         return self._loadable().values()
 
+    def loaded(self) -> dict[str, T]:
+        """Return accelsim's own entries, and those of the plug-ins that have been imported so far."""
+        self._load_builtins()
+        return {name: self[name] for name, one in self._registered.items() if name not in self._errors}
+
     def names(self) -> list[str]:
         """Return all names, accelsim's own first; imports no plug-in."""
         self._load_builtins()
@@ -133,10 +146,14 @@ class Registry(Mapping[str, T]):
         """Return who registers or declares a name, without importing a plug-in: two of them are an error when asked."""
         found = [self._origin_of(self._registered[name])] if name in self._registered else []
         for point in self._plugin_points():
-            origin = _origin_of_point(point)
+            origin = origin_of_point(point)
             if point.name == name and origin.distribution not in [one.distribution for one in found]:
                 found.append(origin)
         return found
+
+    def forget_failed(self) -> None:
+        """Drop what modules registered before they failed: Python forgets them, and half of a file is none."""
+        self._registered = {name: one for name, one in self._registered.items() if one.module in sys.modules}
 
     def _loadable(self) -> dict[str, T]:
         found = {}
@@ -159,7 +176,7 @@ class Registry(Mapping[str, T]):
                 )
             self._load_plugin(points[0])
         for point in points:
-            found, origin = self._origin_of(self._registered[name]), _origin_of_point(point)
+            found, origin = self._origin_of(self._registered[name]), origin_of_point(point)
             if origin.distribution != found.distribution:
                 self._errors[name] = self._twice(name, found, origin)
                 raise self._errors[name]
@@ -177,11 +194,9 @@ class Registry(Mapping[str, T]):
             reason = str(error)
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
-        # Python forgets a module that failed, and so does the registry: half of a file is none.
-        self._registered = {name: one for name, one in self._registered.items() if one.module in sys.modules}
-        origin = _origin_of_point(point)
-        whose = f"{origin.distribution} {origin.version}, entry point {point.name} = {point.value} of {self.group}"
-        self._errors[point.name] = InputError.of(f"cannot load {self.what} '{point.name}' from {whose}: {reason}")
+        self.forget_failed()
+        message = f"cannot load {self.what} '{point.name}' from {declaration(point)}: {reason}"
+        self._errors[point.name] = InputError.of(message)
         raise self._errors[point.name]
 
     def _load_builtins(self) -> None:
@@ -192,18 +207,18 @@ class Registry(Mapping[str, T]):
         self._builtins_loaded = True
 
     def _builtin_packages(self) -> list[str]:
-        declared = [point.module for point in self._all_points() if _is_own(point)]
+        declared = [point.module for point in self._all_points() if is_own(point)]
         return declared or ([] if self._builtin is None else [self._builtin])
 
     def _is_builtin(self, module: str) -> bool:
         return any(f"{module}.".startswith(f"{package}.") for package in self._builtin_packages())
 
     def _plugin_points(self) -> list[metadata.EntryPoint]:
-        return [point for point in self._all_points() if not _is_own(point)]
+        return [point for point in self._all_points() if not is_own(point)]
 
     def _all_points(self) -> list[metadata.EntryPoint]:
         if self._points is None:
-            self._points = sorted(metadata.entry_points(group=self.group), key=lambda point: point.name)
+            self._points = entry_points(self.group)
         return self._points
 
     def _origin_of(self, registered: _Registered[T]) -> Origin:
@@ -212,7 +227,7 @@ class Registry(Mapping[str, T]):
             return Origin(OWN_DISTRIBUTION, _own_version(), module, registered.file)
         for point in self._plugin_points():
             if f"{module}.".startswith(f"{point.module}."):
-                origin = _origin_of_point(point)
+                origin = origin_of_point(point)
                 return Origin(origin.distribution, origin.version, module, registered.file)
         return Origin(None, None, module, registered.file)
 
@@ -235,7 +250,18 @@ def _import(name: str) -> None:
         importlib.import_module(f"{name}.{part.name}")
 
 
-def _is_own(point: metadata.EntryPoint) -> bool:
+def entry_points(group: str) -> list[metadata.EntryPoint]:
+    """Return the entry points of a group of all installed distributions, by name; imports nothing."""
+    return _entry_points(group, tuple(sys.path))
+
+
+@cache  # reading the metadata of every distribution takes long
+def _entry_points(group: str, path: tuple[str, ...]) -> list[metadata.EntryPoint]:
+    return sorted(metadata.entry_points(group=group), key=lambda point: point.name)
+
+
+def is_own(point: metadata.EntryPoint) -> bool:
+    """Return whether an entry point is accelsim's own one of its group."""
     return point.name == BUILTIN and point.dist is not None and point.dist.name == OWN_DISTRIBUTION
 
 
@@ -245,7 +271,14 @@ def _own_version() -> str:
     return __version__
 
 
-def _origin_of_point(point: metadata.EntryPoint) -> Origin:
+def declaration(point: metadata.EntryPoint) -> str:
+    """Return who declares an entry point, and how, for messages."""
+    origin = origin_of_point(point)
+    return f"{origin.distribution} {origin.version}, entry point {point.name} = {point.value} of {point.group}"
+
+
+def origin_of_point(point: metadata.EntryPoint) -> Origin:
+    """Return where an entry point leads, as far as its distribution says."""
     distribution = point.dist
     name, version = (None, None) if distribution is None else (distribution.name, distribution.version)
     return Origin(name, version, point.module, None)

@@ -184,10 +184,27 @@ class Uncertainty(Record):
     mw_per_mm2: Interval
 
 
+class PluginRecord(Record):
+    """An entry of a plug-in: ``group``: of its entry point; ``distribution``: None for a file given by --plugin.
+
+    ``sha256``: of the source file of ``module``, which registers it.
+    """
+
+    group: str
+    name: str
+    distribution: str | None
+    version: str | None
+    module: str
+    sha256: str | None
+
+
 class Provenance(Record):
+    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used."""
+
     predicted: list[str]
     calibrated: list[str]
     assumptions: list[str]
+    plugins: list[PluginRecord] = []
 
 
 class Programming(Record):

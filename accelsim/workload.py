@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -21,30 +19,21 @@ from accelsim.generated import generated_tensors
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
-from accelsim.schema import Model, Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.workload import (
-    ClassScore,
     Context,
-    CtcClassScore,
-    CtcWordScore,
     FeatureInputs,
-    FrameScore,
     RandomInputs,
     RecordedInputs,
-    Score,
     SpeechInputs,
 )
-from accelsim.score import CtcClasses, CtcWords, FrameClasses, UtteranceClasses, ViterbiPhonemes
+from accelsim.score.score import AnyScore, Judge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
-Scorer = ViterbiPhonemes | FrameClasses | UtteranceClasses | CtcWords | CtcClasses
 Spoken = TypeVar("Spoken", Featured, Utterance)
 
 
-if TYPE_CHECKING:
-    AnyOp = Op | ShortForm
-else:
-    AnyOp = Annotated[functools.reduce(operator.or_, OPS.values()), Field(discriminator="op")]
+AnyOp = Annotated[Op | ShortForm, Registered(OPS, tag="op")]
 
 
 class GeneratedWeights(Model):
@@ -77,7 +66,7 @@ class WorkloadSpec(Model):
     chunk: PositiveInt | None = None
     inputs: Annotated[SpeechInputs | FeatureInputs | RandomInputs, Field(discriminator="source")]
     graph: Annotated[list[AnyOp], Len(1)]
-    score: Annotated[Score, Field(discriminator="kind")] | None = None
+    score: AnyScore | None = None
 
     @model_validator(mode="after")
     def _weights_given(self) -> WorkloadSpec:
@@ -120,27 +109,18 @@ class Workload:
     folder: Path
     sha256: str
 
-    def scorer(self, *, reference: bool = False) -> Scorer:
-        """Return the decoder that scores the outputs of the hardware, or of the float ``reference``: one for CTC.
+    def scorer(self, *, reference: bool = False) -> Judge:
+        """Return the judge of the outputs of the hardware, or of the float ``reference``.
 
         Raises InputError when its tensors do not fit, ValueError when the workload is not scored.
         """
         spec = self.spec.score
-        if isinstance(spec, CtcClassScore):
-            return CtcClasses(tuple(spec.names), spec.beam, spec.unit)
-        if spec is None or self.decoder is None:
+        if spec is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
-        options = spec.model_dump(exclude={"kind", "decoder", "phones", "classes", "words"})
         try:
-            if isinstance(spec, CtcWordScore):
-                return CtcWords.from_tensors(self.decoder, spec.words, **options)
-            if isinstance(spec, FrameScore):
-                return FrameClasses.from_tensors(self.decoder, reference=reference, **options)
-            if isinstance(spec, ClassScore):
-                return UtteranceClasses.from_tensors(self.decoder, spec.classes, reference=reference, **options)
-            return ViterbiPhonemes.from_tensors(self.decoder, spec.phones, reference=reference, **options)
+            return spec.judge(self.decoder or {}, reference=reference)
         except ValueError as error:
-            raise InputError.of(str(error), file=str(self.folder / spec.decoder)) from None
+            raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
 
 
 @dataclass(frozen=True)
@@ -165,19 +145,21 @@ class Batch:
         return Signal(self.features, self.starts, edge)
 
 
-def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) -> Workload:
+def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workload:
     """Read and check a workload by name, folder or path.
 
-    ``overrides``: dotted key -> value text, as `--set workload.KEY=VALUE` gives them. Raises InputError with every
-    problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the weight range.
+    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers and booleans too. Raises
+    InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the
+    weight range.
     """
     path = find_workload(name)
     source, files = _read_source(path)
-    for key, value in (overrides or {}).items():
+    settings = override_texts(overrides)
+    for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
     said = b"".join(file.read_bytes() for file in files)
-    digest = hashlib.sha256(said + repr(sorted((overrides or {}).items())).encode())
+    digest = hashlib.sha256(said + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     tensors: Tensors = {}
     reference = None
@@ -190,8 +172,9 @@ def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) 
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True)
     decoder = None
-    if spec.score is not None and spec.score.decoder is not None:
-        decoder = _read_tensors(path.parent / spec.score.decoder, digest)
+    decoder_file = None if spec.score is None else spec.score.decoder_file()
+    if decoder_file is not None:
+        decoder = _read_tensors(path.parent / decoder_file, digest)
     workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest())
     if spec.score is not None:
         workload.scorer()
@@ -212,10 +195,11 @@ def _graph(spec: WorkloadSpec, source: Source) -> Graph:
             for place in [graph.places[op.name]]
             if not op.spiking
         ]
-    names = spec.score.names if isinstance(spec.score, CtcClassScore) else None
-    if names is not None and len(names) != graph.given.width:
-        message = f"the score names {len(names)} classes, the network has {graph.given.width}"
-        problems.append(source.problem(message, ("score",)))
+    if spec.score is not None:
+        try:
+            spec.score.check(graph.given.width)
+        except ValueError as error:
+            problems.append(source.problem(str(error), ("score",)))
     if problems:
         raise InputError(problems)
     return graph
@@ -304,11 +288,7 @@ def _chosen(utterances: list[Spoken], inputs: RecordedInputs, score: Score | Non
 
 def _said(utterance: Featured | Utterance, score: Score | None) -> tuple[str, ...] | None:
     """Return what was said in the units of a score, its phones if there is none; None where that is not known."""
-    if isinstance(score, ClassScore) and utterance.text:
-        return (utterance.text,)
-    if isinstance(score, CtcWordScore) or (isinstance(score, CtcClassScore) and score.unit == "character"):
-        return None if utterance.text is None else tuple(utterance.text.split())
-    return utterance.phones
+    return utterance.phones if score is None else score.said(utterance)
 
 
 def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:

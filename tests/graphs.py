@@ -136,7 +136,7 @@ def tile_keys(
         "components.adc.shared_by": shared_by,
         "components.adc.units": -(-64 * planes // shared_by),
         "components.attention.frames": 60,
-        "placement": "{" + ", ".join(f"'{layer}': {{where: digital}}" for layer in digital) + "}",
+        "placement": "{" + ", ".join(f"'{layer}': {{engine: digital}}" for layer in digital) + "}",
     }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.datasets import data_folder
+from accelsim.data.dataset import DATASETS, Download, Featured, FeatureSet, data_folder
+from accelsim.data.featured import unsigned
 
 FRAME_PERIOD_S = 0.01
 WIDTH = 39
@@ -85,3 +86,31 @@ def feature_codes(mfcc: NDArray[np.float32]) -> NDArray[np.int8]:
     x = np.concatenate([mfcc, first, differences(first)], axis=1)
     deviation = np.maximum(x.std(axis=0), _SMALLEST_DEVIATION)
     return np.clip(np.rint((x - x.mean(axis=0)) / deviation * CODES_PER_DEVIATION), -127, 127).astype(np.int8)
+
+
+DOWNLOAD = Download(
+    url="http://www.speech.cs.cmu.edu/databases/an4/",
+    checksum=None,
+    checksum_source="",
+    licence="BSD-like",
+    layout="an4_mfcc13.npz (mfcc [frames, 13] at 100 frames a second, all utterances end to end, offsets to cut "
+    "them, and utt, speaker, split, text of each), and an4.dic for its phones",
+    marks=("an4_mfcc13.npz",),
+)
+
+
+def _read(split: str) -> list[Featured]:
+    dictionary = load_dictionary() if (data_folder() / DICTIONARY).exists() else {}
+    return [
+        Featured(
+            name=spoken.name,
+            speaker=spoken.speaker,
+            codes=unsigned(feature_codes(spoken.mfcc)),
+            phones=phones_of(spoken.words, dictionary),
+            text=" ".join(spoken.words),
+        )
+        for spoken in load_an4(split)
+    ]
+
+
+DATASETS.register("an4", FeatureSet(("train", "test"), WIDTH, FRAME_PERIOD_S, _read, DOWNLOAD))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.features import SAMPLE_RATE_HZ
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -91,3 +93,47 @@ def resampled(audio: NDArray[np.float32], rate_hz: int, wanted_hz: int) -> NDArr
         return audio
     divisor = np.gcd(rate_hz, wanted_hz)
     return np.asarray(resample_poly(audio, wanted_hz // divisor, rate_hz // divisor), np.float32)
+
+
+FSDD = Download(
+    url="https://github.com/Jakobovski/free-spoken-digit-dataset",
+    checksum=None,
+    checksum_source="",
+    licence="CC BY-SA 4.0",
+    layout="free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav (a clone of the repository)",
+    marks=("fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings"),
+)
+AUDIOMNIST = Download(
+    url="https://github.com/soerenab/AudioMNIST",
+    checksum=None,
+    checksum_source="",
+    licence="MIT",
+    layout="AudioMNIST/data/<speaker>/<digit>_<speaker>_<take>.wav (a clone of the repository)",
+    marks=("audiomnist_subset_8k_int16.npz", "AudioMNIST/data"),
+)
+
+
+def _digits(name: str, split: str, count: int = 10) -> list[Utterance]:
+    """The digits below `count` of one split."""
+    reader, speakers = {
+        "fsdd": (fsdd, FSDD_TEST_SPEAKERS),
+        "audiomnist": (audiomnist, AUDIOMNIST_TEST_SPEAKERS),
+    }[name]
+    recordings = reader(
+        data_folder(), lambda digit, speaker: digit < count and (speaker in speakers) == (split == "test")
+    )
+    if recordings is None:
+        raise missing(name)
+    return [
+        Utterance(f"{name}/{one.digit}_{one.speaker}_{one.take}", one.speaker, one.audio, None, WORDS[one.digit])
+        for one in recordings
+    ]
+
+
+def _zero_one(split: str) -> list[Utterance]:
+    return _digits("fsdd", split, 2) + _digits("audiomnist", split, 2)
+
+
+DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD))
+DATASETS.register("audiomnist", DataSet(("train", "test"), partial(_digits, "audiomnist"), AUDIOMNIST))
+DATASETS.register("zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist")))

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from accelsim.kernels.cells import RESTING, drifted, wire_attenuation
 from accelsim.kernels.crossbar import Curves, Program
+from accelsim.registry import Registry
 from accelsim.schema import Model, NonNegativeResistance, PositiveTime
 
 LARGEST_CELL_BITS = 6
@@ -119,6 +120,8 @@ class Device(Model):
 
         return program
 
+
+DEVICES: Registry[type[Device]] = Registry("accelsim.devices", "kind of device", builtin="accelsim.devices")
 
 CellBits = Annotated[int, Field(ge=1, le=LARGEST_CELL_BITS)]
 

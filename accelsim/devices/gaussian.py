@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from accelsim.devices.device import Device, Programmed, linear_curves, states_of
+from accelsim.devices.device import DEVICES, Device, Programmed, linear_curves, states_of
 from accelsim.devices.ideal import check_range
 from accelsim.kernels.cells import RESTING, gaussian_conductances
 from accelsim.kernels.crossbar import Curves
@@ -70,3 +70,6 @@ class Gaussian(Device):
         )
         states = states_of(cells, self.levels[0], self.levels[-1]).reshape(levels.shape)
         return Programmed(states, (flat != RESTING).sum(axis=1))
+
+
+DEVICES.register("gaussian", Gaussian)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from accelsim.devices.device import Device, Programmed, linear_curves
+from accelsim.devices.device import DEVICES, Device, Programmed, linear_curves
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.schema import PositiveConductance, format_si
@@ -35,6 +35,9 @@ class Ideal(Device):
         written = levels != RESTING
         states = (1.0 - np.where(written, levels, 0) / ((1 << cell_bits) - 1)).astype(np.float32)
         return Programmed(states, written.reshape(len(arrays), -1).sum(axis=1))
+
+
+DEVICES.register("ideal", Ideal)
 
 
 def check_range(lowest: float, highest: float) -> None:

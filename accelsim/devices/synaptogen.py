@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from accelsim.devices.device import Device, Programmed
+from accelsim.devices.device import DEVICES, Device, Programmed
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.synaptogen import FEATURES, ORDER, Parameters, Sequence, program_cells
@@ -20,7 +20,7 @@ Row = tuple[float, ...]
 Eight = Annotated[Row, Field(min_length=8, max_length=8)]
 
 
-class Component(Model):
+class MixtureComponent(Model):
     """One Gaussian of the mixture over cells: [mu; sigma] = mean + factor N(0, I).
 
     The eight numbers are the offsets of the four features (log10 ohm, V, ohm, V) and then their scales; ``factor`` is
@@ -32,7 +32,7 @@ class Component(Model):
     factor: Annotated[tuple[Row, ...], Field(min_length=8, max_length=8)]
 
     @model_validator(mode="after")
-    def _triangle(self) -> Component:
+    def _triangle(self) -> MixtureComponent:
         if [len(row) for row in self.factor] != list(range(1, 9)):
             raise ValueError("the factor must be a lower triangle: rows of 1 to 8 numbers")
         return self
@@ -68,7 +68,7 @@ class Synaptogen(Device):
     reference_voltage: PositiveVoltage
     full_reset_voltage: PositiveVoltage
     eta: Annotated[float, Gt(0)]
-    mixture: Annotated[tuple[Component, ...], Field(min_length=1)]
+    mixture: Annotated[tuple[MixtureComponent, ...], Field(min_length=1)]
     feedback: Annotated[tuple[Row, ...], Field(min_length=FEATURES, max_length=FEATURES)]
     gamma: Annotated[tuple[Row, ...], Field(min_length=FEATURES, max_length=FEATURES)]
     weight_units_per_ampere: Annotated[float, Gt(0)]
@@ -202,3 +202,6 @@ class Synaptogen(Device):
         volts = self.reference_voltage
         low, high = np.polyval(self.low_curve, volts) / volts, np.polyval(self.high_curve, volts) / volts
         return np.asarray((low - 1 / resistance) / (low - high))
+
+
+DEVICES.register("synaptogen", Synaptogen)

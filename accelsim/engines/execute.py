@@ -28,7 +28,7 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated words, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame. ``faults[layer]``: overflows and the like of floating-point numbers, by name.
+    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by name.
     ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
     """
 
@@ -39,7 +39,7 @@ class Activity:
     conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     programming: Mapping[str, int] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=dict)
-    faults: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    exceptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,17 +135,17 @@ def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Ac
     clamped: dict[str, int] = {}
     sparsity: dict[str, float] = {}
     conversions: dict[str, tuple[int, int]] = {}
-    faults: dict[str, Mapping[str, int]] = {}
+    exceptions: dict[str, Mapping[str, int]] = {}
     programming: dict[str, int] = {}
     for one in tallies:
         clamped |= one.clamped
         sparsity |= {layer: zero / total for layer, (zero, total) in one.sparsity.items()}
         conversions |= one.conversions
-        faults |= one.faults
+        exceptions |= one.exceptions
         for what, number in one.programming.items():
             programming[what] = programming.get(what, 0) + number
     tokens = {key: window.tokens(grid.starts) for key, window in schedule.windows.items()}
-    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, faults)
+    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions)
 
 
 def _engine_of_features(deployment: Deployment) -> str:

@@ -24,6 +24,7 @@ from accelsim.explore.sweep import (
     full_axes,
 )
 from accelsim.explore.workers import Job, evaluate
+from accelsim.plugins import loaded_files
 from accelsim.result import check_writable
 
 SAMPLERS = ("tpe", "nsga2")
@@ -59,7 +60,7 @@ def run_search(
     asked = describe(what, fixed, axes, chip) | {
         "kind": "search", "method": sampler, "points": None, "seeds": 1, "constraints": list(constraints),
     }  # fmt: skip
-    reuse, job = Reuse(), Job(what.architecture, what.workload, fixed)
+    reuse, job = Reuse(), Job(what.architecture, what.workload, fixed, loaded_files())
     check_writable(out)
     with _optuna_errors(storage or f"sqlite:///{out.resolve() / 'study.sqlite'}") as url:
         study = _study(url, sampler, what.seed, objectives, resume)

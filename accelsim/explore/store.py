@@ -14,11 +14,12 @@
                 ``wait_output_cycles``, ``idle_cycles``, ``dynamic_j``, ``clock_j``, ``leakage_j``, ``area_mm2``,
                 ``actions`` (JSON object, action -> count).
 ``meta``        ``key`` TEXT PRIMARY KEY, ``value`` TEXT (JSON): ``schema`` = "accelsim/store@1"; ``kind`` = "sweep" or
-                "search"; ``architecture`` and ``workload`` = {name, sha256} of the files without overrides; ``set`` =
-                {key: value} fixed for all points; ``axes`` = [{key: what was asked for}]; ``swept`` = [keys that
-                vary]; ``method`` = "grid", "random", "lhs", "tpe" or "nsga2"; ``points`` = how many configurations were
-                asked for; ``seed``, ``seeds``; ``objectives`` = [names of metrics] (for the Pareto front);
-                ``constraints`` = [text]; ``accelsim`` = version; ``command`` = what began it.
+                "search"; ``architecture`` and ``workload`` = {name, sha256} of the files without overrides;
+                ``plugins`` = {file: sha256} of those given by --plugin; ``set`` = {key: value} fixed for all points;
+                ``axes`` = [{key: what was asked for}]; ``swept`` = [keys that vary]; ``method`` = "grid", "random",
+                "lhs", "tpe" or "nsga2"; ``points`` = how many configurations were asked for; ``seed``, ``seeds``;
+                ``objectives`` = [names of metrics] (for the Pareto front); ``constraints`` = [text]; ``accelsim`` =
+                version; ``command`` = what began it.
 
 No time and no random number is stored, so that a sweep that was killed and resumed equals an undisturbed one.
 """

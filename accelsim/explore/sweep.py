@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, r
 from accelsim.explore.store import Outcome, Store
 from accelsim.explore.workers import Job, evaluate_here, evaluate_in_processes, evaluate_on_cluster
 from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
+from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
 from accelsim.workload import load_workload
 
@@ -160,7 +162,7 @@ def run_sweep(
     }  # fmt: skip
     store = begin_or_resume(out, asked, resume)
     left = _in_order(points, axes, chip, store.done())
-    job = Job(what.architecture, what.workload, fixed)
+    job = Job(what.architecture, what.workload, fixed, loaded_files())
     done = len(points) - len(left)
     tell(f"{done} of {len(points)} points", done, len(points))
     with closing_on_error(store):
@@ -235,6 +237,7 @@ def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: 
     return {
         "architecture": {"name": chip.spec.name, "sha256": chip.sha256},
         "workload": {"name": network.spec.name, "sha256": network.sha256},
+        "plugins": {Path(file).name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in loaded_files()},
         "set": dict(fixed),
         "axes": [axis.asked() for axis in axes],
         "swept": [key for axis in axes for key in axis.keys],

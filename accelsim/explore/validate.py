@@ -10,17 +10,17 @@ from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
 from accelsim.explore.sweep import SweepSpec, load_sweep
+from accelsim.plugins import registries
 from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
 from accelsim.schema.cost import CostTable
 from accelsim.schema.paper import Paper
-from accelsim.schema.workload import WorkloadSpec
-from accelsim.workload import load_workload
+from accelsim.workload import Variant, WorkloadSpec, load_workload
 
 SCHEMAS: dict[str, Any] = {
     "arch": ArchitectureSpec,
     "cost": CostTable,
-    "workload": WorkloadSpec,
+    "workload": WorkloadSpec | Variant,
     "paper": Paper,
     "device": AnyDevice,
     "sweep": SweepSpec,
@@ -56,6 +56,8 @@ def schema_of(name: str) -> dict[str, Any]:
         return Result.model_json_schema(by_alias=True)
     if name not in SCHEMAS:
         raise InputError.of(f"no schema named '{name}'", hint=did_you_mean(name, [*SCHEMAS, "result"]))
+    for registry in registries():
+        registry.values()  # an editor is to know what plug-ins add
     return json_schema(SCHEMAS[name], name)
 
 

@@ -22,6 +22,7 @@ from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome
 from accelsim.pipeline import run_in_full
+from accelsim.plugins import load_plugin
 from accelsim.record import record
 from accelsim.simulate import Timeline
 
@@ -36,11 +37,15 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 
 @dataclass(frozen=True)
 class Job:
-    """What every point runs: an architecture and a workload, by name or path, and the keys that all points set."""
+    """What every point runs: an architecture and a workload, by name or path, and the keys that all points set.
+
+    ``plugins``: files that a process runs before its first point.
+    """
 
     architecture: str
     workload: str | None
     keys: Mapping[str, str]
+    plugins: tuple[str, ...] = ()
 
     def overrides(self, point: Point) -> dict[str, str]:
         return {**self.keys, **point.keys}
@@ -49,12 +54,16 @@ class Job:
         """Return the command that runs a point alone."""
         network = ["-w", self.workload] if self.workload else []
         settings = [text for key, value in self.overrides(point).items() for text in ("-s", f"{key}={value}")]
-        return shlex.join(["accelsim", "run", self.architecture, *network, *settings, "--seed", str(point.seed)])
+        plugins = [text for file in self.plugins for text in ("--plugin", file)]
+        tail = [*network, *settings, *plugins, "--seed", str(point.seed)]
+        return shlex.join(["accelsim", "run", self.architecture, *tail])
 
 
 def evaluate(job: Job, point: Point, reuse: Reuse) -> Outcome:
     """Run a point; whatever goes wrong becomes its outcome."""
     try:
+        for file in job.plugins:
+            load_plugin(file)
         overrides, stages = job.overrides(point), reuse.stages()
         run = run_in_full(job.architecture, job.workload, overrides=overrides, seed=point.seed, stages=stages)
         return Outcome(point, record(run, job.command(point)))
@@ -128,9 +137,9 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
 def evaluate_on_cluster(job: Job, points: Sequence[Point], scheduler: str) -> Iterator[Outcome]:
     """Run the points on the workers of a Dask scheduler and yield each task's as it is done.
 
-    The workers need this version of accelsim and the same files. A task is 16 neighbouring points; Dask gives those
-    of a lost worker to another one. Raises InputError where no scheduler answers or it has no workers, AccelsimError
-    when it goes away.
+    The workers need this version of accelsim and the same files, plug-ins too. A task is 16 neighbouring points; Dask
+    gives those of a lost worker to another one. Raises InputError where no scheduler answers or it has no workers,
+    AccelsimError when it goes away.
     """
     with _cluster(scheduler) as client:
         from distributed import CancelledError, KilledWorker, as_completed

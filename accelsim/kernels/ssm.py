@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 from accelsim.kernels.cells import RESTING
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.compile import compiled
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves, Program
 
 LARGEST_WEIGHT_BITS = 7
@@ -154,7 +155,7 @@ def recurrence(
     inputs: NDArray[np.int16],
     starts: NDArray[np.int64],
     *,
-    dac: Dac,
+    dac: DacTransfer,
     state_gain: float,
     output_gain: float,
 ) -> Recurrence:
@@ -190,7 +191,7 @@ def recurrence(
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
     signal, fixed_watts, state_watts, top, state_gain, output_gain, outputs, saturated, watts, last,

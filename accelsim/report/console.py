@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.plugins import Listed
 from accelsim.report.headline import columns, headlines, notes, share
 from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
@@ -160,6 +161,9 @@ def _notes(result: Result) -> Iterable[RenderableType]:
         ends += format_si(max(b.power_w for b in result.leakage_bracket), "W")
         odd = "; ".join(f"{b.name} {format_si(b.power_w, 'W')}" for b in result.leakage_bracket)
         yield Text.assemble(("bracket ", "yellow"), f"power with published SRAM leakage instead: {ends} ({odd})")
+    for plugin in result.provenance.plugins:
+        whose = f"{plugin.distribution} {plugin.version}" if plugin.distribution else plugin.module
+        yield Text.assemble(("plug-in ", "yellow"), f"{plugin.name} ({plugin.group}) of {whose}")
     for line in result.provenance.assumptions:
         yield Text.assemble(("assumed ", "dim"), (line, "dim"))
 
@@ -168,6 +172,17 @@ def schedule_table(schedule: Schedule) -> Table:
     """Return a schedule as a table, one job a line."""
     rows = schedule.table()
     return _rows_table(rows)
+
+
+def plugin_table(entries: Sequence[Listed]) -> Table:
+    """Return what is registered, one entry a line, and where each comes from; broken ones are marked."""
+    table = _table("group", "name", "distribution", "version", "module", "", numbers=False)
+    for entry in entries:
+        origin = entry.origin
+        where = origin.module if origin.distribution or origin.file is None else origin.file
+        mark = "[red]broken[/]" if entry.error else ""
+        table.add_row(entry.group, entry.name, origin.distribution or "", origin.version or "", where, mark)
+    return table
 
 
 def placement_table(rows: Sequence[Mapping[str, int | str]]) -> Table:

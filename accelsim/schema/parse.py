@@ -13,6 +13,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic_core import ErrorDetails, PydanticKnownError, core_schema
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.schema.registered import BROKEN_ENTRY
 from accelsim.schema.source import Key, Location, Source
 
 T = TypeVar("T")
@@ -92,8 +93,11 @@ def json_schema(model_type: Any, tag: str | None = None) -> dict[str, Any]:
     """The JSON schema of a model, for editors; `tag` adds the `schema: accelsim/<tag>@1` key."""
     schema = TypeAdapter(model_type).json_schema()
     if tag is not None:
-        schema["properties"] = {"schema": {"const": f"accelsim/{tag}@1"}, **schema.get("properties", {})}
-        schema["required"] = ["schema", *schema.get("required", [])]
+        # Each alternative of a union allows its own keys alone, so each one needs the tag.
+        union = schema.get("oneOf") or schema.get("anyOf") or []
+        for part in [schema["$defs"][one["$ref"].rsplit("/", 1)[-1]] for one in union] or [schema]:
+            part["properties"] = {"schema": {"const": f"accelsim/{tag}@1"}, **part.get("properties", {})}
+            part["required"] = ["schema", *part.get("required", [])]
     return schema
 
 
@@ -177,7 +181,7 @@ def _location(error: ErrorDetails, data: Any) -> Location:
     paths = list(islice(_paths(error["loc"], data, missing), 1000))
     seen = (path for path in paths if _at(data, path[:-1] if missing else path) is error["input"])
     location = next(seen, paths[0])
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found", BROKEN_ENTRY):
         location = (*location, error["ctx"]["discriminator"].strip("'"))
     return location
 
@@ -287,6 +291,8 @@ def _words(error: ErrorDetails, location: Location) -> tuple[str, str | None]:
         choices = re.findall(r"'([^']*)'", context["expected_tags"])
         tag = value[location[-1]] if isinstance(value, dict) else context["tag"]
         return f"unknown {location[-1]} {show(tag)}", did_you_mean(str(tag), choices)
+    if kind == BROKEN_ENTRY:
+        return context["message"], None
     if kind in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         if isinstance(value, str) and choices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -92,83 +92,3 @@ class RandomInputs(Model):
     def width(self) -> int:
         """Return the number of input features."""
         return self.features
-
-
-class ViterbiScore(Model):
-    """Phoneme error rate of a Viterbi decode over acoustic states, see `accelsim.score.viterbi`.
-
-    ``decoder``: safetensors file with its tensors; ``phones``: names in the order of the tensors, silence first.
-    """
-
-    kind: Literal["viterbi_phonemes"]
-    decoder: str
-    phones: Annotated[list[str], Field(min_length=2)]
-    output_delay: Annotated[int, Field(ge=0)] = 0
-    acoustic_scale: Annotated[float, Field(gt=0)]
-    lm_weight: Annotated[float, Field(ge=0)]
-    insertion_penalty: float = 0.0
-
-
-class FrameScore(Model):
-    """Share of frames whose largest output is not the labelled class, see `accelsim.score.frames`.
-
-    ``decoder``: safetensors file with ``bias`` [classes] and ``labels`` [frames] of the default data set.
-    """
-
-    kind: Literal["frame_error"]
-    decoder: str
-    output_scale: Annotated[float, Field(gt=0)]
-
-
-class ClassScore(Model):
-    """Share of utterances that are taken for another class, see `accelsim.score.classes`.
-
-    An output is averaged over ``segments`` equal parts of an utterance, its magnitude with ``pool: magnitude``, and a
-    linear readout takes the largest. ``decoder``: safetensors file with ``<readout>.weight`` [segments * outputs,
-    classes] and ``<readout>.bias``, and with those of the float network under ``reference``.
-    """
-
-    kind: Literal["utterance_class"]
-    decoder: str
-    readout: str
-    classes: Annotated[list[str], Field(min_length=2)]
-    segments: PositiveInt = 1
-    pool: Literal["mean", "magnitude"] = "mean"
-
-
-class CtcWordScore(Model):
-    """Word error rate of the best path through a lexicon, with a bigram, see `accelsim.score.ctc`.
-
-    ``decoder``: safetensors file with ``lexicon``, ``word_of`` and ``bigram``; ``words``: in the order of ``word_of``.
-    """
-
-    kind: Literal["ctc_words"]
-    decoder: str
-    words: Annotated[list[str], Field(min_length=1)]
-    lm_weight: Annotated[float, Field(ge=0)]
-    insertion_penalty: float = 0.0
-
-
-class CtcClassScore(Model):
-    """Error rate of phones, or of words spelled in characters, without a lexicon, see `accelsim.score.ctc`.
-
-    ``names``: of the network's outputs, that of the blank first, which is not read; outputs may share a name.
-    ``beam``: prefixes that live on, 0 takes the best path. ``unit``: ``phone`` compares with the phones of the data
-    set, ``character`` with its words.
-    """
-
-    kind: Literal["ctc_classes"]
-    names: Annotated[list[str], Field(min_length=2)]
-    beam: Annotated[int, Field(ge=0)] = 0
-    unit: Literal["phone", "character"] = "phone"
-    decoder: ClassVar[None] = None
-    """It needs no tensors."""
-
-
-Score = ViterbiScore | FrameScore | ClassScore | CtcWordScore | CtcClassScore
-
-
-class GeneratedWeights(Model):
-    """Weights drawn from a seed, see `accelsim.generated`."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -1,4 +1,7 @@
-"""How well does it recognise speech: values in, error rates with confidence intervals out."""
+"""How well does it recognise speech: values in, error rates with confidence intervals out.
+
+A kind of score is one file: its keys in a workload and its judge, registered in `accelsim.score.score.SCORES`.
+"""
 
 from accelsim.score.classes import UtteranceClasses
 from accelsim.score.ctc import CtcClasses, CtcWords

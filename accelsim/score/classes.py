@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
+from accelsim.data import Featured, Utterance
 from accelsim.score.error_rate import Accuracy, bootstrap
+from accelsim.score.score import SCORES, DecoderScore
+
+
+class ClassScore(DecoderScore):
+    """Share of utterances that are taken for another class, see `UtteranceClasses`.
+
+    An output is averaged over ``segments`` equal parts of an utterance, its magnitude with ``pool: magnitude``, and a
+    linear readout takes the largest. ``decoder``: safetensors file with ``<readout>.weight`` [segments * outputs,
+    classes] and ``<readout>.bias``, and with those of the float network under ``reference``.
+    """
+
+    kind: Literal["utterance_class"]
+    readout: str
+    classes: Annotated[list[str], Field(min_length=2)]
+    segments: PositiveInt = 1
+    pool: Literal["mean", "magnitude"] = "mean"
+
+    def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> UtteranceClasses:
+        return UtteranceClasses.from_tensors(
+            tensors, self.classes, readout=self.readout, reference=reference, segments=self.segments, pool=self.pool
+        )
+
+    def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
+        """Return the one word of the utterance."""
+        return (utterance.text,) if utterance.text else utterance.phones
+
+
+SCORES.register("utterance_class", ClassScore)
 
 
 @dataclass(frozen=True)

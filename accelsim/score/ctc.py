@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from accelsim.data import Featured, Utterance
 from accelsim.score.error_rate import Accuracy, phoneme_error_rate, word_error_rate
+from accelsim.score.score import SCORES, DecoderScore, Score
 
 BLANK = 0
 _LOW = -1e30
@@ -253,6 +256,29 @@ def _best_words(logp, lexicon, lengths, word_of, between):  # type: ignore[no-un
     return said[:count][::-1].copy(), best
 
 
+class CtcWordScore(DecoderScore):
+    """Word error rate of the best path through a lexicon, with a bigram, see `CtcWords`.
+
+    ``decoder``: safetensors file with ``lexicon``, ``word_of`` and ``bigram``; ``words``: in the order of ``word_of``.
+    """
+
+    kind: Literal["ctc_words"]
+    words: Annotated[list[str], Field(min_length=1)]
+    lm_weight: Annotated[float, Field(ge=0)]
+    insertion_penalty: float = 0.0
+
+    def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> CtcWords:
+        return CtcWords.from_tensors(
+            tensors, self.words, lm_weight=self.lm_weight, insertion_penalty=self.insertion_penalty
+        )
+
+    def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
+        return _words_of(utterance)
+
+
+SCORES.register("ctc_words", CtcWordScore)
+
+
 @dataclass(frozen=True)
 class CtcWords:
     """Words of a lexicon from a CTC network's logits, and their word error rate.
@@ -303,6 +329,33 @@ class CtcWords:
         return word_error_rate(_decoded(self.decode, outputs, references, progress), references)
 
 
+class CtcClassScore(Score):
+    """Error rate of phones, or of words spelled in characters, without a lexicon, see `CtcClasses`.
+
+    ``names``: of the network's outputs, that of the blank first, which is not read; outputs may share a name.
+    ``beam``: prefixes that live on, 0 takes the best path. ``unit``: ``phone`` compares with the phones of the data
+    set, ``character`` with its words.
+    """
+
+    kind: Literal["ctc_classes"]
+    names: Annotated[list[str], Field(min_length=2)]
+    beam: Annotated[int, Field(ge=0)] = 0
+    unit: Literal["phone", "character"] = "phone"
+
+    def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> CtcClasses:
+        return CtcClasses(tuple(self.names), self.beam, self.unit)
+
+    def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
+        return _words_of(utterance) if self.unit == "character" else utterance.phones
+
+    def check(self, outputs: int) -> None:
+        if len(self.names) != outputs:
+            raise ValueError(f"the score names {len(self.names)} classes, the network has {outputs}")
+
+
+SCORES.register("ctc_classes", CtcClassScore)
+
+
 @dataclass(frozen=True)
 class CtcClasses:
     """Phones, or words spelled in characters, from a CTC network's logits, and their error rate.
@@ -333,6 +386,10 @@ class CtcClasses:
         heard = _decoded(self.decode, outputs, references, progress)
         rate = word_error_rate if self.unit == "character" else phoneme_error_rate
         return rate(heard, references)
+
+
+def _words_of(utterance: Featured | Utterance) -> tuple[str, ...] | None:
+    return None if utterance.text is None else tuple(utterance.text.split())
 
 
 def _decoded(

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from accelsim.score.error_rate import Accuracy, bootstrap
+from accelsim.score.score import SCORES, DecoderScore
+
+
+class FrameScore(DecoderScore):
+    """Share of frames whose largest output is not the labelled class, see `FrameClasses`.
+
+    ``decoder``: safetensors file with ``bias`` [classes] and ``labels`` [frames] of the default data set.
+    """
+
+    kind: Literal["frame_error"]
+    output_scale: Annotated[float, Field(gt=0)]
+
+    def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> FrameClasses:
+        return FrameClasses.from_tensors(tensors, reference=reference, output_scale=self.output_scale)
+
+
+SCORES.register("frame_error", FrameScore)
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from accelsim.score.error_rate import Accuracy, phoneme_error_rate
+from accelsim.score.score import SCORES, DecoderScore
 
 SILENCE = 0
+
+
+class ViterbiScore(DecoderScore):
+    """Phoneme error rate of a Viterbi decode over acoustic states, see `ViterbiPhonemes`.
+
+    ``decoder``: safetensors file with its tensors; ``phones``: names in the order of the tensors, silence first.
+    """
+
+    kind: Literal["viterbi_phonemes"]
+    phones: Annotated[list[str], Field(min_length=2)]
+    output_delay: Annotated[int, Field(ge=0)] = 0
+    acoustic_scale: Annotated[float, Field(gt=0)]
+    lm_weight: Annotated[float, Field(ge=0)]
+    insertion_penalty: float = 0.0
+
+    def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> ViterbiPhonemes:
+        return ViterbiPhonemes.from_tensors(
+            tensors, self.phones, reference=reference, output_delay=self.output_delay,
+            acoustic_scale=self.acoustic_scale, lm_weight=self.lm_weight, insertion_penalty=self.insertion_penalty,
+        )  # fmt: skip
+
+
+SCORES.register("viterbi_phonemes", ViterbiScore)
 
 
 @dataclass(frozen=True)

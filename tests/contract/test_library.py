@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+from accelsim.ops.graph import ConvOp, WeightedOp
+from accelsim.schema.ssm import S4dOp
 from chips import text, write_random_network
 from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 
@@ -16,16 +19,19 @@ from accelsim.components import KINDS
 from accelsim.cost.pricing import price_list
 from accelsim.errors import InputError
 from accelsim.explore import load_paper
+from accelsim.explore.validate import SCHEMAS, schema_of
 from accelsim.library import names, root, workload_names
 from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
-from accelsim.schema.graph import QConvOp, WeightedOp
+from accelsim.schema import load_yaml
 from accelsim.schema.paper import StudyRun
-from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import LifOp, RandomInputs
 from accelsim.workload import load_workload
 
+FILES = sorted(
+    path.relative_to(root()) for pattern in ("arch/**/*.yaml", "workloads/*/*.yaml") for path in root().glob(pattern)
+)
 ARCHITECTURES, COSTS, PAPERS = names("arch"), names("arch/cost"), names("arch/papers")
 
 
@@ -49,6 +55,17 @@ def test_architecture_is_whole_and_fully_priced(name: str) -> None:
         assert isinstance(value, int | float)
 
 
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_file_follows_the_published_schema_of_its_tag(file: Path) -> None:
+    data = load_yaml(root() / file).data
+    jsonschema.validate(data, schema_of(data["schema"].removeprefix("accelsim/").removesuffix("@1")))
+
+
+def test_every_published_schema_has_files_to_follow_it() -> None:
+    tags = {load_yaml(root() / file).data["schema"] for file in FILES}
+    assert tags == {f"accelsim/{name}@1" for name in SCHEMAS}
+
+
 @pytest.mark.parametrize("name", COSTS)
 def test_every_number_of_a_cost_table_has_a_source(name: str) -> None:
     table = load_cost(root() / "arch" / "cost" / f"{name}.yaml")
@@ -58,7 +75,7 @@ def test_every_number_of_a_cost_table_has_a_source(name: str) -> None:
     for row in table.energy:
         if row.model is not None:
             assert row.spread is not None and row.spread[0] < 1 < row.spread[1]
-        elif row.action != "nanowatt_read" and row.included_in is None:  # nanowatt_read is a definition: V I t
+        elif row.action != "read_nanowatt" and row.included_in is None:  # read_nanowatt is a definition: V I t
             assert row.low < row.high, f"{row.kind}: no public number is known that well"
     for row in table.clock:
         assert row.low < row.high, f"{row.kind}: no public number is known that well"
@@ -107,7 +124,7 @@ SMALL_L2 = {"components.l2.rows": "1", "components.l2.width_bits": "64", "compon
         ("memristor_conformer", TILES, False),
         ("memristor_conformer_ls", TILES, False),
         ("conformer_digital28", {}, False),
-        ("memristor_conformer", TILES | {"placement": "{'c*': {where: digital}}"}, True),
+        ("memristor_conformer", TILES | {"placement": "{'c*': {engine: digital}}"}, True),
         ("conformer_digital28", {}, True),
         ("edge_npu", {}, True),
         ("edge_npu_phone", {}, True),
@@ -187,13 +204,13 @@ def test_variants_of_streaming_networks_differ_in_what_they_say(name: str, bits:
     workload = load_workload(name)
     assert workload.spec.name == name
     base = load_workload(name.split("/")[0]).spec
-    ops = {op.name: op for op in workload.spec.graph_ops()}
+    ops = {op.name: op for op in workload.graph.ops}
     assert {op.weight_bits for op in ops.values() if isinstance(op, WeightedOp)} == {bits}
     second = ops["front.convs.1"]
-    assert isinstance(second, QConvOp) and second.depthwise == divided == ("front.convs.2" in ops)
+    assert isinstance(second, ConvOp) and second.depthwise == divided == ("front.convs.2" in ops)
 
     def of_blocks(spec: Any) -> list[Any]:
-        found = [op.model_dump(exclude={"weight_bits"}) for op in spec.graph_ops() if op.name.startswith("blocks.")]
+        found = [op.model_dump(exclude={"weight_bits"}) for op in graph.ops if op.name.startswith("blocks.")]
         assert len(found) > 100
         return found
 

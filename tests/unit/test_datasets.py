@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from accelsim.data import DOWNLOADS, FEATURE_SETS, get, load, load_features
-from accelsim.data.datasets import data_folder, fold_timit, unpack
+from accelsim.data import DATASETS, FeatureSet, data_folder, get, load, load_features
+from accelsim.data.datasets import unpack
+from accelsim.data.timit import fold_timit
 from accelsim.errors import InputError
 
 HAS_DATA = "ACCELSIM_DATA" in os.environ
@@ -35,11 +37,11 @@ def test_unknown_names_are_refused(name, split, message):
         load(name, split)
 
 
-@pytest.mark.parametrize("name", sorted(DOWNLOADS))
+@pytest.mark.parametrize("name", [name for name, one in DATASETS.items() if one.download])
 def test_missing_data_says_how_to_get_it(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
     with pytest.raises(InputError, match=r"is not in .*ACCELSIM_DATA"):
-        (load_features if name in FEATURE_SETS else load)(name, "test")
+        (load_features if isinstance(DATASETS[name], FeatureSet) else load)(name, "test")
 
 
 def test_sets_that_come_as_features_are_told_apart(monkeypatch, tmp_path):
@@ -59,7 +61,7 @@ def test_set_without_a_published_checksum_is_not_downloaded(tmp_path, monkeypatc
 
 
 def test_every_pinned_checksum_is_a_sha256():
-    pins = [download.checksum for download in DOWNLOADS.values() if download.checksum]
+    pins = [one.download.checksum for one in DATASETS.values() if one.download and one.download.checksum]
     assert pins
     assert all(pin.startswith("sha256:") and len(pin) == 7 + 64 for pin in pins)
 
@@ -106,7 +108,7 @@ def test_real_features(split, utterances, speakers):
     found = load_features("an4", split)
     assert len(found) == utterances and len({u.speaker for u in found}) == speakers
     for one in found:
-        assert one.codes.dtype == np.uint8 and one.codes.shape[1] == FEATURE_SETS["an4"].width
+        assert one.codes.dtype == np.uint8 and one.codes.shape[1] == DATASETS["an4"].width
         assert one.codes.min() >= 1 and one.text and one.phones
 
 
@@ -116,8 +118,6 @@ def test_download_is_checked_unpacked_and_drawn(tmp_path, monkeypatch):
     import hashlib
     import http.server
     import threading
-
-    from accelsim.data import datasets
 
     served, folder = tmp_path / "served", tmp_path / "data"
     served.mkdir()
@@ -147,12 +147,11 @@ def test_download_is_checked_unpacked_and_drawn(tmp_path, monkeypatch):
             self.closed = True
 
     def serve(checksum):
-        known = datasets.DOWNLOADS["mini_librispeech"]
-        monkeypatch.setitem(
-            datasets.DOWNLOADS,
-            "mini_librispeech",
-            datasets.Download(url, checksum, "here", known.licence, known.layout),
-        )
+        known = DATASETS["mini_librispeech"]
+        download = replace(known.download, url=url, checksum=checksum)
+        registered = DATASETS._registered["mini_librispeech"]
+        changed = replace(registered, entry=replace(known, download=download))
+        monkeypatch.setitem(DATASETS._registered, "mini_librispeech", changed)
 
     serve(f"sha256:{'0' * 64}")
     with pytest.raises(InputError, match="does not have the pinned checksum"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -96,3 +97,61 @@ def test_everything_that_ships_is_valid():
     assert len(files) >= 4
     for file in files:
         assert validate_file(file)
+
+
+LIBRARY = "accelsim.library"
+
+
+@pytest.fixture
+def chips(distribution):
+    """A distribution whose package holds a chip, a price list and a workload; importing it would fail."""
+    distribution(
+        "some-chips",
+        LIBRARY,
+        {"mine": "some_chips.yaml_files"},
+        {
+            "some_chips/__init__.py": "raise RuntimeError('a YAML file makes no Python run')",
+            "some_chips/yaml_files/arch/mychip.yaml": library.find("rsnn28nm", "arch").read_text(),
+            "some_chips/yaml_files/arch/cost/mycost.yaml": "",
+            "some_chips/yaml_files/workloads/mynet/workload.yaml": "",
+            "some_chips/yaml_files/workloads/mynet/other.yaml": "",
+        },
+    )
+
+
+def test_a_plug_in_may_bring_a_library_which_is_never_imported(chips):
+    assert library.find("mychip", "arch").parts[-3:] == ("yaml_files", "arch", "mychip.yaml")
+    assert library.find("mycost", "arch/cost").name == "mycost.yaml"
+    assert library.find_workload("mynet").name == "workload.yaml"
+    assert library.find_workload("mynet/other").name == "other.yaml"
+    assert {"mychip", "rsnn28nm"} <= set(library.names("arch"))
+    assert {"mynet", "rsnn_phoneme"} <= set(library.workload_names())
+    assert validate_file(library.find("mychip", "arch"))
+    assert refused(library.find, "mychp", "arch").endswith("(did you mean 'mychip'?)")
+    assert "some_chips" not in sys.modules
+
+
+def test_two_libraries_with_one_name_are_both_named(chips, distribution):
+    files = {"more_chips/arch/mychip.yaml": "", "more_chips/workloads/rsnn_phoneme/workload.yaml": ""}
+    distribution("more-chips", LIBRARY, {"more": "more_chips"}, files)
+    assert re.fullmatch(
+        r"two libraries have an architecture named 'mychip': .*chips/.*mychip\.yaml and .*chips/.*mychip\.yaml "
+        r"\(give the path of one\)",
+        refused(library.find, "mychip", "arch"),
+    )
+    assert "two libraries have a workload named 'rsnn_phoneme'" in refused(library.find_workload, "rsnn_phoneme")
+    path = library.root() / "workloads" / "rsnn_phoneme"
+    assert library.find_workload(path) == path / "workload.yaml"
+    assert library.find("rsnn28nm", "arch")
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [({}, "no such package"), ({"gone/__init__.py": ""}, "the package has no folder arch or workloads")],
+)
+def test_a_library_that_is_not_there_is_told_only_with_a_name_that_is_not_found(distribution, files, reason):
+    distribution("gone-chips", LIBRARY, {"lost": "gone"}, files)
+    assert library.find("rsnn28nm", "arch")
+    said = refused(library.find, "mychip", "arch")
+    assert "no architecture named 'mychip', and no such file" in said
+    assert f"cannot read library 'lost' from gone-chips 1.2, entry point lost = gone of {LIBRARY}: {reason}" in said

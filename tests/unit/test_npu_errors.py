@@ -299,7 +299,7 @@ def chip_text() -> str:
         ("conformer_digital28", {"components.array.weight_bits": 16}, "array"),
         ("memristor_conformer", {"placement": "{}"}, "crossbar"),
         ("memristor_conformer", {**tile_keys(planes=15), "placement": "{}"}, "crossbar"),
-        ("memristor_conformer", {"placement": "{'*': {where: digital}}"}, "array"),
+        ("memristor_conformer", {"placement": "{'*': {engine: digital}}"}, "array"),
     ],
 )
 def test_float16_weights_on_a_chip_of_integers(tmp_path: Path, name: str, keys: dict[str, Any], part: str) -> None:
@@ -310,7 +310,7 @@ def test_float16_weights_on_a_chip_of_integers(tmp_path: Path, name: str, keys: 
 
 def test_convolutions_too(tmp_path: Path) -> None:
     shape = Streaming()
-    found = problems(tmp_path, shape.layers(), {"placement": "{'c*': {where: digital}}"}, "memristor_conformer", 8)
+    found = problems(tmp_path, shape.layers(), {"placement": "{'c*': {engine: digital}}"}, "memristor_conformer", 8)
     assert found.splitlines()[:3] == [
         "layer 'c0' has float16 weights, 'array' multiplies integers",
         "layer 'c1' has float16 weights, 'array' multiplies integers",

@@ -64,7 +64,7 @@ def test_a_network_on_two_npus(tmp_path: Path, second: str, layout: str) -> None
     np.testing.assert_array_equal(both.outputs, alone.outputs)
     assert both.starts.tolist() == alone.starts.tolist() == [0, 4, 5]
     assert both.activity.macs == alone.activity.macs
-    assert both.activity.faults == alone.activity.faults
+    assert both.activity.exceptions == alone.activity.exceptions
     assert len(deployment.segments) > 1 and {segment.engine for segment in deployment.segments} == {"a", "b"}
     operate(npus, deployment.schedule, both.activity, both.frames)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -19,26 +18,13 @@ Install = Callable[..., None]
 
 
 @pytest.fixture
-def install(tmp_path: Path) -> Iterator[Install]:
-    """Yield a function that installs a distribution: entry points (name -> module), and files (path -> text)."""
-    paths, modules = list(sys.path), set(sys.modules)
+def install(distribution: Callable[..., None]) -> Install:
+    """Return a function that installs a distribution: entry points (name -> module), and files (path -> text)."""
 
-    def add(distribution: str, points: dict[str, str], files: dict[str, str], version: str = "1.2") -> None:
-        site = tmp_path / distribution
-        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        lines = [f"{name} = {value}" for name, value in points.items()]
-        (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines]) + "\n")
-        for path, text in files.items():
-            (site / path).parent.mkdir(parents=True, exist_ok=True)
-            (site / path).write_text(text)
-        sys.path.insert(0, str(site))
+    def add(name: str, points: dict[str, str], files: dict[str, str], version: str = "1.2") -> None:
+        distribution(name, GROUP, points, files, version)
 
-    yield add
-    sys.path[:] = paths
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    return add
 
 
 @pytest.fixture

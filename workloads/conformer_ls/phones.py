@@ -21,8 +21,7 @@ from align import PHONES, pronounce, read_lexicon
 from model import Conformer
 from training import Example, log_probabilities, stretched
 
-from accelsim.data import load
-from accelsim.data.datasets import data_folder
+from accelsim.data import data_folder, load
 from accelsim.data.features import LogMel
 from accelsim.score.ctc import CtcClasses
 

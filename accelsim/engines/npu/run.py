@@ -59,7 +59,12 @@ def datapath(network: Workload, array: SystolicArray, vector: VectorUnit) -> Dat
     # What the array does not take is multiplied on the vector unit.
     products = unit if array.accumulator == "int32" else replace(unit, accumulator=array.accumulator)
     return Datapath(
-        network.tensors, vector=unit, attention=products, array=products, count_faults=True, reach=network.graph.reach
+        network.tensors,
+        vector=unit,
+        attention=products,
+        array=products,
+        count_exceptions=True,
+        reach=network.graph.reach,
     )
 
 
@@ -77,10 +82,10 @@ class NpuRun(Run):
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         for op in ops:
-            self.unit.faults_of(op)  # every op is listed, also one in which nothing can go wrong
+            self.unit.exceptions_of(op)  # every op is listed, also one in which nothing can go wrong
         self._evaluate(ops, signals, self.unit)
         self.tallies.clamped |= self.unit.clamped
-        self.tallies.faults |= {name: asdict(found) for name, found in self.unit.faults.items()}
+        self.tallies.exceptions |= {name: asdict(found) for name, found in self.unit.exceptions.items()}
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, Datapath(self.tensors, reach=self.engine.graph.reach))

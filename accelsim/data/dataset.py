@@ -1,0 +1,103 @@
+"""What is known of a data set before it is read; `DATASETS` holds those of accelsim and of plug-ins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import DataError
+from accelsim.registry import Registry
+
+DATA_VARIABLE = "ACCELSIM_DATA"
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One spoken utterance: audio is mono float32 at 16 kHz in [-1, 1); phones are of the 39-phone set."""
+
+    name: str
+    speaker: str
+    audio: NDArray[np.float32]
+    phones: tuple[str, ...] | None
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Featured:
+    """One utterance as features: codes uint8 [frames, width] around 128; phones and text where they are known."""
+
+    name: str
+    speaker: str
+    codes: NDArray[np.uint8]
+    phones: tuple[str, ...] | None
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A public archive and the checksum that a download must have; `checksum_source` says who published it."""
+
+    url: str
+    checksum: str | None
+    checksum_source: str
+    licence: str
+    layout: str
+    """What a hand-made copy must look like below the data folder."""
+    marks: tuple[str, ...]
+    """Paths below the data folder: where one of them exists, the set is there."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Speech as audio; ``read``: the utterances of a split, in a fixed order.
+
+    A set without a ``download`` lies in the folder that ``shipped`` returns, or is made of ``parts``, other sets.
+    """
+
+    splits: tuple[str, ...]
+    read: Callable[[str], list[Utterance]]
+    download: Download | None = None
+    shipped: Callable[[], Path] | None = None
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Speech as features of ``width`` codes, one frame every ``frame_period_s``; ``read`` as in `DataSet`.
+
+    ``read`` raises FileNotFoundError where the files are not there, and ValueError where they are damaged.
+    """
+
+    splits: tuple[str, ...]
+    width: int
+    frame_period_s: float
+    read: Callable[[str], list[Featured]]
+    download: Download
+
+
+DATASETS: Registry[DataSet | FeatureSet] = Registry("accelsim.datasets", "data set", builtin="accelsim.data")
+
+
+def data_folder() -> Path:
+    """The folder that holds data sets: $ACCELSIM_DATA, else the platform's cache folder for accelsim."""
+    chosen = os.environ.get(DATA_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    import pooch
+
+    return Path(pooch.os_cache("accelsim"))
+
+
+def missing(name: str) -> DataError:
+    """The error of a data set that is not on this machine: how to get it, or what its files must look like."""
+    download = DATASETS[name].download
+    message = f"data set {name!r} is not in {data_folder()}"
+    if download is None:
+        return DataError.of(message)
+    fetch = f"run `accelsim data get {name}`, or " if download.checksum else ""
+    return DataError.of(message, hint=f"{fetch}set {DATA_VARIABLE} to a folder with {download.layout}")
