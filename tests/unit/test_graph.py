@@ -97,7 +97,7 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     [
         (
             {"front.weight": None, "front.weights": np.zeros((4, 12), np.int8)},
-            [r"no tensor 'front\.weight' \(did you mean 'front\.weights'\?\) in weights\.safetensors"],
+            [r"no tensor 'front\.weight' in weights\.safetensors \(did you mean 'front\.weights'\?\)"],
         ),
         ({"output.input_scale": None}, [r"no tensor 'output\.input_scale' in .*"]),
         (
@@ -144,8 +144,8 @@ def test_wrong_tensors(tmp_path: Path, changed: dict[str, Any], messages: list[s
     for message, wanted in zip(found, messages, strict=True):
         assert (match := re.fullmatch(rf"workload\.yaml:(\d+): {wanted}", message)), message
         # The line is that of the op whose tensor it is.
-        name = re.search(r"tensor '(\w+)\.", message)[1]
-        assert f"name: {name}," in lines[int(match[1]) - 1], message
+        name = re.search(r"tensor '(\w+)\.", message)
+        assert name is not None and f"name: {name[1]}," in lines[int(match[1]) - 1], message
 
 
 def test_an_empty_file_of_weights(tmp_path: Path) -> None:
@@ -163,12 +163,12 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
     ("old", "new", "line", "message"),
     [
         # What an op reads, and what it is called.
-        ("input: pool", "input: pol", 1, r"layer 'front' reads 'pol', which is not before it; did you mean 'pool'\?"),
-        ("input: features", "input: relu", 1, r"layer 'conv' reads 'relu', which is not before it; one of: features"),
-        ("name: relu", "name: conv", 1, r"two layers are named 'conv'"),
-        ("name: relu", "name: features", 1, r"two layers are named 'features'"),
-        ("name: relu, input: conv", "name: relu, input: features", 1, r"layer 'conv' is read by none"),
-        ("input: blocks.0.norm", "input: front", 1, r"layer 'blocks\.0\.norm' is read by none"),
+        ("input: pool", "input: pol", 9, r"layer 'front' reads 'pol', which is not before it; did you mean 'pool'\?"),
+        ("input: features", "input: relu", 6, r"layer 'conv' reads 'relu', which is not before it; one of: features"),
+        ("name: relu", "name: conv", 7, r"two layers are named 'conv'"),
+        ("name: relu", "name: features", 7, r"two layers are named 'features'"),
+        ("name: relu, input: conv", "name: relu, input: features", 6, r"layer 'conv' is read by none"),
+        ("input: blocks.0.norm", "input: front", 10, r"layer 'blocks\.0\.norm' is read by none"),
         ("{op: relu", "{op: rely", 7, r"unknown op 'rely' \(did you mean 'relu'\?\)"),
         ("outputs: 12}", "outputs: 12, weight_bit: 4}", 9,
          r"unknown key 'weight_bit' \(did you mean 'weight_bits'\?\)"),
@@ -180,36 +180,36 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
          r"tensor 'front\.weight' has values other than -1 and 1 \(1 bit\) in weights\.safetensors"),
         ("stride: [2, 2]", "stride: [2]", 6, r"'stride': expected at least 2 items, found 1"),
         # Widths and rates that do not fit.
-        ("channels: 2,", "channels: 2, bands: 3,", 1, r"layer 'conv': 8 inputs are not channels of 3 bands"),
-        ("channels: 2,", "channels: 2, kernel: [3, 2],", 1, r"layer 'conv': a kernel has an odd number .* \[3, 2\]"),
-        ("size: [1, 2]", "size: [1, 5]", 1, r"layer 'pool': it takes the largest of 5 bands, found 4"),
-        ("outputs: 12}", "outputs: 16}", 1,
+        ("channels: 2,", "channels: 2, bands: 3,", 6, r"layer 'conv': 8 inputs are not channels of 3 bands"),
+        ("channels: 2,", "channels: 2, kernel: [3, 2],", 6, r"layer 'conv': a kernel has an odd number .* \[3, 2\]"),
+        ("size: [1, 2]", "size: [1, 5]", 8, r"layer 'pool': it takes the largest of 5 bands, found 4"),
+        ("outputs: 12}", "outputs: 16}", 10,
          r"layer 'blocks\.0\.ff1\.add': it adds rows of 12 to rows of 16, or of another rate"),
-        (LINEAR, "{op: add, name: sum, input: blocks.0.norm, residual: features}\n  - " + LINEAR, 1,
+        (LINEAR, "{op: add, name: sum, input: blocks.0.norm, residual: features}\n  - " + LINEAR, 12,
          r"layer 'sum': it adds rows of 12 to rows of 8, or of another rate"),
         (LINEAR, "{op: linear, name: wide, input: features, outputs: 12}\n  - "
-         "{op: add, name: sum, input: blocks.0.norm, residual: wide}\n  - " + LINEAR, 1,
+         "{op: add, name: sum, input: blocks.0.norm, residual: wide}\n  - " + LINEAR, 13,
          r"layer 'sum': it adds rows of 12 to rows of 12, or of another rate"),
         (LINEAR, "{op: add, name: sum, input: front, residual: blocks.0.norm, factor: 0}\n  - " + LINEAR, 12,
          r"'factor': must be greater than 0, found 0"),
         (LINEAR, "{op: linear, name: odd, input: front, outputs: 3}\n  - {op: glu, name: glu, input: odd}\n  - "
-         + LINEAR, 1, r"layer 'glu': a gated linear unit needs an even number of inputs, found 3"),
+         + LINEAR, 13, r"layer 'glu': a gated linear unit needs an even number of inputs, found 3"),
         # Attention and positions.
-        ("heads: 2", "heads: 5", 1, r"layer 'blocks\.0\.attention\.heads': 36 inputs are not q, k and v of 5 heads"),
+        ("heads: 2", "heads: 5", 10, r"layer 'blocks\.0\.attention\.heads': 36 inputs are not q, k and v of 5 heads"),
         (LINEAR, "{op: linear, name: qkv, input: front, outputs: 13}\n  - "
-         "{op: attention, name: heads, input: qkv, heads: 1}\n  - " + LINEAR, 1,
+         "{op: attention, name: heads, input: qkv, heads: 1}\n  - " + LINEAR, 13,
          r"layer 'heads': 13 inputs are not q, k and v of 1 heads"),
-        (LINEAR, OWN + "{op: attention, name: heads, input: front, heads: 1, positions: p}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: attention, name: heads, input: front, heads: 1, positions: p}\n  - " + LINEAR, 13,
          r"layer 'heads': position vectors of 12 do not fit a width of 4"),
-        (LINEAR, "{op: attention, name: heads, input: front, heads: 1, positions: pool}\n  - " + LINEAR, 1,
+        (LINEAR, "{op: attention, name: heads, input: front, heads: 1, positions: pool}\n  - " + LINEAR, 12,
          r"layer 'heads' needs vectors of distances, and 'pool' gives rows of frames"),
-        (LINEAR, OWN + "{op: attention, name: heads, input: p, heads: 1}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: attention, name: heads, input: p, heads: 1}\n  - " + LINEAR, 13,
          r"layer 'heads' attends over frames, and 'p' gives vectors of distances"),
-        (LINEAR, OWN + "{op: depthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: depthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 13,
          r"layer 'mixed' \(depthwise\) works over frames, and 'p' gives vectors of distances"),
-        (LINEAR, OWN + "{op: add, name: sum, input: p, residual: front}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: add, name: sum, input: p, residual: front}\n  - " + LINEAR, 13,
          r"layer 'sum' mixes rows of frames with vectors of distances"),
-        (LINEAR, "{op: positions, name: p, width: 13}\n  - " + LINEAR, 1,
+        (LINEAR, "{op: positions, name: p, width: 13}\n  - " + LINEAR, 12,
          r"layer 'p': sinusoids need an even width, found 13"),
         ("positions: learnable_no_linear", "positions: learnt", 11, r"'positions': unknown value 'learnt' .*"),
         ("reach: 4", "order: [ff1, conv, ff1]", 10, r".*a block has each module once, found order ff1, conv, ff1"),
@@ -219,8 +219,6 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
         # The workload around the graph.
         ("graph:", "layers:\n  - {op: linear, name: l, input: features, outputs: 2, weight_bits: 8}\ngraph:", 5,
          r"unknown key 'layers'.*"),
-        (SMALL[SMALL.index("inputs:"):], RANDOM + "\n" + SMALL[SMALL.index("graph:"):], 1,
-         r"a graph needs inputs of recorded speech, not random activity"),
         ("weights: weights.safetensors\n", "", 1,
          r"expected either 'weights', a safetensors file, or 'generated_weights'"),
         ("name: small", "name: small\ngenerated_weights: {seed: 1}", 1,
@@ -229,7 +227,7 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
          r"generated weights recognise nothing: leave out 'score'"),
         ("weights: weights.safetensors\n", "generated_weights: {seed: -1}\n", 3,
          r"'seed': must be at least 0, found -1"),
-        ("graph:", CTC.replace(", d", "") + "graph:", 1, r"the score names 4 classes, the network has 5"),
+        ("graph:", CTC.replace(", d", "") + "graph:", 5, r"the score names 4 classes, the network has 5"),
         ("graph:", "input_bits: 4\ngraph:", 1, r"features of speech are 8-bit codes, found 'input_bits: 4'"),
     ],
 )  # fmt: skip
@@ -242,8 +240,21 @@ def test_wrong_graphs(tmp_path: Path, old: str, new: str, line: int, message: st
 def test_outputs_that_depend_on_no_input(tmp_path: Path) -> None:
     lines = SMALL.splitlines(keepends=True)[:5]
     lines += ["  - {op: positions, name: p, width: 4}\n", "  - {op: linear, name: output, input: p, outputs: 5}\n"]
-    message = "workload.yaml:1: layer 'output' gives the outputs, and they do not depend on 'features'"
+    message = "workload.yaml:7: layer 'output' gives the outputs, and they do not depend on 'features'"
     assert problems(write(tmp_path, "".join(lines))) == [message]
+
+
+def test_random_activity_drives_spiking_ops_alone(tmp_path: Path) -> None:
+    """Said once for each item of the file, at its line."""
+    items = {"conv": "conv", "relu": "relu", "pool": "max_pool", "front": "linear", "blocks": "conformer"}
+    items["output"] = "linear"
+    head, graph = SMALL[: SMALL.index("inputs:")], SMALL[SMALL.index("graph:") :]
+    found = problems(write(tmp_path, head + RANDOM + "\n" + graph))
+    lines = [7, 8, 9, 10, 11, 13]
+    assert found == [
+        f"workload.yaml:{line}: random activity drives spiking ops alone, found '{name}' ({op})"
+        for line, (name, op) in zip(lines, items.items(), strict=True)
+    ]
 
 
 def test_no_graph(tmp_path: Path) -> None:

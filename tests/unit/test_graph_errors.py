@@ -1,4 +1,7 @@
-"""What a graph needs of a chip, and what is said where the chip does not have it: names, numbers, exit code 2."""
+"""What a graph needs of a chip's parts, and what is said where the chip does not have it: names, numbers, exit code 2.
+
+Which engine runs an op is in test_deploy_errors.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,15 @@ ATTENTION = [
     "{name: heads, op: attention, input: qkv, heads: 2}",
 ]
 KEYS = tile_keys(planes=8)
+TILES = '"op:linear": {engine: crossbar_tiles}, "op:depthwise": {engine: crossbar_tiles}'
+DIGITAL = "{y: {engine: digital}}"
 
 
 def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memristor_conformer") -> list[str]:
     """Return what the schedule says, without the names of workload and chip in front."""
     with pytest.raises(InputError) as error:
         deploy(graph(folder, layers), chip(keys, name))
-    return [re.sub(r"^workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
+    return [re.sub(r"workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
 
 
 @pytest.mark.parametrize(
