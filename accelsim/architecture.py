@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,10 +15,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.components import KINDS, ComponentSpec
+from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
     Model,
+    Overrides,
     PositiveFrequency,
     PositiveLength,
     PositiveTime,
@@ -27,6 +30,7 @@ from accelsim.schema import (
     Temperature,
     check_schema_tag,
     load_yaml,
+    override_texts,
     parse,
 )
 from accelsim.schema.compiler import Compiler
@@ -146,6 +150,8 @@ class Architecture:
     sha256: str
     operating_points: Mapping[str, Architecture]
     """The same chip at its other operating points, by name."""
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    """The memristor device of each component that has one, by the component's name."""
 
     def components(self) -> Mapping[str, ComponentSpec]:
         """Return the components by name, in the order of the file."""
@@ -166,39 +172,77 @@ class Architecture:
         return PICOSECONDS / next(iter(self.spec.clocks.values())).period_ps()
 
 
-def load_architecture(name: str | Path, overrides: Mapping[str, str] | None = None) -> Architecture:
+def load_architecture(name: str | Path, overrides: Overrides | None = None) -> Architecture:
     """Read and check an architecture by name or path, together with its cost table.
 
-    ``overrides``: dotted key -> value text. Raises InputError with every problem of the file at once.
+    ``overrides``: dotted key -> value, as text in YAML, a number or a boolean. Raises InputError with every problem of
+    the file at once.
     """
     path = find(name, "arch")
     source = load_yaml(path)
     check_schema_tag(source, "arch")
-    architecture = _checked(path, source, overrides or {})
+    settings = override_texts(overrides)
+    architecture = _checked(path, source, settings)
     points = {
-        point: _checked(path, source, {**(overrides or {}), **settings})
-        for point, settings in architecture.spec.operating_points.items()
+        point: _checked(path, source, {**settings, **others})
+        for point, others in architecture.spec.operating_points.items()
     }
     return dataclasses.replace(architecture, operating_points=points)
 
 
 def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Architecture:
+    as_written = source.data
     for key, value in overrides.items():
         source = source.override(key, value)
     spec = parse(ArchitectureSpec, source)
-    cost_path = _beside(path, spec.technology.cost)
+    fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
+    spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
+    cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
+    devices, device_files, device_problems = _devices(path, spec, source)
     problems = [
         *_wiring_problems(spec, source),
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
         *_programming_problems(spec, source),
+        *device_problems,
     ]
     if problems:
         raise InputError(problems)
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path))))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {})
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices)
+
+
+def _value(data: Any, key: str) -> Any:
+    """Return what a file's data hold at a dotted key, None where that is not written."""
+    for part in key.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _devices(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[dict[str, Device], list[Path], list[Problem]]:
+    """Return the device of each component that has one, the files that they were read from, and what is wrong."""
+    devices, files, problems = {}, [], []
+    for name, component in spec.components.items():
+        device = component.device_name()
+        if device is None:
+            continue
+        where = ("components", name)
+        try:
+            file = _beside(path, device, "devices")
+        except InputError as error:
+            problems += [source.problem(p.message, (*where, "device"), p.hint) for p in error.problems]
+            continue
+        try:
+            read = load_yaml(file)
+            if "device_settings" in component.model_fields_set:
+                read = source.based_on(read, (*where, "device_settings"))
+            devices[name] = parse_device(read)
+            files.append(file)
+        except InputError as error:
+            problems += error.problems
+    return devices, files, problems
 
 
 def load_cost(path: Path) -> CostTable:
@@ -210,7 +254,7 @@ def cost_files(path: Path) -> list[Path]:
     """Return a cost table's file and those of its bases, the last one first; raises InputError where they go round."""
     files = [path]
     while base := _base_of(files[-1], files[-1].read_bytes() if files[-1].is_file() else b""):
-        files.append(_beside(files[-1], base))
+        files.append(_beside(files[-1], base, "cost"))
         if files[-1] in files[:-1]:
             raise InputError.of(
                 f"the bases of the cost table go round: {' -> '.join(f.stem for f in files)}", file=path
@@ -270,12 +314,15 @@ def _covering(table: CostTable, section: str, kind: str) -> set[str]:
     return {row.action for row in table.energy if row.kind == kind and row.included_in is None} | clock
 
 
-def _beside(path: Path, cost: str) -> Path:
-    """Return the cost table named in an architecture: a file beside it, in cost/ beside it, or of the library."""
-    for candidate in (path.parent / cost, path.parent / "cost" / f"{cost}.yaml"):
-        if candidate.is_file():
+def _beside(path: Path, name: str, shelf: str) -> Path:
+    """Return the file of a shelf (``cost``, ``devices``) that an architecture or cost table at ``path`` names.
+
+    It is a file beside it, in the folder ``shelf`` beside it, any other path, or a name of the library.
+    """
+    for candidate in (path.parent / name, path.parent / shelf / f"{name}.yaml"):
+        if os.path.isfile(candidate):  # says no to a name that no file can have
             return candidate
-    return find(cost, "arch/cost")
+    return find(name, f"arch/{shelf}")
 
 
 def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:

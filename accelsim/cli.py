@@ -159,9 +159,10 @@ def run(
     if as_json:
         typer.echo(result.to_json(), nl=False)
         return
+    from accelsim.explore import paper_beside
     from accelsim.report.console import summary
 
-    _print(summary(result, _paper_of(result.arch.name)))
+    _print(summary(result, paper_beside(result)))
 
 
 @app.command(
@@ -388,9 +389,10 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into this folder instead of DIR.")] = None,
 ) -> None:
     """Make one HTML page of a run or a sweep that works offline, or figures for papers."""
+    from accelsim.explore import paper_beside
     from accelsim.report.folder import write_report
 
-    for path in write_report(folder, list(_names(formats) or ("html",)), out or folder, _paper_of):
+    for path in write_report(folder, list(_names(formats) or ("html",)), out or folder, paper_beside):
         typer.echo(f"wrote {path}", err=True)
 
 
@@ -580,14 +582,6 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         with written_whole(folder / "trace.vcd") as file:
             write_vcd(recorded, file)
         typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
-
-
-def _paper_of(architecture: str) -> Any:
-    from accelsim.explore import load_paper
-    from accelsim.library import names
-
-    papers = [load_paper(name) for name in names("arch/papers")]
-    return next((paper for paper in papers if paper.architecture == architecture), None)
 
 
 def _print(what: RenderableType) -> None:

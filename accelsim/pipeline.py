@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from accelsim.ops.op import FEATURES
 from accelsim.record import Operation, Run, record
 from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
+from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -34,7 +35,7 @@ def run(
     architecture: str | Path,
     workload: str | Path | None = None,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
     seed: int = 0,
     command: str = "",
     progress: Progress | None = None,
@@ -42,8 +43,9 @@ def run(
     """Simulate one workload on one architecture and return the record.
 
     ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
-    architecture names. ``overrides``: dotted key -> value text, for any key of the architecture, or of the workload
-    with the prefix ``workload.``; for example ``{"clocks.main.frequency": "500 MHz"}``.
+    architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
+    prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
+    "components.pe.sets": 4}``.
     Raises InputError for anything wrong with the files, DeadlockError when the chip stops before its work is done.
     """
     return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
@@ -53,7 +55,7 @@ def run_in_full(
     architecture: str | Path,
     workload: str | Path | None = None,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     stages: Stages | None = None,
@@ -157,10 +159,11 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     return recorder, power
 
 
-def split_overrides(overrides: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the overrides of the architecture and those of the workload, without their prefix."""
-    chip = {k: v for k, v in overrides.items() if not k.startswith(WORKLOAD_PREFIX)}
-    network = {k.removeprefix(WORKLOAD_PREFIX): v for k, v in overrides.items() if k.startswith(WORKLOAD_PREFIX)}
+def split_overrides(overrides: Overrides) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the overrides of the architecture and those of the workload, without their prefix, all as text."""
+    texts = override_texts(overrides)
+    chip = {k: v for k, v in texts.items() if not k.startswith(WORKLOAD_PREFIX)}
+    network = {k.removeprefix(WORKLOAD_PREFIX): v for k, v in texts.items() if k.startswith(WORKLOAD_PREFIX)}
     return chip, network
 
 

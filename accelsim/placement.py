@@ -90,6 +90,10 @@ class Parts:
         """Return the Specs of all components of a role by name."""
         return {name: self.components[name] for name in self.names.get(role, ())}
 
+    def has(self, roles: Iterable[str]) -> bool:
+        """Return whether all of some roles are played."""
+        return all(role in self.names for role in roles)
+
     def lacks(self, *roles: str) -> list[str]:
         """Return the roles that nothing plays."""
         return [role for role in roles if role not in self.names]

@@ -15,7 +15,7 @@ from accelsim import library
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
 from accelsim.data import DATASETS
-from accelsim.devices import DEVICES, load_device
+from accelsim.devices import DEVICES
 from accelsim.errors import InputError
 from accelsim.ops.op import OPS
 from accelsim.placement import ENGINES, place
@@ -107,7 +107,7 @@ def used(network: Workload, chip: Architecture) -> list[PluginRecord]:
         (OPS, ops),
         (ENGINES, engines),
         (KINDS, [spec.kind for spec in chip.components().values()]),
-        (DEVICES, _devices(chip)),
+        (DEVICES, [device.kind for device in chip.devices.values()]),
         (SCORES, [] if score is None else [score.kind]),
         (DATASETS, [inputs.dataset] if isinstance(inputs, RecordedInputs) else []),
     ]
@@ -128,11 +128,6 @@ def used(network: Workload, chip: Architecture) -> list[PluginRecord]:
                     )
                 )
     return found
-
-
-def _devices(chip: Architecture) -> list[str]:
-    """Return the kinds of the devices that a chip's crossbars are made of."""
-    return [load_device(spec.device, spec.device_settings).kind for spec in chip.of_kind("crossbar").values()]
 
 
 def _line_of(error: BaseException, file: Path) -> int | None:

@@ -19,7 +19,7 @@ from accelsim.generated import generated_tensors
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
-from accelsim.schema import Model, Registered, Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.workload import (
     Context,
     FeatureInputs,
@@ -143,19 +143,21 @@ class Batch:
         return Signal(self.features, self.starts, edge)
 
 
-def load_workload(name: str | Path, overrides: Mapping[str, str] | None = None) -> Workload:
+def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workload:
     """Read and check a workload by name, folder or path.
 
-    ``overrides``: dotted key -> value text, as `--set workload.KEY=VALUE` gives them. Raises InputError with every
-    problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the weight range.
+    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers and booleans too. Raises
+    InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the
+    weight range.
     """
     path = find_workload(name)
     source, files = _read_source(path)
-    for key, value in (overrides or {}).items():
+    settings = override_texts(overrides)
+    for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
     said = b"".join(file.read_bytes() for file in files)
-    digest = hashlib.sha256(said + repr(sorted((overrides or {}).items())).encode())
+    digest = hashlib.sha256(said + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     tensors: Tensors = {}
     reference = None

@@ -9,11 +9,12 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.components.abstract import AdcTransfer, Converter
 from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
 from accelsim.schema import PositiveFrequency
 
 
-class Adc(ComponentSpec):
+class Adc(Converter):
     """``units`` converters in each of ``tiles`` tiles, each shared by ``shared_by`` columns.
 
     Codes have ``precision_bits`` after the point and ``range_bits`` before it, see `accelsim.kernels.converters`.
@@ -24,9 +25,6 @@ class Adc(ComponentSpec):
     timing_and_cost = ComponentSpec.timing_and_cost | {
         "tiles", "units", "shared_by", "rate", "cycles_per_conversion",
     }  # fmt: skip
-    tiles: PositiveInt
-    units: PositiveInt
-    shared_by: PositiveInt
     precision_bits: Annotated[int, Ge(0), Le(16)]
     range_bits: Annotated[int, Ge(1), Le(16)]
     ideal: bool = False
@@ -35,6 +33,13 @@ class Adc(ComponentSpec):
 
     def instances(self) -> int:
         return self.tiles * self.units
+
+    def resolution(self) -> int:
+        return self.precision_bits + self.range_bits
+
+    def transfer(self, changes: dict[str, int]) -> AdcTransfer:
+        bits = {"precision_bits": self.precision_bits, "range_bits": self.range_bits, **changes}
+        return AdcTransfer(bits["precision_bits"], bits["range_bits"], self.ideal)
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}

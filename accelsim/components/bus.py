@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.components.abstract import Interconnect
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
 from accelsim.schema import PositiveLength
 
 
-class Bus(ComponentSpec):
+class Bus(Interconnect):
     """``units`` buses, one per cluster, of ``lanes`` lanes with ``width_bits`` wires of ``length`` each.
 
     A lane moves one word per cycle.
@@ -21,13 +22,18 @@ class Bus(ComponentSpec):
 
     kind: Literal["bus"]
     timing_and_cost = ComponentSpec.timing_and_cost | {"length", "units", "lanes"}
-    width_bits: PositiveInt
     length: PositiveLength
     units: PositiveInt = 1
     lanes: PositiveInt = 1
 
     def instances(self) -> int:
         return self.units * self.lanes
+
+    def way(self, name: str, start: int, end: int) -> tuple[str, ...]:
+        return (name,)
+
+    def transfers(self, words: Any, links: int) -> dict[str, Any]:
+        return {"transfer": words}
 
     def moved_bits(self, counts: Mapping[str, int]) -> int:
         """Return width_bits * transfers."""

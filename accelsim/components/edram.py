@@ -8,18 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.components.abstract import Memory
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
 
-class Edram(ComponentSpec):
+class Edram(Memory):
     """``entries`` words of ``width_bits``; its port moves ``port_bits`` per cycle, several words side by side."""
 
     kind: Literal["edram"]
     timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "port_bits"}
-    stores: str
     entries: PositiveInt
     width_bits: PositiveInt
     port_bits: PositiveInt
+
+    def capacity(self) -> int:
+        return self.entries
 
     def bits(self) -> int:
         """Return the capacity in bits."""

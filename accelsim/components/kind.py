@@ -46,6 +46,13 @@ class ComponentSpec(Model):
         """Return the most bits that can pass through it in a cycle; 0 for what moves no data."""
         return 0
 
+    def device_name(self) -> str | None:
+        """Return the name or path of the device of its cells, its key ``device``; None for a kind without that key.
+
+        A kind with it may also have the key ``device_settings``: keys of the device's file that differ.
+        """
+        return getattr(self, "device", None)
+
     def dimensions(self) -> dict[str, float]:
         """Return the numbers by which a price may scale: the Spec's own numeric keys, in SI units."""
         values = self.model_dump()

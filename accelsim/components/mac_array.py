@@ -9,10 +9,11 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.abstract import MatrixArray
+from accelsim.components.kind import Counts, component_kind
 
 
-class MacArray(ComponentSpec):
+class MacArray(MatrixArray):
     """``rows`` x ``columns`` multiply-accumulate units: ``rows`` inputs meet ``columns`` outputs in every cycle.
 
     Inputs of ``input_bits``, weights of ``weight_bits``, sums of ``accumulator_bits``, which must hold every sum.

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.components.abstract import Interconnect
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
 from accelsim.schema import PositiveLength
 
 
-class Mesh(ComponentSpec):
+class Mesh(Interconnect):
     """``columns`` x ``rows`` routers, one for each tile, row by row; neighbours are joined by a link each way.
 
     A transfer holds every link of its way (XY routing, circuit switched) from the first word to the last. Links are
@@ -25,12 +26,20 @@ class Mesh(ComponentSpec):
     timing_and_cost = ComponentSpec.timing_and_cost | {"length", "cycles_per_hop"}
     columns: PositiveInt
     rows: PositiveInt
-    width_bits: PositiveInt
     length: PositiveLength
     cycles_per_hop: Annotated[int, Ge(0)] = 1
 
     def instances(self) -> int:
         return self.columns * self.rows
+
+    def places(self) -> int:
+        return self.instances()
+
+    def way(self, name: str, start: int, end: int) -> tuple[str, ...]:
+        return tuple(f"{name}[{a}>{b}]" for a, b in self.route(start, end))
+
+    def transfers(self, words: Any, links: int) -> dict[str, Any]:
+        return {"transfer": words, "route": words, "hops": links}
 
     def route(self, start: int, end: int) -> list[tuple[int, int]]:
         """Return the links from router ``start`` to router ``end`` as pairs of neighbours: along the row, then down."""

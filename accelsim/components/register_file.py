@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.components.abstract import Memory
 from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
 
 
-class RegisterFile(ComponentSpec):
+class RegisterFile(Memory):
     """``entries`` words of ``width_bits`` in each of ``tiles`` tiles, ``writes_per_cycle`` loaded at a time."""
 
     kind: Literal["register_file"]
     timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "tiles", "writes_per_cycle"}
-    stores: str
     entries: PositiveInt
     tiles: PositiveInt = 1
     width_bits: PositiveInt
@@ -25,6 +25,9 @@ class RegisterFile(ComponentSpec):
 
     def instances(self) -> int:
         return self.tiles * self.entries
+
+    def capacity(self) -> int:
+        return self.entries
 
     def bits(self) -> int:
         """Return the capacity in bits."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.components.abstract import Memory
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
 COUNTS = {"bank_accesses": "accesses of the busiest bank"}
@@ -43,12 +44,22 @@ class Banks(ComponentSpec):
         return super().dimensions() | {"macro_bits": self.rows * self.width_bits}
 
 
-class Sram(Banks):
+class Sram(Banks, Memory):
     """Banks of equal macros; ``stores`` names what a schedule keeps in them."""
 
     kind: Literal["sram"]
     timing_and_cost = Banks.timing_and_cost | {"rows"}
-    stores: str
+
+    def capacity(self) -> int:
+        return self.banks * self.rows
+
+    def words_of(self, values: int, bits: int) -> int:
+        """Return the rows that values of so many bits take, packed: ceil(values * bits / width_bits)."""
+        return -(-values * bits // self.width_bits)
+
+    def accesses(self, read: Any, write: Any, share: int = 1) -> dict[str, Any]:
+        """Return reads and writes, spread evenly over the banks of a share."""
+        return {"read": read, "write": write, "bank_accesses": -(-(read + write) // (self.banks // share))}
 
 
 def service_cycles(spec: Banks, counts: Counts) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.components.kind import NUMBER_BITS, ComponentSpec, Counts, Number, component_kind
+from accelsim.kernels.number import Arithmetic
 
 
 class VectorUnit(ComponentSpec):
@@ -38,6 +39,10 @@ class VectorUnit(ComponentSpec):
                 f"expected at most as many special_lanes as lanes ({self.lanes}), found {self.special_lanes}"
             )
         return self
+
+    def arithmetic(self) -> Arithmetic:
+        """Return how it computes."""
+        return Arithmetic(self.number, self.accumulator, self.norm, self.softmax)
 
     def instances(self) -> int:
         return self.units

@@ -6,10 +6,8 @@ I(V) = LL(V) (1 - r) + HH(V) r, see `accelsim.kernels.crossbar.Curves`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Wires
 from accelsim.devices.gaussian import Gaussian
@@ -20,6 +18,7 @@ from accelsim.schema import Registered, Source, check_schema_tag, load_yaml, par
 
 __all__ = [
     "DEVICES",
+    "WHOLE_NUMBERS",
     "AnyDevice",
     "Device",
     "Drift",
@@ -36,15 +35,13 @@ __all__ = [
 AnyDevice = Annotated[Device, Registered(DEVICES)]
 
 
-def load_device(name: str | Path, settings: Mapping[str, Any] | None = None) -> Device:
-    """Return the device that a name (`synaptogen`) or a path stands for; raises InputError with all its problems.
+WHOLE_NUMBERS = Ideal(kind="ideal", name="whole numbers", source="exact", lowest="5 uS", highest="50 uS")
+"""Stands for the cells of a chip that computes with integers: the same equations, without an error."""
 
-    ``settings``: keys of its file that differ, with their values.
-    """
-    source = load_yaml(find(name, "arch/devices"))
-    for key, value in (settings or {}).items():
-        source = source.override(key, json.dumps(value), prefix="device_settings.")
-    return parse_device(source)
+
+def load_device(name: str | Path) -> Device:
+    """Return the device that a name (`synaptogen`) or a path stands for; raises InputError with all its problems."""
+    return parse_device(load_yaml(find(name, "arch/devices")))
 
 
 def parse_device(source: Source) -> Device:

@@ -63,10 +63,12 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
     graph, problems = network.graph, Problems(f"workload '{network.spec.name}' on '{chip.spec.name}'")
     frame, chunked = _frame(network, placement, problems)
     engines: dict[str, Engine] = {}
+    memories = _users(placement, graph)
     for name, site in placement.sites.items():
         if ops := placement.ops_of(name, graph):
             make = cast(type[Engine], site.kind)
-            engines[name] = make(Assignment(site, network, chip, ops, frame, placement.settings), problems)
+            assignment = Assignment(site, network, chip, ops, frame, placement.settings, memories)
+            engines[name] = make(assignment, problems)
     if "compiler" in chip.spec.model_fields_set and not any(site.kind.compiles for site in placement.sites.values()):
         problems.add("the chip has a 'compiler' section, and no engine that compiles a graph")
     problems.stop()
@@ -78,11 +80,11 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
     for segment in segments:
         jobs += engines[segment.engine].jobs(segment.ops, wires)
     problems.stop()
-    capacities = wires.capacities()
+    longest = min(engine.longest() for engine in engines.values())
+    capacities = wires.capacities(longest)
+    held = {name: [capacities[channel] for channel in given] for name, given in wires.behind().items()}
     for engine in engines.values():
-        engine.check_memory(
-            {name: [capacities[channel] for channel in given] for name, given in wires.behind().items()}
-        )
+        engine.check_memory(held, longest)
     problems.stop()
     plans = [plan for engine in engines.values() if (plan := engine.plan()) is not None]
     schedule = Schedule(
@@ -93,6 +95,16 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
         plan=plans[0] if plans else None,
     )
     return Deployment(network, chip, placement, engines, segments, frame, schedule)
+
+
+def _users(placement: Placement, graph: Graph) -> dict[str, frozenset[str]]:
+    """Return by component the ops of all engines that it is a part of."""
+    found: dict[str, frozenset[str]] = {}
+    for name, site in placement.sites.items():
+        ops = frozenset(op.name for op in placement.ops_of(name, graph))
+        for component in (one for names in site.parts.names.values() for one in names):
+            found[component] = found.get(component, frozenset()) | ops
+    return found
 
 
 def _frame(network: Workload, placement: Placement, problems: Problems) -> tuple[int, bool]:
@@ -171,9 +183,11 @@ class _Wires(Wires):
         names = (FEATURES, *(op.name for op in self.working))
         return {name: [c for giver in self._givers(name) for c in self.given(name, giver)] for name in names}
 
-    def capacities(self) -> dict[str, int]:
-        """Return the tokens that each channel holds: as many as it must, and what the chip gives beyond one."""
-        longest = min(engine.longest() for engine in self.engines.values())
+    def capacities(self, longest: int) -> dict[str, int]:
+        """Return the tokens that each channel holds: as many as it must, and what the chip gives beyond one.
+
+        ``longest``: frames of the longest utterance that the engines can hold.
+        """
         windows = {op.name: self.engine[op.name].window(op) for op in self.working}
         delays = {FEATURES: Delay()}
         for op in self.working:

@@ -34,7 +34,8 @@ Tell = Callable[[str], None]
 class Assignment:
     """What an engine is made from: its site, the network, the chip, and the ops placed on it.
 
-    ``frame``: frames of the input in one frame of the schedule; ``settings``: of each op, as the chip's placement says.
+    ``frame``: frames of the input in one frame of the schedule; ``settings``: of each op, as the chip's placement says;
+    ``memories``: the ops whose engines have each component of the chip, by its name.
     """
 
     site: Site
@@ -43,6 +44,7 @@ class Assignment:
     ops: tuple[Op, ...]
     frame: int
     settings: Mapping[str, PlacementSpec]
+    memories: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -189,8 +191,11 @@ class Engine(ABC):
     def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
         """Return the jobs of connected ops, in order: a segment of the graph."""
 
-    def check_memory(self, held: Mapping[str, Sequence[int]]) -> None:
-        """Note whether the buffers between ops fit; ``held``: tokens of the channels behind each op."""
+    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:  # noqa: B027
+        """Note whether the buffers between ops fit; ``held``: tokens of the channels behind each op.
+
+        ``longest``: frames of the longest utterance that all engines can hold.
+        """
 
     def tables(self) -> list[list[dict[str, Any]]]:
         """Return printable tables of how the ops lie on the parts."""

@@ -21,8 +21,8 @@ from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_swee
 from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Record, Result
-from accelsim.schema import Source, check_schema_tag, load_yaml, parse
-from accelsim.schema.paper import Figure, Paper, StudyRun
+from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, parse
+from accelsim.schema.paper import Figure, Paper, PaperRun, StudyRun
 from accelsim.workload import load_workload
 
 CHIP_METRICS = (
@@ -131,6 +131,41 @@ def load_paper(name: str | Path) -> Paper:
     return paper
 
 
+def paper_beside(result: Result) -> Paper | None:
+    """Return the paper whose figures stand beside a run, with those figures alone; None where no paper has any.
+
+    A figure does where the run, or one of its other operating points, has the chip, the workload and the settings of
+    the figure's run: the hashes of both, which hold their files and settings, are the same.
+    """
+    for name in names("arch/papers"):
+        paper = load_paper(name)
+        if paper.architecture != result.arch.name:
+            continue
+        shown = [figure for figure in paper.figures if figure.short]
+        same = {run for run in {figure.run for figure in shown} if _is_run(result, paper, run)}
+        if same:
+            return paper.model_copy(update={"figures": [figure for figure in shown if figure.run in same]})
+    return None
+
+
+def _is_run(result: Result, paper: Paper, name: str) -> bool:
+    """Tell whether a Result is that of a paper's run, at one of its operating points."""
+    spec = paper.runs[name]
+    assert isinstance(spec, PaperRun)  # the paper's check: no figure of a study is shown beside a run
+    for_chip, for_network = split_overrides(spec.set)
+    try:
+        chip = load_architecture(paper.architecture, for_chip)
+        # What a point sets is no setting of the run that has the point.
+        points = [point for point in chip.spec.operating_points.values() if point.items() <= for_chip.items()]
+        others = [{key: value for key, value in for_chip.items() if key not in point} for point in points]
+        chips = [chip, *(load_architecture(paper.architecture, settings) for settings in others)]
+        if result.arch.sha256 not in {one.sha256 for one in chips}:
+            return False
+        return result.workload.sha256 == load_workload(spec.workload, for_network).sha256
+    except InputError:
+        return False  # the files of the library have been changed, so that the paper's run is not among them
+
+
 def compare(
     name: str | Path,
     *,
@@ -188,7 +223,7 @@ def compare_chips(
     chips: Sequence[str | Path],
     workload: str | Path | None = None,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     on_run: OnRun | None = None,
@@ -338,7 +373,7 @@ def _studied(spec: StudyRun, studies: Path | None) -> tuple[Result, ...]:
     return results
 
 
-def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Mapping[str, str]) -> None:
+def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Overrides) -> None:
     """Raise InputError with all that is wrong with the files of all chips, or that keeps a network off its chip."""
     for_chip, for_network = split_overrides(overrides)
     problems: list[Problem] = []

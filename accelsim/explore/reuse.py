@@ -148,7 +148,8 @@ def functional(architecture: Architecture) -> str:
         name: part.model_dump(mode="json", exclude=set(part.timing_and_cost)) for name, part in spec.components.items()
     }
     rest = spec.model_dump(mode="json", exclude={*spec.timing_and_cost, "components"})
-    return json.dumps([components, rest])
+    devices = {name: device.model_dump(mode="json") for name, device in architecture.devices.items()}
+    return json.dumps([components, rest, devices])
 
 
 def is_functional(key: str, spec: ArchitectureSpec) -> bool:

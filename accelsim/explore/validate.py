@@ -15,12 +15,12 @@ from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
 from accelsim.schema.cost import CostTable
 from accelsim.schema.paper import Paper
-from accelsim.workload import WorkloadSpec, load_workload
+from accelsim.workload import Variant, WorkloadSpec, load_workload
 
 SCHEMAS: dict[str, Any] = {
     "arch": ArchitectureSpec,
     "cost": CostTable,
-    "workload": WorkloadSpec,
+    "workload": WorkloadSpec | Variant,
     "paper": Paper,
     "device": AnyDevice,
     "sweep": SweepSpec,

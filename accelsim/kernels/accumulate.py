@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.fixed_point import signed_range
 
 # One BLAS call works on this many frames, so that its float32 temporary stays small next to the result.
@@ -57,7 +58,7 @@ def bit_serial(
     return _bit_serial(features, weights.astype(np.int32), sets, group_bits, low, high)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _bit_serial(features, weights, sets, group_bits, low, high):  # type: ignore[no-untyped-def]
     frames, inputs = features.shape
     neurons = weights.shape[1]
@@ -120,7 +121,7 @@ def add_rows(active, weights, rows_per_bank, accumulator, low, high):  # type: i
     return clamped
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _spike_rows(spikes, weights, banks, low, high, shared):  # type: ignore[no-untyped-def]
     frames, steps, inputs = spikes.shape
     neurons = weights.shape[1]

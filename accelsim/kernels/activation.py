@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.number import (
     Faults,
     Number,
@@ -47,7 +48,7 @@ def quantise(values: Values, scale: float) -> tuple[NDArray[np.int8], int]:
     return codes, int(clamped)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _quantise(values, scale, codes):  # type: ignore[no-untyped-def]
     clamped = strange = 0
     for i in numba.prange(len(values)):
@@ -66,7 +67,7 @@ def dequantise(codes: NDArray[np.int8], scale: float, number: Number = "float32"
     return values
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _dequantise(codes, scale, half, values):  # type: ignore[no-untyped-def]
     for i in numba.prange(len(codes)):
         values[i] = in_number(np.float32(codes[i]) * scale, half)
@@ -94,7 +95,7 @@ def silu(values: Values, number: Number = "float32", *, faults: Faults | None = 
     return out.reshape(values.shape)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _silu(values, half, counts, out):  # type: ignore[no-untyped-def]
     for t in numba.prange(len(values)):
         count = row_of(counts, t)
@@ -118,7 +119,7 @@ def glu(values: Values, number: Number = "float32", *, faults: Faults | None = N
     return out
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _glu(values, half, counts, out):  # type: ignore[no-untyped-def]
     width = out.shape[1]
     for t in numba.prange(len(values)):
@@ -156,7 +157,7 @@ def add(
     return out.reshape(values.shape)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _add(residual, values, factor, half, counts, out):  # type: ignore[no-untyped-def]
     for t in numba.prange(len(values)):
         count = row_of(counts, t)

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.norm import form_code, shift_bounds, softmax_row
 from accelsim.kernels.number import (
     UNDERFLOW,
@@ -148,7 +149,7 @@ def _groups(spans: Spans) -> NDArray[np.int64]:
     return np.concatenate([[0] if len(spans) else [], changes, [len(spans)]]).astype(np.int64)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _attention(  # type: ignore[no-untyped-def]
     qkv, spans, groups, heads, vectors, u, v, relative, factor, half, narrow, form, bounds, counts, context
 ):

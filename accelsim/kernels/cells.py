@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import (
     CELL_STREAM,
     DRIFT_STREAM,
@@ -43,7 +44,7 @@ def gaussian_conductances(
     return cells
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _gaussian(levels, arrays, key, seed_high, conductances, sigma, stuck_low, stuck_high):  # type: ignore[no-untyped-def]
     cells = levels.shape[1]
     out = np.empty(levels.shape, np.float32)
@@ -79,7 +80,7 @@ def drifted(
     return after
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _drifted(conductances, arrays, key, seed_high, log_ratio, exponent, spread):  # type: ignore[no-untyped-def]
     cells = conductances.shape[1]
     out = np.empty(conductances.shape)

@@ -13,6 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
+
 Codes = NDArray[np.int8]
 Starts = NDArray[np.int64]
 
@@ -55,7 +57,7 @@ def taps_before(taps: int, causal: bool) -> int:
     return taps - 1 if causal else taps // 2
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _depthwise(codes, weights, starts, before, sums):  # type: ignore[no-untyped-def]
     taps, channels = weights.shape
     for utterance in numba.prange(len(starts) - 1):

@@ -19,6 +19,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
+
 # Streams: what a draw is for. Two purposes never share a counter.
 CELL_STREAM = 1
 """Cell-to-cell and cycle-to-cycle variation while a cell is programmed."""
@@ -169,7 +171,7 @@ def split_seed(seed: int) -> tuple[np.uint64, np.uint64]:
     return np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32)
 
 
-@numba.njit(cache=True)
+@compiled()
 def philox_words(counters, key):  # type: ignore[no-untyped-def]
     """Return Philox4x32-10 of each row of ``counters`` [n, 4] under ``key`` [2], as uint64 words [n, 4]."""
     out = np.empty(counters.shape, np.uint64)
@@ -178,7 +180,7 @@ def philox_words(counters, key):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _normals(count, stream, seed_low, seed_high, array):  # type: ignore[no-untyped-def]
     blocks = -(-count // 4096)
     out = np.empty(blocks * 4096, np.float32)

@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.converters import Adc, Dac, bit_phases, per_adc
 from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_into, philox, split_seed
 
@@ -522,7 +523,7 @@ class _Conversion:
         return Product(self.values, self.clipped, self.per_frame)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
     phase, first_frame, first_tile, key, seed_high, values, per_frame,
@@ -603,7 +604,7 @@ def convert_into(total, signal, noise, reference, noisy, step, limit, weight, wi
     return clamped
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _columns(codes, difference, total, signal_of, slope_of, constant_of, slope_step, planes, noisy):  # type: ignore[no-untyped-def]
     """Signal and variance of depthwise columns: codes [frames + taps - 1, channels] -> [frames, planes * channels]."""
     taps = len(difference)

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.conv import Starts, check_starts, gather, sources, taps_before, windows
 from accelsim.kernels.number import (
     UNDERFLOW,
@@ -170,7 +171,7 @@ def _bias(bias: NDArray[np.floating[Any]] | None, outputs: int, number: Number) 
     return np.zeros(outputs, np.float32) if bias is None else values_of(bias, number)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _product(x, weights, bias, biased, half, narrow, counts, out):  # type: ignore[no-untyped-def]
     rows, outputs = len(x), weights.shape[1]
     blocks = (rows + _ROWS - 1) // _ROWS
@@ -254,7 +255,7 @@ def _finish(sums, bias, biased, half, narrow, count, out):  # type: ignore[no-un
         out[j] = rounded(total, half, np.isfinite(total), count)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _each(padded, rows, bands, weights, bias, biased, half, narrow, counts, out):  # type: ignore[no-untyped-def]
     taps, band_taps, channels = weights.shape
     for t in numba.prange(len(rows)):

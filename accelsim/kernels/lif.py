@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.accumulate import add_rows, can_saturate
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.fixed_point import shift, signed_range
 
 
@@ -59,7 +60,7 @@ def lif(
     )
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _lif(  # type: ignore[no-untyped-def]
     current,
     recurrent,
@@ -123,7 +124,7 @@ def _lif(  # type: ignore[no-untyped-def]
     return spikes, membranes, accumulator_saturations, membrane_saturations
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def lif_float(current, recurrent, starts, beta, threshold, reset_subtract, membrane_carry):  # type: ignore[no-untyped-def]
     """Run the same layer in float32: U = beta U + I, S = (U >= threshold), reset; see `lif` for the indices.
 

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.number import (
     RESCALED,
     Faults,
@@ -82,7 +83,7 @@ def layer_norm(
     return out
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _layer_norm(values, gain, bias, epsilon, half, narrow, counts, out):  # type: ignore[no-untyped-def]
     frames, width = values.shape
     n = np.float32(width)
@@ -125,7 +126,7 @@ def _scaled(row, variance, epsilon, gain, bias, half, count):  # type: ignore[no
 #   |w| <= |e| / sqrt n < 65, w^2 < 4,300. |e_j s| <= sqrt n (1 + 4u) < 65 where w_j^2 is normal, for then
 #   variance >= A(w_j^2); otherwise |e_j| < 2^-7 sqrt n <= 0.5 and s <= 317 with epsilon 1e-5: below 160.
 #   What remains is gain and bias: 160 |gain| + |bias| <= 65504 is enough.
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _pre_normalised(  # type: ignore[no-untyped-def]
     values, gain, bias, epsilon, c, r, floor, half, narrow, counts, out
 ):
@@ -203,7 +204,7 @@ def shift_bounds(n: int, number: Number) -> tuple[np.float32, np.float32]:
     return np.float32(min(math.log(1.6e38 / max(n, 1)), 86.0)), np.float32(-86.0)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _softmax(values, half, narrow, form, high, low, counts):  # type: ignore[no-untyped-def]
     for t in numba.prange(len(values)):
         softmax_row(values[t], half, narrow, form, high, low, row_of(counts, t))

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 from accelsim.kernels.cells import RESTING
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.converters import Dac
 from accelsim.kernels.crossbar import Curves, Program
 
@@ -190,7 +191,7 @@ def recurrence(
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
     signal, fixed_watts, state_watts, top, state_gain, output_gain, outputs, saturated, watts, last,

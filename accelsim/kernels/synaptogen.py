@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import (
     CELL_STREAM,
     cell_normals_into,
@@ -238,7 +239,7 @@ def _start(  # type: ignore[no-untyped-def]
     state[_IN_LRS] = 0.0
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _program(  # type: ignore[no-untyped-def]
     levels, arrays, first_cell, top, key, seed_high, low, high, constants, cumulative, mean, factor, feedback, gamma,
     wear_cycles, reset_volts, set_volts, partial_volts, verify_pulses, verify_step, read_volts, targets, tolerance,
@@ -352,11 +353,11 @@ def program_cells(
         levels, arrays, first_cell, len(sequence.partial_volts) - 1, low, high, *parameters.arguments(),
         sequence.wear_cycles, sequence.reset_volts, sequence.set_volts, sequence.partial_volts,
         sequence.verify_pulses, sequence.verify_step_volts, sequence.read_volts, targets, sequence.tolerance,
-    )  # type: ignore[call-arg]  # fmt: skip
+    )  # fmt: skip
     return states, pulses
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _respond(  # type: ignore[no-untyped-def]
     volts, array, first_cell, key, seed_high, low, high, constants, cumulative, mean, factor, feedback, gamma,
 ):  # fmt: skip

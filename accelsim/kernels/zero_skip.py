@@ -10,8 +10,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 
-@numba.njit(parallel=True, cache=True)
+
+@compiled(parallel=True)
 def bit_steps(features, sets, group_bits, skip):  # type: ignore[no-untyped-def]
     """Count Type A: a feature's bit groups are shift-added side by side, one set bit per step.
 
@@ -38,7 +40,7 @@ def bit_steps(features, sets, group_bits, skip):  # type: ignore[no-untyped-def]
     return steps, rows, ones
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def bank_steps(active, banks, skip):  # type: ignore[no-untyped-def]
     """Count Types B and C: each PE set walks the active inputs of its own bank, one row per step.
 

@@ -10,7 +10,7 @@ from annotated_types import Len
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.kernels.conv import Starts, convolve, convolve_each, depthwise, taps_before
+from accelsim.kernels.conv import Starts, convolve, convolve_each, depthwise, gather, taps_before, windows
 from accelsim.kernels.float_product import convolve_each_values, convolve_values, depthwise_values
 from accelsim.kernels.number import Values
 from accelsim.ops.op import OPS, Datapath, Edge, RowWindow, WeightedOp
@@ -103,6 +103,17 @@ class ConvOp(WeightedOp):
         convolution = convolve_each if self.depthwise else convolve
         sums, starts = convolution(self._rows(codes, weight), weight, starts, (self.stride[0], self.stride[1]))
         return sums.reshape(len(sums), -1, weight.shape[3]), starts
+
+    def unrolled(
+        self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts
+    ) -> tuple[NDArray[np.int8], Starts]:
+        """Return the vectors that the unrolled matrix multiplies, [rows' * bands', inputs], and the starts of the rows."""
+        stride = (self.stride[0], self.stride[1])
+        padded, rows, bands, new_starts = windows(self._rows(codes, weight), weight.shape[:3], starts, stride)
+        vectors = np.empty((len(rows) * len(bands), weight[..., 0].size), np.int8)
+        for part, gathered in gather(padded, rows, bands):
+            vectors[part.start * len(bands) : part.stop * len(bands)] = gathered.reshape(-1, vectors.shape[1])
+        return vectors, new_starts
 
     def multiply_float(
         self, x: Values, weight: NDArray[Any], bias: NDArray[Any] | None, starts: Starts, unit: Datapath

@@ -18,12 +18,12 @@ ALL_FORMATS = ("html", *FORMATS)
 
 
 def write_report(
-    folder: Path, formats: Sequence[str], out: Path, paper_of: Callable[[str], Paper | None]
+    folder: Path, formats: Sequence[str], out: Path, paper_of: Callable[[Result], Paper | None]
 ) -> list[Path]:
     """Write the report of a folder into another, ``report.html`` and figures, and return the paths.
 
-    formats: of `ALL_FORMATS`. ``paper_of``: the published figures of an architecture by its name, None where there are
-    none. Raises InputError.
+    formats: of `ALL_FORMATS`. ``paper_of``: the published figures that stand beside a run, None where none do.
+    Raises InputError.
     """
     unknown = [
         Problem(f"no format '{kind}'", hint=did_you_mean(kind, ALL_FORMATS))
@@ -36,7 +36,7 @@ def write_report(
     figures = [kind for kind in formats if kind != "html"]
     if _kind(folder) == RESULT:
         result = _result(folder / RESULT)
-        page = run_page(result, paper_of(result.arch.name)) if "html" in formats else None
+        page = run_page(result, paper_of(result)) if "html" in formats else None
         drawn = run_figures(result) if figures else {}
     else:
         with Store.open(folder) as store:

@@ -64,7 +64,13 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             exact = f"{a.exact_value:.2f} {a.unit}"
             row("the same weights, exact", lambda _: exact, "", "accuracy.exact_value", part=True)
         if a.reference_value is not None:
-            row("the network in float", lambda _: f"{a.reference_value:.2f} {a.unit}", "", "accuracy", part=True)
+            row(
+                "the network in float",
+                lambda _: f"{a.reference_value:.2f} {a.unit}",
+                "",
+                "accuracy.reference_value",
+                part=True,
+            )
             lost, note = "lost by quantisation", ""
             if a.exact_value is not None:
                 lost, note = "lost on the chip", f"{a.exact_value - a.reference_value:+.2f} of it by quantisation"
@@ -98,7 +104,12 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     row(
         "time", lambda o: format_si(o.performance.seconds, "s"), f"for {format_si(p.audio_seconds, 's')} of audio{late}"
     )
-    row("real-time factor", lambda o: f"{o.performance.real_time_factor:.3g}", "time over audio time")
+    row(
+        "real-time factor",
+        lambda o: f"{o.performance.real_time_factor:.3g}",
+        "time over audio time",
+        "performance.real_time_factor",
+    )
     if result.plan is not None:
         plan = result.plan
         row("chunk", lambda _: format_si(plan.seconds, "s"), f"{plan.frames} frames of the output", "plan")

@@ -33,7 +33,7 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class TileMapping:
     """A matrix on tiles of ``tile_rows`` x ``tile_columns`` cells of ``cell_bits``.
 
     ``first_tile``: number of its first tile; a copy's tiles follow those of the copy before, and within a copy tile
@@ -147,7 +147,7 @@ Total = Literal["tiles", "arrays", "columns", "cells", "cells_used", "cells_padd
 class TileMap:
     """All matrices of a network on tiles of one size."""
 
-    mappings: tuple[Mapping, ...]
+    mappings: tuple[TileMapping, ...]
 
     def total(self, what: Total) -> int:
         """Return the sum of a count over all matrices."""
@@ -186,13 +186,13 @@ def map_matrices(
     problems = [*_tile_problems(tile_rows, tile_columns, cell_bits)]
     if problems:
         raise InputError(problems)
-    placed: list[Mapping] = []
+    placed: list[TileMapping] = []
     first = 0
     for matrix in listed:
         found = list(_matrix_problems(matrix, tile_rows, cell_bits, sign))
         problems += found
         if not found:
-            placed.append(Mapping(matrix, tile_rows, tile_columns, cell_bits, sign, first))
+            placed.append(TileMapping(matrix, tile_rows, tile_columns, cell_bits, sign, first))
             first += placed[-1].numbers
     problems += _size_problems(placed, tiles)
     if problems:
@@ -228,7 +228,7 @@ def _matrix_problems(matrix: Matrix, tile_rows: int, cell_bits: int, sign: Sign)
         yield Problem(f"{name}: depthwise columns have no inputs in common, so they cannot share an offset column")
 
 
-def _size_problems(placed: Sequence[Mapping], tiles: int | None) -> Iterable[Problem]:
+def _size_problems(placed: Sequence[TileMapping], tiles: int | None) -> Iterable[Problem]:
     if tiles is None:
         return
     for mapping in placed:

@@ -59,7 +59,7 @@ from accelsim.schema.quantity import (
     parse_quantity,
 )
 from accelsim.schema.registered import Registered
-from accelsim.schema.source import Source, load_yaml, parse_yaml
+from accelsim.schema.source import Overrides, Source, load_yaml, override_texts, parse_yaml
 
 __all__ = [
     "Area",
@@ -91,6 +91,7 @@ __all__ = [
     "NonNegativeResistance",
     "NonNegativeTime",
     "NonNegativeVoltage",
+    "Overrides",
     "PositiveArea",
     "PositiveAreaPerCapacity",
     "PositiveCapacitance",
@@ -122,6 +123,7 @@ __all__ = [
     "format_si",
     "json_schema",
     "load_yaml",
+    "override_texts",
     "parse",
     "parse_quantity",
     "parse_yaml",

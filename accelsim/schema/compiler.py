@@ -9,7 +9,8 @@ from pydantic import model_validator
 from accelsim.schema.parse import Model
 
 Layout = Literal["BC1S", "BSC"]
-OpName = Literal[
+OpName = str
+_OLD = Literal[
     "qlinear", "qdepthwise", "qconv", "max_pool", "layer_norm", "relu", "silu", "glu", "add", "attention"
 ]  # fmt: skip
 

@@ -75,8 +75,8 @@ class Figure(Model):
     ``role``: ``input`` (we were given it), ``calibrated`` (a number of ours was fitted to it), ``predicted``, or
     ``bookkeeping`` (the parts are the paper's own, our sum of them is checked: no evidence for the parts). Predicted
     and bookkeeping figures are judged where they have a ``tolerance``, the largest relative deviation, or a ``factor``,
-    the largest ratio either way: 1 / factor <= ours / stated <= factor. ``short``: how a run's table shows the figure
-    beside its own.
+    the largest ratio either way: 1 / factor <= ours / stated <= factor. ``short``: how the table of a run shows the
+    figure beside its own, where chip, workload and settings are those of ``run``.
     """
 
     name: str
@@ -100,6 +100,8 @@ class Figure(Model):
             raise ValueError(f"only a predicted figure can be judged: no tolerance for one that is {self.role}")
         if self.tolerance is not None and self.factor is not None:
             raise ValueError("expected either a tolerance or a factor, found both")
+        if self.short is not None and (self.per or self.relative_to):
+            raise ValueError("no run shows a ratio beside its own figures: leave 'short' out")
         return self
 
     def judged(self) -> bool:
@@ -135,4 +137,6 @@ class Paper(Model):
             for run in (figure.run, figure.relative_to):
                 if run is not None and run not in self.runs:
                     raise ValueError(f"'{figure.name}': no run named '{run}'; {did_you_mean(run, self.runs)}")
+            if figure.short is not None and isinstance(self.runs[figure.run], StudyRun):
+                raise ValueError(f"'{figure.name}': no run alone shows the figure of a study: leave 'short' out")
         return self

@@ -93,8 +93,11 @@ def json_schema(model_type: Any, tag: str | None = None) -> dict[str, Any]:
     """The JSON schema of a model, for editors; `tag` adds the `schema: accelsim/<tag>@1` key."""
     schema = TypeAdapter(model_type).json_schema()
     if tag is not None:
-        schema["properties"] = {"schema": {"const": f"accelsim/{tag}@1"}, **schema.get("properties", {})}
-        schema["required"] = ["schema", *schema.get("required", [])]
+        # Each alternative of a union allows its own keys alone, so each one needs the tag.
+        union = schema.get("oneOf") or schema.get("anyOf") or []
+        for part in [schema["$defs"][one["$ref"].rsplit("/", 1)[-1]] for one in union] or [schema]:
+            part["properties"] = {"schema": {"const": f"accelsim/{tag}@1"}, **part.get("properties", {})}
+            part["required"] = ["schema", *part.get("required", [])]
     return schema
 
 

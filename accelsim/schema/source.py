@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -13,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from accelsim.errors import InputError, Problem, did_you_mean, nearest
+from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
 
 MAX_BYTES = 10_000_000
 MAX_NODES = 1_000_000  # after aliases are expanded, which is what stops an alias bomb
@@ -22,6 +23,8 @@ MAX_DIGITS = 100
 
 Key = str | int
 Location = tuple[Key, ...]
+Overrides = Mapping[str, str | float | bool]
+"""Dotted key -> value, as text in YAML, a number or a boolean."""
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _INT = re.compile(rf"[-+]?{_DIGITS}")
@@ -94,9 +97,9 @@ class Source:
             settings, place = settings[key], place.parts[key]
         found = base
         for path, value in settings.items():
-            there = place.parts[path]
-            where = found._locate(path, f"{self.path}:{there.line}")
-            found = found._with(where, value, _Place(there.line, there.parts, self.path))
+            file, line = self.where((*location, path))
+            where = found._locate(path, f"{file}:{line}" if line else file)
+            found = found._with(where, value, _Place(line, place.parts[path].parts, file))
         return found
 
     def _with(self, where: Location, value: Any, place: _Place) -> Source:
@@ -150,6 +153,26 @@ class Source:
         if same_leaf:
             return f"did you mean '{same_leaf[0]}'?"
         return did_you_mean(path, self.data) if isinstance(self.data, dict) else None
+
+
+def override_texts(overrides: Overrides | None) -> dict[str, str]:
+    """Overrides with each value as the text that `--set` takes, so `True` is "true"; raises InputError."""
+    texts, problems = {}, []
+    for key, value in (overrides or {}).items():
+        if isinstance(value, str):
+            texts[key] = value
+        elif isinstance(value, bool):
+            texts[key] = "true" if value else "false"
+        elif isinstance(value, numbers.Integral):
+            texts[key] = repr(int(value))  # NumPy writes its own types in another way
+        elif isinstance(value, numbers.Real):
+            texts[key] = repr(float(value))
+        else:
+            message = f"expected text, a number, True or False, found {show(value)}"
+            problems.append(Problem(message, f"--set {key}", hint="write it as text, as in YAML"))
+    if problems:
+        raise InputError(problems)
+    return texts
 
 
 def load_yaml(path: str | PathLike[str]) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from chips import text, write_random_network
@@ -16,16 +17,21 @@ from accelsim.components import KINDS
 from accelsim.cost.pricing import price_list
 from accelsim.errors import InputError
 from accelsim.explore import load_paper
+from accelsim.explore.validate import SCHEMAS, schema_of
 from accelsim.library import names, root, workload_names
 from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
+from accelsim.schema import load_yaml
 from accelsim.schema.graph import QConvOp, WeightedOp
 from accelsim.schema.paper import StudyRun
 from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import LifOp, RandomInputs
 from accelsim.workload import load_workload
 
+FILES = sorted(
+    path.relative_to(root()) for pattern in ("arch/**/*.yaml", "workloads/*/*.yaml") for path in root().glob(pattern)
+)
 ARCHITECTURES, COSTS, PAPERS = names("arch"), names("arch/cost"), names("arch/papers")
 
 
@@ -47,6 +53,17 @@ def test_architecture_is_whole_and_fully_priced(name: str) -> None:
         for key in calibration.key.split("."):
             value = value[key]
         assert isinstance(value, int | float)
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_file_follows_the_published_schema_of_its_tag(file: Path) -> None:
+    data = load_yaml(root() / file).data
+    jsonschema.validate(data, schema_of(data["schema"].removeprefix("accelsim/").removesuffix("@1")))
+
+
+def test_every_published_schema_has_files_to_follow_it() -> None:
+    tags = {load_yaml(root() / file).data["schema"] for file in FILES}
+    assert tags == {f"accelsim/{name}@1" for name in SCHEMAS}
 
 
 @pytest.mark.parametrize("name", COSTS)

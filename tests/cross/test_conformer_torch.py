@@ -1,6 +1,6 @@
 """The Conformer's kernels against PyTorch, and the integer network against the fake-quantised one, layer by layer.
 
-PyTorch belongs to the training recipes alone; without it these tests are skipped.
+PyTorch comes with the extras train and test; without it these tests are skipped.
 """
 
 from __future__ import annotations

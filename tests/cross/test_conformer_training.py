@@ -1,4 +1,4 @@
-"""The training loop of the Conformer recipes, on a tiny network; needs PyTorch, which belongs to the recipes alone."""
+"""The training loop of the Conformer recipes, on a tiny network; needs PyTorch, of the extras train and test."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from accelsim.architecture import Architecture
-from accelsim.devices import load_device
 from accelsim.workload import Workload
 
 
@@ -31,7 +30,7 @@ class PlainTiles:
         self.crossbar, self.dac, self.adc = (
             next(iter(self.chip.of_kind(kind).values())) for kind in ("crossbar", "dac", "adc")
         )
-        self.device = load_device(self.crossbar.device, self.crossbar.device_settings)
+        self.device = next(iter(self.chip.devices.values()))
         self.curves = self.device.curves(self.crossbar.read_voltage, self.crossbar.cell_bits)
         self.first: dict[str, int] = {}
         tile = 0

@@ -375,6 +375,10 @@ def test_json_is_all_that_standard_output_gets(accelsim, tmp_path):
         ("cost", find("cmos28", "arch/cost"), {"energy": 3}),
         ("paper", find("rsnn28nm", "arch/papers"), {"figures": [{}]}),
         ("workload", find_workload("rsnn_paper_activity"), {"layers": []}),
+        ("workload", find_workload("conformer_an4/relative_3"), {"set": {}}),
+        ("device", find("synaptogen", "arch/devices"), {"levels": ["5 uS", "50 uS"]}),
+        ("device", find("gaussian", "arch/devices"), {"write_nois": "5 uS"}),
+        ("sweep", find("imssa_noise", "arch/sweeps"), {"vary": 3}),
     ],
 )
 def test_what_ships_follows_the_json_schemas(accelsim, kind, file, broken):
@@ -558,11 +562,15 @@ def test_exit_codes_of_the_installed_command(tmp_path):
 
 
 def test_a_report_of_what_a_run_left_behind(accelsim, tmp_path):
-    assert accelsim("run", "rsnn28nm", *SHORT, "--out", "a").code == 0
+    assert accelsim("run", "rsnn28nm", "-w", "rsnn_paper_activity", "--out", "a").code == 0
     told = accelsim("report", "a")
     assert told == Outcome(0, "", "wrote a/report.html\n")
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert "rsnn_paper_activity" in page and "71.2 µW (100 kHz)" in page, "the paper's figures stand beside ours"
+    assert accelsim("run", "rsnn28nm", *SHORT, "--out", "b").code == 0
+    assert accelsim("report", "b").code == 0
+    other = (tmp_path / "b" / "report.html").read_text(encoding="utf-8")
+    assert "71.2 µW" not in other and "our figure is" not in other, "fewer frames: not the paper's run"
     wrong = accelsim("report", "a", "--format", "html,pfd")
     assert wrong.code == 2 and "no format 'pfd' (did you mean 'pdf'?)" in wrong.err
     assert accelsim("report", "nowhere").code == 2

@@ -22,10 +22,12 @@ FLOORS = [
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
+    {"ops"},
     {"generated"},
     {"architecture", "workload"},
+    {"placement"},
     {"schedule"},
-    {"execute"},
+    {"engines"},
     {"simulate"},
     {"cost"},
     {"operations"},
@@ -57,6 +59,7 @@ ONLY_IN = {
 }
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}
 KERNELS_MAY_IMPORT = {"numpy", "scipy", "numba", "accelsim"} | STANDARD
+COMPILE_MAY_IMPORT = KERNELS_MAY_IMPORT | {"functools", "hashlib", "pathlib", "pickle"}  # keeps machine code on disk
 
 
 def modules() -> list[Path]:
@@ -86,11 +89,12 @@ def test_nothing_is_imported_from_a_floor_above(path: Path) -> None:
         return
     assert room in FLOOR, f"{room} stands on no floor: add it to FLOORS"
     wrong = []
+    for_kernels = COMPILE_MAY_IMPORT if path.name == "compile.py" else KERNELS_MAY_IMPORT
     for name, line in imports(path):
         parts = name.split(".")
         if parts[0] in ONLY_IN and room not in ONLY_IN[parts[0]]:
             wrong.append(f"line {line}: {parts[0]} is for {', '.join(sorted(ONLY_IN[parts[0]]))} alone")
-        if room == "kernels" and parts[0] not in KERNELS_MAY_IMPORT:
+        if room == "kernels" and parts[0] not in for_kernels:
             wrong.append(f"line {line}: kernels import numpy, scipy and numba only, found {name}")
         if parts[0] == "accelsim" and len(parts) > 1 and parts[1] in FLOOR:
             other = parts[1]

@@ -11,7 +11,7 @@ import pytest
 from pages import FRONT, GRID, HOSTILE, hostile_run, small_run, small_sweep
 
 from accelsim.errors import InputError
-from accelsim.explore import load_paper
+from accelsim.explore import load_paper, paper_beside
 from accelsim.explore.front import front_of
 from accelsim.explore.store import Store
 from accelsim.report.console import bar, strip
@@ -181,7 +181,9 @@ def test_bars_of_the_console():
 
 def test_reports_of_a_folder(made, swept, tmp_path):
     made.write(tmp_path / "run")
-    assert write_report(tmp_path / "run", ["html"], tmp_path / "run", load_paper) == [tmp_path / "run" / "report.html"]
+    assert write_report(tmp_path / "run", ["html"], tmp_path / "run", paper_beside) == [
+        tmp_path / "run" / "report.html"
+    ]
     assert write_report(swept, ["html"], tmp_path / "out", lambda _: None) == [tmp_path / "out" / "report.html"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html"], "no temporary file is left"
 

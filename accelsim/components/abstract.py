@@ -1,0 +1,104 @@
+"""What components can do for an engine, whatever their kind: store, convert, multiply, move.
+
+An engine asks for a part by one of these classes, so that a new kind of memory, converter, array or network that derives
+from one fits without an edit.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from pydantic import PositiveInt
+
+from accelsim.components.kind import ComponentSpec
+from accelsim.kernels.converters import Adc as AdcTransfer
+
+
+class Memory(ComponentSpec):
+    """A memory; ``stores`` names what an engine keeps in it."""
+
+    stores: str
+
+    @abstractmethod
+    def capacity(self) -> int:
+        """Return how many words it holds."""
+
+    @abstractmethod
+    def bits(self) -> int:
+        """Return the capacity in bits."""
+
+    def words_of(self, values: int, bits: int) -> int:
+        """Return the words that values of so many bits take: one each."""
+        return values
+
+    def accesses(self, read: Any, write: Any, share: int = 1) -> dict[str, Any]:
+        """Return the counts of reads and writes of words; ``share``: into how many equal parts its banks are divided."""
+        return {"read": read, "write": write}
+
+
+class Converter(ComponentSpec):
+    """Converters of column currents: ``units`` in each of ``tiles`` tiles, each shared by ``shared_by`` columns.
+
+    Counts: ``convert`` for every conversion, see `accelsim.components.kind.of_busiest` and `rows_of`.
+    """
+
+    tiles: PositiveInt
+    units: PositiveInt
+    shared_by: PositiveInt
+
+    @abstractmethod
+    def resolution(self) -> int:
+        """Return the bits of a code."""
+
+    @abstractmethod
+    def transfer(self, changes: dict[str, int]) -> AdcTransfer | Any:
+        """Return the transfer function of one converter, with some of its bits changed.
+
+        It is an `accelsim.kernels.converters.Adc`, or any object with ``bits`` and a method ``transfer(currents)`` that
+        takes partial sums in weight units and returns what their codes stand for, and which of them clipped. Raises
+        ValueError for bits that it has not.
+        """
+
+
+class Interconnect(ComponentSpec):
+    """Wires that carry words of ``width_bits`` from one place of a chip to another."""
+
+    width_bits: PositiveInt
+
+    @abstractmethod
+    def way(self, name: str, start: int, end: int) -> tuple[str, ...]:
+        """Return what a transfer between two places occupies, by the interconnect's name: itself, or its links."""
+
+    @abstractmethod
+    def transfers(self, words: Any, links: int) -> dict[str, Any]:
+        """Return the counts of a transfer of words on each of the links of its way."""
+
+    def places(self) -> int | None:
+        """Return how many places it joins, where that is limited."""
+        return None
+
+    def words(self, bits: int) -> int:
+        """Return the words of one transfer: ceil(bits / width_bits)."""
+        return -(-bits // self.width_bits)
+
+
+class MatrixArray(ComponentSpec):
+    """Integer multipliers that meet several inputs with several outputs at a time.
+
+    Counts: ``mac`` and ``add``, ``blocks`` for time.
+    """
+
+    input_bits: int
+    weight_bits: int
+
+    @abstractmethod
+    def blocks(self, inputs: int, outputs: int) -> int:
+        """Return how many blocks, of one step each, a vector takes through a matrix."""
+
+    def steps(self, macs: int) -> int:
+        """Return the blocks of so many multiplications that share no inputs: ceil(macs / multipliers)."""
+        return -(-macs // self.multipliers())
+
+
+__all__ = ["AdcTransfer", "Converter", "Interconnect", "MatrixArray", "Memory"]

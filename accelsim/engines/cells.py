@@ -1,0 +1,52 @@
+"""The cells of a run: matrices programmed onto the crossbars of a chip, and the write pulses that it took."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.components.crossbar import Crossbar
+from accelsim.devices import Device
+from accelsim.kernels.crossbar import NoiseModel, Tiles, program_tiles
+from accelsim.schedule.mapping import TileMapping
+
+
+class Cells:
+    """Programs matrices; ``cells`` and ``write_pulses`` keep count.
+
+    ``seed`` decides every draw.
+    """
+
+    def __init__(self, crossbar: Crossbar, device: Device, seed: int) -> None:
+        self.crossbar, self.device, self.seed = crossbar, device, seed
+        self.cells = self.write_pulses = 0
+
+    def noise(self) -> NoiseModel:
+        """Return the model of the read noise."""
+        return "off" if self.crossbar.noise == "none" else self.crossbar.noise
+
+    def tiles(self, weights: NDArray[np.int8], mapping: TileMapping, copy: int = 0) -> Tiles:
+        """Return one copy of a matrix, programmed; raises ValueError for weights out of range."""
+        crossbar = self.crossbar
+        return program_tiles(
+            weights,
+            self._program,
+            self.device.curves(crossbar.read_voltage, crossbar.cell_bits),
+            weight_bits=mapping.matrix.weight_bits,
+            cell_bits=crossbar.cell_bits,
+            sign=mapping.sign,
+            tile_rows=mapping.matrix.inputs if mapping.matrix.depthwise else crossbar.rows,
+            tile_columns=crossbar.columns,
+            first_tile=mapping.first_tile + copy * mapping.row_tiles * mapping.column_tiles,
+        )
+
+    def programming(self) -> dict[str, int]:
+        """Return what was written before the first frame."""
+        return {"cells": self.cells, "write_pulses": self.write_pulses}
+
+    def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+        voltage, cell_bits = self.crossbar.read_voltage, self.crossbar.cell_bits
+        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=voltage, cell_bits=cell_bits)
+        self.write_pulses += int(written.pulses.sum())
+        self.cells += levels.size
+        return written.states

@@ -1,0 +1,649 @@
+"""Matrices on crossbar tiles: cut, padded and bit-sliced; every tile has drivers, converters and adders of its own.
+
+Dense layers, convolutions by their unrolled matrix, and depthwise convolutions, whose columns have inputs of their own.
+A matrix takes four steps, which work on different frames at the same time: deliver (inputs into the tiles' registers),
+read, convert (a phase is converted while the next one is read), and send the sums. Alone, every tile is a unit that
+works on its own; a bus or a mesh joins the tiles, and one accumulator adds what they send. In clusters, with a vector
+unit and activation memory, all tiles of a copy work together, and deliver and collect also make codes of values, and
+values of sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.components.abstract import Converter, Interconnect
+from accelsim.components.accumulator import Accumulator
+from accelsim.components.crossbar import Crossbar
+from accelsim.components.dac import Dac
+from accelsim.components.sample_hold import SampleHold
+from accelsim.components.shift_add import ShiftAdd
+from accelsim.components.vector_unit import VectorUnit
+from accelsim.engines.cells import Cells
+from accelsim.engines.cluster import CODE_BITS, QUANTISE, Cluster
+from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.errors import InputError, did_you_mean
+from accelsim.kernels import converters
+from accelsim.kernels.conv import Starts
+from accelsim.kernels.converters import dac_codes
+from accelsim.kernels.crossbar import (
+    Product,
+    Sign,
+    Tiles,
+    depthwise_power,
+    multiply,
+    multiply_depthwise,
+    planes_of,
+    read_power,
+)
+from accelsim.ops.conv import ConvOp, DepthwiseOp
+from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, Edge, Op, Signal, WeightedOp, evaluate
+from accelsim.placement import ENGINES, Parts, Problems, Role, of_class, stores
+from accelsim.schedule.job import Job, Work
+from accelsim.schedule.mapping import Matrix, TileMap, TileMapping, map_matrices
+from accelsim.schedule.windows import FrameWindow
+from accelsim.workload import Batch
+
+HUB = 0
+"""The tile at whose router the source of the inputs and the accumulator are, on a mesh."""
+
+_CLUSTERED = frozenset({"vector", "activations"})
+_TILE = frozenset(
+    {"crossbar", "driver", "sample_hold", "converter", "shift_add", "accumulator", "tile_inputs", "network"}
+)  # fmt: skip
+_IN_TILES = ("driver", "sample_hold", "shift_add", "tile_inputs", "crossbar")
+"""Parts that stand in every tile, whatever the converters."""
+
+
+@dataclass(frozen=True)
+class TileWork(Work):
+    """Work of one tile, at a row and a column of its matrix, or of all tiles of a copy."""
+
+    row_tile: int | None = None
+    column_tile: int | None = None
+
+    def row(self) -> dict[str, Any]:
+        place = {} if self.row_tile is None else {"row": self.row_tile, "column": self.column_tile}
+        return {"stage": self.stage, **place}
+
+
+@dataclass(frozen=True)
+class Deliver(TileWork):
+    """Inputs are written into the registers of tiles."""
+
+    stage: ClassVar[str] = "deliver"
+
+
+@dataclass(frozen=True)
+class Read(TileWork):
+    """The rows are driven for one phase, and the columns sampled."""
+
+    stage: ClassVar[str] = "read"
+
+
+@dataclass(frozen=True)
+class Convert(TileWork):
+    """The columns of a phase are converted, and their planes added."""
+
+    stage: ClassVar[str] = "convert"
+
+
+@dataclass(frozen=True)
+class Send(TileWork):
+    """The sums of a tile go to the accumulator."""
+
+    stage: ClassVar[str] = "send"
+
+
+@dataclass(frozen=True)
+class Collect(TileWork):
+    """The sums of all tiles of a layer are added, scaled and rounded."""
+
+    stage: ClassVar[str] = "collect"
+
+
+@dataclass(frozen=True)
+class Sum(Work):
+    """The partial sums of tiles below each other are added."""
+
+    row_tiles: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tiles of one copy of a matrix that work together: (row, column) each; ``at``: how their parts are named."""
+
+    at: str
+    copy: int
+    tiles: tuple[tuple[int, int], ...]
+    number: int
+
+
+class CrossbarTiles(Engine):
+    """Tiles of memristor cells with drivers, converters and adders."""
+
+    kind = "crossbar_tiles"
+    runs = (WeightedOp,)
+    roles: ClassVar[Mapping[str, Role]] = {
+        "crossbar": Role(
+            "a crossbar with 'sign: pair' or 'sign: offset'",
+            lambda spec: isinstance(spec, Crossbar) and spec.sign != "neighbours",
+        ),
+        "driver": of_class("row drivers", Dac),
+        "sample_hold": of_class("a sample-and-hold", SampleHold),
+        "converter": of_class("converters", Converter, several=True),
+        "shift_add": of_class("shift-and-add units", ShiftAdd),
+        "accumulator": of_class("an accumulator", Accumulator),
+        "network": of_class("a bus or a mesh", Interconnect),
+        "tile_inputs": stores("tile_inputs"),
+        "tile_outputs": stores("tile_outputs"),
+        "vector": of_class("a vector unit", VectorUnit),
+        "activations": stores("activations"),
+    }
+    needs = (_TILE | _CLUSTERED, _TILE | {"tile_outputs"})
+    settings = frozenset({"copies", "converters", "adc"})
+    lockstep = (
+        ("crossbar", "driver"), ("crossbar", "sample_hold"), ("converter", "shift_add"), ("network", "tile_inputs"),
+        ("network", "tile_outputs"), ("network", "accumulator"), ("vector", "tile_inputs"), ("vector", "accumulator"),
+        ("activations", "tile_inputs"), ("activations", "accumulator"),
+    )  # fmt: skip
+    flows = (
+        ("tile_inputs", "crossbar"), ("crossbar", "converter"), ("converter", "tile_outputs"),
+        ("converter", "accumulator"), ("tile_outputs", "accumulator"),
+    )  # fmt: skip
+    entries = ("tile_inputs",)
+    exits = ("accumulator",)
+
+    def __init__(self, assignment: Assignment, problems: Problems) -> None:
+        super().__init__(assignment, problems)
+        self.crossbar: Crossbar = self.parts.spec("crossbar")
+        self.driver: Dac = self.parts.spec("driver")
+        self.network_part: Interconnect = self.parts.spec("network")
+        self.cluster = Cluster(self) if self.parts.has(_CLUSTERED) else None
+        self.map = self._map()
+        self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
+        if self.maps:
+            self._check_tiles()
+
+    @classmethod
+    def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
+        assert isinstance(op, WeightedOp)
+        if op.in_float():
+            return f"layer '{op.name}' has float16 weights, '{parts.name('crossbar')}' multiplies integers"
+        if op.gives == "real" and not parts.has(_CLUSTERED):
+            return "real numbers need a vector unit and a memory with 'stores: activations'"
+        if isinstance(op, ConvOp) and op.depthwise:
+            return "every channel of a depthwise convolution over bands has inputs of its own"
+        return None
+
+    def takers(self, op: Op) -> tuple[str, ...]:
+        name = self.parts.name("tile_inputs")
+        if self.cluster is not None:
+            return (f"{name}[{op.name}]",)
+        return tuple(f"{name}[{tile}]" for tile in self._mapping(op).tile_numbers())
+
+    def givers(self, op: Op) -> tuple[str, ...]:
+        name = self.parts.name("accumulator")
+        return (name if self.cluster is None else f"{name}[{op.name}]",)
+
+    def window(self, op: Op) -> FrameWindow:
+        return self.frames_read(op)
+
+    def tables(self) -> list[list[dict[str, Any]]]:
+        return [cast(list[dict[str, Any]], self.map.table())]
+
+    # Jobs
+
+    def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
+        jobs: list[Job] = []
+        for op in ops:
+            assert isinstance(op, WeightedOp)
+            jobs += (self._tile_by_tile if self.cluster is None else self._together)(op, wires)
+        return jobs
+
+    def _tile_by_tile(self, op: WeightedOp, wires: Wires) -> list[Job]:
+        """Return the jobs of every tile, and the sum of what they send."""
+        mapping, accumulator = self._mapping(op), self.parts.name("accumulator")
+        jobs, sent = [], []
+        for group in self.groups(op):
+            ((row, column),) = group.tiles
+            place, copies = (row, column), {"copies": mapping.matrix.copies, "copy": group.copy}
+            inputs, outputs = (f"{self.parts.name(role)}{group.at}" for role in ("tile_inputs", "tile_outputs"))
+            converter = self._converter(op) + group.at
+            to_rows = wires.inside(inputs, self.parts.name("crossbar") + group.at)
+            to_outputs, to_sum = wires.inside(converter, outputs), wires.inside(outputs, accumulator)
+            sent.append(to_sum)
+            name = f"{op.name}{group.at}"
+            there, back = self._way(HUB, group.number), self._way(group.number, HUB)
+            jobs += [
+                Job.of(f"{name}.deliver", op.name, [("tile_inputs", inputs), *there], Deliver(*place),
+                       takes=wires.taken(op.name, inputs), gives=(to_rows,), **copies),
+                *self._conversions(op, name, group, place, to_rows, to_outputs, wires),
+                Job.of(f"{name}.send", op.name, [("tile_outputs", outputs), *back], Send(*place),
+                       takes=(to_outputs,), gives=(to_sum,), **copies),
+            ]  # fmt: skip
+        jobs.append(
+            Job.of(f"{op.name}.sum", op.name, [("accumulator", accumulator)], Sum(mapping.row_tiles), takes=tuple(sent),
+                   gives=wires.given(op.name, accumulator), last=op is self.graph.last)
+        )  # fmt: skip
+        return jobs
+
+    def _together(self, op: WeightedOp, wires: Wires) -> list[Job]:
+        """Return deliver; read and convert of every copy; collect."""
+        assert self.cluster is not None
+        (inputs,), (sums,) = self.takers(op), self.givers(op)
+        shared = self.cluster.parts(op, "network", "vector", "activations")
+        between: list[Job] = []
+        to_rows, to_sums = [], []
+        for group in self.groups(op):
+            crossbar, converter = self.parts.name("crossbar") + group.at, self._converter(op) + group.at
+            to_rows.append(wires.inside(inputs, crossbar))
+            to_sums.append(wires.inside(converter, sums))
+            between += self._conversions(op, group.at[1:-1], group, (), to_rows[-1], to_sums[-1], wires)
+        return [
+            Job.of(f"{op.name}.deliver", op.name, [("tile_inputs", inputs), *shared], Deliver(),
+                   takes=wires.taken(op.name, inputs), gives=tuple(to_rows)),
+            *between,
+            Job.of(f"{op.name}.collect", op.name, [("accumulator", sums), *shared], Collect(), takes=tuple(to_sums),
+                   gives=wires.given(op.name, sums), last=op is self.graph.last),
+        ]  # fmt: skip
+
+    def _conversions(
+        self, op: WeightedOp, name: str, group: Group, place: tuple[int, ...], to_rows: str, to_sums: str, wires: Wires
+    ) -> list[Job]:
+        """Return a read and a conversion for every phase; a phase is converted while the next one is read.
+
+        The rows are taken in the first phase, and the sums are given in the last.
+        """
+        phases, at = self.driver.phases(), group.at
+        copies = {"copies": self._mapping(op).matrix.copies, "copy": group.copy}
+        crossbar, converter = self.parts.name("crossbar") + at, self._converter(op) + at
+        to_converters = wires.inside(crossbar, converter)
+        reading = [("crossbar", crossbar), *((role, self.parts.name(role) + at) for role in ("driver", "sample_hold"))]
+        converting = [("converter", converter), ("shift_add", self.parts.name("shift_add") + at)]
+        reads = [
+            Job.of(f"{name}.read.{phase}", op.name, reading, Read(*place), takes=(to_rows,) if phase == 0 else (),
+                   gives=(to_converters,), **copies)
+            for phase in range(phases)
+        ]  # fmt: skip
+        conversions = [
+            Job.of(f"{name}.convert.{phase}", op.name, converting, Convert(*place), takes=(to_converters,),
+                   gives=(to_sums,) if phase == phases - 1 else (), **copies)
+            for phase in range(phases)
+        ]  # fmt: skip
+        return [*reads, *conversions]
+
+    def groups(self, op: Op) -> list[Group]:
+        """Return the groups of tiles that work together: single tiles, or in clusters all of a copy."""
+        mapping = self._mapping(op)
+        if self.cluster is None:
+            found = []
+            for number in mapping.tile_numbers():
+                copy, row, column = mapping.place(number)
+                found.append(Group(f"[{number}]", copy, ((row, column),), number))
+            return found
+        tiles = tuple((k, m) for k in range(mapping.row_tiles) for m in range(mapping.column_tiles))
+        copies = mapping.matrix.copies
+        return [Group(f"[{op.name}]" if copies == 1 else f"[{op.name}/{copy}]", copy, tiles, HUB) for copy in range(copies)]
+
+    def _way(self, start: int, end: int) -> list[tuple[str, str]]:
+        """Return what a transfer between two tiles occupies: the bus, or the links of the mesh on its way."""
+        return [("network", link) for link in self.network_part.way(self.parts.name("network"), start, end)]
+
+    # Converters
+
+    def _converter(self, op: Op) -> str:
+        """Return the converters of a layer's tiles: those that its placement names, else the chip's first."""
+        return self.placed(op).adc or self.parts.name("converter")
+
+    def transfers(self, op: Op) -> NDArray[Any]:
+        """Return the transfer function of each of a layer's converters: [row tiles, planes, column tiles]."""
+        mapping = self._mapping(op)
+        chip: Converter = self.parts.all("converter")[self._converter(op)]
+        changes = np.empty((mapping.row_tiles, mapping.planes, mapping.column_tiles), object)
+        for place in np.ndindex(changes.shape):
+            changes[place] = {}
+        for setting in self.placed(op).converters:
+            given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
+            chosen = np.zeros(changes.shape, bool)
+            chosen[setting.place()] = True
+            for place in np.argwhere(chosen):
+                changes[tuple(place)] = {**changes[tuple(place)], **given}
+        made = np.empty(changes.shape, object)
+        for place in np.ndindex(changes.shape):
+            made[place] = chip.transfer(changes[place])
+        return made
+
+    # Checks
+
+    def _mapping(self, op: Op) -> TileMapping:
+        return self.maps[op.name]
+
+    def _map(self) -> TileMap:
+        """Lay the matrices onto the tiles, one after the other; notes what does not fit."""
+        matrices = []
+        for op in self.ops:
+            if not isinstance(op, WeightedOp):
+                continue
+            inputs, outputs = op.matrix(self.graph.read(op))
+            depthwise = isinstance(op, DepthwiseOp)
+            matrices.append(Matrix(op.name, inputs, outputs, op.weight_bits, depthwise, self.placed(op).copies))
+        try:
+            return map_matrices(
+                matrices, tile_rows=self.crossbar.rows, tile_columns=self.crossbar.columns,
+                cell_bits=self.crossbar.cell_bits, sign=cast(Sign, self.crossbar.sign), tiles=self.crossbar.tiles,
+            )  # fmt: skip
+        except InputError as error:
+            for problem in error.problems:
+                self.problems.add(problem.message)
+        self.problems.stop()
+        return TileMap(())
+
+    def _check_tiles(self) -> None:
+        """See that every kind of part in a tile stands in enough tiles, and that drivers and converters serve all cells."""
+        add, parts = self.problems.add, self.parts
+        with_converter: dict[str, int] = {}
+        for op in self.ops:
+            assert isinstance(op, WeightedOp)
+            self._check_converters(op)
+            self.problems.stop()
+            name = self._converter(op)
+            with_converter[name] = with_converter.get(name, 0) + self._mapping(op).numbers
+            self._check_tile(op, name)
+        taken = sum(with_converter.values())
+        in_tiles = [*_IN_TILES, *(("accumulator",) if self.cluster is not None else ("tile_outputs",))]
+        for part, tiles in (*((parts.name(role), taken) for role in in_tiles), *with_converter.items()):
+            if (there := self.chip.components()[part].tiles) < tiles:  # type: ignore[attr-defined]
+                add(f"'{part}' stands in {there} tiles, {tiles} are needed, depthwise columns included")
+        if (entries := parts.spec("tile_inputs").entries) < self.crossbar.rows:
+            add(f"'{parts.name('tile_inputs')}' holds {entries} of the {self.crossbar.rows} inputs of a tile")
+        if self.cluster is not None:
+            self.cluster.check("network")
+        elif (places := self.network_part.places()) is not None and places < self.crossbar.tiles:
+            name = parts.name("crossbar")
+            add(f"'{parts.name('network')}' has {places} routers, '{name}' {self.crossbar.tiles} tiles")
+
+    def _check_converters(self, op: WeightedOp) -> None:
+        """A layer may split a converter's bits in its own way; more bits than it has would be another converter."""
+        add, mapping, placed = self.problems.add, self._mapping(op), self.placed(op)
+        where, kinds = f"layer '{op.name}'", self.parts.all("converter")
+        if placed.adc is not None and placed.adc not in kinds:
+            add(f"{where} has no converters named '{placed.adc}'", did_you_mean(placed.adc, kinds))
+            return
+        shape = (mapping.row_tiles, mapping.planes, mapping.column_tiles)
+        fits = True
+        for setting in placed.converters:
+            for what, there_are in zip(("row_tile", "plane", "column_tile"), shape, strict=True):
+                at = getattr(setting, what)
+                if at is not None and at >= there_are:
+                    fits = False
+                    add(f"{where} has {there_are} converters along {what}, found {what} {at}")
+        if not fits:
+            return
+        name = self._converter(op)
+        try:
+            most = max(one.bits for one in self.transfers(op).flat)
+        except ValueError as error:
+            add(f"{where}: {error}")
+            return
+        if most > kinds[name].resolution():
+            add(f"{where} asks for {most} bits of '{name}', which has {kinds[name].resolution()}")
+
+    def _check_tile(self, op: WeightedOp, converter_name: str) -> None:
+        """Note where a tile's parts do not serve a matrix: planes, converters, row drivers."""
+        add, crossbar, name = self.problems.add, self.crossbar, self.parts.name("crossbar")
+        converter: Converter = self.parts.all("converter")[converter_name]
+        planes = planes_of(op.weight_bits, crossbar.cell_bits, cast(Sign, crossbar.sign))
+        where = f"layer '{op.name}'"
+        if planes > crossbar.planes:
+            add(f"{where} has {op.weight_bits}-bit weights, {planes} planes; '{name}' has {crossbar.planes}")
+        columns = crossbar.columns * crossbar.planes
+        served = converter.units * converter.shared_by
+        if converter.shared_by > columns:
+            add(f"'{converter_name}' is shared by {converter.shared_by} columns, a tile has {columns}")
+        elif served < columns:
+            add(
+                f"{converter.units} converters shared by {converter.shared_by} serve {served} of the {columns} columns "
+                "of a tile"
+            )
+        if self.driver.units < crossbar.rows:
+            add(f"'{self.parts.name('driver')}' drives {self.driver.units} of {crossbar.rows} rows")
+        if op.gives == "codes" and self.driver.bits < op.input_bits:
+            driver = self.parts.name("driver")
+            add(f"{where} has {op.input_bits}-bit inputs, '{driver}' takes {self.driver.bits}")
+
+    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:
+        if self.cluster is not None:
+            self.cluster.check_memory(held, longest, ANY_LENGTH)
+
+    def start(self, batch: Batch, seed: int, tell: Tell) -> TileRun:
+        return TileRun(self, seed, tell)
+
+
+class TileRun(Run):
+    """One run of the tiles; ``watts[op]``: power of each group of tiles of a copy, [rows, groups of a copy]."""
+
+    def __init__(self, engine: CrossbarTiles, seed: int, tell: Tell) -> None:
+        super().__init__()
+        self.engine, self.seed, self.tell = engine, seed, tell
+        self.inexact = engine.cluster is not None
+        crossbar = engine.crossbar
+        self.cells = Cells(crossbar, engine.chip.devices[engine.parts.name("crossbar")], seed)
+        self.dac = converters.Dac(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
+        self.watts: dict[str, NDArray[np.float64]] = {}
+        self.starts: dict[str, Starts] = {}
+        self.clipped: dict[str, int] = {}
+
+    def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        self._evaluate(ops, signals, self._datapath(self._multiply, self.tallies.clamped))
+        self.starts |= {op.name: signals[op.name].starts for op in ops if op.name in signals}
+        self.tallies.programming = self.cells.programming()
+
+    def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        self._evaluate(ops, signals, self._datapath(None, {}))
+
+    def _datapath(self, multiplier: Any, clamped: dict[str, int]) -> Datapath:
+        cluster = self.engine.cluster
+        vector = EXACT if cluster is None else cluster.vector.arithmetic()
+        return Datapath(self.engine.tensors, vector, multiplier=multiplier, reach=self.engine.graph.reach, clamped=clamped)
+
+    def _evaluate(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:
+        graph = self.engine.graph
+        evaluate(
+            cast(Sequence[WeightedOp], ops), signals, graph.edges, unit, last_reader=graph.last_reader, progress=self.tell
+        )
+
+    def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
+        """Multiply codes by an op's weights on its tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
+        engine, mapping = self.engine, self.engine.maps[op.name]
+        full_scale = 1 << (op.input_bits - 1)
+        weight = engine.tensors[op.tensor_name("weight")]
+        places = op.positions(engine.graph.edges[op.name])
+        vectors = codes
+        if isinstance(op, ConvOp):
+            vectors, starts = op.unrolled(codes, weight, starts)
+            weight = weight.reshape(-1, weight.shape[-1])
+        drives = dac_codes(vectors / full_scale, self.dac)
+        sums = np.empty((len(vectors), mapping.matrix.outputs))
+        per_tile = engine.cluster is None
+        groups = mapping.row_tiles * mapping.column_tiles if per_tile else 1
+        watts = np.empty((len(vectors), groups))
+        self.clipped[op.name] = 0
+        copies = mapping.matrix.copies
+        how = {"dac": self.dac, "adc": engine.transfers(op), "noise": self.cells.noise(), "seed": self.seed}
+        for copy in range(copies):
+            mine: Any = slice(copy, None, copies)
+            if places > 1:  # a copy works on all positions of its rows
+                mine = np.arange(len(vectors)) // places % copies == copy
+            tiles = self.cells.tiles(weight, mapping, copy)
+            if isinstance(op, DepthwiseOp):
+                product, power = self._depthwise(op, tiles, drives, starts, mapping, how)
+                sums[mine], watts[mine] = product.values[mine], power[mine, None]
+                self.clipped[op.name] += int(product.clipped_per_frame[mine].sum())
+            else:
+                product = multiply(tiles, drives[mine], **how)
+                power = read_power(tiles, drives[mine], self.dac, per_tile=per_tile)
+                sums[mine], watts[mine] = product.values, power.reshape(len(power), -1)
+                self.clipped[op.name] += int(product.clipped.sum())
+        rows = len(vectors) // places
+        self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
+        return (sums * full_scale).reshape(rows, -1), starts
+
+    def _depthwise(
+        self, op: DepthwiseOp, tiles: Tiles, drives: NDArray[np.int16], starts: Starts, mapping: TileMapping, how: Any
+    ) -> tuple[Product, NDArray[np.float64]]:
+        """Convolve every utterance for itself: zeros stand between them, and products across two are left out."""
+        taps, behind = mapping.matrix.inputs, op.window(self.engine.graph.read(op)).behind
+        lengths = np.diff(starts)
+        place = np.arange(len(drives)) + np.repeat(np.arange(len(lengths)), lengths) * (taps - 1)
+        padded = np.zeros((len(drives) + len(lengths) * (taps - 1), drives.shape[1]), np.int16)
+        padded[place + behind] = drives
+        product = multiply_depthwise(tiles, padded, **how)
+        power = depthwise_power(tiles, padded, self.dac)
+        return Product(product.values[place], product.clipped, product.clipped_per_frame[place]), power[place]
+
+    # Counts
+
+    def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
+        engine = self.engine
+        op = engine.graph.by_name[job.layer]
+        assert isinstance(op, WeightedOp)
+        mapping, work = engine.maps[op.name], job.work
+        rows = engine.cluster.rows(op, grid) if engine.cluster else np.full(grid.frames, engine.rows_in(op.name))
+        vectors = rows * op.positions(engine.graph.edges[op.name])
+        mine = vectors * (np.arange(grid.frames) % job.copies == job.copy)
+        group = next((g for g in engine.groups(op) if job.component.endswith(g.at) and g.copy == job.copy), None)
+        if isinstance(work, Read | Convert):
+            assert group is not None
+            return (self._read if isinstance(work, Read) else self._convert)(op, mapping, group, mine, grid), None
+        if isinstance(work, Sum | Collect):
+            macs = int(rows.sum()) * op.positions(engine.graph.edges[op.name])
+            macs *= math.prod(op.shapes(engine.graph.read(op))["weight"])
+            counts = self._sum(work, op, mapping, vectors) if isinstance(work, Sum) else self._collect(op, mapping, grid)
+            return counts, Macs(macs, macs)
+        if engine.cluster is not None:
+            return self._deliver(op, mapping, vectors, engine.cluster, grid), None
+        assert group is not None
+        ((row, column),) = group.tiles
+        role = "tile_inputs" if isinstance(work, Deliver) else "tile_outputs"
+        words = self._used_rows(mapping, row) if isinstance(work, Deliver) else self._used_columns(mapping, column)
+        sent = engine.network_part.words(words * engine.parts.spec(role).width_bits)
+        moved = engine.network_part.transfers(sent, len(job.in_role("network")))
+        return {
+            role: {"write": mine * words, "rows": mine, "busiest": (mine > 0) * words},
+            "network": {name: mine * value for name, value in moved.items()},
+        }, None
+
+    def _used_rows(self, mapping: TileMapping, row: int) -> int:
+        return min(self.engine.crossbar.rows, mapping.matrix.inputs - row * self.engine.crossbar.rows)
+
+    def _used_columns(self, mapping: TileMapping, column: int) -> int:
+        return min(self.engine.crossbar.columns, mapping.matrix.outputs - column * self.engine.crossbar.columns)
+
+    def _columns(self, mapping: TileMapping, group: Group) -> list[int]:
+        """Return the columns in use of each tile of a group."""
+        return [self._used_columns(mapping, column) for _, column in group.tiles]
+
+    def _read(
+        self, op: WeightedOp, mapping: TileMapping, group: Group, mine: NDArray[np.int64], grid: Grid
+    ) -> Mapping[str, Counts]:
+        arrays = mapping.planes * self.engine.crossbar.arrays_per_plane()
+        if mapping.matrix.depthwise:
+            driven = mapping.matrix.inputs * sum(self._columns(mapping, group))
+        else:
+            driven = sum(self._used_rows(mapping, row) for row, _ in group.tiles)
+        place = group.tiles[0][0] * mapping.column_tiles + group.tiles[0][1] if self.engine.cluster is None else 0
+        nanowatts = np.rint(self._per_frame(op, grid)[:, place] * 1e9).astype(np.int64)
+        sampled = sum(self._columns(mapping, group)) * mapping.planes
+        return {
+            "crossbar": {"phases": mine, "nanowatt_read": nanowatts * (mine > 0)},
+            "driver": {"phases": mine, "drive": mine * driven * arrays},
+            "sample_hold": {"phases": mine, "sample": mine * sampled},
+        }
+
+    def _convert(
+        self, op: WeightedOp, mapping: TileMapping, group: Group, mine: NDArray[np.int64], grid: Grid
+    ) -> Mapping[str, Counts]:
+        columns = [used * mapping.planes for used in self._columns(mapping, group)]
+        shared = {"rows": mine, "busiest": (mine > 0) * max(columns)}
+        converted = mine * sum(columns)
+        before = self.tallies.conversions.get(op.name, (0, 0))[0]
+        self.tallies.conversions[op.name] = (before + int(converted.sum()), self.clipped[op.name])
+        return {"converter": {"convert": converted, **shared}, "shift_add": {"add": converted, **shared}}
+
+    def _sum(self, work: Sum, op: WeightedOp, mapping: TileMapping, vectors: NDArray[np.int64]) -> Mapping[str, Counts]:
+        adders: Accumulator = self.engine.parts.spec("accumulator")
+        outputs = mapping.matrix.outputs
+        added = outputs * (work.row_tiles - 1)
+        groups = -(-max(added, outputs) // adders.units)
+        return {"accumulator": {"add": vectors * added, "write": vectors * outputs, "groups": vectors * groups}}
+
+    def _deliver(
+        self, op: WeightedOp, mapping: TileMapping, vectors: NDArray[np.int64], cluster: Cluster, grid: Grid
+    ) -> Mapping[str, Counts]:
+        """Count inputs made into codes and written into the registers of all tiles of a copy."""
+        crossbar, network = self.engine.crossbar, self.engine.network_part
+        if mapping.matrix.depthwise:  # the registers of every column keep the older frames
+            width = mapping.matrix.outputs
+            written, busiest = width, min(width, crossbar.columns)
+        else:
+            width = mapping.matrix.inputs
+            written, busiest = width * mapping.column_tiles, min(width, crossbar.rows)
+        quantised = cluster.rows_read(op, op.input, grid) * self.engine.graph.edges[op.input].width
+        moved = network.transfers(network.words(width * CODE_BITS), 1)
+        return {
+            "tile_inputs": {"write": vectors * written, "rows": vectors, "busiest": (vectors > 0) * busiest},
+            "network": {name: vectors * value for name, value in moved.items()},
+            "vector": {"operation": quantised * QUANTISE, "special": quantised * 0},
+            "activations": cluster.access(op, cluster.words_read(op, grid), np.zeros(grid.frames, np.int64), grid),
+        }
+
+    def _collect(self, op: WeightedOp, mapping: TileMapping, grid: Grid) -> Mapping[str, Counts]:
+        """Count sums that are added, scaled, rounded and written to the activation memory."""
+        cluster, network = self.engine.cluster, self.engine.network_part
+        assert cluster is not None
+        adders: Accumulator = self.engine.parts.spec("accumulator")
+        rows, outputs = cluster.rows(op, grid), mapping.matrix.outputs
+        vectors = rows * op.positions(self.engine.graph.edges[op.name])
+        added = (mapping.row_tiles - 1) * outputs
+        groups = -(-max(added, outputs) // (adders.units * mapping.column_tiles))
+        moved = network.transfers(network.words(outputs * adders.width_bits), 1)
+        memory = cluster.memory.accesses(
+            np.zeros(grid.frames, np.int64), cluster.given_words(op, grid), share=cluster.vector.units
+        )
+        return {
+            "accumulator": {"add": vectors * added, "write": vectors * outputs, "groups": vectors * groups},
+            "network": {name: vectors * value for name, value in moved.items()},
+            "vector": {"operation": rows * cluster.rounding(op), "special": rows * 0},
+            "activations": memory,
+        }
+
+    def _per_frame(self, op: WeightedOp, grid: Grid) -> NDArray[np.float64]:
+        """Return the power of a layer's cells, summed over its rows of a frame: [frames, groups of a copy].
+
+        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of none.
+        """
+        watts, rows_in = self.watts[op.name], self.engine.rows_in(op.name)
+        found = np.zeros((grid.frames, watts.shape[1]))
+        if self.engine.graph.distances(op.name):
+            found[0] = np.rint(watts * 1e9).sum(axis=0) * 1e-9
+            return found
+        if rows_in == 1:
+            return watts
+        starts = self.starts[op.name]
+        rows = np.diff(starts)
+        frame = (np.arange(len(watts)) - np.repeat(starts[:-1], rows)) // rows_in
+        kept = frame < np.repeat(np.diff(grid.starts), rows)
+        frame += np.repeat(grid.starts[:-1], rows)
+        for group in range(watts.shape[1]):
+            found[:, group] = np.bincount(frame[kept], watts[kept, group], minlength=grid.frames)
+        return found
+
+
+ENGINES.register("crossbar_tiles", CrossbarTiles)

@@ -1,0 +1,377 @@
+"""Digital arrays, vector units and attention engines.
+
+With a task queue, every op is a task that waits for its operands, frame by frame; vector units, attention engines and
+banks of activation memory stand in clusters, and consecutive ops share a cluster. Without one, an array does its ops one
+after the other: dense layers, and state-space kernels whose states lie in registers beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.components.abstract import MatrixArray, Memory
+from accelsim.components.attention_engine import AttentionEngine
+from accelsim.components.task_queue import TaskQueue
+from accelsim.components.vector_unit import VectorUnit
+from accelsim.devices import WHOLE_NUMBERS
+from accelsim.engines import readout
+from accelsim.engines.cluster import QUANTISE, Cluster
+from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.kernels.number import Arithmetic
+from accelsim.ops.attention import AttentionOp
+from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, VectorOp, WeightedOp, evaluate
+from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
+from accelsim.placement import ENGINES, Parts, Problems, of_class, stores
+from accelsim.schedule.job import Job, Work
+from accelsim.schedule.windows import FrameWindow
+from accelsim.workload import Batch
+
+QUEUED = frozenset({"queue", "vector", "activations"})
+ARRAY = frozenset({"array", "weights"})
+
+
+@dataclass(frozen=True)
+class Multiply(Work):
+    """A matrix, or the kernels of a state-space layer, on an array that does one after the other."""
+
+    stage: ClassVar[str] = "multiply"
+
+
+@dataclass(frozen=True)
+class ArrayTask(Work):
+    """A matrix on the array, with the codes of its inputs and the rounding of its sums on the vector unit."""
+
+    stage: ClassVar[str] = "digital"
+
+
+@dataclass(frozen=True)
+class VectorTask(Work):
+    """An op on the lanes of the vector unit."""
+
+    stage: ClassVar[str] = "vector"
+
+
+@dataclass(frozen=True)
+class AttentionTask(Work):
+    """The attention of one row to all that it sees."""
+
+    stage: ClassVar[str] = "attention"
+
+
+class Digital(Engine):
+    """An array of integer multipliers, a vector unit, an attention engine, and the memories around them."""
+
+    kind = "digital"
+    runs = (DatapathOp, S4dOp)
+    roles = {
+        "array": of_class("an array of integer multipliers", MatrixArray),
+        "weights": stores("weights"),
+        "states": stores("states"),
+        "vector": of_class("a vector unit", VectorUnit),
+        "attention": of_class("an attention engine", AttentionEngine),
+        "queue": of_class("a task queue", TaskQueue),
+        "activations": stores("activations"),
+        readout.ROLE: readout.READOUT,
+    }
+    needs = (QUEUED, ARRAY)
+    settings = frozenset({"batch"})
+    lockstep = (
+        ("weights", "array"), ("states", "array"), ("queue", "array"), ("queue", "vector"), ("queue", "attention"),
+        ("queue", "activations"),
+    )  # fmt: skip
+    flows = (("array", readout.ROLE), ("queue", "queue"))
+    entries = ("queue", "array")
+    exits = ("queue", "array")
+
+    def __init__(self, assignment: Assignment, problems: Problems) -> None:
+        super().__init__(assignment, problems)
+        self.cluster = Cluster(self) if self.parts.has(QUEUED) else None
+        self._check_matrices()
+        if self.cluster is not None:
+            self._check_tasks(self.cluster)
+        else:
+            self._check_states()
+
+    @classmethod
+    def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
+        queued = parts.has(QUEUED)
+        if isinstance(op, WeightedOp | S4dOp) and (lacks := parts.lacks("array", "weights")):
+            return f"it needs {cls.roles[lacks[0]].what}"
+        if isinstance(op, WeightedOp) and op.in_float():
+            return f"layer '{op.name}' has float16 weights, '{parts.name('array')}' multiplies integers"
+        if isinstance(op, S4dOp):
+            return "state-space kernels need an array that leads its jobs, without a task queue" if queued else (
+                None if "states" in parts else f"it needs {cls.roles['states'].what}"
+            )
+        if isinstance(op, AttentionOp) and "attention" not in parts:
+            return f"it needs {cls.roles['attention'].what}"
+        if not queued and not (isinstance(op, WeightedOp) and op.gives == "codes"):
+            return "real numbers need a vector unit, a task queue and a memory with 'stores: activations'"
+        return None
+
+    def takers(self, op: Op) -> tuple[str, ...]:
+        return (self.parts.name("array") if self.cluster is None else f"{self.parts.name('queue')}[{op.name}]",)
+
+    def givers(self, op: Op) -> tuple[str, ...]:
+        return self.takers(op)
+
+    def window(self, op: Op) -> FrameWindow:
+        batch = self.placed(op).batch if isinstance(op, WeightedOp) else 1
+        return self.frames_read(op, batch)
+
+    def longest(self) -> int:
+        if any(isinstance(op, AttentionOp) and op.chunk is None for op in self.ops):
+            return int(self.parts.spec("attention").frames)
+        return ANY_LENGTH
+
+    def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
+        jobs: list[Job] = []
+        for op in ops:
+            if not self.works(op):
+                continue
+            (leader,) = self.takers(op)
+            takes, gives = wires.taken(op.name, leader), wires.given(op.name, leader)
+            last = op is self.graph.last
+            if self.cluster is not None:
+                work, parts = self._task(op, self.cluster)
+                jobs.append(
+                    Job.of(op.name, op.name, [("queue", leader), *parts], work, takes=takes, gives=gives, last=last)
+                )
+                continue
+            parts = [(role, self.parts.name(role)) for role in ("array", "weights")]
+            parts += [("states", self.parts.name("states"))] if isinstance(op, S4dOp) else []
+            summed = last and readout.ROLE in self.parts
+            if summed:
+                to_sum = wires.inside(leader, self.parts.name(readout.ROLE))
+                gives = (*gives, to_sum)
+            jobs.append(
+                Job.of(f"{op.name}.multiply", op.name, parts, Multiply(), takes=takes, gives=gives,
+                       last=last and not summed)
+            )  # fmt: skip
+            if summed:
+                width, name = self.graph.given.width, self.parts.name(readout.ROLE)
+                jobs.append(readout.readout_job(op, width, name, self.parts.spec(readout.ROLE), (to_sum,)))
+        return jobs
+
+    def _task(self, op: Op, cluster: Cluster) -> tuple[Work, list[tuple[str, str]]]:
+        if isinstance(op, AttentionOp):
+            return AttentionTask(), cluster.parts(op, "attention", "activations")
+        if isinstance(op, WeightedOp):
+            shared = [(role, self.parts.name(role)) for role in ("array", "weights")]
+            return ArrayTask(), [*shared, *cluster.parts(op, "vector", "activations")]
+        return VectorTask(), cluster.parts(op, "vector", "activations")
+
+    # Checks
+
+    def _check_matrices(self) -> None:
+        """See that the array takes all operands, and that the weights fit their memory."""
+        needed = 0
+        add = self.problems.add
+        for op in self.ops:
+            if isinstance(op, WeightedOp):
+                values = math.prod(op.shapes(self.graph.read(op))["weight"])
+                bits = op.input_bits
+            elif isinstance(op, S4dOp):
+                values, bits = 6 * op.states * op.kernels, op.code_bits
+            else:
+                continue
+            array: MatrixArray = self.parts.spec("array")
+            needed += self.parts.spec("weights").words_of(values, op.weight_bits)
+            for what, has, takes in (("weights", op.weight_bits, array.weight_bits), ("inputs", bits, array.input_bits)):
+                if has > takes:
+                    add(f"layer '{op.name}' has {has}-bit {what}, '{self.parts.name('array')}' takes {takes} bits")
+        if needed and needed > (room := self.parts.spec("weights").capacity()):
+            add(f"{needed} weights do not fit the {room} entries of '{self.parts.name('weights')}'")
+
+    def _check_tasks(self, cluster: Cluster) -> None:
+        tasks = sum(self.works(op) for op in self.ops)
+        if tasks > (entries := self.parts.spec("queue").entries):
+            self.problems.add(f"'{self.parts.name('queue')}' has {entries} entries for {tasks} layers")
+        cluster.check("attention")
+        for op in self.ops:
+            if not isinstance(op, AttentionOp):
+                continue
+            engine, name = self.parts.spec("attention"), self.parts.name("attention")
+            if (rows := self.rows_in(op.name)) > 1:
+                self.problems.add(
+                    f"layer '{op.name}' attends over {rows} rows for one of the outputs: pool or stride before it"
+                )
+            elif op.chunk is not None and op.keys_seen() > engine.frames:
+                self.problems.add(
+                    f"layer '{op.name}' sees {op.keys_seen()} frames, '{name}' holds the scores of {engine.frames}"
+                )
+
+    def _check_states(self) -> None:
+        kernels = [op for op in self.ops if isinstance(op, S4dOp)]
+        if not kernels:
+            return
+        memory, name = self.parts.spec("states"), self.parts.name("states")
+        needed = sum(2 * op.states * op.kernels for op in kernels)
+        if needed > memory.capacity():
+            self.problems.add(f"{needed} states do not fit the {memory.capacity()} entries of '{name}'")
+        widest = max(op.code_bits for op in kernels)
+        if memory.width_bits < widest:
+            self.problems.add(f"{widest}-bit states do not fit the words of '{name}'")
+        for op in kernels:
+            if self.rows_in(op.name) != 1:
+                self.problems.add(f"layer '{op.name}' makes {self.rows_in(op.name)} rows in a frame, '{self.name}' one")
+
+    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:
+        if self.cluster is not None:
+            self.cluster.check_memory(held, longest, ANY_LENGTH)
+
+    def start(self, batch: Batch, seed: int, tell: Tell) -> DigitalRun:
+        return DigitalRun(self, tell)
+
+
+class DigitalRun(Run):
+    """One run of a digital engine: nothing is drawn, every value is exact in the formats of its units."""
+
+    def __init__(self, engine: Digital, tell: Tell) -> None:
+        super().__init__()
+        self.engine, self.tell = engine, tell
+
+    def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        self._values(ops, signals, self.tallies.clamped)
+
+    def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        self._values(ops, signals, {})
+
+    def _values(self, ops: Sequence[Op], signals: dict[str, Signal], clamped: dict[str, int]) -> None:
+        engine, graph = self.engine, self.engine.graph
+        unit = Datapath(
+            engine.tensors, self._arithmetic(), self._attention(), reach=graph.reach, clamped=clamped
+        )  # fmt: skip
+        for op in ops:
+            if isinstance(op, S4dOp):
+                self.tell(op.name)
+                signals[op.name] = self._kernels(op, signals[op.input], clamped)
+            else:
+                assert isinstance(op, DatapathOp)
+                evaluate([op], signals, graph.edges, unit, progress=self.tell)
+            for read in op.reads():
+                if graph.last_reader[read] == op.name:
+                    signals.pop(read, None)
+
+    def _arithmetic(self) -> Arithmetic:
+        cluster = self.engine.cluster
+        return EXACT if cluster is None else cluster.vector.arithmetic()
+
+    def _attention(self) -> Arithmetic | None:
+        parts = self.engine.parts
+        return Arithmetic(parts.spec("attention").number) if "attention" in parts else None
+
+    def _kernels(self, op: S4dOp, source: Signal, clamped: dict[str, int]) -> Signal:
+        """Run state-space kernels in whole numbers: as on ideal cells, whose levels are exact."""
+        def program(wanted: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+            return WHOLE_NUMBERS.program(wanted, arrays, seed=0, read_voltage=1.0, cell_bits=op.cell_bits()).states
+
+        codes, beyond = op.words(source.values)
+        curves = WHOLE_NUMBERS.curves(1.0, op.cell_bits())
+        ran = op.recur(codes, source.starts, self.engine.tensors, program, curves)
+        clamped[op.name] = beyond + int(ran.saturated.sum())
+        return Signal(ran.outputs, source.starts, self.engine.graph.edges[op.name])
+
+    # Counts
+
+    def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
+        if isinstance(job.work, readout.Readout):
+            return readout.readout_counts(job.work, grid), None
+        op = self.engine.graph.by_name[job.layer]
+        if isinstance(job.work, Multiply):
+            return self._multiply(op, grid)
+        cluster = self.engine.cluster
+        assert cluster is not None
+        if isinstance(op, AttentionOp):
+            return self._attend(op, cluster, grid)
+        if isinstance(op, WeightedOp):
+            return self._product(op, cluster, grid)
+        assert isinstance(op, VectorOp)
+        rows, width = cluster.rows(op, grid), self.engine.graph.edges[op.name].width
+        work = op.work(self.engine.graph.read(op), cluster.vector.arithmetic())
+        return {
+            "queue": {"dispatch": rows > 0},
+            "vector": {
+                "operation": rows * work.operations * width,
+                "special": rows * (work.special * width + work.special_per_row),
+            },
+            "activations": cluster.access(op, cluster.words_read(op, grid), cluster.given_words(op, grid), grid),
+        }, None
+
+    def _multiply(self, op: Op, grid: Grid) -> tuple[Mapping[str, Counts], Macs]:
+        """Count a layer on an array that leads: its words are read anew in every frame."""
+        engine, every = self.engine, np.ones(grid.frames, np.int64)
+        array: MatrixArray = engine.parts.spec("array")
+        if isinstance(op, S4dOp):
+            macs, words, states = MACS_PER_STATE * op.states * op.kernels, 6 * op.states * op.kernels, 0
+            states = 2 * op.states * op.kernels
+            values, blocks, added = words, array.steps(macs), 0
+        else:
+            assert isinstance(op, WeightedOp)
+            inputs, outputs = op.matrix(engine.graph.read(op))
+            given, rows = engine.graph.edges[op.name], engine.rows_in(op.name)
+            values = math.prod(op.shapes(engine.graph.read(op))["weight"])
+            places = op.positions(given) * rows
+            macs, states = values * places, 0
+            blocks = places * array.blocks(inputs, 1 if op.each_channel() else outputs)
+            blocks *= outputs if op.each_channel() else 1
+            added = given.width * rows if len(op.reads()) > 1 else 0
+        weights: Memory = engine.parts.spec("weights")
+        read = weights.words_of(values, op.weight_bits)
+        counts: dict[str, Counts] = {
+            "array": {"mac": every * macs, "add": every * added, "blocks": every * blocks},
+            "weights": weights.accesses(every * read, every * 0),
+        }
+        if isinstance(op, S4dOp):
+            counts["states"] = {"read": every * states, "write": every * states}
+        return counts, Macs(grid.frames * macs, grid.frames * macs)
+
+    def _product(self, op: WeightedOp, cluster: Cluster, grid: Grid) -> tuple[Mapping[str, Counts], Macs]:
+        engine, graph = self.engine, self.engine.graph
+        rows, read = cluster.rows(op, grid), graph.read(op)
+        array: MatrixArray = engine.parts.spec("array")
+        weights: Memory = engine.parts.spec("weights")
+        inputs, outputs = op.matrix(read)
+        places = op.positions(graph.edges[op.name])
+        if op.each_channel():  # it has inputs of its own, so that one column works at a time
+            blocks = places * array.blocks(inputs, 1) * outputs
+        else:
+            blocks = places * array.blocks(inputs, outputs)
+        values = math.prod(op.shapes(read)["weight"])
+        words = weights.words_of(values, op.weight_bits)
+        quantised = cluster.rows_read(op, op.input, grid) * graph.edges[op.input].width
+        working = (rows > 0).astype(np.int64)
+        macs = int(rows.sum()) * places * values
+        return {
+            "queue": {"dispatch": working},
+            "array": {"mac": rows * places * values, "add": rows * 0, "blocks": rows * blocks},
+            "weights": {name: working * count for name, count in weights.accesses(words, 0).items()},
+            "vector": {"operation": quantised * QUANTISE + rows * cluster.rounding(op), "special": rows * 0},
+            "activations": cluster.access(op, cluster.words_read(op, grid), cluster.given_words(op, grid), grid),
+        }, Macs(macs, macs)
+
+    def _attend(self, op: AttentionOp, cluster: Cluster, grid: Grid) -> tuple[Mapping[str, Counts], Macs]:
+        width, terms = self.engine.graph.edges[op.name].width, 2 if op.positions is None else 3
+        spans = op.spans(grid.starts)
+        keys = spans[:, 1] - spans[:, 0]
+        # Queries once; keys, values and, with positions, their vectors anew for every frame.
+        third = cluster.words(cluster.bits(op.input) // 3)
+        read = third + keys * 2 * third
+        if op.positions is not None:
+            read = read + keys * cluster.words(cluster.bits(op.positions))
+        written = np.full(grid.frames, cluster.words(cluster.bits(op.name)))
+        macs = int(keys.sum()) * terms * width
+        return {
+            "queue": {"dispatch": np.ones(grid.frames, np.int64)},
+            "attention": {"mac": keys * terms * width, "exponential": keys * op.heads},
+            "activations": cluster.access(op, read, written, grid),
+        }, Macs(macs, macs)
+
+
+ENGINES.register("digital", Digital)

@@ -1,0 +1,92 @@
+"""Machine code of kernels on disk, which is stale as soon as any source that it may hold has changed.
+
+A kernel holds the code of the helpers that it calls, those of other files too. Numba's own cache (``cache=True``) looks
+at the file of the kernel alone: with a warm cache a changed helper would give the old bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
+
+_KERNELS = Path(__file__).parent
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function as ``numba.njit(**options)`` does, and keep its machine code on disk.
+
+    The code is taken again while the versions of numba and NumPy and every Python file in this folder and in the folder
+    of the function are the same. A plug-in's kernels may call helpers of both folders. Where code is kept is numba's
+    choice: beside the source, else in the user's cache, or in ``NUMBA_CACHE_DIR``; if it can write to none of them, the
+    function is compiled in every process.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        kernel = numba.njit(**options)(function)
+        if isinstance(kernel, Dispatcher):  # not with NUMBA_DISABLE_JIT
+            try:
+                kernel._cache = _Cache(function)  # type: ignore[attr-defined]
+            except RuntimeError:  # no folder to write to
+                return kernel
+        return kernel
+
+    return decorate
+
+
+@cache
+def _digest(folder: Path) -> str:
+    """Return SHA-256 over names and contents of all Python files in a folder."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        content = path.read_bytes()
+        found.update(f"{path.name} {len(content)} ".encode() + content)
+    return found.hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Numba's cache of a function, but with files that know all sources."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        own = self._impl.locator.get_source_stamp()  # a cell of a notebook lies in no folder
+        folder = Path(function.__code__.co_filename).parent
+        stamp = (numba.__version__, np.__version__, own, _digest(_KERNELS), _digest(folder))
+        self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, stamp)
+
+
+class _CodeFiles(IndexDataCacheFile):
+    """One file per signature, which holds the stamp of its sources, the key and the machine code.
+
+    Numba has an index beside the code, written one after the other. Two processes with other sources or signatures
+    could leave the index of one with the code of the other. A single file is replaced whole.
+    """
+
+    def save(self, key: Any, code: Any) -> None:
+        self._save_data(self._name(key), (self._source_stamp, self._dump((key, code))))
+
+    def load(self, key: Any) -> Any:
+        try:
+            stamp, content = self._load_data(self._name(key))
+        except FileNotFoundError:
+            return None
+        if stamp != self._source_stamp:
+            return None
+        kept, code = pickle.loads(content)
+        return code if kept == key else None
+
+    def flush(self) -> None:
+        for path in Path(self._cache_path).glob(self._data_name_pattern.replace("{number:d}", "*")):
+            path.unlink(missing_ok=True)
+
+    def _name(self, key: Any) -> str:
+        signature, processor, _ = key  # the rest is the function's bytecode: its newest code takes the file
+        return self._data_name(int(hashlib.sha256(repr((signature, processor)).encode()).hexdigest()[:16], 16))
