@@ -17,7 +17,7 @@ from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
-from accelsim.record import Operation, Run, record
+from accelsim.record import Outcome, Run, record
 from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
@@ -77,7 +77,7 @@ def run_in_full(
         deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )
     frames, starts = execution.frames, execution.output_starts
-    operation = operate(chip, schedule, execution.activity, frames, tell, stages)
+    outcome = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
         name: operate(other, schedule, execution.activity, frames, tell, stages)
         for name, other in chip.operating_points.items()
@@ -91,7 +91,7 @@ def run_in_full(
         if execution.exact is not None:
             exact = stages.score(network, batch, execution.exact(), starts, tell)
         reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
-    return Run(network, batch, schedule, execution, operation, points, accuracy, reference, seed, again, exact)
+    return Run(network, batch, schedule, execution, outcome, points, accuracy, reference, seed, again, exact)
 
 
 def operate(
@@ -101,7 +101,7 @@ def operate(
     frames: int,
     tell: Progress = lambda *_: None,
     stages: Stages | None = None,
-) -> Operation:
+) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
     timeline = (stages or Stages()).simulate(
@@ -116,7 +116,7 @@ def operate(
     )
     ledger = close_books(schedule, service, timeline, activity)
     bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
-    return Operation(chip, timeline, ledger, bill)
+    return Outcome(chip, timeline, ledger, bill)
 
 
 def programmed_again(
@@ -139,7 +139,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
 
     Raises InputError when the window lies outside the run.
     """
-    chip, timeline = run.operation.architecture, run.operation.timeline
+    chip, timeline = run.outcome.architecture, run.outcome.timeline
     schedule, activity, frames = run.schedule, run.execution.activity, run.execution.frames
     service, clocks = service_of(schedule, chip, activity), clocking(chip, schedule)
     recorder = Trace(schedule, clocks, *window.bounds_ps(timeline))
@@ -155,7 +155,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
         trace=recorder,
     )
     energy_j = job_energy_j(chip, schedule, activity, frames)
-    power = power_over_time(recorder, schedule, service, energy_j, run.operation.bill, timeline.duration_ps)
+    power = power_over_time(recorder, schedule, service, energy_j, run.outcome.bill, timeline.duration_ps)
     return recorder, power
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from accelsim.architecture import Architecture
@@ -13,7 +15,8 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import Edge, Op
 from accelsim.registry import Registry
-from accelsim.schema.placement import PlacementSpec
+from accelsim.schema import check_schema_tag, load_yaml, parse
+from accelsim.schema.placement import PlacementFile, PlacementSpec
 from accelsim.workload import Workload
 
 OP_KIND = "op:"
@@ -120,6 +123,19 @@ class Placement:
         """Return the ops of an engine, in order."""
         return tuple(op for op in graph.ops if self.engine_of[op.name] == site)
 
+    def table(self, graph: Graph) -> list[dict[str, Any]]:
+        """Return one printable row an op: its kind, its engine, and what is set."""
+        return [
+            {
+                "layer": op.name,
+                "op": op.op,
+                "engine": self.engine_of[op.name],
+                "gives": f"{graph.edges[op.name].width} {graph.edges[op.name].kind}",
+                "settings": ", ".join(f"{k}={v}" for k, v in self.data()[op.name].items() if k != "engine"),
+            }
+            for op in graph.ops
+        ]
+
     def data(self) -> dict[str, Any]:
         """Return the placement as a file of it holds it: every op with its engine and what is set."""
         return {
@@ -129,6 +145,25 @@ class Placement:
             }
             for name, engine in self.engine_of.items()
         }
+
+
+def placement_text(placement: Placement, architecture: str, workload: str) -> str:
+    """Return a placement as YAML, one op a line, to be edited and read back with ``--placement``."""
+    lines = [
+        "schema: accelsim/placement@1",
+        f"# {workload} on {architecture}; in front of patterns and kinds of ops, a name wins.",
+        "placement:",
+        *(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in placement.data().items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def load_placement(path: str | Path) -> str:
+    """Return a placement file as the text of a chip's ``placement``; raises InputError with all of its problems."""
+    source = load_yaml(path)
+    check_schema_tag(source, "placement")
+    entries = parse(PlacementFile, source).placement
+    return json.dumps({name: entry.model_dump(mode="json", exclude_unset=True) for name, entry in entries.items()})
 
 
 @dataclass
@@ -290,8 +325,9 @@ def _parts_of(
 def check_channels(chip: Architecture) -> None:
     """Raise InputError for channels of a chip that no engine could ever use.
 
-    A lock-step channel joins two parts that work on one job, in either direction; tokens go from an engine's exits to any
-    engine's entries, and between the parts that an engine says.
+    A lock-step channel joins two parts that work on one job, in either direction; tokens go from an engine's exits to
+    any engine's entries, and between the parts that an engine says. What plays no role in an engine is there for its area
+    alone, and may be joined to anything.
     """
     sites, _ = sites_of(chip)
     together: set[frozenset[str]] = set()
@@ -309,7 +345,10 @@ def check_channels(chip: Architecture) -> None:
                     for b in site.parts.names.get(second, ()):
                         add(a, b)
     problems = Problems(f"'{chip.spec.name}'")
+    playing = {name for site in sites.values() for names in site.parts.names.values() for name in names} | set(sources)
     for channel in chip.spec.channels:
+        if not {channel.from_, channel.to} <= playing:
+            continue
         if channel.lockstep and frozenset((channel.from_, channel.to)) not in together:
             problems.add(f"'{channel.from_}' and '{channel.to}' never work in lock-step: no engine uses the channel")
         elif not channel.lockstep and (channel.from_, channel.to) not in flows:

@@ -16,11 +16,11 @@ from accelsim import result as r
 from accelsim.architecture import Architecture
 from accelsim.cost import Bill
 from accelsim.engines.execute import Execution, service_of
-from accelsim.operations import DEFAULT_DEFINITION, definitions
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Ledger, Timeline
+from accelsim.throughput import DEFAULT_DEFINITION, definitions
 from accelsim.workload import Batch, Workload
 
 KIB_BITS = 8 * 1024
@@ -28,7 +28,7 @@ _LIBRARIES = ("numpy", "numba", "scipy", "simpy", "pydantic")
 
 
 @dataclass(frozen=True)
-class Operation:
+class Outcome:
     """What a run took at one operating point: when everything happened, and what it cost."""
 
     architecture: Architecture
@@ -41,7 +41,7 @@ class Operation:
 class Run:
     """Everything that a run made, for those who want more than its Result.
 
-    ``operation``: at the architecture's own operating point; ``points``: at its other ones, by name. ``accuracy``: of
+    ``outcome``: at the architecture's own operating point; ``points``: at its other ones, by name. ``accuracy``: of
     the first programming run; ``programmed_again``: of the further ones; ``exact``: of the same integers without
     analogue devices.
     """
@@ -50,8 +50,8 @@ class Run:
     batch: Batch
     schedule: Schedule
     execution: Execution
-    operation: Operation
-    points: Mapping[str, Operation]
+    outcome: Outcome
+    points: Mapping[str, Outcome]
     accuracy: Accuracy | None
     reference: Accuracy | None
     seed: int
@@ -61,22 +61,22 @@ class Run:
 
 def record(run: Run, command: str = "") -> r.Result:
     """Return the Result of a run."""
-    chip = run.operation.architecture
+    chip = run.outcome.architecture
     return r.Result(
         arch=r.Identity(name=chip.spec.name, sha256=chip.sha256),
         workload=r.Identity(name=run.workload.spec.name, sha256=run.workload.sha256),
         seed=run.seed,
         versions=_versions(),
         command=command,
-        **dict(_operation(run, run.operation)),
-        area_mm2=run.operation.bill.total_area_m2() * 1e6,
+        **dict(_outcome(run, run.outcome)),
+        area_mm2=run.outcome.bill.total_area_m2() * 1e6,
         memory_bytes={
             kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8
             for kind in ("sram", "edram", "register_file", "l2")
         },
         programming=_programming(run),
         plan=_plan(run),
-        operating_points={name: _operation(run, operation) for name, operation in run.points.items()},
+        operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
         layers=_layers(run),
         components=_components(run),
@@ -85,10 +85,10 @@ def record(run: Run, command: str = "") -> r.Result:
     )
 
 
-def _operation(run: Run, operation: Operation) -> r.OperationRecord:
-    performance, bill = _performance(run, operation), operation.bill
+def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
+    performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    throughput = definitions(operation.architecture, performance, total_j / seconds, area_m2)
+    throughput = definitions(outcome.architecture, performance, total_j / seconds, area_m2)
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
     return r.OperationRecord(
         performance=performance,
@@ -118,8 +118,8 @@ def _operation(run: Run, operation: Operation) -> r.OperationRecord:
     )
 
 
-def _performance(run: Run, operation: Operation) -> r.Performance:
-    timeline, batch, chip = operation.timeline, run.batch, operation.architecture
+def _performance(run: Run, outcome: Outcome) -> r.Performance:
+    timeline, batch, chip = outcome.timeline, run.batch, outcome.architecture
     frames, period_ps = run.execution.frames, round(1e12 / chip.clock_hz())
     frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
     starts, latency_ps = run.execution.starts, timeline.finished_ps - timeline.arrived_ps
@@ -177,10 +177,10 @@ def _plan(run: Run) -> r.PlanRecord | None:
 
 
 def _programming(run: Run) -> r.Programming:
-    written, lines = run.execution.activity.programming, run.operation.bill.programming
+    written, lines = run.execution.activity.programming, run.outcome.bill.programming
     if not lines:
         return r.Programming()
-    crossbars = run.operation.architecture.of_kind("crossbar")
+    crossbars = run.outcome.architecture.of_kind("crossbar")
     return r.Programming(
         cells=written["cells"],
         write_pulses=written["write_pulses"],
@@ -226,7 +226,7 @@ def _layers(run: Run) -> list[r.LayerRecord]:
         layers.append(
             r.LayerRecord(
                 name=name,
-                cycles=sum(run.operation.timeline.job_cycles[job] for job in jobs),
+                cycles=sum(run.outcome.timeline.job_cycles[job] for job in jobs),
                 macs_dense=sum(m["dense"] for m in macs),
                 macs_performed=sum(m["performed"] for m in macs),
                 sparsity=activity.sparsity.get(name),
@@ -234,10 +234,10 @@ def _layers(run: Run) -> list[r.LayerRecord]:
                 adc=r.AdcRecord(conversions=conversions[name][0], clipped=conversions[name][1])
                 if name in conversions
                 else None,
-                energy_j=run.operation.bill.layer_energy_j.get(name, 0.0),
+                energy_j=run.outcome.bill.layer_energy_j.get(name, 0.0),
                 pace_s=pace_s[name],
                 moved_bytes=moved_bytes[name],
-                faults=dict(activity.faults.get(name, {})),
+                faults=dict(activity.exceptions.get(name, {})),
             )
         )
     return layers
@@ -245,7 +245,7 @@ def _layers(run: Run) -> list[r.LayerRecord]:
 
 def _pace_s(run: Run) -> dict[str, float]:
     """Return for how long each layer keeps its busiest component busy."""
-    chip, layer_of = run.operation.architecture, {job.name: job.layer for job in run.schedule.jobs}
+    chip, layer_of = run.outcome.architecture, {job.name: job.layer for job in run.schedule.jobs}
     busy: dict[str, dict[str, float]] = {layer: {} for layer in layer_of.values()}
     for (job, member), cycles in service_of(run.schedule, chip, run.execution.activity).items():
         mine, seconds = busy[layer_of[job]], int(cycles.sum()) * chip.period_ps(part_of(member)) * 1e-12
@@ -255,7 +255,7 @@ def _pace_s(run: Run) -> dict[str, float]:
 
 def _moved_bytes(run: Run) -> dict[str, dict[str, float]]:
     """Return the bytes that each layer sent through each component that moves data."""
-    specs = run.operation.architecture.components()
+    specs = run.outcome.architecture.components()
     paths = {name: spec for name, spec in specs.items() if spec.peak_bits_per_cycle()}
     moved: dict[str, dict[str, float]] = {job.layer: {} for job in run.schedule.jobs}
     for job in run.schedule.jobs:
@@ -268,7 +268,7 @@ def _moved_bytes(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _components(run: Run) -> list[r.ComponentRecord]:
-    chip, ledger, bill = run.operation.architecture, run.operation.ledger, run.operation.bill
+    chip, ledger, bill = run.outcome.architecture, run.outcome.ledger, run.outcome.bill
     return [
         r.ComponentRecord(
             name=name,
@@ -288,11 +288,11 @@ def _components(run: Run) -> list[r.ComponentRecord]:
 
 def _bracket(run: Run) -> list[r.Bracket]:
     """What the chip would draw if its SRAM leaked as published elsewhere, each at its own voltage."""
-    chip, bill = run.operation.architecture, run.operation.bill
+    chip, bill = run.outcome.architecture, run.outcome.bill
     bits = sum(sram.bits() for sram in chip.of_kind("sram").values())
     if not bits:
         return []
-    active = (bill.total_j() - bill.total_j("leakage")) / (run.operation.timeline.duration_ps * 1e-12)
+    active = (bill.total_j() - bill.total_j("leakage")) / (run.outcome.timeline.duration_ps * 1e-12)
     return [
         r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)
         for row in chip.cost.leakage_bracket
@@ -300,7 +300,7 @@ def _bracket(run: Run) -> list[r.Bracket]:
 
 
 def _provenance(run: Run) -> r.Provenance:
-    chip, bill = run.operation.architecture, run.operation.bill
+    chip, bill = run.outcome.architecture, run.outcome.bill
     spec = chip.spec
     calibrated = [f"{c.key} = {_at(spec.model_dump(), c.key)}, fitted to {c.to}" for c in spec.calibrated]
     share = bill.calibrated_j() / bill.total_j()

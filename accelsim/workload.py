@@ -49,7 +49,8 @@ class WorkloadSpec(Model):
     and serve for cycles, energy and speed. ``reference_weights``: the same network in float.
     Features are codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale.
     ``time_steps``: how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take
-    codes reads (code - input_offset) / unit; without it the words of the integers.
+    codes reads (code - input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that
+    an NPU works on at a time, where no attention says how many; one unless it is given.
     """
 
     name: str
@@ -62,6 +63,7 @@ class WorkloadSpec(Model):
     input_bits: Annotated[int, Ge(1), Le(8)] = 8
     feature_offset: Annotated[int, Ge(0), Le(255)] = 0
     feature_scale: Annotated[float, Gt(0)] = 1.0
+    chunk: PositiveInt | None = None
     inputs: Annotated[SpeechInputs | FeatureInputs | RandomInputs, Field(discriminator="source")]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None

@@ -65,12 +65,12 @@ def write_random_network(
     """Write a workload of random activity and return its path."""
     layers, before = [], "features"
     for index, neurons in enumerate(hidden):
-        layers.append(
+        graph.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, beta: 0.5, "
             "threshold: 8, reset: zero}"
         )
         before = f"l{index}"
-    layers.append(f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4}}")
+    graph.append(f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4}}")
     path = folder / "workload.yaml"
     path.write_text(
         f"""schema: accelsim/workload@1
@@ -78,7 +78,7 @@ name: random_network
 time_steps: {steps}
 inputs: {{source: random, frames: {frames}, frame_period: 10 ms, features: {features}, input_ones: {ones},
          spikes: {spikes}, readout: {readout}}}
-layers:
+graph:
 """
         + "\n".join(layers)
         + "\n"
@@ -107,13 +107,13 @@ def write_speech_network(
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "weights.safetensors")
     layers, before = [], "features"
     for index, neurons in enumerate(hidden):
-        layers.append(
+        graph.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, weights: l{index}.w, "
-            f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, "
+            f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, membrane_carry: {text(carry)}, "
             f"beta: 0.75, threshold: {threshold}, reset: {reset}}}"
         )
         before = f"l{index}"
-    layers.append(
+    graph.append(
         f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4, weights: out.w}}"
     )
     path = folder / "workload.yaml"
@@ -122,9 +122,8 @@ def write_speech_network(
 name: speech_network
 weights: weights.safetensors
 time_steps: {steps}
-membrane_carry: {text(carry)}
 inputs: {{source: speech, dataset: timit_sample, split: test, features: {{bands: {features}}}}}
-layers:
+graph:
 """
         + "\n".join(layers)
         + "\n"

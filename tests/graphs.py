@@ -13,7 +13,7 @@ from chips import batch_of, text
 from hypothesis import strategies as st
 
 from accelsim.architecture import Architecture, ArchitectureSpec, load_architecture
-from accelsim.schema.graph import Positions
+from accelsim.ops.conformer import Positions
 from accelsim.workload import Batch, Workload, load_workload
 
 TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
@@ -22,15 +22,15 @@ IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "no
 FRONTS: Mapping[str, Sequence[str]] = {
     "linear": (),
     "strided": (
-        "{name: front.conv, op: qconv, input: features, channels: 4, kernel: [3, 1], stride: [2, 1], bands: 1}",
+        "{name: front.conv, op: conv, input: features, channels: 4, kernel: [3, 1], stride: [2, 1], bands: 1}",
         "{name: front.relu, op: relu, input: front.conv}",
     ),
     "bands": (
-        "{name: front.conv.0, op: qconv, input: features, channels: 2, stride: [1, 2]}",
-        "{name: front.conv.1, op: qconv, input: front.conv.0, channels: 3, kernel: [5, 3], stride: [2, 1]}",
+        "{name: front.conv.0, op: conv, input: features, channels: 2, stride: [1, 2]}",
+        "{name: front.conv.1, op: conv, input: front.conv.0, channels: 3, kernel: [5, 3], stride: [2, 1]}",
     ),
     "pooled": (
-        "{name: front.conv, op: qconv, input: features, channels: 2}",
+        "{name: front.conv, op: conv, input: features, channels: 2}",
         "{name: front.relu, op: relu, input: front.conv}",
         "{name: front.pool, op: max_pool, input: front.relu, size: [2, 2]}",
     ),
@@ -61,12 +61,12 @@ class Shape:
         before = front[-1].split("name: ")[1].split(",")[0] if front else "features"
         return [
             *front,
-            f"{{name: front.linear, op: qlinear, input: {before}, outputs: {self.width}}}",
+            f"{{name: front.linear, op: linear, input: {before}, outputs: {self.width}}}",
             f"{{name: blocks, op: conformer, input: front.linear, blocks: {self.blocks}, width: {self.width}, "
             f"heads: {self.heads}, feed_forward: {self.feed_forward}, kernel: {self.kernel}, "
             f"positions: {self.positions}, reach: {self.reach}, order: [{', '.join(self.order)}], "
             f"weight_bits: {self.weight_bits}}}",
-            f"{{name: output, op: qlinear, input: blocks.{self.blocks - 1}.norm, outputs: {self.outputs}}}",
+            f"{{name: output, op: linear, input: blocks.{self.blocks - 1}.norm, outputs: {self.outputs}}}",
         ]
 
 
@@ -136,7 +136,7 @@ def tile_keys(
         "components.adc.shared_by": shared_by,
         "components.adc.units": -(-64 * planes // shared_by),
         "components.attention.frames": 60,
-        "placement": "{" + ", ".join(f"'{layer}': {{where: digital}}" for layer in digital) + "}",
+        "placement": "{" + ", ".join(f"'{layer}': {{engine: digital}}" for layer in digital) + "}",
     }
 
 
@@ -179,20 +179,20 @@ class Streaming:
         """Return the layers of the graph, one a line of YAML."""
         bits = f"weight_bits: {self.weight_bits}"
         front = [] if self.front == "none" else [
-            f"{{name: c0, op: qconv, input: features, channels: {self.channels}, stride: [2, 2], "
+            f"{{name: c0, op: conv, input: features, channels: {self.channels}, stride: [2, 2], "
             f"bands: {self.bands}, {bits}}}",
             "{name: r0, op: relu, input: c0}",
-            f"{{name: c1, op: qconv, input: r0, channels: {self.channels}, stride: [2, 2], "
+            f"{{name: c1, op: conv, input: r0, channels: {self.channels}, stride: [2, 2], "
             f"depthwise: {str(self.front == 'separable').lower()}, {bits}}}",
         ]  # fmt: skip
         before = front[-1].split("name: ")[1].split(",")[0] if front else "features"
         return [
             *front,
-            f"{{name: front, op: qlinear, input: {before}, outputs: {self.width}, {bits}}}",
+            f"{{name: front, op: linear, input: {before}, outputs: {self.width}, {bits}}}",
             f"{{name: blocks, op: conformer, input: front, blocks: {self.blocks}, width: {self.width}, "
             f"heads: {self.heads}, feed_forward: {self.feed_forward}, kernel: {self.kernel}, reach: 4, "
             f"positions: {self.positions}, chunk: {self.chunk}, left: {self.left}, {bits}}}",
-            f"{{name: output, op: qlinear, input: blocks.{self.blocks - 1}.norm, outputs: {self.outputs}, {bits}}}",
+            f"{{name: output, op: linear, input: blocks.{self.blocks - 1}.norm, outputs: {self.outputs}, {bits}}}",
         ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec
-from accelsim.kernels.converters import Adc as AdcTransfer
+from accelsim.kernels.converters import AdcTransfer
 
 
 class Memory(ComponentSpec):
@@ -55,7 +55,7 @@ class Converter(ComponentSpec):
     def transfer(self, changes: dict[str, int]) -> AdcTransfer | Any:
         """Return the transfer function of one converter, with some of its bits changed.
 
-        It is an `accelsim.kernels.converters.Adc`, or any object with ``bits`` and a method ``transfer(currents)`` that
+        It is an `accelsim.kernels.converters.AdcTransfer`, or any object with ``bits`` and a method ``transfer(currents)`` that
         takes partial sums in weight units and returns what their codes stand for, and which of them clipped. Raises
         ValueError for bits that it has not.
         """

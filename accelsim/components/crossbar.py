@@ -74,7 +74,7 @@ component_kind(
     "crossbar",
     Crossbar,
     {
-        "nanowatt_read": "one nanowatt of array power V I, summed over cells, during one read",
+        "read_nanowatt": "one nanowatt of array power V I, summed over cells, during one read",
         "write_pulse": "one pulse that writes one cell; counted before the first frame, apart from inference",
     },
     service_cycles,

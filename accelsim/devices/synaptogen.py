@@ -20,7 +20,7 @@ Row = tuple[float, ...]
 Eight = Annotated[Row, Field(min_length=8, max_length=8)]
 
 
-class Component(Model):
+class MixtureComponent(Model):
     """One Gaussian of the mixture over cells: [mu; sigma] = mean + factor N(0, I).
 
     The eight numbers are the offsets of the four features (log10 ohm, V, ohm, V) and then their scales; ``factor`` is
@@ -32,7 +32,7 @@ class Component(Model):
     factor: Annotated[tuple[Row, ...], Field(min_length=8, max_length=8)]
 
     @model_validator(mode="after")
-    def _triangle(self) -> Component:
+    def _triangle(self) -> MixtureComponent:
         if [len(row) for row in self.factor] != list(range(1, 9)):
             raise ValueError("the factor must be a lower triangle: rows of 1 to 8 numbers")
         return self
@@ -68,7 +68,7 @@ class Synaptogen(Device):
     reference_voltage: PositiveVoltage
     full_reset_voltage: PositiveVoltage
     eta: Annotated[float, Gt(0)]
-    mixture: Annotated[tuple[Component, ...], Field(min_length=1)]
+    mixture: Annotated[tuple[MixtureComponent, ...], Field(min_length=1)]
     feedback: Annotated[tuple[Row, ...], Field(min_length=FEATURES, max_length=FEATURES)]
     gamma: Annotated[tuple[Row, ...], Field(min_length=FEATURES, max_length=FEATURES)]
     weight_units_per_ampere: Annotated[float, Gt(0)]

@@ -166,6 +166,8 @@ class CrossbarTiles(Engine):
         self.driver: Dac = self.parts.spec("driver")
         self.network_part: Interconnect = self.parts.spec("network")
         self.cluster = Cluster(self) if self.parts.has(_CLUSTERED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:
@@ -290,7 +292,9 @@ class CrossbarTiles(Engine):
             return found
         tiles = tuple((k, m) for k in range(mapping.row_tiles) for m in range(mapping.column_tiles))
         copies = mapping.matrix.copies
-        return [Group(f"[{op.name}]" if copies == 1 else f"[{op.name}/{copy}]", copy, tiles, HUB) for copy in range(copies)]
+        return [
+            Group(f"[{op.name}]" if copies == 1 else f"[{op.name}/{copy}]", copy, tiles, HUB) for copy in range(copies)
+        ]
 
     def _way(self, start: int, end: int) -> list[tuple[str, str]]:
         """Return what a transfer between two tiles occupies: the bus, or the links of the mesh on its way."""
@@ -435,7 +439,7 @@ class TileRun(Run):
         self.inexact = engine.cluster is not None
         crossbar = engine.crossbar
         self.cells = Cells(crossbar, engine.chip.devices[engine.parts.name("crossbar")], seed)
-        self.dac = converters.Dac(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
+        self.dac = converters.DacTransfer(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}
         self.clipped: dict[str, int] = {}
@@ -451,12 +455,19 @@ class TileRun(Run):
     def _datapath(self, multiplier: Any, clamped: dict[str, int]) -> Datapath:
         cluster = self.engine.cluster
         vector = EXACT if cluster is None else cluster.vector.arithmetic()
-        return Datapath(self.engine.tensors, vector, multiplier=multiplier, reach=self.engine.graph.reach, clamped=clamped)
+        return Datapath(
+            self.engine.tensors, vector, multiplier=multiplier, reach=self.engine.graph.reach, clamped=clamped
+        )
 
     def _evaluate(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:
         graph = self.engine.graph
         evaluate(
-            cast(Sequence[WeightedOp], ops), signals, graph.edges, unit, last_reader=graph.last_reader, progress=self.tell
+            cast(Sequence[WeightedOp], ops),
+            signals,
+            graph.edges,
+            unit,
+            last_reader=graph.last_reader,
+            progress=self.tell,
         )
 
     def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
@@ -525,7 +536,9 @@ class TileRun(Run):
         if isinstance(work, Sum | Collect):
             macs = int(rows.sum()) * op.positions(engine.graph.edges[op.name])
             macs *= math.prod(op.shapes(engine.graph.read(op))["weight"])
-            counts = self._sum(work, op, mapping, vectors) if isinstance(work, Sum) else self._collect(op, mapping, grid)
+            counts = (
+                self._sum(work, op, mapping, vectors) if isinstance(work, Sum) else self._collect(op, mapping, grid)
+            )
             return counts, Macs(macs, macs)
         if engine.cluster is not None:
             return self._deliver(op, mapping, vectors, engine.cluster, grid), None
@@ -562,7 +575,7 @@ class TileRun(Run):
         nanowatts = np.rint(self._per_frame(op, grid)[:, place] * 1e9).astype(np.int64)
         sampled = sum(self._columns(mapping, group)) * mapping.planes
         return {
-            "crossbar": {"phases": mine, "nanowatt_read": nanowatts * (mine > 0)},
+            "crossbar": {"phases": mine, "read_nanowatt": nanowatts * (mine > 0)},
             "driver": {"phases": mine, "drive": mine * driven * arrays},
             "sample_hold": {"phases": mine, "sample": mine * sampled},
         }

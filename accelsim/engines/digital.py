@@ -92,6 +92,8 @@ class Digital(Engine):
     def __init__(self, assignment: Assignment, problems: Problems) -> None:
         super().__init__(assignment, problems)
         self.cluster = Cluster(self) if self.parts.has(QUEUED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self._check_matrices()
         if self.cluster is not None:
             self._check_tasks(self.cluster)
@@ -106,8 +108,10 @@ class Digital(Engine):
         if isinstance(op, WeightedOp) and op.in_float():
             return f"layer '{op.name}' has float16 weights, '{parts.name('array')}' multiplies integers"
         if isinstance(op, S4dOp):
-            return "state-space kernels need an array that leads its jobs, without a task queue" if queued else (
-                None if "states" in parts else f"it needs {cls.roles['states'].what}"
+            return (
+                "state-space kernels need an array that leads its jobs, without a task queue"
+                if queued
+                else (None if "states" in parts else f"it needs {cls.roles['states'].what}")
             )
         if isinstance(op, AttentionOp) and "attention" not in parts:
             return f"it needs {cls.roles['attention'].what}"
@@ -183,7 +187,10 @@ class Digital(Engine):
                 continue
             array: MatrixArray = self.parts.spec("array")
             needed += self.parts.spec("weights").words_of(values, op.weight_bits)
-            for what, has, takes in (("weights", op.weight_bits, array.weight_bits), ("inputs", bits, array.input_bits)):
+            for what, has, takes in (
+                ("weights", op.weight_bits, array.weight_bits),
+                ("inputs", bits, array.input_bits),
+            ):
                 if has > takes:
                     add(f"layer '{op.name}' has {has}-bit {what}, '{self.parts.name('array')}' takes {takes} bits")
         if needed and needed > (room := self.parts.spec("weights").capacity()):
@@ -269,6 +276,7 @@ class DigitalRun(Run):
 
     def _kernels(self, op: S4dOp, source: Signal, clamped: dict[str, int]) -> Signal:
         """Run state-space kernels in whole numbers: as on ideal cells, whose levels are exact."""
+
         def program(wanted: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
             return WHOLE_NUMBERS.program(wanted, arrays, seed=0, read_voltage=1.0, cell_bits=op.cell_bits()).states
 

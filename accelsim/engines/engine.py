@@ -69,13 +69,13 @@ class Tallies:
     """What an engine's kernels counted over a whole run, by layer.
 
     ``clamped``: saturated words; ``sparsity``: zeros and all inputs; ``conversions``: analogue-to-digital conversions
-    and how many of them clipped; ``faults``: of floating-point numbers, by name; ``programming``: cells and write pulses.
+    and how many of them clipped; ``exceptions``: of floating-point numbers, by name; ``programming``: cells and write pulses.
     """
 
     clamped: dict[str, int] = field(default_factory=dict)
     sparsity: dict[str, tuple[int, int]] = field(default_factory=dict)
     conversions: dict[str, tuple[int, int]] = field(default_factory=dict)
-    faults: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    exceptions: dict[str, Mapping[str, int]] = field(default_factory=dict)
     programming: dict[str, int] = field(default_factory=dict)
 
 
@@ -123,6 +123,8 @@ class Engine(ABC):
     exits: ClassVar[Sequence[str]]
     compiles: ClassVar[bool] = False
     """Whether it reads the ``compiler`` section of a chip."""
+    number_bits: int = 32
+    """Bits of a real number that it gives."""
     in_sequence: ClassVar[bool] = False
     """Whether it orders its own ops, so that no tokens go between them."""
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.engines.deploy import SOURCE, Deployment, Load
+from accelsim.engines.deploy import SOURCE, TRANSFER, Deployment, Load, Transfer
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.errors import InputError
 from accelsim.ops.op import FEATURES
-from accelsim.schedule.job import Schedule, Tokens, part_of
+from accelsim.schedule.job import Job, Schedule, Tokens, part_of
 from accelsim.schema.workload import RandomInputs
 from accelsim.workload import Batch
 
@@ -28,7 +28,7 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated words, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame. ``faults[layer]``: overflows and the like of floating-point numbers, by name.
+    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by name.
     ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
     """
 
@@ -39,7 +39,7 @@ class Activity:
     conversions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     programming: Mapping[str, int] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=dict)
-    faults: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    exceptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Ac
             continue
         engine = engine_of.get(job.layer) or _engine_of_features(deployment)
         of_role, products = runs[engine].count(job, grid)
+        if job.name in deployment.transfers:
+            of_role = {**of_role, TRANSFER: _moved(job, deployment.transfers[job.name], grid)}
         for role, values in of_role.items():
             for member in job.in_role(role):
                 counts[job.name, member] = _declared(deployment.chip, member, values, grid.frames)
@@ -135,17 +137,23 @@ def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Ac
     clamped: dict[str, int] = {}
     sparsity: dict[str, float] = {}
     conversions: dict[str, tuple[int, int]] = {}
-    faults: dict[str, Mapping[str, int]] = {}
+    exceptions: dict[str, Mapping[str, int]] = {}
     programming: dict[str, int] = {}
     for one in tallies:
         clamped |= one.clamped
         sparsity |= {layer: zero / total for layer, (zero, total) in one.sparsity.items()}
         conversions |= one.conversions
-        faults |= one.faults
+        exceptions |= one.exceptions
         for what, number in one.programming.items():
             programming[what] = programming.get(what, 0) + number
     tokens = {key: window.tokens(grid.starts) for key, window in schedule.windows.items()}
-    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, faults)
+    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions)
+
+
+def _moved(job: Job, transfer: Transfer, grid: Grid) -> Counts:
+    """Return the counts of a bus, or of each link of a mesh, over which a job's tokens come."""
+    mine = (np.arange(grid.frames) % job.copies == job.copy).astype(np.int64)
+    return {name: mine * value for name, value in transfer.network.transfers(transfer.words, transfer.links).items()}
 
 
 def _engine_of_features(deployment: Deployment) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.errors import InputError, Problem
 from accelsim.kernels.ssm import side
 
 
@@ -63,26 +62,24 @@ class KernelMap:
         }
 
 
-def map_kernels(layers: list[tuple[str, int, int]], *, rows: int, columns: int, crossbars: int) -> list[KernelMap]:
+def too_large(states: int, *, rows: int, columns: int) -> str | None:
+    """Return why a kernel does not fit a crossbar of rows x columns cells, or None if it does."""
+    if side(states) <= min(rows, columns):
+        return None
+    fit = max((min(rows, columns) - 2) // 4, 0)
+    return (
+        f"a kernel of {states} states needs {side(states)} x {side(states)} cells, a crossbar has {rows} x {columns}: "
+        f"at most {fit} states fit"
+    )
+
+
+def map_kernels(layers: list[tuple[str, int, int]], *, rows: int, columns: int) -> list[KernelMap]:
     """Lay layers (name, kernels, states) onto crossbars one after the other, a layer on crossbars of its own.
 
-    Raises InputError for a kernel larger than a crossbar, and for layers that need more crossbars than there are.
+    Their kernels must not be `too_large`.
     """
-    problems = [
-        Problem(
-            f"layer '{name}': a kernel of {states} states needs {side(states)} x {side(states)} cells, a crossbar has "
-            f"{rows} x {columns}: at most {max((min(rows, columns) - 2) // 4, 0)} states fit"
-        )
-        for name, _, states in layers
-        if side(states) > min(rows, columns)
-    ]
-    if problems:
-        raise InputError(problems)
     placed: list[KernelMap] = []
     for name, kernels, states in layers:
         first = placed[-1].first_crossbar + placed[-1].crossbars if placed else 0
         placed.append(KernelMap(name, kernels, states, rows, columns, first))
-    needed = sum(one.crossbars for one in placed)
-    if needed > crossbars:
-        raise InputError.of(f"the kernels need {needed} crossbars of {rows} x {columns}, the chip has {crossbars}")
     return placed

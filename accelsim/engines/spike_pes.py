@@ -286,7 +286,7 @@ class SpikeRun(Run):
             source = signals[op.reads()[0]]
             values = self._sum(op, source) if isinstance(op, SpikeSumOp) else self._spikes(op, source)
             signals[op.name] = Signal(values, source.starts, self.engine.graph.edges[op.name])
-            if last_reader[op.reads()[0]] == op.name:
+            if last_reader[op.reads()[0]] == op.name and source.edge.kind != "spikes":  # spikes are kept, as a result
                 signals.pop(op.reads()[0])
 
     def draw(self, inputs: RandomInputs) -> None:

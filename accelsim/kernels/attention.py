@@ -17,7 +17,7 @@ from accelsim.kernels.compile import compiled
 from accelsim.kernels.norm import form_code, shift_bounds, softmax_row
 from accelsim.kernels.number import (
     UNDERFLOW,
-    Faults,
+    FloatExceptions,
     Number,
     SoftmaxForm,
     Values,
@@ -90,7 +90,7 @@ def attention(
     *,
     accumulator: Number = "float32",
     softmax_form: SoftmaxForm = "shifted",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return the context of every row: R(S_j a_ij v_j), a_i = softmax_j(score_ij), over the rows j that i sees.
 
@@ -132,14 +132,14 @@ def attention(
     factor = values_of(1 / np.sqrt(np.array([width // heads], np.float32)), number)[0]
     groups = _groups(spans)
     bounds = np.array([shift_bounds(int(n), number) for n in np.diff(spans[groups[:-1]])[:, 0]], np.float32)
-    counts = counts_for(faults, (len(groups) - 1) * heads)
+    counts = counts_for(exceptions, (len(groups) - 1) * heads)
     _attention(
         np.ascontiguousarray(qkv, np.float32), spans, groups, heads, np.ascontiguousarray(vectors.T), u, v,
         positions is not None, factor, is_half(number), is_half(accumulator), form_code(softmax_form),
         bounds.reshape(-1, 2), counts, context,
     )  # fmt: skip
-    if faults is not None and counts is not None:
-        faults.note(counts, context)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, context)
     return context
 
 

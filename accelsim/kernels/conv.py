@@ -2,6 +2,11 @@
 
 8-bit codes by integer weights, summed exactly in int32. Frames of all utterances lie end to end, ``starts`` tells where
 each begins, [utterances + 1]; a convolution sees zeros beyond the ends of an utterance.
+
+Geometry: with stride s, dilation d and K taps, row t of a convolution reads rows s t + d i - before, i < K. Before the
+first row lie d (K // 2) rows of zeros: d (K - 1) / 2 for odd K, which is as many as after the last row; d K / 2 for
+even K, and d (K / 2 - 1) after. A causal convolution has d (K - 1) rows before and none after. The same holds for the
+bands, but causal is the time alone. Strides and dilations are pairs (time, bands).
 """
 
 from __future__ import annotations
@@ -36,51 +41,65 @@ def matrix_product(codes: Codes, weights: NDArray[np.integer[Any]]) -> NDArray[n
 
 
 def depthwise(
-    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, *, causal: bool = False
+    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, *, dilation: int = 1, causal: bool = False
 ) -> NDArray[np.int32]:
-    """Return y[t, c] = sum_i x[t + i - before, c] w[i, c] within each utterance, exact.
+    """Return y[t, c] = sum_i x[t + dilation i - before, c] w[i, c] within each utterance, exact; before: `taps_before`.
 
-    before = taps - 1 if causal, so that no frame looks ahead, else taps // 2. codes: [frames, channels]; weights:
-    [taps, channels], 8-bit. Returns int32 [frames, channels].
+    codes: [frames, channels]; weights: [taps, channels], 8-bit. Returns int32 [frames, channels].
     """
     if codes.shape[1:] != weights.shape[1:]:
         raise ValueError(f"codes of {codes.shape[1]} channels, weights of {weights.shape[1]}")
     check_starts(starts, len(codes))
     sums = np.zeros(codes.shape, np.int32)
-    before = taps_before(len(weights), causal)
-    _depthwise(np.ascontiguousarray(codes), weights.astype(np.int32), np.asarray(starts, np.int64), before, sums)
+    before = taps_before(len(weights), causal, dilation)
+    _depthwise(
+        np.ascontiguousarray(codes), weights.astype(np.int32), np.asarray(starts, np.int64), dilation, before, sums
+    )  # fmt: skip
     return sums
 
 
-def taps_before(taps: int, causal: bool) -> int:
-    """Return how many frames before its own a depthwise convolution reads."""
-    return taps - 1 if causal else taps // 2
+def taps_before(taps: int, causal: bool, dilation: int = 1) -> int:
+    """Return how many rows before its own a convolution reads: d (taps - 1) if causal, else d (taps // 2), d: dilation.
+
+    So many rows of zeros lie before the first row; after the last one lie d (taps - 1) less those before. Raises
+    ValueError for fewer than one tap or a dilation below 1.
+    """
+    if taps < 1 or dilation < 1:
+        raise ValueError(f"a convolution needs at least 1 tap and a dilation of at least 1, found {taps}, {dilation}")
+    return dilation * (taps - 1 if causal else taps // 2)
 
 
 @compiled(parallel=True)
-def _depthwise(codes, weights, starts, before, sums):  # type: ignore[no-untyped-def]
+def _depthwise(codes, weights, starts, dilation, before, sums):  # type: ignore[no-untyped-def]
     taps, channels = weights.shape
     for utterance in numba.prange(len(starts) - 1):
         first, last = starts[utterance], starts[utterance + 1]
         for t in range(first, last):
             for i in range(taps):
-                source = t + i - before
+                source = t + dilation * i - before
                 if first <= source < last:
                     for c in range(channels):
                         sums[t, c] += np.int32(codes[source, c]) * weights[i, c]
 
 
 def convolve(
-    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, stride: tuple[int, int] = (1, 1)
+    codes: Codes,
+    weights: NDArray[np.integer[Any]],
+    starts: Starts,
+    stride: tuple[int, int] = (1, 1),
+    *,
+    dilation: tuple[int, int] = (1, 1),
+    causal: bool = False,
 ) -> tuple[NDArray[np.int32], Starts]:
     """Convolve over time and bands, zeros beyond the ends and the outer bands, exact.
 
-    y[t, b, o] = sum_{i, k, c} x[s_t t + i - I // 2, s_b b + k - K // 2, c] w[i, k, c, o], t < ceil(frames / s_t) and
-    b < ceil(bands / s_b). codes: [frames, bands, channels]; weights: [I, K, channels, outputs], I and K odd, 8-bit;
-    stride: (s_t, s_b). Returns int32 [frames', bands', outputs] and the new starts.
+    y[t, b, o] = sum_{i, k, c} x[s_t t + d_t i - before_t, s_b b + d_b k - before_b, c] w[i, k, c, o], stride (s_t,
+    s_b), dilation (d_t, d_b), before: `taps_before`, t < ceil(frames / s_t) and b < ceil(bands / s_b). codes: [frames,
+    bands, channels]; weights: [I, K, channels, outputs], 8-bit. Returns int32 [frames', bands', outputs] and the new
+    starts.
     """
     outputs = weights.shape[3]
-    padded, source, band_source, new_starts = windows(codes, weights.shape[:3], starts, stride)
+    padded, source, band_source, new_starts = windows(codes, weights.shape[:3], starts, stride, dilation, causal)
     new_bands = len(band_source)
     matrix = weights.reshape(-1, outputs)
     sums = np.empty((len(source), new_bands, outputs), np.int32)
@@ -91,16 +110,23 @@ def convolve(
 
 
 def convolve_each(
-    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, stride: tuple[int, int] = (1, 1)
+    codes: Codes,
+    weights: NDArray[np.integer[Any]],
+    starts: Starts,
+    stride: tuple[int, int] = (1, 1),
+    *,
+    dilation: tuple[int, int] = (1, 1),
+    causal: bool = False,
 ) -> tuple[NDArray[np.int32], Starts]:
     """Convolve every channel over time and bands by weights of its own, exact; geometry as of `convolve`.
 
-    y[t, b, c] = sum_{i, k} x[s_t t + i - I // 2, s_b b + k - K // 2, c] w[i, k, 0, c]. codes: [frames, bands,
-    channels]; weights: [I, K, 1, channels], I and K odd, 8-bit. Returns int32 [frames', bands', channels] and the new
-    starts.
+    y[t, b, c] = sum_{i, k} x[s_t t + d_t i - before_t, s_b b + d_b k - before_b, c] w[i, k, 0, c]. codes: [frames,
+    bands, channels]; weights: [I, K, 1, channels], 8-bit. Returns int32 [frames', bands', channels] and the new starts.
     """
     taps, band_taps, _, channels = weights.shape
-    padded, source, band_source, new_starts = windows(codes, (taps, band_taps, channels), starts, stride)
+    padded, source, band_source, new_starts = windows(
+        codes, (taps, band_taps, channels), starts, stride, dilation, causal
+    )  # fmt: skip
     sums = np.zeros((len(source), len(band_source), channels), np.int32)
     for i in range(taps):
         for k in range(band_taps):
@@ -110,23 +136,29 @@ def convolve_each(
 
 
 def windows(
-    values: NDArray[Any], taps: tuple[int, ...], starts: Starts, stride: tuple[int, int]
+    values: NDArray[Any],
+    taps: tuple[int, ...],
+    starts: Starts,
+    stride: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+    causal: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], Starts]:
     """Return what a convolution over time and bands reads: padded values, rows and bands of each new one, new starts.
 
-    values: [frames, bands, channels]; taps: (I, K, channels), I and K odd, else ValueError. The new frame t and band b
-    read padded[rows[t, i], bands[b, k]]: padded has one frame of zeros more, and zeros beyond the outer bands.
+    values: [frames, bands, channels]; taps: (I, K, channels), else ValueError. The new frame t and band b read
+    padded[rows[t, i], bands[b, k]]: padded has one frame of zeros more, and zeros beyond the outer bands.
     """
-    if values.ndim != 3 or values.shape[2] != taps[2] or not taps[0] % 2 or not taps[1] % 2:
-        raise ValueError(f"values {values.shape} do not fit weights {taps} of odd taps")
+    if values.ndim != 3 or values.shape[2] != taps[2]:
+        raise ValueError(f"values {values.shape} do not fit weights {taps}")
     check_starts(starts, len(values))
-    bands, padding = values.shape[1], taps[1] // 2
-    padded = np.zeros((len(values) + 1, bands + 2 * padding, taps[2]), values.dtype)
-    padded[:-1, padding : padding + bands] = values
+    before, bands_before = taps_before(taps[0], causal, dilation[0]), taps_before(taps[1], False, dilation[1])
+    bands, span = values.shape[1], dilation[1] * (taps[1] - 1)
+    padded = np.zeros((len(values) + 1, bands + span, taps[2]), values.dtype)
+    padded[:-1, bands_before : bands_before + bands] = values
     new_starts = np.concatenate([[0], np.cumsum(-(-np.diff(starts) // stride[0]))]).astype(np.int64)
-    rows = sources(starts, new_starts, stride[0], np.arange(taps[0]) - taps[0] // 2, outside=len(values))
-    new_bands = -(-bands // stride[1])
-    return padded, rows, stride[1] * np.arange(new_bands)[:, None] + np.arange(taps[1]), new_starts
+    rows = sources(starts, new_starts, stride[0], dilation[0] * np.arange(taps[0]) - before, outside=len(values))
+    new_bands = stride[1] * np.arange(-(-bands // stride[1]))
+    return padded, rows, new_bands[:, None] + dilation[1] * np.arange(taps[1]), new_starts
 
 
 def gather(
@@ -145,12 +177,17 @@ def maximum(values: NDArray[Any], starts: Starts, size: tuple[int, int]) -> tupl
 
     y[t, b, c] = max_{i < m, k < n} x[m t + i, n b + k, c], size = (m, n). values: [frames, bands, channels].
     """
-    check_starts(starts, len(values))
-    new_starts = np.concatenate([[0], np.cumsum(np.diff(starts) // size[0])]).astype(np.int64)
-    source = sources(starts, new_starts, size[0], np.arange(size[0]), outside=0)
+    source, new_starts = pooled_rows(starts, len(values), size[0])
     new_bands = values.shape[1] // size[1]
     kept = values[:, : new_bands * size[1]].reshape(len(values), new_bands, size[1], values.shape[2]).max(axis=2)
     return np.asarray(kept[source].max(axis=1)), new_starts
+
+
+def pooled_rows(starts: Starts, frames: int, size: int) -> tuple[NDArray[np.int64], Starts]:
+    """Return which frames every new one pools, [new frames, size], and the new starts; frames left over are dropped."""
+    check_starts(starts, frames)
+    new_starts = np.concatenate([[0], np.cumsum(np.diff(starts) // size)]).astype(np.int64)
+    return sources(starts, new_starts, size, np.arange(size), outside=0), new_starts
 
 
 def sources(

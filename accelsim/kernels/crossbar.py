@@ -24,7 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
-from accelsim.kernels.converters import Adc, Dac, bit_phases, per_adc
+from accelsim.kernels.converters import (
+    OWN_TRANSFER,
+    Adcs,
+    AdcTransfer,
+    DacTransfer,
+    adc_array,
+    bit_phases,
+    per_adc,
+    transferred,
+)
 from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_into, philox, split_seed
 
 Sign = Literal["pair", "offset"]
@@ -119,9 +128,13 @@ class Product:
 
 
 def planes_of(weight_bits: int, cell_bits: int, sign: Sign) -> int:
-    """Return the planes of a signed weight: ceil((weight_bits - 1) / cell_bits), one bit more with an offset."""
-    bits = weight_bits - 1 if sign == "pair" else weight_bits
-    return -(-bits // cell_bits)
+    """Return the planes of a signed weight: ceil((weight_bits - 1) / cell_bits), one bit more with an offset.
+
+    Weights of 1 bit, -1 and 1, lie in cells as those of 2 bits do: with pairs in one plane, with an offset as 0 or 2
+    less 1.
+    """
+    bits = max(weight_bits, 2)
+    return -(-(bits - 1 if sign == "pair" else bits) // cell_bits)
 
 
 def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, sign: Sign) -> NDArray[np.uint8]:
@@ -129,13 +142,12 @@ def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, 
 
     pair: levels[p, 0] holds digit p of max(q, 0) and levels[p, 1] that of max(-q, 0), sign-magnitude; offset: levels[p,
     0] holds digit p of q + Q, Q = 2^(weight_bits - 1) - 1, and levels[p, 1] that of Q, which one column stores. Digits
-    have ``cell_bits`` bits, p ascending from the least significant.
+    have ``cell_bits`` bits, p ascending from the least significant. Weights of 1 bit: Q = 1.
 
-    weights: any shape, |q| <= Q, else ValueError. Returns uint8 [planes, 2, *shape].
+    weights: any shape, |q| <= Q, and of 1 bit not 0, else ValueError. Returns uint8 [planes, 2, *shape].
     """
-    largest = (1 << (weight_bits - 1)) - 1
-    if np.abs(weights.astype(np.int64)).max(initial=0) > largest:
-        raise ValueError(f"{weight_bits}-bit weights must lie within +-{largest}")
+    _check_weights(weights, weight_bits)
+    largest = _largest_weight(weight_bits)
     wide = weights.astype(np.int32)
     if sign == "pair":
         halves = (np.maximum(wide, 0), np.maximum(-wide, 0))
@@ -144,6 +156,18 @@ def digits(weights: NDArray[np.integer[Any]], weight_bits: int, cell_bits: int, 
     places = np.arange(planes_of(weight_bits, cell_bits, sign)) * cell_bits
     digit = (np.stack(halves) >> places.reshape(-1, *[1] * (weights.ndim + 1))) & ((1 << cell_bits) - 1)
     return digit.astype(np.uint8)
+
+
+def _largest_weight(weight_bits: int) -> int:
+    return (1 << (max(weight_bits, 2) - 1)) - 1
+
+
+def _check_weights(weights: NDArray[np.integer[Any]], weight_bits: int) -> None:
+    magnitude, largest = np.abs(weights.astype(np.int64)), _largest_weight(weight_bits)
+    if weight_bits == 1 and (magnitude != 1).any():
+        raise ValueError("1-bit weights must be -1 or 1")
+    if magnitude.max(initial=0) > largest:
+        raise ValueError(f"{weight_bits}-bit weights must lie within +-{largest}")
 
 
 def program_tiles(
@@ -164,13 +188,14 @@ def program_tiles(
     negative array (or the column of the offset, the first column of its array) one more. All cells of a tile are
     programmed, padded ones too, row by row.
 
-    weights: integers [inputs, outputs], |q| <= 2^(weight_bits - 1) - 1; curves as the device gives them for 2^cell_bits
-    levels. Raises ValueError for weights out of range.
+    weights: integers [inputs, outputs], |q| <= 2^(weight_bits - 1) - 1, or -1 and 1 of 1 bit; curves as the device
+    gives them for 2^cell_bits levels. Raises ValueError for weights out of range.
     """
     inputs, outputs = weights.shape
     planes, levels = planes_of(weight_bits, cell_bits, sign), 1 << cell_bits
-    if weight_bits < 2 or planes > PLANES_PER_TILE:
-        raise ValueError(f"weights must have from 2 to {PLANES_PER_TILE} bits, found {weight_bits}")
+    if weight_bits < 1 or planes > PLANES_PER_TILE:
+        raise ValueError(f"weights must have from 1 to {PLANES_PER_TILE} bits, found {weight_bits}")
+    _check_weights(weights, weight_bits)
     row_tiles, column_tiles = -(-inputs // tile_rows), -(-outputs // tile_columns)
     padded = column_tiles * tile_columns
     width = planes * outputs + (planes * column_tiles if sign == "offset" else 0)
@@ -186,7 +211,9 @@ def program_tiles(
         rows = weights[k * tile_rows : (k + 1) * tile_rows]
         block[: len(rows), :outputs] = rows
         # [planes, 2, rows, column tiles, columns] -> [column tiles, planes, 2, rows, columns]
-        target = digits(block, weight_bits, cell_bits, sign).reshape(planes, 2, tile_rows, column_tiles, tile_columns)
+        # What pads a tile is 0, which 1-bit weights cannot be; in their cells it can.
+        target = digits(block, max(weight_bits, 2), cell_bits, sign)
+        target = target.reshape(planes, 2, tile_rows, column_tiles, tile_columns)
         target = target.transpose(3, 0, 1, 2, 4)
         if sign == "pair":
             state = _programmed(program, target, arrays[k])
@@ -270,7 +297,7 @@ class _Tables:
     constant: NDArray[np.float64]
 
 
-def _tables(tiles: Tiles, dac: Dac, noise: NoiseModel, temperature_kelvin: float) -> _Tables:
+def _tables(tiles: Tiles, dac: DacTransfer, noise: NoiseModel, temperature_kelvin: float) -> _Tables:
     rows = tiles.difference.shape[1]
     voltage, curves, levels = dac.levels(), tiles.curves, 1 << tiles.cell_bits
     low, high = np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)
@@ -304,8 +331,8 @@ def multiply(
     tiles: Tiles,
     codes: NDArray[np.int16],
     *,
-    dac: Dac | None = None,
-    adc: Adc | NDArray[Any] | None = None,
+    dac: DacTransfer | None = None,
+    adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
     first_frame: int = 0,
@@ -317,11 +344,12 @@ def multiply(
     y_j = sum_phase 2^phase sum_tiles sum_p 2^(p cell_bits) ADC(I_pos - I_neg + noise), everything after the ADC exact.
     With ideal device, converters and no noise, y is exactly sum_i q_ij code_i / 2^(bits-1).
 
-    codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array of `Adc` that broadcasts
-    to [row tiles, planes, column tiles]; first_frame: number of the first frame, for the noise. ``frames_per_block``
+    codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array that broadcasts to [row
+    tiles, planes, column tiles], each an `AdcTransfer` or an object with a transfer function of its own, see
+    `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, for the noise. ``frames_per_block``
     changes speed and memory only. Raises ValueError for codes or shapes that do not fit.
     """
-    dac, adc = dac or Dac(), Adc() if adc is None else adc
+    dac, adc = dac or DacTransfer(), AdcTransfer() if adc is None else adc
     if codes.ndim != 2 or codes.shape[1] != tiles.inputs:
         raise ValueError(f"expected codes [frames, {tiles.inputs}], found shape {codes.shape}")
     _check_codes(codes, dac)
@@ -358,8 +386,8 @@ def multiply_depthwise(
     tiles: Tiles,
     codes: NDArray[np.int16],
     *,
-    dac: Dac | None = None,
-    adc: Adc | NDArray[Any] | None = None,
+    dac: DacTransfer | None = None,
+    adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
     first_frame: int = 0,
@@ -373,7 +401,7 @@ def multiply_depthwise(
     codes: int16 [frames + taps - 1, channels], padded by the caller; else as `multiply`. Raises ValueError for more
     than one row tile or an offset column, whose inputs would have to be those of every column at once.
     """
-    dac, adc = dac or Dac(), Adc() if adc is None else adc
+    dac, adc = dac or DacTransfer(), AdcTransfer() if adc is None else adc
     row_tiles, taps, width = tiles.difference.shape
     if row_tiles != 1 or taps != tiles.inputs or tiles.sign != "pair":
         raise ValueError("depthwise columns need differential pairs and tiles of as many rows as there are taps")
@@ -396,7 +424,7 @@ def multiply_depthwise(
     return run.product()
 
 
-def _check_codes(codes: NDArray[np.int16], dac: Dac) -> None:
+def _check_codes(codes: NDArray[np.int16], dac: DacTransfer) -> None:
     largest = int(np.abs(codes.astype(np.int32)).max(initial=0))
     if largest > dac.largest_code:
         top = dac.largest_code
@@ -404,7 +432,7 @@ def _check_codes(codes: NDArray[np.int16], dac: Dac) -> None:
 
 
 def read_power(
-    tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None, *, per_tile: bool = False
+    tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None, *, per_tile: bool = False
 ) -> NDArray[np.float64]:
     """Return the power that the cells take while they are read, in W per frame: P = sum_i V_i sum_j I_j(V_i).
 
@@ -414,7 +442,7 @@ def read_power(
 
     codes: int16 [frames, inputs] as for `multiply`. Returns [frames], or [frames, row tiles, column tiles].
     """
-    dac = dac or Dac()
+    dac = dac or DacTransfer()
     voltage, curves = dac.levels(), tiles.curves
     low, high = voltage * np.polyval(curves.low, voltage), voltage * np.polyval(curves.high, voltage)
     row_tiles, column_tiles, rows = tiles.row_state.shape
@@ -428,13 +456,13 @@ def read_power(
     return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
-def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: Dac | None = None) -> NDArray[np.float64]:
+def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None) -> NDArray[np.float64]:
     """Return the power of depthwise columns while they are read, in W per frame: P = sum_c sum_i V I of channel c.
 
     As `read_power`, but every column has inputs of its own; padded columns are not driven. codes: int16 [frames + taps
     - 1, channels] as for `multiply_depthwise`. Returns [frames].
     """
-    dac = dac or Dac()
+    dac = dac or DacTransfer()
     voltage, curves = dac.levels(), tiles.curves
     low, high = voltage * np.polyval(curves.low, voltage), voltage * np.polyval(curves.high, voltage)
     taps = tiles.difference.shape[1]
@@ -456,8 +484,8 @@ class _Conversion:
     def __init__(
         self,
         tiles: Tiles,
-        dac: Dac,
-        adc: Adc | NDArray[Any],
+        dac: DacTransfer,
+        adc: Adcs,
         noise: NoiseModel,
         seed: int,
         first_frame: int,
@@ -466,6 +494,7 @@ class _Conversion:
         shape = (len(tiles.difference), tiles.planes, tiles.column_tiles)
         self.tiles, self.noisy, self.first_frame = tiles, noise != "off", first_frame
         self.steps, self.limits = per_adc(adc, shape)
+        self.adcs = adc_array(adc, shape)
         self.scale = 1.0 if dac.phases == 1 else 1.0 / dac.largest_code
         self.key, self.seed_high = split_seed(seed)
         self.values = np.zeros((frames, tiles.outputs))
@@ -517,6 +546,19 @@ class _Conversion:
         for other in others:
             other.result()
         self.clipped[k] += sum(clipped)
+        for p, m in np.argwhere(self.steps[k] == OWN_TRANSFER):
+            self._transfer(k, p, m, part, signal, weights[p])
+
+    def _transfer(self, k: int, p: int, m: int, part: slice, signal: NDArray[np.float64], weight: float) -> None:
+        """Convert the columns of one tile and plane by the converter's own function: `_convert` left their currents."""
+        tiles = self.tiles
+        first = m * tiles.tile_columns
+        last = min(first + tiles.tile_columns, tiles.outputs)
+        currents = signal[:, p * tiles.outputs + first : p * tiles.outputs + last].copy()
+        values, clipped = transferred(self.adcs[k, p, m], currents)
+        self.values[part, first:last] += weight * values
+        self.clipped[k, p, m] += np.count_nonzero(clipped)
+        self.per_frame[part] += clipped.sum(axis=1)
 
     def product(self) -> Product:
         self.pool.shutdown()
@@ -528,7 +570,10 @@ def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
     phase, first_frame, first_tile, key, seed_high, values, per_frame,
 ):  # fmt: skip
-    """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ..."""
+    """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ...
+
+    Where a converter has a transfer function of its own, the noisy current is left in ``signal`` instead.
+    """
     frames, outputs = values.shape
     planes, column_tiles = steps.shape
     groups = -(-tile_columns // 4)
@@ -576,14 +621,20 @@ def noise_into(z, variance, slope_step, constant, width):  # type: ignore[no-unt
 
 @numba.njit(inline="always")
 def convert_into(total, signal, noise, reference, noisy, step, limit, weight, width):  # type: ignore[no-untyped-def]
-    """total += weight ADC(signal - reference + noise); return how many conversions clipped."""
+    """total += weight ADC(signal - reference + noise); return how many conversions clipped.
+
+    A step of OWN_TRANSFER: signal <- signal - reference + noise, and nothing is added.
+    """
     clamped = 0
-    if step == 0.0:
+    if step <= 0.0:
         for j in range(width):
             y = signal[j] - reference
             if noisy:
                 y += np.float64(noise[j])
-            total[j] += weight * y
+            if step == 0.0:
+                total[j] += weight * y
+            else:
+                signal[j] = y
         return clamped
     beyond = limit + 1.0
     unit = weight / step

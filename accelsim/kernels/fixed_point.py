@@ -20,7 +20,7 @@ def shift(value, places):  # type: ignore[no-untyped-def]
     return value << places if places >= 0 else value >> -places
 
 
-def shift_array(values: NDArray[np.int32], places: int) -> NDArray[np.int32]:
+def shift_array(values: NDArray[Any], places: int) -> NDArray[Any]:
     """Shift an array left by ``places``, or arithmetically right (towards minus infinity) when negative."""
     return values << places if places >= 0 else values >> -places
 

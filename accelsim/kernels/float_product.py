@@ -1,4 +1,4 @@
-"""Products and convolutions of float values, every sum in one order.
+"""Products, convolutions and means of float values, every sum in one order.
 
 R rounds to the format of the values, A to that of the accumulator, see `accelsim.kernels.number`; no multiplication is
 fused with an addition. Values, weights and biases are those of the format: weights and biases are rounded by R first.
@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
-from accelsim.kernels.conv import Starts, check_starts, gather, sources, taps_before, windows
+from accelsim.kernels.conv import Starts, check_starts, gather, pooled_rows, sources, taps_before, windows
 from accelsim.kernels.number import (
     UNDERFLOW,
-    Faults,
+    FloatExceptions,
     Number,
     Values,
     counts_for,
     in_number,
     is_half,
+    over,
     overflows_of_sum,
     plus,
     rounded,
@@ -42,7 +43,7 @@ def product(
     number: Number = "float32",
     *,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return y_j = R(A(acc + bias_j)), acc = A(acc + A(x_i w_ij)) from 0 on for i ascending; R(acc) without a bias.
 
@@ -53,13 +54,13 @@ def product(
     rows, outputs = len(x), weights.shape[1]
     added = _bias(bias, outputs, number)
     out = np.empty((rows, outputs), np.float32)
-    counts = counts_for(faults, -(-rows // _ROWS) * -(-outputs // _OUTPUTS))
+    counts = counts_for(exceptions, -(-rows // _ROWS) * -(-outputs // _OUTPUTS))
     _product(
         np.ascontiguousarray(x, np.float32), values_of(weights, number), added,
         bias is not None, is_half(number), is_half(accumulator), counts, out,
     )  # fmt: skip
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 
@@ -71,23 +72,25 @@ def convolve_values(
     stride: tuple[int, int] = (1, 1),
     number: Number = "float32",
     *,
+    dilation: tuple[int, int] = (1, 1),
+    causal: bool = False,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
     """Convolve over time and bands, geometry as of `accelsim.kernels.conv.convolve`, sums as of `product`.
 
     The inputs of a product ascend by time tap, then band tap, then channel. x: [frames, bands, channels]; weights:
-    [I, K, channels, outputs], I and K odd; bias: [outputs]. Returns [frames', bands', outputs] and the new starts.
+    [I, K, channels, outputs]; bias: [outputs]. Returns [frames', bands', outputs] and the new starts.
     """
     taps, band_taps, channels, outputs = weights.shape
     padded, rows, bands, new_starts = windows(
-        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride
+        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal
     )  # fmt: skip
     matrix = values_of(weights.reshape(-1, outputs), number)
     out = np.empty((len(rows), len(bands), outputs), np.float32)
     for part, gathered in gather(padded, rows, bands):
         flat = gathered.reshape(-1, len(matrix))
-        made = product(flat, matrix, bias, number, accumulator=accumulator, faults=faults)
+        made = product(flat, matrix, bias, number, accumulator=accumulator, exceptions=exceptions)
         out[part] = made.reshape(-1, len(bands), outputs)
     return out, new_starts
 
@@ -99,23 +102,24 @@ def depthwise_values(
     starts: Starts,
     number: Number = "float32",
     *,
+    dilation: int = 1,
     causal: bool = False,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
-    """Return y[t, c] = R(A(acc + bias_c)), acc = A(acc + A(x[t + i - before, c] w[i, c])) for i ascending.
+    """Return y[t, c] = R(A(acc + bias_c)), acc = A(acc + A(x[t + dilation i - before, c] w[i, c])) for i ascending.
 
-    before = taps - 1 if causal, else taps // 2. x: [rows, channels]; weights: [taps, channels]; bias: [channels].
+    before: `accelsim.kernels.conv.taps_before`. x: [rows, channels]; weights: [taps, channels]; bias: [channels].
     """
     if x.shape[1:] != weights.shape[1:]:
         raise ValueError(f"values of {x.shape[1]} channels, weights of {weights.shape[1]}")
     check_starts(starts, len(x))
-    offsets = np.arange(len(weights)) - taps_before(len(weights), causal)
+    offsets = dilation * np.arange(len(weights)) - taps_before(len(weights), causal, dilation)
     rows = sources(starts, np.asarray(starts, np.int64), 1, offsets, outside=len(x))
     padded = np.concatenate([np.asarray(x, np.float32), np.zeros((1, x.shape[1]), np.float32)])
     one_band = np.zeros((1, 1), np.int64)
     return _convolve_each(
-        padded[:, None], rows, one_band, weights[:, None], bias, number, accumulator, faults
+        padded[:, None], rows, one_band, weights[:, None], bias, number, accumulator, exceptions
     )[:, 0]  # fmt: skip
 
 
@@ -127,20 +131,45 @@ def convolve_each_values(
     stride: tuple[int, int] = (1, 1),
     number: Number = "float32",
     *,
+    dilation: tuple[int, int] = (1, 1),
+    causal: bool = False,
     accumulator: Number = "float32",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
     """Convolve every channel over time and bands by weights of its own, as `accelsim.kernels.conv.convolve_each` does.
 
     y[t, b, c] = R(A(acc + bias_c)), acc = A(acc + A(x w[i, k, 0, c])), time taps i ascending, band taps k within. x:
-    [frames, bands, channels]; weights: [I, K, 1, channels], I and K odd; bias: [channels]. Returns [frames', bands',
-    channels] and the new starts.
+    [frames, bands, channels]; weights: [I, K, 1, channels]; bias: [channels]. Returns [frames', bands', channels] and
+    the new starts.
     """
     taps, band_taps, _, channels = weights.shape
     padded, rows, bands, new_starts = windows(
-        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride
+        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal
     )  # fmt: skip
-    return _convolve_each(padded, rows, bands, weights[:, :, 0], bias, number, accumulator, faults), new_starts
+    return _convolve_each(padded, rows, bands, weights[:, :, 0], bias, number, accumulator, exceptions), new_starts
+
+
+def average(
+    values: Values,
+    starts: Starts,
+    size: tuple[int, int],
+    number: Number = "float32",
+    *,
+    exceptions: FloatExceptions | None = None,
+) -> tuple[Values, Starts]:
+    """Return the mean of every ``size`` frames and bands, what is left over at the ends dropped.
+
+    y[t, b, c] = R(sum_{i < m, k < n} x[m t + i, n b + k, c] / (m n)), size = (m, n): the sum in float32, frames i
+    ascending and bands k within, then one quotient, rounded once. values: [frames, bands, channels]. Returns [frames',
+    bands', channels] and the new starts.
+    """
+    rows, new_starts = pooled_rows(starts, len(values), size[0])
+    out = np.empty((len(rows), values.shape[1] // size[1], values.shape[2]), np.float32)
+    counts = counts_for(exceptions, len(rows))
+    _average(np.ascontiguousarray(values, np.float32), rows, size[1], is_half(number), counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
+    return out, new_starts
 
 
 def _convolve_each(
@@ -151,17 +180,17 @@ def _convolve_each(
     bias: NDArray[np.floating[Any]] | None,
     number: Number,
     accumulator: Number,
-    faults: Faults | None,
+    exceptions: FloatExceptions | None,
 ) -> Values:
     """Multiply padded[rows[t, i], bands[b, k], c] by weights[i, k, c]: [rows, bands, channels]."""
     channels = weights.shape[2]
-    out, counts = np.empty((len(rows), len(bands), channels), np.float32), counts_for(faults, len(rows))
+    out, counts = np.empty((len(rows), len(bands), channels), np.float32), counts_for(exceptions, len(rows))
     _each(
         padded, rows, bands, values_of(weights, number), _bias(bias, channels, number), bias is not None,
         is_half(number), is_half(accumulator), counts, out,
     )  # fmt: skip
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 
@@ -169,6 +198,20 @@ def _bias(bias: NDArray[np.floating[Any]] | None, outputs: int, number: Number) 
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"a bias of shape {bias.shape} does not fit {outputs} outputs")
     return np.zeros(outputs, np.float32) if bias is None else values_of(bias, number)
+
+
+@compiled(parallel=True)
+def _average(values, rows, bands, half, counts, out):  # type: ignore[no-untyped-def]
+    size = np.float32(rows.shape[1] * bands)
+    for t in numba.prange(len(rows)):
+        count = row_of(counts, t)
+        for b in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                total = np.float32(0)
+                for row in rows[t]:
+                    for k in range(bands):
+                        total = plus(total, values[row, b * bands + k, c], False, count)
+                out[t, b, c] = over(total, size, half, count)
 
 
 @compiled(parallel=True)

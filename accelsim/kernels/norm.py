@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.number import (
     RESCALED,
-    Faults,
+    FloatExceptions,
     NormForm,
     Number,
     SoftmaxForm,
@@ -45,7 +45,7 @@ def layer_norm(
     *,
     accumulator: Number = "float32",
     form: NormForm = "plain",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return (x_j - mean) / sqrt(variance + epsilon) gain_j + bias_j over each frame.
 
@@ -68,7 +68,7 @@ def layer_norm(
         raise ValueError(f"gain {gain.shape} and bias {bias.shape} do not fit {width} values per frame")
     if form not in ("plain", "pre_normalised"):
         raise ValueError(f"unknown form of a norm '{form}' (one of: plain, pre_normalised)")
-    out, counts = np.empty((frames, width), np.float32), counts_for(faults, frames)
+    out, counts = np.empty((frames, width), np.float32), counts_for(exceptions, frames)
     half, narrow = is_half(number), is_half(accumulator)
     affine = values_of(gain, number), values_of(bias, number), np.float32(epsilon)
     values = np.ascontiguousarray(values, np.float32)
@@ -78,8 +78,8 @@ def layer_norm(
         n = np.float32(width)
         c, r, floor = values_of(np.array([_ONE / n, _ONE / np.sqrt(n), n * np.float32(2.0**-24)]), number)
         _pre_normalised(values, *affine, c, r, floor, half, narrow, counts, out)
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 
@@ -166,13 +166,13 @@ def softmax(
     *,
     accumulator: Number = "float32",
     form: SoftmaxForm = "shifted",
-    faults: Faults | None = None,
+    exceptions: FloatExceptions | None = None,
 ) -> Values:
     """Return exp(x_j) / sum exp(x_k) over the last axis of [rows, n].
 
     e_j = R(exp(R(x_j - max x))) where a row is shifted, else R(exp(x_j)); s = R(1 / R(S e_j)); y_j = R(e_j s).
     Form "shifted" shifts every row, "plain" none: in float16 R(exp x) overflows beyond x = 11.09. "rescaled" shifts
-    only rows that need it, and counts them in ``faults.rescaled``: those with max x > T(n) or max x < B. In float16
+    only rows that need it, and counts them in ``exceptions.rescaled``: those with max x > T(n) or max x < B. In float16
     T(n) = R(ln(32000 / n)), so that the sum stays below 65504 even where an accumulator rounds every term to twice
     itself, and B = R(-9.7), below which the largest exponential is subnormal; in float32 T(n) = min(R(ln(1.6e38 / n)),
     86) and B = -86, within which `exponential` is not clamped.
@@ -181,11 +181,11 @@ def softmax(
     and the shift by the maximum are our choice.
     """
     out = np.array(values, np.float32, order="C")
-    counts = counts_for(faults, len(out))
+    counts = counts_for(exceptions, len(out))
     high, low = shift_bounds(out.shape[1], number)
     _softmax(out, is_half(number), is_half(accumulator), form_code(form), high, low, counts)
-    if faults is not None and counts is not None:
-        faults.note(counts, out)
+    if exceptions is not None and counts is not None:
+        exceptions.note(counts, out)
     return out
 
 

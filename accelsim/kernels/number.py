@@ -46,7 +46,7 @@ class Arithmetic:
 
 
 @dataclass
-class Faults:
+class FloatExceptions:
     """What went wrong in kernels, added up over all that were given this object.
 
     ``overflow``: results of finite operands that rounded to infinity; a division by zero is none (IEEE 754).
@@ -71,9 +71,9 @@ class Faults:
         self.nan += int(np.isnan(out).sum())
 
 
-def counts_for(faults: Faults | None, rows: int) -> Counts | None:
+def counts_for(exceptions: FloatExceptions | None, rows: int) -> Counts | None:
     """Return zeros [rows, 3] for a kernel to count in, or None where nobody asks: then it is compiled without."""
-    return None if faults is None else np.zeros((rows, 3), np.int64)
+    return None if exceptions is None else np.zeros((rows, 3), np.int64)
 
 
 def is_half(number: Number) -> bool:

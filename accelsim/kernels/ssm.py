@@ -26,7 +26,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.compile import compiled
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves, Program
 
 LARGEST_WEIGHT_BITS = 7
@@ -155,7 +155,7 @@ def recurrence(
     inputs: NDArray[np.int16],
     starts: NDArray[np.int64],
     *,
-    dac: Dac,
+    dac: DacTransfer,
     state_gain: float,
     output_gain: float,
 ) -> Recurrence:

@@ -38,7 +38,7 @@ class SiluOp(VectorOp):
         return Work(1, 2)  # 1 + e; exponential and quotient
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
-        return silu(unit.real(read[0]), unit.vector.number, faults=unit.faults_of(self)), read[0].starts
+        return silu(unit.real(read[0]), unit.vector.number, exceptions=unit.exceptions_of(self)), read[0].starts
 
 
 class GluOp(VectorOp):
@@ -57,7 +57,7 @@ class GluOp(VectorOp):
         return Work(1, 2)
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
-        return glu(unit.real(read[0]), unit.vector.number, faults=unit.faults_of(self)), read[0].starts
+        return glu(unit.real(read[0]), unit.vector.number, exceptions=unit.exceptions_of(self)), read[0].starts
 
 
 OPS.register("relu", ReluOp)

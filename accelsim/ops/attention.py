@@ -145,7 +145,7 @@ class AttentionOp(DatapathOp):
         how = unit.attention or unit.vector
         return attention(
             read[0], spans, self.heads, relative, how.number, accumulator=how.accumulator, softmax_form=how.softmax,
-            faults=unit.faults_of(self),
+            exceptions=unit.exceptions_of(self),
         )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class DepthwiseOp(WeightedOp):
     ) -> tuple[Values, Starts]:
         y = depthwise_values(
             x, weight, bias, starts, unit.vector.number, causal=self.causal, accumulator=unit.array.accumulator,
-            faults=unit.faults_of(self),
+            exceptions=unit.exceptions_of(self),
         )  # fmt: skip
         return y, starts
 
@@ -121,7 +121,7 @@ class ConvOp(WeightedOp):
         convolution = convolve_each_values if self.depthwise else convolve_values
         return convolution(
             self._rows(x, weight), weight, bias, starts, (self.stride[0], self.stride[1]), unit.vector.number,
-            accumulator=unit.array.accumulator, faults=unit.faults_of(self),
+            accumulator=unit.array.accumulator, exceptions=unit.exceptions_of(self),
         )  # fmt: skip
 
     def _rows(self, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:

@@ -39,7 +39,7 @@ class AddOp(VectorOp):
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         residual, x = (unit.real(signal) for signal in read)
-        return add(residual, x, self.factor, unit.vector.number, faults=unit.faults_of(self)), read[0].starts
+        return add(residual, x, self.factor, unit.vector.number, exceptions=unit.exceptions_of(self)), read[0].starts
 
 
 OPS.register("add", AddOp)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.kernels.conv import Starts
-from accelsim.kernels.fixed_point import signed_range
+from accelsim.kernels.fixed_point import shift_array, signed_range
 from accelsim.kernels.lif import lif_float
+from accelsim.kernels.number import Number
 from accelsim.ops.op import FEATURES, OPS, Datapath, Edge, Kind, Op, Signal, Tensors, integer_problem
 
 SpikeWeightBits = Annotated[int, Ge(1), Le(8)]
@@ -94,6 +95,34 @@ class LifOp(Op):
     def state(self, read: Sequence[Edge]) -> Mapping[str, tuple[int, ...]]:
         return {"membrane": (self.neurons,), "spikes": (read[0].steps, self.neurons)}
 
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return the spikes, uint8 [rows, steps, neurons], in words so wide that nothing saturates.
+
+        U[t,s] = floor(beta U[t,s-1]) + I[t,s]; S[t,s] = (U[t,s] >= threshold); then U is set to 0, or reduced by the
+        threshold. U[t,-1] is the last step of row t - 1 with ``membrane_carry``, else 0; U and S begin at 0.
+        """
+        source = read[0]
+        current = source.values.astype(np.int64) if self.feedforward else np.rint(source.values).astype(np.int64)
+        if self.feedforward:
+            current = current @ tensors[self.tensor_name("weight")].astype(np.int64)
+        current = shift_array(current, self.input_shift)
+        if source.edge.kind != "spikes":
+            current = np.repeat(current[:, None], source.edge.steps, axis=1)
+        spikes = np.zeros((len(current), source.edge.steps, self.neurons), np.uint8)
+        for first, last in pairwise(source.starts):
+            membrane = np.zeros(self.neurons, np.int64)
+            for t in range(first, last):
+                if not self.membrane_carry:
+                    membrane = np.zeros_like(membrane)
+                for s in range(source.edge.steps):
+                    membrane = (self.beta_numerator() * membrane >> self.beta_bits) + current[t, s]
+                    if self.recurrent and t > first:
+                        weights = tensors[self.tensor_name("recurrent_weight")].astype(np.int64)
+                        membrane = membrane + shift_array(spikes[t - 1, s] @ weights, self.recurrent_shift)
+                    spikes[t, s] = fired = membrane >= self.threshold
+                    membrane = np.where(fired, membrane - self.threshold if self.reset == "subtract" else 0, membrane)
+        return spikes
+
     def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {**self.shapes(read), "beta": (1,), "threshold": (1,)}
 
@@ -143,6 +172,11 @@ class SpikeSumOp(Op):
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         return integer_problem(tensor, *signed_range(self.weight_bits), self.weight_bits)
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return the sums, int64 [rows, neurons], in words so wide that nothing saturates."""
+        weights = tensors[self.tensor_name("weight")].astype(np.int64)
+        return np.asarray(read[0].values.sum(axis=1, dtype=np.int64) @ weights)
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         tensors = exact.tensors

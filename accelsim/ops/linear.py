@@ -70,8 +70,8 @@ class LinearOp(WeightedOp):
     def multiply_float(
         self, x: Values, weight: NDArray[Any], bias: NDArray[Any] | None, starts: Starts, unit: Datapath
     ) -> tuple[Values, Starts]:
-        faults = unit.faults_of(self)
-        y = product(x, weight, bias, unit.vector.number, accumulator=unit.array.accumulator, faults=faults)
+        exceptions = unit.exceptions_of(self)
+        y = product(x, weight, bias, unit.vector.number, accumulator=unit.array.accumulator, exceptions=exceptions)
         return y, starts
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:

@@ -38,7 +38,7 @@ class LayerNormOp(VectorOp):
         vector = unit.vector
         y = layer_norm(
             unit.real(read[0]), gain, bias, number=vector.number, accumulator=vector.accumulator, form=vector.norm,
-            faults=unit.faults_of(self),
+            exceptions=unit.exceptions_of(self),
         )  # fmt: skip
         return y, read[0].starts
 

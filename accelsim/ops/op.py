@@ -20,7 +20,7 @@ from pydantic import AfterValidator
 from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, rescale
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
-from accelsim.kernels.number import Arithmetic, Faults, Number, Values, values_of
+from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
 
@@ -400,7 +400,7 @@ class Datapath:
     ``vector``, ``attention``, ``array``: how the vector unit computes, the attention (as the vector unit unless it is
     given), and what multiplies float16 weights. ``multiplier``: how integers are multiplied, exactly unless it is given.
     ``longest``: rows of the longest utterance, for vectors of distances; ``reach``: no more distances than these.
-    Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_faults`` ``faults[op]`` what went wrong
+    Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_exceptions`` ``exceptions[op]`` what went wrong
     with an op's numbers.
     """
 
@@ -409,11 +409,11 @@ class Datapath:
     attention: Arithmetic | None = None
     array: Arithmetic = EXACT
     multiplier: Multiply | None = None
-    count_faults: bool = False
+    count_exceptions: bool = False
     reach: int = ANY_LENGTH
     longest: int = 0
     clamped: dict[str, int] = field(default_factory=dict)
-    faults: dict[str, Faults] = field(default_factory=dict)
+    exceptions: dict[str, FloatExceptions] = field(default_factory=dict)
 
     def multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
         """Return the sums of an op, exact ones unless a multiplier is given."""
@@ -421,9 +421,9 @@ class Datapath:
             return self.multiplier(op, codes, starts)
         return op.multiply(codes, self.tensors[op.tensor_name("weight")], starts)
 
-    def faults_of(self, op: Op) -> Faults | None:
-        """Return where the faults of an op are counted; None where nobody asks."""
-        return self.faults.setdefault(op.name, Faults()) if self.count_faults else None
+    def exceptions_of(self, op: Op) -> FloatExceptions | None:
+        """Return where the exceptions of an op are counted; None where nobody asks."""
+        return self.exceptions.setdefault(op.name, FloatExceptions()) if self.count_exceptions else None
 
     def real(self, signal: Signal) -> Values:
         """Return a signal as real numbers in the vector unit's format: R(scale (code - zero_point)) of codes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.kernels.conv import Starts
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves, Program
 from accelsim.kernels.fixed_point import requantise
+from accelsim.kernels.number import Number
 from accelsim.kernels.ssm import (
     LARGEST_WEIGHT_BITS,
     Recurrence,
@@ -106,7 +108,7 @@ class S4dOp(Op):
 
     def words(self, source: NDArray[Any]) -> tuple[NDArray[np.int16], int]:
         """Return the codes of u for every kernel [steps, kernels], and how many were clamped."""
-        top = Dac(self.code_bits).largest_code
+        top = DacTransfer(self.code_bits).largest_code
         codes, clamped = requantise(source, self.input_scale, self.input_offset, -top, top)
         return np.ascontiguousarray(np.broadcast_to(codes, (len(codes), self.kernels))), clamped
 
@@ -131,9 +133,37 @@ class S4dOp(Op):
             a, b, c, program, curves, weight_bits=self.weight_bits, first_array=first_array, **shape
         )
         return recurrence(
-            kernels, codes, starts, dac=Dac(self.code_bits, voltage), state_gain=self.state_gain(),
+            kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
             output_gain=self.output_gain,
         )  # fmt: skip
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return the codes of y, int16 [steps, kernels], from the recurrence in whole numbers; states begin at 0.
+
+        y[t] = Q(output_gain Re sum_n c_n x_n[t]), then x_n[t + 1] = Q(scale / q (a_n x_n[t] + b_n u[t])), re and im
+        each, with Q(z) = clamp(round(z), -2^(code_bits - 1), 2^(code_bits - 1)); gain times sum in float64, halves to
+        even.
+        """
+        top = 1 << (self.code_bits - 1)
+
+        def code(values: NDArray[Any]) -> NDArray[np.int64]:
+            return np.clip(np.rint(values), -top, top).astype(np.int64)
+
+        (ar, ai), (br, bi), (cr, ci) = (
+            np.moveaxis(tensors[self.tensor_name(part)].astype(np.int64), -1, 0) for part in PARTS
+        )
+        u = np.clip(np.rint(read[0].values * self.input_scale) - self.input_offset, -top, top).astype(np.int64)
+        outputs = np.zeros((len(u), self.kernels), np.int16)
+        for first, last in pairwise(read[0].starts):
+            re = im = np.zeros((self.kernels, self.states), np.int64)
+            for t in range(first, last):
+                outputs[t] = code(self.output_gain * (cr * re - ci * im).sum(axis=1))
+                drive = u[t][:, None]  # [kernels, 1], or [1, 1] where all kernels read one value
+                re, im = (
+                    code(self.state_gain() * (ar * re - ai * im + br * drive)),
+                    code(self.state_gain() * (ai * re + ar * im + bi * drive)),
+                )
+        return outputs
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         tensors = exact.tensors

@@ -28,7 +28,7 @@ def converters_of(lies: Mapping, architecture: Architecture) -> NDArray[Any]:
     layer = lies.matrix.name
     chip: Adc = architecture.of_kind("adc")[adc_of(layer, architecture)]
     settings = np.empty((lies.row_tiles, lies.planes, lies.column_tiles), object)
-    settings[:] = converters.Adc(chip.precision_bits, chip.range_bits, chip.ideal)
+    settings[:] = converters.AdcTransfer(chip.precision_bits, chip.range_bits, chip.ideal)
     for setting in architecture.placement(layer).converters:
         given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
         chosen = np.zeros(settings.shape, bool)

@@ -213,8 +213,8 @@ def _matrix_problems(matrix: Matrix, tile_rows: int, cell_bits: int, sign: Sign)
     if matrix.inputs < 1 or matrix.outputs < 1 or matrix.copies < 1:
         yield Problem(f"{name}: inputs, outputs and copies must be at least 1")
         return
-    if not 2 <= matrix.weight_bits <= LARGEST_WEIGHT_BITS:
-        yield Problem(f"{name}: weights must have from 2 to {LARGEST_WEIGHT_BITS} bits, found {matrix.weight_bits}")
+    if not 1 <= matrix.weight_bits <= LARGEST_WEIGHT_BITS:
+        yield Problem(f"{name}: weights must have from 1 to {LARGEST_WEIGHT_BITS} bits, found {matrix.weight_bits}")
         return
     needed = planes_of(matrix.weight_bits, cell_bits, sign)
     bits = planes_of(matrix.weight_bits, 1, sign)

@@ -10,9 +10,7 @@ from accelsim.schema.parse import Model
 
 Layout = Literal["BC1S", "BSC"]
 OpName = str
-_OLD = Literal[
-    "qlinear", "qdepthwise", "qconv", "max_pool", "layer_norm", "relu", "silu", "glu", "add", "attention"
-]  # fmt: skip
+"""The name of any kind of op; whether there is one is checked where the network meets the chip."""
 
 
 class Compiler(Model):

@@ -12,14 +12,14 @@ from collections import Counter
 import numba
 import numpy as np
 import pytest
+from accelsim.execute.cells import Cells
 from property import reference_tile
 
 import accelsim
 from accelsim.data import data_folder
 from accelsim.data.an4 import FILE
 from accelsim.devices import load_device
-from accelsim.execute.cells import Cells
-from accelsim.kernels.converters import Adc, Dac
+from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.pipeline import Stages, run_in_full
 
 pytestmark = pytest.mark.benchmark
@@ -110,7 +110,7 @@ def _plain_seconds_per_frame(tile_map) -> float:
     for _ in range(3):
         start = time.process_time()
         reference_tile.vectorised_product(
-            codes, r[0], r[1], device.curves(0.6), Dac(), Adc(), "physical", generator, frames
+            codes, r[0], r[1], device.curves(0.6), DacTransfer(), AdcTransfer(), "physical", generator, frames
         )
         best = min(best, time.process_time() - start)
     return best / frames * sum(lies.tiles * lies.planes for lies in tile_map.mappings)

@@ -15,7 +15,7 @@ import pytest
 from accelsim.kernels.attention import attention, chunks, whole_utterances
 from accelsim.kernels.float_product import depthwise_values, product
 from accelsim.kernels.norm import layer_norm
-from accelsim.kernels.number import Faults, values_of
+from accelsim.kernels.number import FloatExceptions, values_of
 
 pytestmark = pytest.mark.benchmark
 
@@ -51,7 +51,7 @@ def test_products(accumulator: str, counting: bool, least: float) -> None:
         x, w = drawn(rows, inputs), drawn(inputs, outputs, deviation=0.05)
         spent = seconds(
             lambda x=x, w=w: product(
-                x, w, w[0], "float16", accumulator=accumulator, faults=Faults() if counting else None
+                x, w, w[0], "float16", accumulator=accumulator, exceptions=FloatExceptions() if counting else None
             )
         )
         speed = rows * inputs * outputs / spent / 1e9
@@ -90,12 +90,12 @@ def test_accuracy_of_both_norms() -> None:
             line, one = f"\nn {width}, deviation {deviation}, offset {offset}:", np.ones(width, np.float32)
             for accumulator in ("float32", "float16"):
                 for form in ("plain", "pre_normalised"):
-                    faults = Faults()
+                    exceptions = FloatExceptions()
                     y = layer_norm(
-                        x, one, 0 * one, 1e-5, "float16", accumulator=accumulator, form=form, faults=faults
+                        x, one, 0 * one, 1e-5, "float16", accumulator=accumulator, form=form, exceptions=exceptions
                     )  # fmt: skip
                     error = np.sqrt(np.mean((y - wanted) ** 2))
-                    line += f" {form} {accumulator} {error:.1e} ({faults.overflow} overflows)"
+                    line += f" {form} {accumulator} {error:.1e} ({exceptions.overflow} overflows)"
                     if accumulator == "float32" and (form == "pre_normalised" or (deviation, offset) == (1, 0)):
                         assert error < 1e-3
             print(line, end="")

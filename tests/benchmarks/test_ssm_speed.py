@@ -14,11 +14,11 @@ import pytest
 
 from accelsim.architecture import load_architecture
 from accelsim.devices import Gaussian
-from accelsim.execute import execute
-from accelsim.kernels.converters import Dac
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import program_kernels, recurrence
 from accelsim.pipeline import operate
-from accelsim.schedule import build_schedule
 from accelsim.workload import load_batch, load_workload
 
 pytestmark = pytest.mark.benchmark
@@ -43,7 +43,7 @@ def test_a_layer_of_one_kernel_on_one_core() -> None:
         times = []
         for _ in range(6):
             start = time.perf_counter()
-            recurrence(kernels, codes, starts, dac=Dac(8, 0.2), state_gain=0.6, output_gain=0.14)
+            recurrence(kernels, codes, starts, dac=DacTransfer(8, 0.2), state_gain=0.6, output_gain=0.14)
             times.append(time.perf_counter() - start)
     finally:
         numba.set_num_threads(before)
@@ -56,11 +56,11 @@ def test_a_layer_of_one_kernel_on_one_core() -> None:
 def test_values_engine_and_cost_of_the_test_set() -> None:
     """The shipped network on its chip in real time, features at hand: at least 200 times real time on one core."""
     chip, network = load_architecture("imssa"), load_workload("s4d_digits")
-    batch, schedule = load_batch(network), build_schedule(network, chip)
+    batch, deployment = load_batch(network), deploy(network, chip)
     best = float("inf")
     for _ in range(4):  # the first one compiles
         begun = time.perf_counter()
-        execution = execute(schedule, network, chip, batch)
-        operate(chip, schedule, execution.activity, len(batch.features))
+        execution = execute(deployment, batch)
+        operate(chip, deployment.schedule, execution.activity, len(batch.features))
         best = min(best, time.perf_counter() - begun)
     print(f"\nvalues, engine and cost: {batch.audio_seconds / best:.0f} times real time (at least 200)")

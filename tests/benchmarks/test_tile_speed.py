@@ -15,7 +15,7 @@ import pytest
 from property import reference_tile
 
 from accelsim.devices import load_device
-from accelsim.kernels.converters import Adc, Dac
+from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.kernels.crossbar import multiply, program_tiles
 
 pytestmark = pytest.mark.benchmark
@@ -76,7 +76,7 @@ def test_the_product_against_noise_per_cell_in_numpy(layer) -> None:
     frames = 20
     one = fastest(
         lambda: reference_tile.vectorised_product(
-            codes[:, :TILE], r[0], r[1], DEVICE.curves(0.6), Dac(), Adc(), "physical", generator, frames
+            codes[:, :TILE], r[0], r[1], DEVICE.curves(0.6), DacTransfer(), AdcTransfer(), "physical", generator, frames
         ),
         3,
     )

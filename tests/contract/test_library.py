@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from accelsim.ops.graph import ConvOp, WeightedOp
+from accelsim.schema.ssm import S4dOp
 from chips import text, write_random_network
 from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 
@@ -23,9 +25,7 @@ from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule
 from accelsim.schema import load_yaml
-from accelsim.schema.graph import QConvOp, WeightedOp
 from accelsim.schema.paper import StudyRun
-from accelsim.schema.ssm import S4dOp
 from accelsim.schema.workload import LifOp, RandomInputs
 from accelsim.workload import load_workload
 
@@ -75,7 +75,7 @@ def test_every_number_of_a_cost_table_has_a_source(name: str) -> None:
     for row in table.energy:
         if row.model is not None:
             assert row.spread is not None and row.spread[0] < 1 < row.spread[1]
-        elif row.action != "nanowatt_read" and row.included_in is None:  # nanowatt_read is a definition: V I t
+        elif row.action != "read_nanowatt" and row.included_in is None:  # read_nanowatt is a definition: V I t
             assert row.low < row.high, f"{row.kind}: no public number is known that well"
     for row in table.clock:
         assert row.low < row.high, f"{row.kind}: no public number is known that well"
@@ -124,7 +124,7 @@ SMALL_L2 = {"components.l2.rows": "1", "components.l2.width_bits": "64", "compon
         ("memristor_conformer", TILES, False),
         ("memristor_conformer_ls", TILES, False),
         ("conformer_digital28", {}, False),
-        ("memristor_conformer", TILES | {"placement": "{'c*': {where: digital}}"}, True),
+        ("memristor_conformer", TILES | {"placement": "{'c*': {engine: digital}}"}, True),
         ("conformer_digital28", {}, True),
         ("edge_npu", {}, True),
         ("edge_npu_phone", {}, True),
@@ -204,13 +204,13 @@ def test_variants_of_streaming_networks_differ_in_what_they_say(name: str, bits:
     workload = load_workload(name)
     assert workload.spec.name == name
     base = load_workload(name.split("/")[0]).spec
-    ops = {op.name: op for op in workload.spec.graph_ops()}
+    ops = {op.name: op for op in workload.graph.ops}
     assert {op.weight_bits for op in ops.values() if isinstance(op, WeightedOp)} == {bits}
     second = ops["front.convs.1"]
-    assert isinstance(second, QConvOp) and second.depthwise == divided == ("front.convs.2" in ops)
+    assert isinstance(second, ConvOp) and second.depthwise == divided == ("front.convs.2" in ops)
 
     def of_blocks(spec: Any) -> list[Any]:
-        found = [op.model_dump(exclude={"weight_bits"}) for op in spec.graph_ops() if op.name.startswith("blocks.")]
+        found = [op.model_dump(exclude={"weight_bits"}) for op in graph.ops if op.name.startswith("blocks.")]
         assert len(found) > 100
         return found
 

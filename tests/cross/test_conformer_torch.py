@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelsim.execute.graph_values import GraphValues
+from accelsim.ops.graph import AttentionOp, LayerNormOp, WeightedOp
 
 from accelsim import library
 from accelsim.data import data_folder, load
 from accelsim.data.an4 import FILE, feature_codes, load_an4
 from accelsim.data.features import LogMel
-from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import glu, silu
 from accelsim.kernels.attention import RelativePositions, attention, sinusoids, whole_utterances
 from accelsim.kernels.conv import convolve, depthwise
 from accelsim.kernels.norm import layer_norm, softmax
-from accelsim.schema.graph import AttentionOp, LayerNormOp, WeightedOp
 
 torch = pytest.importorskip("torch")
 

@@ -48,14 +48,14 @@ feature_offset: 128
 feature_scale: 0.03125
 inputs: {{source: features, dataset: an4, split: test, utterances: {UTTERANCES}}}
 graph:
-  - {{op: qconv, name: front.convs.0, input: features, bands: 1, channels: 144, kernel: [3, 1], stride: [2, 1]}}
+  - {{op: conv, name: front.convs.0, input: features, bands: 1, channels: 144, kernel: [3, 1], stride: [2, 1]}}
   - {{op: relu, name: front.relu.0, input: front.convs.0}}
-  - {{op: qconv, name: front.convs.1, input: front.relu.0, channels: 144, kernel: [3, 1], stride: [2, 1]}}
+  - {{op: conv, name: front.convs.1, input: front.relu.0, channels: 144, kernel: [3, 1], stride: [2, 1]}}
   - {{op: relu, name: front.relu.1, input: front.convs.1}}
-  - {{op: qlinear, name: front.linear, input: front.relu.1, outputs: 144}}
+  - {{op: linear, name: front.linear, input: front.relu.1, outputs: 144}}
   - {{op: conformer, name: blocks, input: front.linear, blocks: 4, width: 144, heads: 4, feed_forward: 576,
      weight_bits: 4}}
-  - {{op: qlinear, name: output, input: blocks.3.norm, outputs: 52}}
+  - {{op: linear, name: output, input: blocks.3.norm, outputs: 52}}
 score: {score}
 """
     )

@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import dlsim, lfilter
 
 from accelsim.devices import load_device
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import convolve, largest_level, program_kernels, quantised, radius, recurrence
 
 
@@ -55,7 +55,7 @@ def test_the_recurrence_is_the_convolution_within_its_rounding(bits, scale) -> N
     )  # fmt: skip
     codes = np.rint(np.random.default_rng(7).normal(0, 12, (steps, 1))).astype(np.int16)
     starts = np.array([0, steps])
-    found = recurrence(kernels, codes, starts, dac=Dac(12, 0.2), state_gain=gain, output_gain=output_gain)
+    found = recurrence(kernels, codes, starts, dac=DacTransfer(12, 0.2), state_gain=gain, output_gain=output_gain)
     assert found.saturated.sum() == 0
     a, b, c = (w.astype(float) for w in levels)
     exact = convolve(a * gain, b * gain, c * output_gain, codes.astype(float), starts)

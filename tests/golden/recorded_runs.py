@@ -58,6 +58,9 @@ _SAMPLE = {"workload.inputs.dataset": "librivox_sample"}
 _TILES = "tile_inputs dac crossbar sample_hold adc shift_add tile_outputs"
 """Components of memristor_tile that stand in every tile."""
 
+_ON_TILES = '"op:linear": {engine: crossbar_tiles}, "op:depthwise": {engine: crossbar_tiles}, '
+"""Entries of a placement that a chip with tiles and a digital array needs for the matrices."""
+
 _BLOCK = {"workload.graph.blocks.blocks": "1", "workload.graph.output.input": "blocks.0.norm"}
 """One block of a Conformer instead of all."""
 
@@ -76,7 +79,8 @@ CASES: dict[str, Case] = {
         "rsnn28nm",
         overrides=_utterances(1)
         | {
-            "workload.membrane_carry": "false",
+            "workload.graph.l0.membrane_carry": "false",
+            "workload.graph.l1.membrane_carry": "false",
             "components.pe.accumulator_bits": "9",
             "components.pe.switch_cycles": "2",
         },
@@ -178,8 +182,10 @@ CASES: dict[str, Case] = {
         overrides=_utterances(1)
         | {
             "programming_runs": "1",
-            "placement": '{"front.*": {where: digital}, output: {where: digital}, "*.linear_pos": {where: digital},'
-            ' "*.conv.pointwise*": {where: digital, batch: 4}}',
+            "placement": "{"
+            + _ON_TILES
+            + '"front.*": {engine: digital}, output: {engine: digital}, "*.linear_pos": {engine: digital},'
+            ' "*.conv.pointwise*": {engine: digital, batch: 4}}',
             "components.queue.entries": "96",
             "components.activations.banks": "48",
             "components.weights.banks": "12",
@@ -193,7 +199,9 @@ CASES: dict[str, Case] = {
         | _BLOCK
         | {
             "programming_runs": "1",
-            "placement": '{"front.*": {where: digital}, output: {where: digital}, "*.ff1*": {copies: 2},'
+            "placement": "{"
+            + _ON_TILES
+            + '"front.*": {engine: digital}, output: {engine: digital}, "*.ff1*": {copies: 2},'
             ' "*.ff2*": {copies: 3, converters: [{plane: 0, precision_bits: 2, range_bits: 6}]}}',
         },
         needs_data=True,
@@ -204,7 +212,9 @@ CASES: dict[str, Case] = {
         | _BLOCK
         | {
             "programming_runs": "1",
-            "placement": '{"front.*": {where: digital}, output: {where: digital}, "*.depthwise": {where: digital}}',
+            "placement": "{"
+            + _ON_TILES
+            + '"front.*": {engine: digital}, output: {engine: digital}, "*.depthwise": {engine: digital}}',
             "components.dac.mode": "bit_serial",
             "components.crossbar.sign": "offset",
             "components.crossbar.planes": "4",
@@ -259,7 +269,10 @@ CASES: dict[str, Case] = {
     "memristor_conformer_stream_vanilla_tiles": Case(
         "memristor_conformer_stream",
         "conformer_stream/vanilla_8",
-        _SAMPLE | _BLOCK | _utterances(1) | {"programming_runs": "2", "placement": "{front.convs.*: {where: digital}}"},
+        _SAMPLE
+        | _BLOCK
+        | _utterances(1)
+        | {"programming_runs": "2", "placement": "{" + _ON_TILES + "front.convs.*: {engine: digital}}"},
         seed=1,
     ),
     "conformer_digital28": Case("conformer_digital28", overrides=_utterances(3), needs_data=True),

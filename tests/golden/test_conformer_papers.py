@@ -11,9 +11,9 @@ from math import ceil
 
 import numpy as np
 import pytest
+from accelsim.execute.graph_counts import GraphCounts
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.execute.graph_counts import GraphCounts
 from accelsim.schedule import Schedule, build_schedule
 from accelsim.workload import Workload, load_workload
 

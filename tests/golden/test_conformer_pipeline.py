@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import execute
 from graphs import IDEAL, chip, frames, graph, tile_keys, without
 
-from accelsim.execute import execute
 from accelsim.pipeline import operate
 from accelsim.schedule import build_schedule
 
@@ -49,7 +49,7 @@ def ends(
 CHAIN = [
     "{name: a, op: relu, input: features}",
     "{name: b, op: silu, input: a}",
-    "{name: y, op: qlinear, input: b, outputs: 10, weight_bits: 4}",
+    "{name: y, op: linear, input: b, outputs: 10, weight_bits: 4}",
 ]
 """32 features. Cycles of a frame, each the slowest of those at work:
 
@@ -109,7 +109,7 @@ def test_copies_divide_the_interval(tmp_path: Path, copies: int, frames_: int, c
 
 
 ATTENTION = [
-    "{name: qkv, op: qlinear, input: features, outputs: 12, weight_bits: 4}",
+    "{name: qkv, op: linear, input: features, outputs: 12, weight_bits: 4}",
     "{name: heads, op: attention, input: qkv, heads: 1}",
 ]
 """12 features. load, deliver and read take 1 cycle each, convert 12 x 3 = 36, collect 3: of 12 sums on 4 adders.
@@ -162,7 +162,7 @@ def test_a_convolution_waits_for_the_frames_ahead(tmp_path: Path, taps: int, ahe
     Of the last frame that it reads: load 1, deliver 1, read 1, convert 12 x 3, collect 3, and latencies 1, 1, 1, 3. The
     last few have all that they need at the same time, and follow each other by 37 cycles. No attention is needed.
     """
-    layers = [f"{{name: y, op: qdepthwise, input: features, taps: {taps}, weight_bits: 4}}"]
+    layers = [f"{{name: y, op: depthwise, input: features, taps: {taps}, weight_bits: 4}}"]
     keys = {"pacing.mode": "real_time", "pacing.frame_period": "40 us"}
     finished = ends(tmp_path, layers, [6], keys, bands=12, clusters=1, engine=engine)
     by_hand = [4_000 * min(t + ahead, 5) + 48 + 37 * max(t + ahead - 5, 0) for t in range(6)]

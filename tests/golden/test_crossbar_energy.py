@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import execute
 from chips import batch_of
 from safetensors.numpy import save_file
 
 from accelsim.architecture import load_architecture
-from accelsim.execute import execute
 from accelsim.pipeline import operate
 from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
@@ -51,7 +51,7 @@ NETWORK = """schema: accelsim/workload@1
 name: product
 weights: weights.safetensors
 inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 128}}
-layers:
+graph:
   - {name: y, op: linear, input: features, outputs: 128, weight_bits: 2, weights: w, input_offset: 128}
 """
 

@@ -15,9 +15,9 @@ import pytest
 
 from accelsim import library
 from accelsim.devices import load_device
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import Recurrence, convolve, largest_level, program_kernels, recurrence
-from accelsim.schema.ssm import S4dOp
+from accelsim.ops.s4d import S4dOp
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 pytestmark = pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM_DATA is not set")
@@ -29,14 +29,14 @@ FOLDER = library.root() / "workloads" / "s4d_digits"
 @cache
 def network(name: str) -> tuple[Workload, S4dOp, Batch]:
     workload = load_workload(FOLDER / ("workload.yaml" if name == "2bit" else f"{name}.yaml"))
-    (op,) = workload.spec.layers
+    (op,) = workload.graph.ops
     assert isinstance(op, S4dOp)
     return workload, op, load_batch(workload)
 
 
 def run(name: str, seed: int = 0, **device) -> Recurrence:
     workload, op, batch = network(name)
-    cells, cell_bits = load_device("taox").model_copy(update=device), max(op.weight_bits - 1, 1)
+    cells, cell_bits = load_device("taox").model_copy(update=device), op.cell_bits()
     kernels = program_kernels(
         *(workload.tensors[f"{op.weights}.{part}"] for part in "abc"),
         cells.programmer(seed, read_voltage=READ_VOLTAGE, cell_bits=cell_bits),
@@ -45,7 +45,7 @@ def run(name: str, seed: int = 0, **device) -> Recurrence:
     )
     codes = np.clip(batch.features.astype(np.int16) - op.input_offset, -128, 128)
     return recurrence(
-        kernels, codes, batch.starts, dac=Dac(op.code_bits, READ_VOLTAGE), state_gain=op.state_gain(),
+        kernels, codes, batch.starts, dac=DacTransfer(op.code_bits, READ_VOLTAGE), state_gain=op.state_gain(),
         output_gain=op.output_gain,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from accelsim.devices import Synaptogen, load_device
-from accelsim.kernels.converters import Adc, Dac, dac_codes
+from accelsim.kernels.converters import AdcTransfer, DacTransfer, dac_codes
 from accelsim.kernels.crossbar import multiply, program_tiles
 from accelsim.kernels.synaptogen import Sequence, program_cells, respond
 
@@ -129,13 +129,13 @@ def test_a_half_state(cells: int) -> None:
     agrees(half, "sd", 0.0929, 2 * 0.0017)
 
 
-def relative_error(bits: int, adc: Adc, seed: int) -> tuple[float, float]:
+def relative_error(bits: int, adc: AdcTransfer, seed: int) -> tuple[float, float]:
     """Root mean square error of one 128 x 128 tile relative to its output, and the gain; Gaussian weights and inputs,
     each scaled by its largest value."""
     generator = np.random.default_rng(seed)
     weights, inputs = generator.standard_normal((128, 128)), generator.standard_normal((300, 128))
     quantised = np.rint(weights / np.abs(weights).max() * (2 ** (bits - 1) - 1)).astype(int)
-    codes = dac_codes(inputs / np.abs(inputs).max(), Dac())
+    codes = dac_codes(inputs / np.abs(inputs).max(), DacTransfer())
     tiles = program_tiles(quantised, DEVICE.programmer(seed), CURVES, weight_bits=bits)
     found, exact = multiply(tiles, codes, adc=adc, noise="off").values, codes / 128 @ quantised
     return np.sqrt(((found - exact) ** 2).mean() / (exact**2).mean()), (found * exact).sum() / (exact**2).sum()
@@ -144,11 +144,11 @@ def relative_error(bits: int, adc: Adc, seed: int) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("bits", "adc", "percent"),
     [
-        (3, Adc(4, 4), 14.2), (4, Adc(4, 4), 13.2), (8, Adc(4, 4), 11.9),
-        (3, Adc(1, 7), 21.6), (4, Adc(1, 7), 18.6), (8, Adc(1, 7), 18.1),
+        (3, AdcTransfer(4, 4), 14.2), (4, AdcTransfer(4, 4), 13.2), (8, AdcTransfer(4, 4), 11.9),
+        (3, AdcTransfer(1, 7), 21.6), (4, AdcTransfer(1, 7), 18.6), (8, AdcTransfer(1, 7), 18.1),
     ],
 )  # fmt: skip
-def test_the_error_of_a_tile(bits: int, adc: Adc, percent: float) -> None:
+def test_the_error_of_a_tile(bits: int, adc: AdcTransfer, percent: float) -> None:
     """Within 10 %: the figures depend on the draw through the largest weight; the mean of six draws is compared."""
     errors, gains = zip(*(relative_error(bits, adc, seed) for seed in range(6)), strict=True)
     assert 100 * np.mean(errors) == pytest.approx(percent, rel=0.1)

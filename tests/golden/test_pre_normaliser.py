@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from accelsim.kernels.norm import layer_norm
-from accelsim.kernels.number import Faults
+from accelsim.kernels.number import FloatExceptions
 
 N = 512
 LARGEST = 65504
@@ -22,10 +22,10 @@ def pre_normalised(x: np.ndarray) -> np.ndarray:
     return d / np.abs(d).mean()
 
 
-def norm(x: np.ndarray, form: str, accumulator: str) -> tuple[np.ndarray, Faults]:
-    faults, one = Faults(), np.ones(x.shape[1], np.float32)
-    y = layer_norm(x, one, 0 * one, 1e-5, "float16", accumulator=accumulator, form=form, faults=faults)
-    return y, faults
+def norm(x: np.ndarray, form: str, accumulator: str) -> tuple[np.ndarray, FloatExceptions]:
+    exceptions, one = FloatExceptions(), np.ones(x.shape[1], np.float32)
+    y = layer_norm(x, one, 0 * one, 1e-5, "float16", accumulator=accumulator, form=form, exceptions=exceptions)
+    return y, exceptions
 
 
 def test_a_number_alone_reaches_half_the_width() -> None:
@@ -54,8 +54,8 @@ def test_what_the_kernel_gives_for_both(accumulator: str, size: float) -> None:
     """
     x = np.zeros((2, N), np.float32)
     x[0, :2], x[1, 0] = (size, -size), size
-    y, faults = norm(x, "pre_normalised", accumulator)
-    assert (faults.overflow, faults.infinity, faults.nan) == (0, 0, 0)
+    y, exceptions = norm(x, "pre_normalised", accumulator)
+    assert (exceptions.overflow, exceptions.infinity, exceptions.nan) == (0, 0, 0)
     beside = 1e-4 if accumulator == "float32" else 0.04
     assert y[0, :3] == pytest.approx([16, -16, 0], rel=2e-3, abs=beside)
     assert y[1, 0] == pytest.approx(math.sqrt(N - 1), rel=2e-3)
@@ -71,10 +71,10 @@ def test_the_plain_norm_overflows_where_its_variance_does() -> None:
     for size, accumulator, overflows in (
         (256, "float32", True), (255, "float32", False), (12, "float16", True), (11, "float16", False),
     ):  # fmt: skip
-        y, faults = norm(size * sign, "plain", accumulator)
-        assert (faults.overflow > 0) == overflows
+        y, exceptions = norm(size * sign, "plain", accumulator)
+        assert (exceptions.overflow > 0) == overflows
         near = 2e-3 if accumulator == "float32" else 0.03  # 512 equal terms, each rounded as it is added
         np.testing.assert_allclose(y, 0 * sign if overflows else sign, rtol=near)
-        y, faults = norm(size * sign, "pre_normalised", accumulator)
-        assert faults.overflow == 0
+        y, exceptions = norm(size * sign, "pre_normalised", accumulator)
+        assert exceptions.overflow == 0
         np.testing.assert_allclose(y, sign, rtol=near)

@@ -17,7 +17,7 @@ import pytest
 
 from accelsim.devices import load_device
 from accelsim.kernels.attention import sinusoids
-from accelsim.kernels.converters import Adc
+from accelsim.kernels.converters import AdcTransfer
 from accelsim.kernels.crossbar import Tiles, multiply, program_tiles
 
 SIZE, FRAMES = 512, 200
@@ -37,7 +37,7 @@ def programmed() -> dict[str, Tiles]:
     return made
 
 
-def error(tiles: Tiles, codes: np.ndarray, adc: Adc, noise: str = "off") -> tuple[float, float]:
+def error(tiles: Tiles, codes: np.ndarray, adc: AdcTransfer, noise: str = "off") -> tuple[float, float]:
     """Return the relative root mean square error of the sums, and the share of conversions that clipped."""
     product = multiply(tiles, codes, adc=adc, noise=noise, seed=1)
     exact = codes / 128 @ weights().astype(float)
@@ -57,7 +57,7 @@ def test_rounding_is_as_by_hand(programmed: dict[str, Tiles], rms: float, precis
     codes = gaussian_codes(rms)
     deviation = weights().std()
     by_hand = (84 / 12) ** 0.5 * 2.0**-precision / (codes.std() / 128 * SIZE**0.5 * deviation)
-    found, clipped = error(programmed["ideal"], codes, Adc(precision, 8))
+    found, clipped = error(programmed["ideal"], codes, AdcTransfer(precision, 8))
     assert clipped == 0
     # A binary column has two thirds of its pairs at 0; its sum should span a step or more for the formula to hold.
     if rms * (128 / 3) ** 0.5 > 2.0**-precision:
@@ -68,8 +68,8 @@ def test_the_collapse_of_two_precision_bits_needs_small_inputs(programmed: dict[
     """Measured cells: 2/6 costs a tenth more than 4/4 at an rms of 0.25, and three times as much at 0.025."""
     tiles = programmed["synaptogen"]
     ratio = {
-        rms: error(tiles, gaussian_codes(rms), Adc(2, 6), "physical")[0]
-        / error(tiles, gaussian_codes(rms), Adc(4, 4), "physical")[0]
+        rms: error(tiles, gaussian_codes(rms), AdcTransfer(2, 6), "physical")[0]
+        / error(tiles, gaussian_codes(rms), AdcTransfer(4, 4), "physical")[0]
         for rms in (0.25, 0.025)
     }
     assert ratio[0.25] < 1.2 and ratio[0.025] > 2.8, ratio
@@ -82,8 +82,8 @@ def test_sinusoids_clip_where_activations_do_not(programmed: dict[str, Tiles]) -
     """
     tiles = programmed["synaptogen"]
     positions = np.rint(sinusoids(125, SIZE) * 127).astype(np.int16)
-    narrow, clipped = error(tiles, positions, Adc(4, 4), "physical")
+    narrow, clipped = error(tiles, positions, AdcTransfer(4, 4), "physical")
     assert clipped > 0.05
-    assert error(tiles, gaussian_codes(0.25), Adc(4, 4), "physical")[1] < 0.001
-    wide, constant = (error(tiles, positions, adc, "physical")[0] for adc in (Adc(4, 8), Adc(1, 7)))
+    assert error(tiles, gaussian_codes(0.25), AdcTransfer(4, 4), "physical")[1] < 0.001
+    wide, constant = (error(tiles, positions, adc, "physical")[0] for adc in (AdcTransfer(4, 8), AdcTransfer(1, 7)))
     assert narrow - constant > 0.8 * (narrow - wide) > 0.03

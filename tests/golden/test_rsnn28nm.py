@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelsim.execute import Activity, Execution, execute, service_of
 from chips import batch_of, rsnn28nm, write_speech_network
 
 import accelsim
 from accelsim.architecture import Architecture, ArchitectureSpec
 from accelsim.cost import price
 from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor
-from accelsim.execute import Activity, Execution, execute, service_of
 from accelsim.pipeline import clocking, links
 from accelsim.result import Result
 from accelsim.schedule import Schedule, build_schedule

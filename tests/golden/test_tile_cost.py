@@ -42,7 +42,7 @@ def test_the_regression_has_no_value_below_four_bits() -> None:
 def test_array_energy_is_power_times_pulse() -> None:
     """1 nW for a 10 ns pulse is 1e-17 J, whatever the size of the array."""
     chip = load_architecture("memristor_tile")
-    each = price_list(chip).energy("crossbar", "nanowatt_read", chip.components()["crossbar"].dimensions())
+    each = price_list(chip).energy("crossbar", "read_nanowatt", chip.components()["crossbar"].dimensions())
     assert each.value == pytest.approx(1e-17)
     assert each.low == each.value == each.high
 
@@ -52,7 +52,7 @@ def test_energy_of_a_frame_adds_up_by_hand() -> None:
     2,160 row drives of 0.063 pJ, and over 1 mm of 256-bit bus (0.08 pJ/bit/mm: 20.48 pJ a word) 4 + 4 + 4 words in (of
     128, 128 and 104 bytes) and 3 x 3 words out (40 x 16 bits)."""
     full = run_in_full("memristor_tile")
-    frames, terms = len(full.batch.features), full.operation.bill.energy_j
+    frames, terms = len(full.batch.features), full.outcome.bill.energy_j
     picojoules = {name: shares["dynamic"] * 1e12 / frames for name, shares in terms.items()}
     assert picojoules["adc"] == pytest.approx(360 * 1.3332, rel=1e-3)
     assert picojoules["shift_add"] == pytest.approx(360 * 0.106 * (0.9 / 0.88) ** 2, rel=1e-3)
@@ -88,7 +88,7 @@ def test_pulses_reach_so_many_cells_together(pulses: int, steps: int) -> None:
 
 
 def test_a_missing_price_of_a_write_pulse_stops_the_run(tmp_path: Path) -> None:
-    text = find("cmos28", "arch/cost").read_text().replace("action: write_pulse", "action: nanowatt_read")
+    text = find("cmos28", "arch/cost").read_text().replace("action: write_pulse", "action: read_nanowatt")
     (tmp_path / "nowrite.yaml").write_text(text)
     chip = find("memristor_tile", "arch").read_text().replace("cost: cmos28", "cost: nowrite.yaml")
     (tmp_path / "chip.yaml").write_text(chip)

@@ -24,8 +24,8 @@ class PlainCounts:
     ) -> None:
         """``lengths``: frames of the utterances; ``watts``: of the cells of a layer, per frame, or per distance."""
         self.workload, self.chip, self.lengths, self.watts = workload, chip, lengths, watts
-        self.ops = {op.name: op for op in workload.spec.graph_ops()}
-        self.rows = workload.spec.graph_rows()
+        self.ops = {op.name: op for op in workload.graph.ops}
+        self.rows = workload.graph.edges
         self.last = list(self.ops)[-1]
         self.seen: dict[Any, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
         self.busy: dict[Any, Any] = defaultdict(lambda: defaultdict(int))
@@ -149,7 +149,7 @@ class PlainCounts:
         array, weight = self.part["array"], self.workload.tensors[f"{op.name}.weight"]
         macs = blocks = 0
         for _ in range(rows):
-            if op.op == "qdepthwise":
+            if op.op == "depthwise":
                 for _ in range(weight.shape[1]):  # one column at a time: no two have an input in common
                     macs += len(weight)
                     blocks += len(range(0, len(weight), array.rows))
@@ -158,7 +158,7 @@ class PlainCounts:
             used = 1
             for n in inputs:
                 used *= n
-            for _ in range(self.rows[op.name].bands if op.op == "qconv" else 1):
+            for _ in range(self.rows[op.name].bands if op.op == "conv" else 1):
                 for first in range(0, used, array.rows):
                     for column in range(0, outputs, array.columns):
                         macs += min(array.rows, used - first) * min(array.columns, outputs - column)
@@ -194,7 +194,7 @@ class PlainCounts:
         hold, shift_add, registers, bus = (self.part[n] for n in ("sample_hold", "shift_add", "tile_inputs", "bus"))
         assert hold.kind == "sample_hold"
         inputs, outputs = self.workload.tensors[f"{op.name}.weight"].shape
-        alone = op.op == "qdepthwise"  # a column for every channel, which has inputs of its own
+        alone = op.op == "depthwise"  # a column for every channel, which has inputs of its own
         bits = op.weight_bits - 1 if crossbar.sign == "pair" else op.weight_bits
         planes = len(range(0, bits, crossbar.cell_bits))
         arrays = planes * (2 if crossbar.sign == "pair" else 1)
@@ -240,7 +240,7 @@ class PlainCounts:
                     adc_cycles += max(loads) * adc.cycles_per_conversion
                     add_cycles += max(additions)
                 job = f"{at}.read.{phase}"
-                self.note(job, "crossbar", t, mine * crossbar.cycles_per_read, phases=mine, nanowatt_read=nanowatts)
+                self.note(job, "crossbar", t, mine * crossbar.cycles_per_read, phases=mine, read_nanowatt=nanowatts)
                 self.note(job, "dac", t, mine * dac.cycles_per_drive, phases=mine, drive=driven)
                 self.note(job, "sample_hold", t, mine, phases=mine, sample=samples)
                 job = f"{at}.convert.{phase}"

@@ -34,28 +34,28 @@ class PlainTiles:
         self.curves = self.device.curves(self.crossbar.read_voltage, self.crossbar.cell_bits)
         self.first: dict[str, int] = {}
         tile = 0
-        for op in self.workload.spec.graph_ops():
+        for op in self.workload.graph.ops:
             if not op.weighted or self.chip.placement(op.name).where == "digital":
                 continue
             self.first[op.name] = tile
             inputs, outputs = self.workload.tensors[f"{op.name}.weight"].shape
-            row_tiles = 1 if op.op == "qdepthwise" else ceil(inputs, self.crossbar.rows)
+            row_tiles = 1 if op.op == "depthwise" else ceil(inputs, self.crossbar.rows)
             tile += self.chip.placement(op.name).copies * row_tiles * ceil(outputs, self.crossbar.columns)
 
     def sums(self, op: Any, codes: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = self.workload.tensors[f"{op.name}.weight"].astype(int)
         if op.name not in self.first:
-            if op.op == "qlinear":
+            if op.op == "linear":
                 return codes.astype(int) @ weights, starts
             return depthwise(codes.astype(int), weights, starts), starts
         copies = self.chip.placement(op.name).copies
-        rows, columns = (len(weights) if op.op == "qdepthwise" else self.crossbar.rows), self.crossbar.columns
+        rows, columns = (len(weights) if op.op == "depthwise" else self.crossbar.rows), self.crossbar.columns
         grid = ceil(weights.shape[0], rows), ceil(weights.shape[1], columns)
         found = np.zeros((len(codes), weights.shape[1]))
         self.watts[op.name] = np.zeros(len(codes))
         for t in range(len(codes)):
             tile = self.first[op.name] + t % copies * grid[0] * grid[1]
-            if op.op == "qdepthwise":
+            if op.op == "depthwise":
                 first = max(start for start in starts[:-1] if start <= t)
                 last = min(end for end in starts[1:] if end > t)
                 inputs = np.zeros((rows, weights.shape[1]), int)  # of every column
@@ -69,7 +69,7 @@ class PlainTiles:
                 for m in range(grid[1]):
                     here = slice(m * columns, min((m + 1) * columns, weights.shape[1]))
                     part = inputs[k * rows : (k + 1) * rows]
-                    part = part[:, here] if op.op == "qdepthwise" else part
+                    part = part[:, here] if op.op == "depthwise" else part
                     held = weights[k * rows : (k + 1) * rows, here]
                     value, watts = self.tile(held, part, tile + k * grid[1] + m, rows, op.weight_bits)
                     found[t, here] += value

@@ -80,26 +80,38 @@ def attention(qkv, starts, heads, number, vectors=None, u=None, v=None):
     return out
 
 
-def depthwise(codes, weights, starts):
+def zeros_before(taps, dilation, causal):
+    """How many rows of zeros lie before the first one: all of them, half of them, or half of an odd number and more."""
+    if causal:
+        return dilation * (taps - 1)
+    if taps % 2:
+        return dilation * (taps - 1) // 2
+    return dilation * taps // 2
+
+
+def depthwise(codes, weights, starts, dilation=1, causal=False):
     taps, channels = weights.shape
     out = np.zeros(codes.shape, int)
+    before = zeros_before(taps, dilation, causal)
     for first, last in pairwise(starts):
         for t in range(first, last):
             for c in range(channels):
                 for i in range(taps):
-                    if first <= t + i - taps // 2 < last:
-                        out[t, c] += int(codes[t + i - taps // 2, c]) * int(weights[i, c])
+                    source = t + dilation * i - before
+                    if first <= source < last:
+                        out[t, c] += int(codes[source, c]) * int(weights[i, c])
     return out
 
 
-def convolve(codes, weights, stride):
+def convolve(codes, weights, stride, dilation=(1, 1), causal=False):
     """One utterance: codes [frames, bands, channels]."""
     taps, band_taps, channels, outputs = weights.shape
     frames, bands = codes.shape[:2]
+    before, below = zeros_before(taps, dilation[0], causal), zeros_before(band_taps, dilation[1], False)
     out = np.zeros((-(-frames // stride[0]), -(-bands // stride[1]), outputs), int)
     for t, b, o in np.ndindex(out.shape):
         for i, k, c in np.ndindex(taps, band_taps, channels):
-            x, y = stride[0] * t + i - taps // 2, stride[1] * b + k - band_taps // 2
+            x, y = stride[0] * t + dilation[0] * i - before, stride[1] * b + dilation[1] * k - below
             if 0 <= x < frames and 0 <= y < bands:
                 out[t, b, o] += int(codes[x, y, c]) * int(weights[i, k, c, o])
     return out

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import Execution, execute
+from accelsim.ops.graph import AttentionOp
 from graphs import IDEAL, Streaming, chip, frames, graph, streaming, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,10 +19,8 @@ from hypothesis import strategies as st
 from accelsim import pipeline
 from accelsim.architecture import Architecture
 from accelsim.errors import InputError
-from accelsim.execute import Execution, execute
-from accelsim.record import Operation
+from accelsim.record import Outcome
 from accelsim.schedule import Schedule, build_schedule
-from accelsim.schema.graph import AttentionOp
 from accelsim.workload import Batch, Workload
 
 PERIOD_PS = 40_000_000_000
@@ -44,7 +44,7 @@ def keys(shape: Streaming, **more: Any) -> dict[str, Any]:
 
 def run(
     workload: Workload, architecture: Architecture, lengths: Sequence[int], stride: int
-) -> tuple[Schedule, Execution, Operation, Batch]:
+) -> tuple[Schedule, Execution, Outcome, Batch]:
     """Run utterances of so many frames of the output, and return what came of it."""
     schedule = build_schedule(workload, architecture)
     batch = frames(workload, [stride * length for length in lengths])
@@ -85,12 +85,12 @@ def test_ideal_tiles_are_exact_and_never_stand_still(
             begin = t - t % shape.chunk
             seen += sum(begin - shape.left <= key < begin + shape.chunk for key in range(n))
     products = 2 if shape.positions == "none" else 3
-    for op in workload.spec.graph_ops():
+    for op in workload.graph.ops:
         if isinstance(op, AttentionOp):
             assert execution.activity.macs[op.name]["performed"] == seen * products * shape.width
 
 
-def latency_ps(execution: Execution, operation: Operation) -> list[np.ndarray]:
+def latency_ps(execution: Execution, operation: Outcome) -> list[np.ndarray]:
     """Return from when to when each frame takes, utterance by utterance."""
     timeline = operation.timeline
     waits = timeline.finished_ps - timeline.arrived_ps

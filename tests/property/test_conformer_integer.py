@@ -7,15 +7,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from accelsim.execute.graph_values import GraphValues
+from accelsim.ops.graph import LinearOp
 
 from accelsim import library
 from accelsim.data import data_folder
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
-from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise, quantise
-from accelsim.kernels.converters import Adc, adc_codes
+from accelsim.kernels.converters import AdcTransfer, adc_codes
 from accelsim.kernels.crossbar import digits
-from accelsim.schema.graph import QLinearOp
 from accelsim.score.ctc import CtcWords
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
@@ -142,13 +142,13 @@ def test_linear_pos_clips_where_nothing_else_does():
     share = {}
     for op in network.ops:
         name = op.name
-        if isinstance(op, QLinearOp) and name.startswith("blocks."):
+        if isinstance(op, LinearOp) and name.startswith("blocks."):
             x = quantise(values[op.input], float(tensors[f"{name}.input_scale"]))[0] / 128
             levels = digits(tensors[f"{name}.weight"], weight_bits=4, cell_bits=1, sign="pair").astype(int)
             planes = levels[:, 0] - levels[:, 1]
             tiles = range(0, x.shape[1], 128)
             sums = np.stack([x[:, k : k + 128] @ plane[k : k + 128] for plane in planes for k in tiles])
-            share[name] = adc_codes(sums, Adc(4, 4))[1] / sums.size
+            share[name] = adc_codes(sums, AdcTransfer(4, 4))[1] / sums.size
         values[name], starts = network.compute(op, values, starts, int(np.diff(starts).max()))
     positions = {name: value for name, value in share.items() if name.endswith("linear_pos")}
     assert min(positions.values()) > 0.1, positions

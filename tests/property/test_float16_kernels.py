@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_float16 import Unit
+from scipy import special
 
-from accelsim.kernels.activation import add, glu, silu
+from accelsim.kernels.activation import add, gelu, glu, multiply, sigmoid, silu, tanh
 from accelsim.kernels.attention import RelativePositions, attention, chunks, whole_utterances
 from accelsim.kernels.conv import convolve, convolve_each, depthwise
-from accelsim.kernels.float_product import convolve_each_values, convolve_values, depthwise_values, product
+from accelsim.kernels.float_product import average, convolve_each_values, convolve_values, depthwise_values, product
 from accelsim.kernels.norm import layer_norm, softmax
-from accelsim.kernels.number import Faults, in_number, values_of
+from accelsim.kernels.number import FloatExceptions, in_number, values_of
 
 LARGEST = 65504.0
 TINY = 2.0**-24
@@ -73,14 +74,14 @@ def same(found, wanted):
 
 
 def check(kernel, plain, number, accumulator, *, accumulates=True):
-    """Run a kernel with and without counting, and the reference; values and faults have to agree."""
-    unit, faults = Unit(number, accumulator), Faults()
+    """Run a kernel with and without counting, and the reference; values and exceptions have to agree."""
+    unit, exceptions = Unit(number, accumulator), FloatExceptions()
     with np.errstate(all="ignore"):
         wanted = unit.gives(plain(unit))
     how = {"accumulator": accumulator} if accumulates else {}
-    same(kernel(faults=faults, **how), wanted)
+    same(kernel(exceptions=exceptions, **how), wanted)
     same(kernel(**how), wanted)
-    assert faults == unit.faults
+    assert exceptions == unit.exceptions
 
 
 # -- norms, softmax, single numbers -----------------------------------------------------------------------------------
@@ -140,6 +141,17 @@ def test_single_numbers(number, data, factor):
     x, y = (values_of(data.draw(arrays(2, 6)), number) for _ in range(2))
     single = {"number": number, "accumulator": "float32", "accumulates": False}
     check(lambda **how: silu(x, number, **how), lambda unit: [[unit.gated(a, a) for a in row] for row in x], **single)
+    for kernel in (sigmoid, tanh, gelu):
+        check(
+            lambda kernel=kernel, **how: kernel(x, number, **how),
+            lambda unit, kernel=kernel: [[getattr(unit, kernel.__name__)(a) for a in row] for row in x],
+            **single,
+        )
+    check(
+        lambda **how: multiply(x, y, number, **how),
+        lambda unit: [[unit.multiply(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(x, y, strict=True)],
+        **single,
+    )
     check(
         lambda **how: glu(x, number, **how),
         lambda unit: [[unit.gated(row[j], row[3 + j]) for j in range(3)] for row in x],
@@ -152,18 +164,40 @@ def test_single_numbers(number, data, factor):
     )
 
 
+def test_how_near_activations_are():
+    """The bounds of the docstrings, against scipy in float64; in float16 each operation rounds once more."""
+    x = np.concatenate([np.linspace(-14, 14, 400_001), np.geomspace(1e-30, 1, 1000), -np.geomspace(1e-30, 1, 1000)])
+    x = x.astype(np.float32)
+    exact = x.astype(np.float64)
+    assert np.abs(tanh(x) - np.tanh(exact)).max() < 1.5e-7 and tanh(x).max() == 1
+    assert (np.abs(tanh(x) - np.tanh(exact)) <= 1.5e-7 * np.abs(np.tanh(exact))).all()
+    assert (np.abs(gelu(x) - exact * special.ndtr(exact)) <= 1.5e-7 * np.maximum(1, np.abs(x))).all()
+    assert (np.abs(sigmoid(x) - special.expit(exact)) <= 3e-7 * special.expit(exact)).all()
+    half = values_of(x, "float16")
+    exact = half.astype(np.float64)
+    assert np.abs(tanh(half, "float16") - np.tanh(exact)).max() <= 2.0**-12 + 2e-7
+    assert (np.abs(gelu(half, "float16") - exact * special.ndtr(exact)) <= 2.0**-10 * np.maximum(1, np.abs(x))).all()
+    assert np.abs(sigmoid(half, "float16") - special.expit(exact)).max() < 2.0**-10
+
+
+def test_activations_at_infinity():
+    ends = np.float32([-np.inf, np.inf])
+    assert tanh(ends).tolist() == [-1, 1] and gelu(ends)[1] == np.inf and np.isnan(gelu(ends)[0])
+    assert sigmoid(ends, "float16").tolist() == [0, 1]
+
+
 def test_faults_by_hand():
     """60000 + 60000 overflows, inf + 1 does not; 2^-14 / 3 loses digits, 2^-15 loses none."""
-    faults = Faults()
+    exceptions = FloatExceptions()
     a, b = np.array([60000, np.inf], np.float32), np.array([60000, 1], np.float32)
-    add(a, b, 1.0, "float16", faults=faults)
-    assert faults == Faults(overflow=1, infinity=2)
-    faults = Faults()
-    add(np.zeros(3, np.float32), np.float32([2.0**-14, 2.0**-14, np.nan]), 1 / 3, "float16", faults=faults)
-    assert faults == Faults(underflow=2, nan=1)
-    faults = Faults()
-    add(np.zeros(1, np.float32), np.float32([2.0**-14]), 0.5, "float16", faults=faults)
-    assert faults == Faults()
+    add(a, b, 1.0, "float16", exceptions=exceptions)
+    assert exceptions == FloatExceptions(overflow=1, infinity=2)
+    exceptions = FloatExceptions()
+    add(np.zeros(3, np.float32), np.float32([2.0**-14, 2.0**-14, np.nan]), 1 / 3, "float16", exceptions=exceptions)
+    assert exceptions == FloatExceptions(underflow=2, nan=1)
+    exceptions = FloatExceptions()
+    add(np.zeros(1, np.float32), np.float32([2.0**-14]), 0.5, "float16", exceptions=exceptions)
+    assert exceptions == FloatExceptions()
 
 
 # -- attention ---------------------------------------------------------------------------------------------------------
@@ -284,20 +318,20 @@ def test_product_does_not_depend_on_blocks_or_threads(number, accumulator):
     try:
         for threads in many_threads():
             numba.set_num_threads(threads)
-            faults = Faults()
-            found.append((product(x, w, bias, number, accumulator=accumulator, faults=faults), faults))
+            exceptions = FloatExceptions()
+            found.append((product(x, w, bias, number, accumulator=accumulator, exceptions=exceptions), exceptions))
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    apart = Faults()
-    for values, faults in found:
+    apart = FloatExceptions()
+    for values, exceptions in found:
         same(values, found[0][0])
-        assert faults == found[0][1] and faults.infinity > 0
+        assert exceptions == found[0][1] and exceptions.infinity > 0
     for t in range(len(x)):
         for left in (0, 149):
             columns = slice(left, left + 149)
             one = product(x[t : t + 1], w[:, columns], bias[columns], number, accumulator=accumulator)
             same(one[0], found[0][0][t, columns])
-        product(x[t : t + 1], w, bias, number, accumulator=accumulator, faults=apart)
+        product(x[t : t + 1], w, bias, number, accumulator=accumulator, exceptions=apart)
     assert apart == found[0][1]
 
 
@@ -305,10 +339,12 @@ def test_product_does_not_depend_on_blocks_or_threads(number, accumulator):
 @settings(max_examples=25, deadline=None)
 @given(
     data=st.data(), frames=st.lists(st.integers(0, 4), min_size=1, max_size=2), bands=st.integers(1, 3),
-    taps=st.sampled_from([1, 3]), band_taps=st.sampled_from([1, 3]), stride=st.sampled_from([(1, 1), (2, 2), (1, 3)]),
-    biased=st.booleans(),
+    taps=st.integers(1, 4), band_taps=st.integers(1, 3), stride=st.sampled_from([(1, 1), (2, 2), (1, 3)]),
+    dilation=st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (3, 2)]), causal=st.booleans(), biased=st.booleans(),
 )  # fmt: skip
-def test_convolutions(number, accumulator, data, frames, bands, taps, band_taps, stride, biased):
+def test_convolutions(
+    number, accumulator, data, frames, bands, taps, band_taps, stride, dilation, causal, biased
+):  # fmt: skip
     starts = np.concatenate([[0], np.cumsum(frames)])
     x = values_of(data.draw(arrays(int(starts[-1]), bands, 2)), number)
     w, each = data.draw(arrays(taps, band_taps, 2, 2)), data.draw(arrays(taps, band_taps, 1, 2))
@@ -317,13 +353,15 @@ def test_convolutions(number, accumulator, data, frames, bands, taps, band_taps,
     for kernel, weights in ((convolve_values, w), (convolve_each_values, each)):
 
         def values(kernel=kernel, weights=weights, **how):
-            made, new = kernel(x, weights, bias, starts, stride, number, **how)
+            made, new = kernel(x, weights, bias, starts, stride, number, dilation=dilation, causal=causal, **how)
             assert new.tolist() == new_starts.tolist()
             return made
 
         check(
             values,
-            lambda unit, weights=weights: unit.convolve(x, weights, bias, starts, stride, weights is each),
+            lambda unit, weights=weights: unit.convolve(
+                x, weights, bias, starts, stride, weights is each, dilation, causal
+            ),
             number, accumulator,
         )  # fmt: skip
 
@@ -332,17 +370,42 @@ def test_convolutions(number, accumulator, data, frames, bands, taps, band_taps,
 @settings(max_examples=40, deadline=None)
 @given(
     data=st.data(), frames=st.lists(st.integers(0, 5), min_size=1, max_size=2), taps=st.integers(1, 5),
-    causal=st.booleans(), biased=st.booleans(),
+    dilation=st.integers(1, 3), causal=st.booleans(), biased=st.booleans(),
 )  # fmt: skip
-def test_depthwise(number, accumulator, data, frames, taps, causal, biased):
+def test_depthwise(number, accumulator, data, frames, taps, dilation, causal, biased):
     starts = np.concatenate([[0], np.cumsum(frames)])
     x, w = values_of(data.draw(arrays(int(starts[-1]), 2)), number), data.draw(arrays(taps, 2))
     bias = data.draw(arrays(2)) if biased else None
     check(
-        lambda **how: depthwise_values(x, w, bias, starts, number, causal=causal, **how),
-        lambda unit: unit.depthwise(x, w, bias, starts, causal),
+        lambda **how: depthwise_values(x, w, bias, starts, number, dilation=dilation, causal=causal, **how),
+        lambda unit: unit.depthwise(x, w, bias, starts, dilation, causal),
         number, accumulator,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(), frames=st.lists(st.integers(0, 5), min_size=1, max_size=2), bands=st.integers(1, 4),
+    size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+)  # fmt: skip
+def test_average(number, data, frames, bands, size):
+    starts = np.concatenate([[0], np.cumsum(frames)])
+    x = values_of(data.draw(arrays(int(starts[-1]), bands, 2)), number)
+
+    def values(**how):
+        made, new_starts = average(x, starts, size, number, **how)
+        assert np.diff(new_starts).tolist() == [n // size[0] for n in frames]
+        return made
+
+    check(values, lambda unit: unit.average(x, starts, size), number, "float32", accumulates=False)
+
+
+def test_a_mean_in_float16_is_rounded_once():
+    """(2048 + 1 + 1) / 3 = 683.33: summed in float16 it would be 2048 / 3 = 682.67; and 65504 twice is no overflow."""
+    x, exceptions = np.float32([[[2048, 65504]], [[1, 65504]], [[1, 65504]]]), FloatExceptions()
+    found, _ = average(x, np.array([0, 3]), (3, 1), "float16", exceptions=exceptions)
+    assert found[0, 0].tolist() == [683.5, 65504] and exceptions == FloatExceptions()
 
 
 @settings(max_examples=40, deadline=None)
@@ -387,16 +450,16 @@ def test_counts_do_not_depend_on_threads():
     try:
         for threads in many_threads():
             numba.set_num_threads(threads)
-            faults = Faults()
-            how = {"accumulator": "float16", "faults": faults}
+            exceptions = FloatExceptions()
+            how = {"accumulator": "float16", "exceptions": exceptions}
             layer_norm(x, one, one, 1e-5, "float16", **how)
             softmax(x, "float16", form="rescaled", **how)
             attention(x, chunks(np.array([0, 20, 50]), 7, 3), 2, None, "float16", **how)
-            silu(x, "float16", faults=faults)
-            found.append(faults)
+            silu(x, "float16", exceptions=exceptions)
+            found.append(exceptions)
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    assert all(faults == found[0] for faults in found)
+    assert all(exceptions == found[0] for exceptions in found)
     assert found[0].overflow > 0 and found[0].underflow > 0 and found[0].rescaled > 0
 
 
@@ -406,14 +469,18 @@ def test_what_does_not_fit_is_refused():
         layer_norm(x, one, one, form="fast")
     with pytest.raises(ValueError, match="unknown form of a softmax 'fast'"):
         softmax(x, form="fast")
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) cannot be multiplied by \(3, 2\)"):
+        multiply(x, x.T)
     with pytest.raises(ValueError, match="do not fit weights"):
         product(x, x, None)
     with pytest.raises(ValueError, match="bias of shape"):
         product(x, x.T, one)
     with pytest.raises(ValueError, match="3 channels, weights of 2"):
         depthwise_values(x, x[:, :2], None, np.array([0, 2]))
-    with pytest.raises(ValueError, match="odd taps"):
-        convolve_each(np.zeros((2, 2, 3), np.int8), np.zeros((2, 1, 1, 3), np.int8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="do not fit weights"):
+        convolve_each(np.zeros((2, 2, 3), np.int8), np.zeros((1, 1, 1, 2), np.int8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="end at frame 3, found 2 frames"):
+        average(x[:, None], np.array([0, 3]), (1, 1))
 
 
 # -- what the pre-normaliser promises ----------------------------------------------------------------------------------
@@ -446,12 +513,12 @@ def assert_bounded(rows):
     x = values_of(np.clip(rows, -LARGEST, LARGEST), "float16")
     width = x.shape[1]
     for accumulator in NUMBERS:
-        faults = Faults()
+        exceptions = FloatExceptions()
         y = layer_norm(
             x, np.ones(width, np.float32), np.zeros(width, np.float32), 1e-5, "float16",
-            accumulator=accumulator, form="pre_normalised", faults=faults,
+            accumulator=accumulator, form="pre_normalised", exceptions=exceptions,
         )  # fmt: skip
-        assert (faults.overflow, faults.infinity, faults.nan) == (0, 0, 0)
+        assert (exceptions.overflow, exceptions.infinity, exceptions.nan) == (0, 0, 0)
         assert (np.abs(y) <= max(1.01 * math.sqrt(width), 1)).all()
         constant = (x == x[:, :1]).all(axis=1)
         assert (y[constant] == 0).all()
@@ -513,9 +580,9 @@ def float64_norm(x, epsilon=1e-5):
 
 
 def norm_of(x, form, accumulator="float32"):
-    faults, one = Faults(), np.ones(x.shape[1], np.float32)
-    y = layer_norm(x, one, 0 * one, 1e-5, "float16", accumulator=accumulator, form=form, faults=faults)
-    return y, faults
+    exceptions, one = FloatExceptions(), np.ones(x.shape[1], np.float32)
+    y = layer_norm(x, one, 0 * one, 1e-5, "float16", accumulator=accumulator, form=form, exceptions=exceptions)
+    return y, exceptions
 
 
 @pytest.mark.parametrize("accumulator", NUMBERS)
@@ -538,13 +605,13 @@ def test_where_the_plain_norm_overflows_the_pre_normalised_one_is_right(width, d
     """A deviation above 256 has a variance above 65504; with float16 sums much smaller ones break too."""
     x = values_of(np.clip(np.random.default_rng(7).normal(0, deviation, (20, width)), -LARGEST, LARGEST), "float16")
     wanted = float64_norm(x)
-    y, faults = norm_of(x, "plain")
-    assert faults.overflow > 0 and np.abs(y - wanted).max() > 1
-    y, faults = norm_of(x, "pre_normalised")
-    assert faults.overflow == 0
+    y, exceptions = norm_of(x, "plain")
+    assert exceptions.overflow > 0 and np.abs(y - wanted).max() > 1
+    y, exceptions = norm_of(x, "pre_normalised")
+    assert exceptions.overflow == 0
     np.testing.assert_allclose(y, wanted, atol=0.01)
-    y, faults = norm_of(x, "pre_normalised", "float16")
-    assert faults.overflow == 0
+    y, exceptions = norm_of(x, "pre_normalised", "float16")
+    assert exceptions.overflow == 0
     np.testing.assert_allclose(y, wanted, atol=0.3)  # sums of 4096 terms in 11 bits
     narrow = values_of(x / deviation * 30, "float16")
     assert norm_of(narrow, "plain", "float16")[1].overflow > 0
@@ -559,9 +626,9 @@ def test_a_rescaled_softmax_never_overflows(accumulator, data, width, seed):
     spread = data.draw(st.sampled_from([0.0, 1.0, 5.0, 20.0]))
     centre = data.draw(st.one_of(edges, finite))
     x = values_of(np.clip(centre + np.random.default_rng(seed).normal(0, spread, (1, width)), -3e4, 3e4), "float16")
-    faults = Faults()
-    y = softmax(x, "float16", accumulator=accumulator, form="rescaled", faults=faults)
-    assert (faults.overflow, faults.infinity, faults.nan) == (0, 0, 0)
+    exceptions = FloatExceptions()
+    y = softmax(x, "float16", accumulator=accumulator, form="rescaled", exceptions=exceptions)
+    assert (exceptions.overflow, exceptions.infinity, exceptions.nan) == (0, 0, 0)
     exact = np.exp(x.astype(np.float64) - x.max())
     if accumulator == "float32":
         np.testing.assert_allclose(y, exact / exact.sum(), atol=3e-3)
@@ -575,15 +642,15 @@ def test_when_a_softmax_is_rescaled(width):
     for edge, beyond in ((high, np.inf), (low, -np.inf)):
         for value, count in ((edge, 0), (np.nextafter(edge, np.float16(beyond)), 1)):
             for accumulator in NUMBERS:
-                faults = Faults()
+                exceptions = FloatExceptions()
                 x = np.full((1, width), value, np.float32)
-                softmax(x, "float16", accumulator=accumulator, form="rescaled", faults=faults)
-                assert (faults.rescaled, faults.overflow) == (count, 0)
+                softmax(x, "float16", accumulator=accumulator, form="rescaled", exceptions=exceptions)
+                assert (exceptions.rescaled, exceptions.overflow) == (count, 0)
 
 
 def test_a_plain_softmax_overflows_beyond_eleven():
     """exp 11.0859375 = 65,248 is a float16, exp 11.09375 = 65,760 is not."""
     for x, overflows in ((11.0859375, 0), (11.09375, 1)):
-        faults = Faults()
-        softmax(np.array([[x]], np.float32), "float16", form="plain", faults=faults)
-        assert faults.overflow == overflows
+        exceptions = FloatExceptions()
+        softmax(np.array([[x]], np.float32), "float16", form="plain", exceptions=exceptions)
+        assert exceptions.overflow == overflows

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelsim.execute import service_of
+from accelsim.execute.graph_counts import GraphCounts
 from graphs import Shape, chip, graph, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph import PlainCounts
 
-from accelsim.execute import service_of
-from accelsim.execute.graph_counts import GraphCounts
 from accelsim.pipeline import operate
 from accelsim.schedule import build_schedule, part_of
 from accelsim.workload import Workload
@@ -83,7 +83,7 @@ def test_counts_and_cycles_are_those_of_plain_loops(data: st.DataObject, shape: 
     The power of the cells is drawn: what they take is another test's business, here in which frame it is booked.
     """
     workload, lengths = network(shape), [*lengths, data.draw(st.integers(1, 5))]
-    keys, name = data.draw(chips([op.name for op in workload.spec.graph_ops() if op.weighted]))
+    keys, name = data.draw(chips([op.name for op in workload.graph.ops if op.weighted]))
     room = {f"channels.{i}.capacity": 1 for i in range(6 if name == "memristor_conformer" else 2)}
     architecture = chip({**keys, **room, "components.attention.frames": max(lengths)}, name)
     schedule = build_schedule(workload, architecture)

@@ -12,16 +12,16 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from accelsim.execute import Execution, execute
+from accelsim.execute.graph_values import GraphValues
 from graphs import IDEAL, Shape, chip, frames, graph, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph_tiles import PlainTiles, depthwise
 
 from accelsim.devices import load_device
-from accelsim.execute import Execution, execute
-from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import depthwise_power, program_tiles, read_power
 from accelsim.kernels.number import Arithmetic
 from accelsim.schedule import build_schedule
@@ -57,14 +57,14 @@ def run(
 def values(workload: Workload, sums: Any = None, number: Any = "float16", lengths: Sequence[int] = LENGTHS):
     """Return the outputs of the graph alone, on any sums of products."""
     spec, batch = workload.spec, frames(workload, lengths)
-    plain = GraphValues(spec.graph_ops(), spec.graph_rows(), workload.tensors, vector=Arithmetic(number), sums=sums)
+    plain = GraphValues(graph.ops, graph.edges, workload.tensors, vector=Arithmetic(number), sums=sums)
     codes = np.clip(batch.features.astype(int) - spec.feature_offset, -127, 127).astype(np.int8)
     return plain.run(FEATURES, dequantise(codes, spec.feature_scale, number), batch.starts)
 
 
 def placement(copies: int, *digital: str) -> dict[str, str]:
     """Return a placement of so many copies, with some layers on the digital array."""
-    said = [f"'*': {{copies: {copies}}}", *(f"'{layer}': {{where: digital}}" for layer in digital)]
+    said = [f"'*': {{copies: {copies}}}", *(f"'{layer}': {{engine: digital}}" for layer in digital)]
     return {"placement": f"{{{', '.join(said)}}}"}
 
 
@@ -104,7 +104,7 @@ def test_ideal_parts_are_exact(shape, cell_bits, sign, copies, dac, clusters, nu
 
 def matrices(workload: Workload, *patterns: str) -> list[str]:
     """Return the layers with weights that the patterns name."""
-    names = [op.name for op in workload.spec.graph_ops() if op.weighted]
+    names = [op.name for op in workload.graph.ops if op.weighted]
     return [name for pattern in patterns for name in fnmatch.filter(names, pattern)]
 
 
@@ -115,7 +115,7 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
     64 rows (2^cell_bits - 1): so 7 bits after the point, or none, and 7 or 9 before it with the sign. A bit less on
     either side is not enough.
     """
-    layers = ["{name: y, op: qlinear, input: features, outputs: 3, weight_bits: 3}"]
+    layers = ["{name: y, op: linear, input: features, outputs: 3, weight_bits: 3}"]
     workload = network(layers, bands=64)
     workload.tensors["y.weight"][:] = 3
     workload.tensors["y.input_scale"][()] = workload.spec.feature_scale
@@ -146,7 +146,7 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
 
 
 SMALL = Shape(positions="relative", width=12, feed_forward=70, heads=3)
-FRONT_AND_END = "front.*: {where: digital}, output: {where: digital}"
+FRONT_AND_END = "front.*: {engine: digital}, output: {engine: digital}"
 NOISY = {**tile_keys(clusters=1), "placement": f"{{'*.linear1': {{copies: 2}}, {FRONT_AND_END}}}"}
 
 
@@ -206,7 +206,7 @@ def test_tiles_are_the_plain_reference(device: str, sign: str, cell_bits: int, m
     for layer, watts in plain.watts.items():
         reads = [c for (job, part), c in found.activity.counts.items() if part.startswith("crossbar") and
                  job.startswith((f"{layer}.read", f"{layer}/"))]  # fmt: skip
-        nanowatts = sum(int(read["nanowatt_read"].sum()) for read in reads)
+        nanowatts = sum(int(read["read_nanowatt"].sum()) for read in reads)
         tolerance = 1e-3 * watts.sum() * 1e9 if layer.endswith("depthwise") else 1e-6 * watts.sum() * 1e9 + len(watts)
         assert nanowatts == pytest.approx(phases * watts.sum() * 1e9, abs=phases * tolerance), layer
     assert len(plain.watts) == 12 - len(digital)
@@ -215,9 +215,9 @@ def test_tiles_are_the_plain_reference(device: str, sign: str, cell_bits: int, m
 def test_power_is_booked_in_the_frame_of_its_rows() -> None:
     """Two rows of a layer before a pool are of one frame, and of none where the pool drops them."""
     layers = [
-        "{name: a, op: qlinear, input: features, outputs: 8}",
+        "{name: a, op: linear, input: features, outputs: 8}",
         "{name: pool, op: max_pool, input: a, size: [2, 1]}",
-        "{name: y, op: qlinear, input: pool, outputs: 3}",
+        "{name: y, op: linear, input: pool, outputs: 3}",
     ]
     workload, lengths = network(layers), [5, 1, 4]
     keys = {**tile_keys(planes=8), **FLOAT32, "placement": "{}", "components.crossbar.device": "gaussian",
@@ -227,8 +227,8 @@ def test_power_is_booked_in_the_frame_of_its_rows() -> None:
     values(workload, plain.sums, "float32", lengths)
     watts = plain.watts["a"]
     wanted = np.array([watts[0:2].sum(), watts[2:4].sum(), watts[6:8].sum(), watts[8:10].sum()]) * 1e9
-    np.testing.assert_allclose(counts["a.read.0", "crossbar[a]"]["nanowatt_read"], wanted, rtol=1e-6, atol=1)
-    np.testing.assert_allclose(counts["y.read.0", "crossbar[y]"]["nanowatt_read"], plain.watts["y"] * 1e9, rtol=1e-6)
+    np.testing.assert_allclose(counts["a.read.0", "crossbar[a]"]["read_nanowatt"], wanted, rtol=1e-6, atol=1)
+    np.testing.assert_allclose(counts["y.read.0", "crossbar[y]"]["read_nanowatt"], plain.watts["y"] * 1e9, rtol=1e-6)
 
 
 @settings(max_examples=15)
@@ -240,7 +240,7 @@ def test_power_is_booked_in_the_frame_of_its_rows() -> None:
     copies=st.integers(1, 3),
 )
 def test_depthwise_on_ideal_tiles_is_exact(taps, channels, bits, lengths, copies) -> None:
-    layers = [f"{{name: y, op: qdepthwise, input: features, taps: {taps}, weight_bits: {bits}}}"]
+    layers = [f"{{name: y, op: depthwise, input: features, taps: {taps}, weight_bits: {bits}}}"]
     workload = network(layers, bands=channels)
     keys = {**tile_keys(), **IDEAL, **FLOAT32, **placement(copies)}
     codes = np.clip(frames(workload, lengths).features.astype(int) - 80, -127, 127)
@@ -269,7 +269,7 @@ def test_power_is_the_plain_sum_over_all_cells(rows, outputs, bits, cell_bits, m
     """
     generator = np.random.default_rng(seed)
     top = 2 ** (bits - 1) - 1
-    weights, dac = generator.integers(-top, top + 1, (rows, outputs)), Dac(6, mode=mode)
+    weights, dac = generator.integers(-top, top + 1, (rows, outputs)), DacTransfer(6, mode=mode)
     made = load_device(device)
     curves = made.curves(0.6, cell_bits)
     arrays: dict[int, np.ndarray] = {}

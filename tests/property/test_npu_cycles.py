@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import service_of
+from accelsim.execute.npu_counts import npu_activity
 from graphs import Streaming, chip, graph, streaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_engine import TickLoop
 
 from accelsim import pipeline
-from accelsim.execute import service_of
-from accelsim.execute.npu_counts import npu_activity
 from accelsim.schedule import Schedule, build_schedule
 from accelsim.simulate import Timeline, simulate
 from accelsim.workload import Workload
@@ -26,7 +26,7 @@ SMALL = {
     "components.l2.weight_banks": 2, "components.l2.width_bits": 64,
 }  # fmt: skip
 
-FALLBACK = "{BC1S: [layer_norm], BSC: [qconv, qdepthwise, layer_norm, glu]}"
+FALLBACK = "{BC1S: [layer_norm], BSC: [conv, depthwise, layer_norm, glu]}"
 
 
 @st.composite
@@ -131,9 +131,9 @@ def test_closed_form_without_contention(
 def test_a_chunk_by_hand(tmp_path: Any) -> None:
     """One product of 4 x 3 by 3 x 5 and one of 4 x 5 by 5 x 2, weights of 30 and 20 bytes; counts from the sizes."""
     layers = [
-        "{name: x, op: qlinear, input: features, outputs: 12, weight_bits: 16}",
+        "{name: x, op: linear, input: features, outputs: 12, weight_bits: 16}",
         "{name: a, op: attention, input: x, heads: 1, chunk: 4, left: 4}",
-        "{name: y, op: qlinear, input: a, outputs: 2, weight_bits: 16}",
+        "{name: y, op: linear, input: a, outputs: 2, weight_bits: 16}",
     ]
     workload = graph(tmp_path, layers, bands=3)
     npu = chip({**SMALL, **ONE_CLOCK, **BACK_TO_BACK}, "edge_npu")

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphs import Streaming, chip, graph, streaming
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
-
-from accelsim.errors import InputError
-from accelsim.schedule import Schedule, build_schedule
 from accelsim.schedule.npu_plan import Chunk, Group, Plan, lpddr_bits, plan, sizes
-from accelsim.schema.graph import (
+from accelsim.ops.graph import (
     AttentionOp,
     GraphOp,
-    QConvOp,
-    QLinearOp,
+    ConvOp,
+    LinearOp,
     ReluOp,
     Rows,
     WeightedOp,
     graph_rows,
     positional,
 )
+from graphs import Streaming, chip, graph, streaming
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from accelsim.errors import InputError
+from accelsim.schedule import Schedule, build_schedule
 from accelsim.workload import Workload
 
 BITS = 16
@@ -68,7 +68,7 @@ def moved(schedule: Schedule) -> int:
 
 def multiplications(workload: Workload, chunk: int) -> dict[str, int]:
     """Return the multiplications of a chunk, layer by layer, from the shapes of the graph alone."""
-    ops, rows = workload.spec.graph_ops(), workload.spec.graph_rows()
+    ops, rows = workload.graph.ops, workload.graph.edges
     distances = positional(ops)
     stride = rows[ops[-1].name].stride
     found = {}
@@ -83,7 +83,7 @@ def multiplications(workload: Workload, chunk: int) -> dict[str, int]:
             per_row = 1
             for size in op.shapes([rows[read] for read in op.reads()])["weight"]:
                 per_row *= size
-            found[op.name] = made * per_row * (rows[op.name].bands if isinstance(op, QConvOp) else 1)
+            found[op.name] = made * per_row * (rows[op.name].bands if isinstance(op, ConvOp) else 1)
     return found
 
 
@@ -142,9 +142,9 @@ def test_pieces_and_blocks_do_all_the_work(
     on_cpu = set(schedule.plan.on_cpu)
     expected = multiplications(workload, shape.chunk)
     assert found == {name: macs for name, macs in expected.items() if name not in on_cpu}
-    for op in workload.spec.graph_ops():  # a layer's weights come whole, as often as its group says
+    for op in workload.graph.ops:  # a layer's weights come whole, as often as its group says
         if isinstance(op, WeightedOp) and op.name in loaded:
-            rows_of = workload.spec.graph_rows()
+            rows_of = workload.graph.edges
             bits = op.weight_bits
             for size in op.shapes([rows_of[read] for read in op.reads()])["weight"]:
                 bits *= size
@@ -180,8 +180,8 @@ def chains(draw: st.DrawFn) -> tuple[Chunk, Sizes, int, int]:
     return chunk, (tensors, weights), frames, draw(st.integers(1, sum(tensors)))
 
 
-def linear(name: str, before: str, outputs: int) -> QLinearOp:
-    return QLinearOp(op="qlinear", name=name, input=before, outputs=outputs, weight_bits=16)
+def linear(name: str, before: str, outputs: int) -> LinearOp:
+    return LinearOp(op="linear", name=name, input=before, outputs=outputs, weight_bits=16)
 
 
 def of_chain(ops: Sequence[GraphOp], features: int, frames: int) -> Chunk:
@@ -349,12 +349,12 @@ def test_steps_of_pieces_by_hand(tmp_path: Path) -> None:
     2 x 8192 + 256; in two pieces 256 + 384 + 8192, 1280 of weights and 256 of the cache are 10368.
     """
     layers = [
-        "{name: c, op: qconv, input: features, channels: 16, kernel: [1, 1], weight_bits: 16}",
+        "{name: c, op: conv, input: features, channels: 16, kernel: [1, 1], weight_bits: 16}",
         "{name: r, op: relu, input: c}",
-        "{name: d, op: qconv, input: r, channels: 1, kernel: [1, 1], weight_bits: 16}",
-        "{name: qkv, op: qlinear, input: d, outputs: 6, weight_bits: 16}",
+        "{name: d, op: conv, input: r, channels: 1, kernel: [1, 1], weight_bits: 16}",
+        "{name: qkv, op: linear, input: d, outputs: 6, weight_bits: 16}",
         "{name: heads, op: attention, input: qkv, heads: 1, chunk: 4, left: 4}",
-        "{name: y, op: qlinear, input: heads, outputs: 2, weight_bits: 16}",
+        "{name: y, op: linear, input: heads, outputs: 2, weight_bits: 16}",
     ]
     workload = graph(tmp_path, layers, bands=8)
     room = {"components.l2.banks": 3, "components.l2.weight_banks": 2, "components.l2.width_bits": 1}
@@ -390,10 +390,10 @@ def test_steps_of_pieces_by_hand(tmp_path: Path) -> None:
 def test_blocks_of_weights_by_hand(tmp_path: Path) -> None:
     """Five columns of 64 bits, a half of the weight banks for two and a half: blocks of 1, 2 and 2, none of 3."""
     layers = [
-        "{name: qkv, op: qlinear, input: features, outputs: 3, weight_bits: 16}",
+        "{name: qkv, op: linear, input: features, outputs: 3, weight_bits: 16}",
         "{name: heads, op: attention, input: qkv, heads: 1, chunk: 4, left: 4}",
-        "{name: n, op: qlinear, input: heads, outputs: 4, weight_bits: 16}",
-        "{name: y, op: qlinear, input: n, outputs: 5, weight_bits: 16}",
+        "{name: n, op: linear, input: heads, outputs: 4, weight_bits: 16}",
+        "{name: y, op: linear, input: n, outputs: 5, weight_bits: 16}",
     ]
     room = {"components.l2.banks": 12, "components.l2.weight_banks": 2, "components.l2.width_bits": 160}
     made = build_schedule(graph(tmp_path, layers, bands=2), chip({**room, "components.l2.rows": 1}, "edge_npu"))
@@ -426,7 +426,7 @@ def test_splits_never_move_more(tmp_path: Path) -> None:
     """A module cut into pieces keeps a residual in L2 that a later one would rather miss: then it is not cut."""
     shape = Streaming(front="none", bands=7, width=10, heads=1, feed_forward=5, kernel=5, chunk=6, weight_bits=8)
     workload = graph(tmp_path, replace(shape, positions="learnable").layers(), bands=7)
-    ops, rows = workload.spec.graph_ops(), workload.spec.graph_rows()
+    ops, rows = workload.graph.ops, workload.graph.edges
     chunk = sizes(ops, rows, 6, "features", {"features": 8, **{op.name: BITS for op in ops}})
     for room in range(4200, 4500, 20):
         split, whole = (plan(chunk, room, split=each) for each in (True, False))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelsim.execute import Execution, execute
 from chips import batch_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,7 @@ from test_tiles_cycles import run_timing, write_layer
 from accelsim.architecture import load_architecture
 from accelsim.devices import load_device
 from accelsim.errors import InputError
-from accelsim.execute import Execution, execute
-from accelsim.kernels.converters import Adc, Dac, dac_codes
+from accelsim.kernels.converters import AdcTransfer, DacTransfer, dac_codes
 from accelsim.kernels.crossbar import multiply, program_tiles
 from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
@@ -73,12 +73,12 @@ def test_clamped_inputs_are_counted() -> None:
 def test_every_copy_is_programmed_anew() -> None:
     """Copy c has the tiles from c * tiles on, and works on the frames c, c + 2, c + 4 ..."""
     x, weights, execution = run_values(100, 20, 4, {"placement": "{y: {copies: 2}}"}, seed=5)
-    device, codes = load_device("synaptogen"), dac_codes(x / 128, Dac())
+    device, codes = load_device("synaptogen"), dac_codes(x / 128, DacTransfer())
     for copy in range(2):
         tiles = program_tiles(
             weights, device.programmer(5), device.curves(0.6), weight_bits=4, first_tile=copy
         )  # fmt: skip
-        product = multiply(tiles, codes[copy::2], adc=Adc(4, 4), seed=5)
+        product = multiply(tiles, codes[copy::2], adc=AdcTransfer(4, 4), seed=5)
         np.testing.assert_array_equal(execution.outputs[copy::2], product.values * 128)
     assert execution.activity.programming["cells"] == 2 * 3 * 2 * 128 * 128
 
@@ -90,10 +90,16 @@ def test_converters_differ_from_place_to_place() -> None:
         " {row_tile: 1, plane: 0, column_tile: 0, precision_bits: 6, range_bits: 2}]"
     )
     x, weights, execution = run_values(200, 20, 4, {"placement": f"{{'*': {{converters: {settings}}}}}"}, seed=3)
-    adc = np.array([[[Adc(1, 7)], [Adc(1, 7)], [Adc(2, 6)]], [[Adc(6, 2)], [Adc(1, 7)], [Adc(2, 6)]]], object)
+    adc = np.array(
+        [
+            [[AdcTransfer(1, 7)], [AdcTransfer(1, 7)], [AdcTransfer(2, 6)]],
+            [[AdcTransfer(6, 2)], [AdcTransfer(1, 7)], [AdcTransfer(2, 6)]],
+        ],
+        object,
+    )
     device = load_device("synaptogen")
     tiles = program_tiles(weights, device.programmer(3), device.curves(0.6), weight_bits=4)
-    product = multiply(tiles, dac_codes(x / 128, Dac()), adc=adc, seed=3)
+    product = multiply(tiles, dac_codes(x / 128, DacTransfer()), adc=adc, seed=3)
     np.testing.assert_array_equal(execution.outputs, product.values * 128)
     assert execution.activity.conversions["y"] == (2 * 3 * 20 * FRAMES, int(product.clipped.sum()))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import execute, service_of
 from chips import text
 from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,6 @@ from hypothesis import strategies as st
 
 from accelsim.architecture import ArchitectureSpec, load_architecture
 from accelsim.components import KINDS
-from accelsim.execute import execute, service_of
 from accelsim.explore.reuse import Reuse, functional, is_functional, rescaled
 from accelsim.explore.space import Point
 from accelsim.explore.workers import Job, evaluate

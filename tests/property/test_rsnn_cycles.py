@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelsim.execute import Activity, execute, service_of
+from accelsim.execute.spiking import _Run
 from chips import (
     clocking,
     links,
@@ -22,8 +24,6 @@ from hypothesis import strategies as st
 from reference_chip import Chip, Link, Loop, Matrix, Task
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.execute import Activity, execute, service_of
-from accelsim.execute.spiking import _Run
 from accelsim.schedule import Schedule, build_schedule
 from accelsim.simulate import Timeline, close_books, simulate
 from accelsim.workload import Workload, load_batch, load_workload

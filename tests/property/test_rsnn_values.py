@@ -7,12 +7,12 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from accelsim.execute import execute
 from chips import batch_of, rsnn28nm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_rsnn import Layer, Network, Neurons, bit_serial, rows_of_spikes
 
-from accelsim.execute import execute
 from accelsim.kernels import accumulate
 from accelsim.kernels.lif import lif
 from accelsim.schedule import build_schedule

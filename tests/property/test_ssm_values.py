@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accelsim.devices import Gaussian, Ideal, load_device
 from accelsim.kernels.cells import RESTING
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import Kernels, expand, largest_level, program_kernels, recurrence
 
 IDEAL = Ideal(kind="ideal", name="ideal", source="test", lowest="5 uS", highest="150 uS")
@@ -54,7 +54,7 @@ def test_ideal_cells_give_the_plain_integers(seed, kernels, states, bits, conver
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     codes = np.random.default_rng(seed + 1).integers(-top, top + 1, (starts[-1], kernels)).astype(np.int16)
     found = recurrence(
-        programmed(IDEAL, weights, bits), codes, starts, dac=Dac(converter, 0.2), state_gain=gain,
+        programmed(IDEAL, weights, bits), codes, starts, dac=DacTransfer(converter, 0.2), state_gain=gain,
         output_gain=output_gain,
     )  # fmt: skip
     saturated = np.zeros(len(codes), np.int64)
@@ -78,7 +78,7 @@ def test_any_cells_give_what_they_carry(device, kernels, states, rows, columns) 
     space = programmed(device, weights, bits, rows, columns)
     codes = np.random.default_rng(2).integers(-40, 41, (steps, kernels)).astype(np.int16)
     found = recurrence(
-        space, codes, np.array([0, steps]), dac=Dac(converter, 0.2), state_gain=0.2, output_gain=0.1
+        space, codes, np.array([0, steps]), dac=DacTransfer(converter, 0.2), state_gain=0.2, output_gain=0.1
     )  # fmt: skip
     size = 4 * states + 2
     levels = np.full((1, rows, columns), RESTING, np.uint8)
@@ -126,7 +126,7 @@ def test_kernels_of_one_crossbar_do_not_meet_while_their_cells_rest_and_do_when_
     codes = np.random.default_rng(1).integers(-60, 61, (40, 2)).astype(np.int16)
     silent = codes.copy()
     silent[:, 1] = 0
-    options = {"dac": Dac(8, 0.2), "state_gain": 0.6, "output_gain": 0.4}
+    options = {"dac": DacTransfer(8, 0.2), "state_gain": 0.6, "output_gain": 0.4}
     for device, meet in ((IDEAL, False), (NOISY.model_copy(update={"stuck_at_low_resistance": 0.2}), True)):
         space = programmed(device, weights, 2)
         alone, together = (recurrence(space, u, np.array([0, 40]), **options).outputs[:, 0] for u in (silent, codes))
@@ -139,7 +139,7 @@ def test_the_same_bits_for_any_threads_and_batches() -> None:
     assert space.per_crossbar == 3 and len(space.weights) == 3
     starts = np.array([0, 100, 137, 300])
     codes = np.random.default_rng(3).integers(-30, 31, (300, 7)).astype(np.int16)
-    options = {"dac": Dac(8, 0.2), "state_gain": 0.9 / 7, "output_gain": 0.1}
+    options = {"dac": DacTransfer(8, 0.2), "state_gain": 0.9 / 7, "output_gain": 0.1}
     whole = recurrence(space, codes, starts, **options)
     before = numba.get_num_threads()
     try:
@@ -172,7 +172,7 @@ def test_wrong_calls_are_named(change, message) -> None:
         program = IDEAL.programmer(1, cell_bits=min(max(given["bits"] - 1, 1), 6))
         space = program_kernels(*weights, program, IDEAL.curves(0.2), weight_bits=given["bits"])
         codes = np.full((4, given["inputs"]), given["code"], np.int16)
-        dac = Dac(8, 0.2, given["mode"])
+        dac = DacTransfer(8, 0.2, given["mode"])
         recurrence(space, codes, np.array([0, 4]), dac=dac, state_gain=0.5, output_gain=0.5)
 
 

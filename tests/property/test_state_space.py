@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,16 +17,24 @@ from hypothesis import strategies as st
 from reference_engine import TickLoop
 from safetensors.numpy import save_file
 
-from accelsim.architecture import load_architecture
+from accelsim.architecture import Architecture, load_architecture
+from accelsim.components.adc import Adc
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute, service_of
 from accelsim.errors import InputError
-from accelsim.execute import execute, service_of
 from accelsim.kernels.ssm import largest_level
+from accelsim.ops.op import Edge, Signal
 from accelsim.pipeline import arbitration, clocking, links
-from accelsim.schedule import build_schedule
 from accelsim.simulate import close_books, simulate
-from accelsim.workload import load_workload
+from accelsim.workload import Workload, load_workload
 
 IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}"}
+IN_TILES = ("crossbar", "dac", "sample_hold", "adc", "state_registers", "output_registers")
+
+
+def tiles(number: int) -> dict[str, str]:
+    """Return the changes that give a chip so many crossbars, with all that stands beside each."""
+    return {f"components.{part}.tiles": str(number) for part in IN_TILES}
 
 
 def write_network(folder: Path, *, channels: int, states: int, bits: int, layers: int, seed: int) -> Path:
@@ -32,8 +42,8 @@ def write_network(folder: Path, *, channels: int, states: int, bits: int, layers
     generator, q = np.random.default_rng(seed), largest_level(bits)
     tensors = {"encoder": generator.integers(-7, 8, (3, channels)).astype(np.int8)}
     lines = [
-        f"  - {{name: encoder, op: linear, input: features, outputs: {channels}, weight_bits: 4, weights: encoder, "
-        "input_offset: 128}"
+        f"  - {{name: encoder, op: linear, gives: codes, input: features, outputs: {channels}, "
+        "weight_bits: 4, weights: encoder, input_offset: 128}"
     ]
     before = "encoder"
     for n in range(layers):
@@ -46,26 +56,65 @@ def write_network(folder: Path, *, channels: int, states: int, bits: int, layers
             f"scale: 0.65, weights: s{n}, input_scale: 0.05, output_gain: 0.3}}"
         )
         lines.append(
-            f"  - {{name: m{n}, op: linear, input: s{n}, input_activation: relu, outputs: {channels}, weight_bits: 4, "
-            f"weights: m{n}, residual: {before}, output_scale: 0.25}}"
+            f"  - {{name: m{n}, op: linear, gives: codes, input: s{n}, input_activation: relu, "
+            f"outputs: {channels}, weight_bits: 4, weights: m{n}, residual: {before}, output_scale: 0.25}}"
         )
         before = f"m{n}"
     save_file(tensors, folder / "weights.safetensors")
     (folder / "workload.yaml").write_text(
         "schema: accelsim/workload@1\nname: network\nweights: weights.safetensors\n"
-        "inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 3}}\nlayers:\n"
+        "inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 3}}\ngraph:\n"
         + "\n".join(lines)
         + "\n"
     )
     return folder
 
 
+def chain(folder: Path, *, kernels: int, states: int, layers: int, seed: int) -> Workload:
+    """Return ``layers`` layers of 2-bit kernels that read each other, the first one sample of features.
+
+    A scale of 0.65 makes every state stable: |a| <= 0.65 sqrt(2) < 1.
+    """
+    generator, tensors, lines, before = np.random.default_rng(seed), {}, [], "features"
+    for n in range(layers):
+        tensors |= {f"s{n}.{part}": generator.integers(-1, 2, (kernels, states, 2)).astype(np.int8) for part in "abc"}
+        lines.append(
+            f"  - {{name: s{n}, op: s4d, input: {before}, kernels: {kernels}, states: {states}, weight_bits: 2, "
+            f"scale: 0.65, input_offset: {128 if n == 0 else 0}, output_gain: 0.4}}\n"
+        )
+        before = f"s{n}"
+    save_file(tensors, folder / "weights.safetensors")
+    (folder / "workload.yaml").write_text(
+        "schema: accelsim/workload@1\nname: chain\nweights: weights.safetensors\n"
+        "inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 1}}\ngraph:\n"
+        + "".join(lines)
+    )
+    return load_workload(folder)
+
+
+def crossbars(number: int, changes: dict[str, str] | None = None) -> Architecture:
+    """Return the crossbar of imssa so many times, wide enough for any kernels, the outputs of one led to another."""
+    channels = [c.model_dump(mode="json", by_alias=True) for c in load_architecture("imssa").spec.channels]
+    channels.append({"from": "output_registers", "to": "state_registers", "capacity": 2, "latency": 1})
+    return load_architecture(
+        "imssa",
+        IDEAL | tiles(number) | {
+            "channels": json.dumps(channels), "pacing.mode": "back_to_back", "components.sample_hold.units": "32",
+            "components.adc.units": "32", "components.dac.units": "64", "components.state_registers.entries": "32",
+            "components.output_registers.entries": "10", "components.readout.units": "4",
+        } | (changes or {}),
+    )  # fmt: skip
+
+
+def samples(frames: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (frames, 1)).astype(np.uint8)
+
+
 def load(changes: dict[str, str], **network):
-    """Return a chip, a random network and its schedule."""
-    chip = load_architecture("imssa10", changes)
+    """Return a random network on a chip."""
     with tempfile.TemporaryDirectory() as folder:
         workload = load_workload(write_network(Path(folder), **network))
-    return chip, workload, build_schedule(workload, chip)
+    return deploy(workload, load_architecture("imssa10", changes))
 
 
 def by_hand(workload, features, starts) -> list[list[int]]:
@@ -78,7 +127,7 @@ def by_hand(workload, features, starts) -> list[list[int]]:
             [sum(v * w for v, w in zip(f, column, strict=True)) for column in zip(*tensors["encoder"], strict=True)]
             for f in x
         ]
-        for s4d, mix in zip(workload.spec.layers[1::2], workload.spec.layers[2::2], strict=True):
+        for s4d, mix in zip(workload.graph.ops[1::2], workload.graph.ops[2::2], strict=True):
             gain = s4d.scale / largest_level(s4d.weight_bits)
             outputs = []
             for k in range(s4d.kernels):
@@ -116,8 +165,9 @@ def test_ideal_cells_and_the_digital_array_give_the_plain_integers(
     sizes = {"components.weights.entries": "2000"}
     if analogue:
         sizes |= IDEAL | {
-            "components.crossbar.tiles": "20", "components.state_registers.entries": "64",
+            "components.state_registers.entries": "64",
             "components.output_registers.entries": "16", "components.dac.units": "64", "components.adc.shared_by": "16",
+            "components.sample_hold.units": "32", **tiles(20),
         }  # fmt: skip
         chip = load_architecture("imssa10", sizes)
     else:
@@ -139,7 +189,7 @@ def test_ideal_cells_and_the_digital_array_give_the_plain_integers(
     starts = np.concatenate([[0], np.cumsum(lengths)])
     features = np.random.default_rng(seed).integers(0, 256, (starts[-1], 3)).astype(np.uint8)
     batch = batch_of(features, starts)
-    execution = execute(build_schedule(workload, chip), workload, chip, batch)
+    execution = execute(deploy(workload, chip), batch)
     assert execution.outputs is not None
     assert execution.outputs.tolist() == by_hand(workload, features, starts.tolist())
 
@@ -173,16 +223,17 @@ def test_engine_is_the_plain_loop(
 ) -> None:
     frames = 4
     changes = IDEAL | {
-        "components.crossbar.tiles": "8", "components.crossbar.cycles_per_read": str(reads),
+        "components.sample_hold.units": "32", "components.crossbar.cycles_per_read": str(reads),
         "components.adc.units": "32", "components.adc.shared_by": str(shared_by),
         "components.adc.cycles_per_conversion": str(conversions), "components.state_registers.entries": "64",
         "components.output_registers.entries": "16", "components.dac.units": "64", "components.array.rows": str(rows),
         "channels.7.capacity": str(capacity), "channels.3.latency": str(latency), "pacing.mode": "back_to_back",
     }  # fmt: skip
     # 2-bit weights of a scale of 0.65 are always stable: |a| <= 0.65 sqrt(2) < 1.
-    chip, workload, schedule = load(changes, channels=channels, states=states, bits=2, layers=layers, seed=1)
+    deployment = load(changes, channels=channels, states=states, bits=2, layers=layers, seed=1)
+    chip, schedule = deployment.chip, deployment.schedule
     features = np.random.default_rng(0).integers(0, 256, (frames, 3)).astype(np.uint8)
-    execution = execute(schedule, workload, chip, batch_of(features, [0, frames]))
+    execution = execute(deployment, batch_of(features, [0, frames]))
     service, clocks = service_of(schedule, chip, execution.activity), clocking(chip, schedule)
     policies = arbitration(chip, schedule)
     timeline = simulate(schedule, links(chip, schedule), service, clocks, frames, arbitration=policies)
@@ -192,6 +243,140 @@ def test_engine_is_the_plain_loop(
     for name in {job.component for job in schedule.jobs}:
         for state in ("busy", "wait_input", "wait_output"):
             assert timeline.cycles[name][state] == loop.spent[name, state], (name, state)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kernels=st.integers(1, 23),
+    states=st.integers(1, 6),
+    layers=st.integers(1, 3),
+    shared_by=st.sampled_from([1, 8, 28]),
+    reads=st.integers(1, 2),
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+)
+def test_kernels_that_read_kernels(kernels, states, layers, shared_by, reads, lengths, seed) -> None:
+    """Crossbars alone: the plain integers, the plain loop, and every layer on crossbars of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        network = chain(Path(folder), kernels=kernels, states=states, layers=layers, seed=seed)
+    each = -(-kernels // (64 // (4 * states + 2)))
+    changes = {"components.adc.shared_by": str(shared_by), "components.crossbar.cycles_per_read": str(reads)}
+    chip = crossbars(layers * each, changes)
+    deployment = deploy(network, chip)
+    schedule, starts = deployment.schedule, np.concatenate([[0], np.cumsum(lengths)])
+    reads_of = [job for job in schedule.jobs if job.name.endswith(".read")]
+    assert [job.component for job in reads_of] == [f"crossbar[{n}]" for n in range(layers * each)]
+    assert [job.layer for job in reads_of] == [f"s{n}" for n in range(layers) for _ in range(each)]
+
+    features = samples(starts[-1], seed)
+    execution = execute(deployment, batch_of(features, starts))
+    assert execution.outputs is not None and execution.exact is None
+    u = [[int(row[0]) - 128] * kernels for row in features]
+    for n in range(layers):
+        a, b, c = (network.tensors[f"s{n}.{part}"].tolist() for part in "abc")
+        u = [
+            list(row)
+            for first, last in pairwise(starts)
+            for row in zip(
+                *(
+                    reference_ssm.integers(
+                        a[k], b[k], c[k], [row[k] for row in u[first:last]], top=128, state_gain=0.65, output_gain=0.4
+                    )[0]
+                    for k in range(kernels)
+                ),
+                strict=True,
+            )
+        ]
+    assert execution.outputs.tolist() == u
+
+    frames = len(features)
+    service, clocks = service_of(schedule, chip, execution.activity), clocking(chip, schedule)
+    timeline = simulate(schedule, links(chip, schedule), service, clocks, frames)
+    close_books(schedule, service, timeline, execution.activity)
+    loop = TickLoop(schedule.jobs, links(chip, schedule), service, dict(clocks.period_ps), 0, frames, {})
+    assert (timeline.finished_ps // loop.tick).tolist() == loop.finished
+    # Eight multiplications of every complex state of all kernels; the readout adds as many at a time as it has adders.
+    macs = sum(one["performed"] for one in execution.activity.macs.values())
+    assert macs == 8 * states * kernels * layers * frames
+    readout = execution.activity.counts[f"s{layers - 1}.readout", "readout"]
+    assert readout["groups"].tolist() == [-(-kernels // 4)] * frames and readout["add"].tolist() == [kernels] * frames
+
+
+def test_a_frame_ends_without_a_readout_when_one_crossbar_ends_it() -> None:
+    def bare(chip: Architecture) -> Architecture:
+        parts = {name: spec for name, spec in chip.spec.components.items() if name != "readout"}
+        channels = [channel for channel in chip.spec.channels if channel.to != "readout"]
+        return replace(chip, spec=chip.spec.model_copy(update={"components": parts, "channels": channels}))
+
+    with tempfile.TemporaryDirectory() as folder:
+        one, many = (chain(Path(folder), kernels=k, states=6, layers=2, seed=1) for k in (2, 3))
+    deployment = deploy(one, bare(crossbars(2)))
+    assert [job.name for job in deployment.schedule.jobs if job.last] == ["s1[1].output"]
+    summed = deploy(one, crossbars(2))
+    assert [job.name for job in summed.schedule.jobs if job.last] == ["s1.readout"]
+    batch = batch_of(samples(5), [0, 5])
+    assert (execute(deployment, batch).outputs == execute(summed, batch).outputs).all()
+    with pytest.raises(
+        InputError, match=r"layer 's1' ends a frame on 2 crossbars of 'state_crossbar': it needs an accum"
+    ):
+        deploy(many, bare(crossbars(4)))
+
+
+def test_the_seed_and_the_crossbar_decide_the_cells_and_exact_values_have_none() -> None:
+    noisy = {
+        "components.crossbar.device": "taox",
+        "components.crossbar.device_settings": "{write_noise: 15 uS, stuck_at_low_resistance: 0.02}",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        network = chain(Path(folder), kernels=3, states=6, layers=2, seed=1)
+    batch = batch_of(samples(60), [0, 25, 60])
+    deployment = deploy(network, crossbars(4, noisy))
+    outputs = [
+        execute(deployment, batch, seed=seed, programming_run=run).outputs for seed, run in ((0, 0), (0, 1), (1, 0))
+    ]
+    assert (outputs[0] != outputs[1]).any() and (outputs[1] == outputs[2]).all()
+
+    engine = deployment.engines["state_crossbar"]
+    run = engine.start(batch, 0, lambda _: None)
+    features = network.graph.edges["features"]
+    signals = {"features": batch.signal(features)}
+    run.values(deployment.segments[0].ops, signals)
+    assert (signals["s1"].values == outputs[0]).all() and signals.keys() == {"s1"}
+    before = replace(run.tallies, programming=dict(run.tallies.programming))
+    # 2 layers of 2 crossbars; a write pulse for every cell that holds a weight.
+    assert before.programming == {"cells": 4 * 64 * 64, "write_pulses": 2 * 32 * 6 * 3}
+    signals = {"features": batch.signal(features)}
+    run.exact(deployment.segments[0].ops, signals)
+    assert (signals["s1"].values == execute(deploy(network, crossbars(4)), batch).outputs).all()
+    assert run.tallies == before
+
+    # The same weights on other crossbars are other cells, and there they make other outputs.
+    for part in "abc":
+        network.tensors[f"s1.{part}"][:] = network.tensors[f"s0.{part}"]  # type: ignore[index]
+    codes = np.random.default_rng(3).integers(-40, 41, (60, 3)).astype(np.int16)
+    run, found = engine.start(batch, 0, lambda _: None), {}
+    for op in network.graph.ops:
+        shifted = codes + op.input_offset
+        signals = {op.input: Signal(shifted, batch.starts, network.graph.edges[op.input])}
+        run.values([op], signals)
+        found[op.name] = signals[op.name].values
+    assert (found["s0"] != found["s1"]).any()
+
+
+def test_real_numbers_become_words_and_clamped_ones_are_counted() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        network = chain(Path(folder), kernels=2, states=3, layers=1, seed=1)
+    x = np.array([[0.5], [1.5], [-2.5], [130.5], [-200.0], [7.49]], np.float32)
+    words = np.array([[0], [2], [-2], [128], [-128], [7]])  # halves to even
+    starts, found = np.array([0, 6]), []
+    for values, edge in ((x + 128, Edge(1)), (words + 128, Edge(1, kind="codes", bits=16))):
+        engine = deploy(network, crossbars(1)).engines["state_crossbar"]
+        run, signals = engine.start(batch_of(samples(6), starts), 0, lambda _: None), {}
+        signals["features"] = Signal(values, starts, edge)
+        run.values(network.graph.ops, signals)
+        found.append((signals["s0"].values.tolist(), run.tallies.clamped["s0"]))
+    assert found[0][0] == found[1][0] and np.any(found[0][0])
+    assert [clamped for _, clamped in found] == [2, 0]
 
 
 @pytest.mark.parametrize(("shared_by", "reads"), [(8, 1), (1, 1), (29, 5)])
@@ -206,10 +391,11 @@ def test_one_step_by_hand(shared_by: int, reads: int) -> None:
         "components.adc.shared_by": str(shared_by), "components.adc.units": str(-(-29 // shared_by)),
         "components.crossbar.cycles_per_read": str(reads), "pacing.mode": "back_to_back",
     }  # fmt: skip
-    chip, workload = load_architecture("imssa", changes), load_workload("s4d_digits")
-    schedule = build_schedule(workload, chip)
+    chip = load_architecture("imssa", changes)
+    deployment = deploy(load_workload("s4d_digits"), chip)
+    schedule = deployment.schedule
     batch = batch_of(np.full((6, 1), 130, np.uint8), [0, 6])
-    service = service_of(schedule, chip, execute(schedule, workload, chip, batch).activity)
+    service = service_of(schedule, chip, execute(deployment, batch).activity)
     timeline = simulate(schedule, links(chip, schedule), service, clocking(chip, schedule), 6)
     conversion = min(shared_by, 29)
     finished = timeline.finished_ps // 100_000
@@ -226,19 +412,67 @@ def test_one_step_by_hand(shared_by: int, reads: int) -> None:
             r"14 states needs 58 x 58 cells, a crossbar has 50 x 64: at most 12 states fit",
         ),
         ("imssa10", {"components.crossbar.tiles": "5"}, r"the kernels need 8 crossbars of 64 x 64, the chip has 5"),
+        ("imssa10", {"components.adc.tiles": "7"}, r"the kernels need 8 crossbars, 'adc' stands in 7 tiles"),
+        (
+            "imssa",
+            {"components.state_registers.entries": "28"},
+            r"29 states and inputs of layer 's4d' do not fit the 28",
+        ),
+        ("imssa", {"components.output_registers.width_bits": "7"}, r"8-bit outputs do not fit .* 'output_registers'"),
+        ("imssa", {"components.sample_hold.units": "28"}, r"'sample_hold' samples 28 of 29 pairs of columns of layer"),
         ("imssa", {"components.adc.units": "3"}, r"3 converters shared by 8 serve 24 of the 29 pairs of columns"),
         ("imssa", {"components.dac.units": "30"}, r"'dac' drives 30 of 58 rows of layer 's4d'"),
-        ("imssa", {"components.adc.range_bits": "6"}, r"layer 's4d' has codes of 8 bits, 'adc' of 6"),
+        ("imssa", {"components.adc.range_bits": "6"}, r"it has codes of 8 bits, 'adc' of 6"),
         ("imssa", {"components.dac.mode": "bit_serial"}, r"fed back as one voltage each: 'dac' must be 'amplitude'"),
         ("imssa10", {"components.weights.entries": "700"}, r"768 weights do not fit the 700 entries of 'weights'"),
         ("imssa10", {"components.array.weight_bits": "3"}, r"layer 'encoder' has 4-bit weights, 'array' takes 3 bits"),
-        ("memristor_tile", {}, r"state-space layers need a memory with 'stores: states'"),
+        ("memristor_tile", {}, r"no state_crossbar: it needs .*registers with 'stores: states'"),
     ],
 )
 def test_what_does_not_fit_is_named(chip: str, changes: dict[str, str], message: str) -> None:
     workload = load_workload("s4d_digits10" if chip == "imssa10" else "s4d_digits")
     with pytest.raises(InputError, match=message):
-        build_schedule(workload, load_architecture(chip, changes))
+        deploy(workload, load_architecture(chip, changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"crossbar.noise": "physical"},
+            r"'crossbar' has 'noise: physical': noise of a read that becomes the next state",
+        ),
+        ({"crossbar.noise": "legacy"}, r"'crossbar' has 'noise: legacy'"),
+        ({"adc.ideal": "true"}, r"'adc' is 'ideal: true': a state that goes back without being rounded"),
+        ({"crossbar.cell_bits": "2"}, r"'cell_bits: 2', and a weight of layer 's4d' lies whole in 1-bit cells"),
+        ({"crossbar.planes": "2"}, r"'crossbar' has 2 planes: a weight lies in cells of all its bits"),
+    ],
+)
+def test_an_effect_that_is_not_modelled_is_refused(changes: dict[str, str], message: str) -> None:
+    chip = load_architecture("imssa", {f"components.{key}": value for key, value in changes.items()})
+    with pytest.raises(InputError, match=message):
+        deploy(load_workload("s4d_digits"), chip)
+
+
+def test_a_converter_with_a_transfer_function_of_its_own_is_refused() -> None:
+    class Squashing(Adc):
+        def transfer(self, changes: dict[str, int]) -> object:
+            return object()
+
+    chip = load_architecture("imssa")
+    parts = dict(chip.spec.components)
+    parts["adc"] = Squashing.model_validate(parts["adc"].model_dump(mode="json"))
+    chip = replace(chip, spec=chip.spec.model_copy(update={"components": parts}))
+    with pytest.raises(InputError, match=r"'adc' \(adc\) has a transfer function of its own"):
+        deploy(load_workload("s4d_digits"), chip)
+
+
+def test_the_bits_of_a_cell_may_be_told_if_they_are_those_of_a_weight() -> None:
+    for name, bits in (("workload", 1), ("1bit", 1), ("5bit", 4)):
+        workload = load_workload(f"workloads/s4d_digits/{name}.yaml")
+        assert deploy(workload, load_architecture("imssa", {"components.crossbar.cell_bits": str(bits)}))
+        with pytest.raises(InputError, match=f"in {bits}-bit cells"):
+            deploy(workload, load_architecture("imssa", {"components.crossbar.cell_bits": str(bits + 1)}))
 
 
 def test_settings_of_the_device_are_those_of_its_file() -> None:
@@ -248,11 +482,11 @@ def test_settings_of_the_device_are_those_of_its_file() -> None:
     made = {}
     for share in ("0", "0.5", "1"):
         chip = load_architecture("imssa", {"components.crossbar.device_settings.stuck_at_low_resistance": share})
-        made[share] = execute(build_schedule(workload, chip), workload, chip, batch).outputs
+        made[share] = execute(deploy(workload, chip), batch).outputs
     ideal = load_architecture(
         "imssa", {"components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}"}
     )
-    assert (made["0"] == execute(build_schedule(workload, ideal), workload, ideal, batch).outputs).all()
+    assert (made["0"] == execute(deploy(workload, ideal), batch).outputs).all()
     assert (made["0.5"] != made["0"]).any() and not made["1"].any()
 
 
@@ -277,11 +511,11 @@ def test_clamped_inputs_are_counted() -> None:
     """
     features = np.array([[0], [63], [64], [65], [128], [192], [193], [255]], np.uint8)
     batch = batch_of(features, [0, len(features)])
-    doubled = {"layers.s4d.input_scale": "2", "layers.s4d.input_offset": "256"}
+    doubled = {"graph.s4d.input_scale": "2", "graph.s4d.input_offset": "256"}
     found = {}
     for name, changes in (("imssa", {}), ("imssa", doubled), ("s4d_digital28", doubled)):
         chip, workload = load_architecture(name), load_workload("s4d_digits", changes)
-        execution = execute(build_schedule(workload, chip), workload, chip, batch)
+        execution = execute(deploy(workload, chip), batch)
         found[name, bool(changes)] = execution.activity.saturations["s4d"], execution.activity.conversions
     assert found["imssa", False][0] == 0
     assert found["imssa", True][0] == 4

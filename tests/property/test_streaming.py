@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelsim.execute.inputs import feature_values
+from accelsim.execute.npu import npu_values
+from accelsim.execute.streaming import Stream
 from graphs import Streaming, chip, frames, graph, streaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.execute.inputs import feature_values
-from accelsim.execute.npu import npu_values
-from accelsim.execute.streaming import Stream
 from accelsim.kernels.attention import chunks
 
 KEYS = {

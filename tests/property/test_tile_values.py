@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from property import reference_tile
 from scipy import stats
 
 from accelsim.devices import Device, load_device
-from accelsim.kernels.converters import Adc, Dac
+from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.kernels.crossbar import (
     PLANES_PER_TILE,
+    digits,
     multiply,
     multiply_depthwise,
+    planes_of,
     program_tiles,
     read_power,
 )
@@ -78,8 +82,8 @@ def test_ideal_cells_and_converters_multiply_integers_exactly(
 ) -> None:
     weights, codes = setting(seed, inputs, outputs, 5, bits)
     tiles = programmed(IDEAL, weights, bits, cell_bits=cell_bits, sign=sign, tile_rows=rows, tile_columns=columns)
-    adc = Adc(ideal=True) if ideal else Adc(7, 16)
-    found = multiply(tiles, codes, dac=Dac(8, mode=mode), adc=adc, noise="off")
+    adc = AdcTransfer(ideal=True) if ideal else AdcTransfer(7, 16)
+    found = multiply(tiles, codes, dac=DacTransfer(8, mode=mode), adc=adc, noise="off")
     assert np.array_equal(found.values * 128, codes.astype(int) @ weights)
     assert found.clipped.sum() == 0
 
@@ -100,8 +104,8 @@ def test_without_noise_the_values_are_those_of_the_cells(device, bits, cell_bits
     shape = {"tile_rows": 64, "tile_columns": 64}
     tiles = programmed(device, weights, bits, cell_bits=cell_bits, sign=sign, **shape)
     states = array_states(device, weights, bits, cell_bits, sign, 64, 64, 1)
-    dac = Dac(8, mode=mode)
-    for adc in (Adc(ideal=True), Adc(4, 4), Adc(2, 2)):
+    dac = DacTransfer(8, mode=mode)
+    for adc in (AdcTransfer(ideal=True), AdcTransfer(4, 4), AdcTransfer(2, 2)):
         found = multiply(tiles, codes, dac=dac, adc=adc, noise="off")
         wanted, clipped = reference_tile.product(
             weights, codes, states, device.curves(0.6, cell_bits),
@@ -124,14 +128,14 @@ def test_noise_has_the_distribution_of_noise_per_cell(noise, sign) -> None:
     tiles = programmed(SYNAPTOGEN, weights, 2, sign=sign, **shape)
     frames, few = 20_000, 300
     many = np.repeat(codes, frames, axis=0)
-    ideal = Adc(ideal=True)
+    ideal = AdcTransfer(ideal=True)
     found = multiply(tiles, many, adc=ideal, noise=noise, seed=3).values
     exact = multiply(tiles, codes, adc=ideal, noise="off").values[0]
     curves = SYNAPTOGEN.curves(0.6)
     states = array_states(SYNAPTOGEN, weights, 2, 1, sign, 64, 64, 1)
     wanted, _ = reference_tile.product(
         weights, np.repeat(codes, few, axis=0), states, curves, weight_bits=2, sign=sign, rows=64, columns=64,
-        dac=Dac(), adc=ideal, noise=noise, generator=np.random.default_rng(0),
+        dac=DacTransfer(), adc=ideal, noise=noise, generator=np.random.default_rng(0),
     )  # fmt: skip
     for j in range(3):
         assert stats.ks_2samp(found[:, j], wanted[:, j]).pvalue > 1e-4
@@ -197,8 +201,8 @@ def test_a_tile_is_the_same_alone_and_among_others() -> None:
 def test_settings_per_adc_and_the_count_of_clips() -> None:
     weights, codes = setting(9, 128, 128, 20, 3)
     tiles = programmed(IDEAL, weights, 3, tile_rows=64, tile_columns=64)
-    settings = np.full((2, 2, 2), Adc(7, 16), object)
-    settings[1, 0, 1] = Adc(4, 1)
+    settings = np.full((2, 2, 2), AdcTransfer(7, 16), object)
+    settings[1, 0, 1] = AdcTransfer(4, 1)
     found = multiply(tiles, codes, adc=settings, noise="off")
     exact = codes.astype(int) @ weights / 128
     assert np.array_equal(found.values[:, :64], exact[:, :64])
@@ -215,17 +219,21 @@ def test_settings_per_adc_and_the_count_of_clips() -> None:
 def test_depthwise_columns_have_inputs_of_their_own(mode) -> None:
     weights, _ = setting(10, 31, 70, 1, 4)
     codes = np.random.default_rng(3).integers(-128, 129, (31 + 9, 70)).astype(np.int16)
-    dac = Dac(8, mode=mode)
+    dac = DacTransfer(8, mode=mode)
     for device, exact in ((IDEAL, True), (SYNAPTOGEN, False)):
         tiles = programmed(device, weights, 4, tile_rows=31, tile_columns=64)
-        found = multiply_depthwise(tiles, codes, dac=dac, adc=Adc(ideal=True), noise="off").values
+        found = multiply_depthwise(tiles, codes, dac=dac, adc=AdcTransfer(ideal=True), noise="off").values
         windows = np.lib.stride_tricks.sliding_window_view(codes.astype(int), 31, axis=0)
         wanted = np.einsum("tci,ic->tc", windows, weights) / 128
         if exact:
             assert np.array_equal(found, wanted)
         for c in (0, 69):  # a column is what a dense matrix of one column gives
             dense = multiply(
-                tiles, np.ascontiguousarray(windows[:, c]).astype(np.int16), dac=dac, adc=Adc(ideal=True), noise="off"
+                tiles,
+                np.ascontiguousarray(windows[:, c]).astype(np.int16),
+                dac=dac,
+                adc=AdcTransfer(ideal=True),
+                noise="off",
             )
             assert np.allclose(found[:, c], dense.values[:, c], atol=1e-9)
     noisy = multiply_depthwise(tiles, codes, noise="legacy", seed=4).values
@@ -238,7 +246,7 @@ def test_the_noise_of_depthwise_columns_is_that_of_dense_ones() -> None:
     tiles = programmed(SYNAPTOGEN, weights, 2, tile_rows=31, tile_columns=64)
     frames = 20_000
     codes = np.full((frames + 30, 4), 100, np.int16)
-    ideal = Adc(ideal=True)
+    ideal = AdcTransfer(ideal=True)
     columns = multiply_depthwise(tiles, codes, adc=ideal, noise="legacy", seed=1).values
     dense = multiply(tiles, np.full((frames, 31), 100, np.int16), adc=ideal, noise="legacy", seed=2).values
     assert columns.std(axis=0) == pytest.approx(dense.std(axis=0), rel=5 / np.sqrt(frames) + 5e-3)
@@ -250,7 +258,7 @@ def test_read_power_is_the_sum_over_the_cells(mode) -> None:
     weights, codes = setting(12, 70, 5, 2, 3)
     tiles = programmed(SYNAPTOGEN, weights, 3, tile_rows=64, tile_columns=64)
     states = array_states(SYNAPTOGEN, weights, 3, 1, "pair", 64, 64, 1)
-    dac, curves = Dac(8, mode=mode), SYNAPTOGEN.curves(0.6)
+    dac, curves = DacTransfer(8, mode=mode), SYNAPTOGEN.curves(0.6)
     found = read_power(tiles, codes, dac)
     per_tile = read_power(tiles, codes, dac, per_tile=True)
     assert per_tile.shape == (2, 2, 1) and np.allclose(per_tile.sum(axis=(1, 2)), found)
@@ -282,6 +290,153 @@ def test_wrong_calls_are_named(change, message) -> None:
     tiles = programmed(IDEAL, weights, 3, tile_rows=64)
     with pytest.raises(ValueError, match=message):
         multiply(tiles, arguments["codes"], noise=arguments["noise"], seed=arguments["seed"])
+
+
+@dataclass
+class TableAdc:
+    """A flash ADC: the n-th value where a current reaches n thresholds; clipped at both ends if there is a `limit`."""
+
+    thresholds: np.ndarray
+    values: np.ndarray
+    clips: np.ndarray
+
+    def transfer(self, currents):
+        at = np.searchsorted(self.thresholds, currents, side="right")
+        return self.values[at], self.clips[at]
+
+
+def as_a_table(precision: int, range_bits: int) -> TableAdc:
+    """The table of a converter with steps of 2^-precision, clipped at +-2^(range_bits - 1), halves to even.
+
+    Between the codes c and c + 1 lies (c + 1/2) steps: a current that is exactly that belongs to the even one.
+    """
+    top = 2 ** (precision + range_bits - 1)
+    lower = np.arange(-top - 1, top + 1)
+    middle = (lower + 0.5) / 2**precision
+    thresholds = np.where(lower % 2 == 0, np.nextafter(middle, np.inf), middle)
+    codes = np.arange(-top - 1, top + 2)
+    return TableAdc(thresholds, np.clip(codes, -top, top) / 2**precision, np.abs(codes) > top)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    outputs=st.integers(1, 150),
+    frames=st.integers(0, 40),
+    precision=st.integers(0, 4),
+    range_bits=st.integers(1, 5),
+    cell_bits=st.sampled_from([1, 2]),
+    sign=st.sampled_from(["pair", "offset"]),
+    mode=st.sampled_from(["amplitude", "bit_serial"]),
+    noise=st.sampled_from(["off", "legacy"]),
+    device=st.sampled_from([IDEAL, GAUSSIAN]),
+)
+def test_a_table_is_the_converter_whose_table_it_is(
+    seed, outputs, frames, precision, range_bits, cell_bits, sign, mode, noise, device
+) -> None:
+    """Everywhere, and in some places among converters of the built-in kind; to the bit, with all counts."""
+    weights, codes = setting(seed, 100, outputs, frames, 3)
+    tiles = programmed(device, weights, 3, cell_bits=cell_bits, sign=sign, tile_rows=64, tile_columns=64)
+    built_in, table = AdcTransfer(precision, range_bits), as_a_table(precision, range_bits)
+    shape = (2, tiles.planes, tiles.column_tiles)
+    generator = np.random.default_rng(seed)
+    some, other = np.empty(shape, object), np.empty(shape, object)
+    for place in np.ndindex(shape):
+        other[place] = built_in if generator.random() < 0.7 else AdcTransfer(ideal=True)
+        some[place] = table if other[place] is built_in and generator.random() < 0.5 else other[place]
+    how = {"dac": DacTransfer(8, mode=mode), "noise": noise, "seed": seed}
+    for found, wanted in ((table, built_in), (some, other)):
+        a, b = (multiply(tiles, codes, adc=adc, **how) for adc in (found, wanted))
+        if wanted is built_in:
+            assert a.values.tobytes() == b.values.tobytes()
+        else:  # ideal converters add what is no multiple of a step, and the order of the additions differs
+            np.testing.assert_allclose(a.values, b.values, rtol=0, atol=1e-9)
+        assert np.array_equal(a.clipped, b.clipped) and np.array_equal(a.clipped_per_frame, b.clipped_per_frame)
+
+
+@pytest.mark.parametrize("noise", ["off", "legacy"])
+def test_depthwise_columns_take_a_table_too(noise) -> None:
+    weights, _ = setting(10, 31, 70, 1, 4)
+    codes = np.random.default_rng(3).integers(-128, 129, (31 + 300, 70)).astype(np.int16)
+    tiles = programmed(GAUSSIAN, weights, 4, tile_rows=31, tile_columns=64)
+    a, b = (multiply_depthwise(tiles, codes, adc=adc, noise=noise) for adc in (as_a_table(3, 2), AdcTransfer(3, 2)))
+    assert a.values.tobytes() == b.values.tobytes()
+    assert np.array_equal(a.clipped, b.clipped) and np.array_equal(a.clipped_per_frame, b.clipped_per_frame)
+    assert a.clipped.sum() > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), bits=st.integers(1, 4), block=st.sampled_from([None, 1, 7]))
+def test_a_flash_adc_with_thresholds_of_its_own(seed, bits, block) -> None:
+    """Ideal cells: every tile and plane has a whole partial sum / 128, which the thresholds cut into four values."""
+    generator = np.random.default_rng(seed)
+    top = max(2 ** (bits - 1) - 1, 1)
+    weights = generator.choice(np.array([q for q in range(-top, top + 1) if q or bits > 1]), (100, 70))
+    codes = generator.integers(-128, 129, (20, 100)).astype(np.int16)
+    adc = TableAdc(np.array([-2.0, 0.25, 3.5]), np.array([-4.0, -0.5, 1.5, 7.0]), np.array([True, False, False, True]))
+    found = multiply(
+        programmed(IDEAL, weights, bits, tile_rows=64, tile_columns=64), codes,
+        adc=adc, noise="off", frames_per_block=block,
+    )  # fmt: skip
+    wanted, clipped = np.zeros((20, 70)), np.zeros(20, int)
+    for rows in (slice(0, 64), slice(64, 100)):
+        for p in range(max(bits - 1, 1)):
+            plane = np.sign(weights[rows]) * (np.abs(weights[rows]) >> p & 1)
+            current = codes[:, rows].astype(int) @ plane / 128
+            for t, j in np.ndindex(current.shape):
+                x = current[t, j]
+                wanted[t, j] += 2**p * (-4 if x < -2 else -0.5 if x < 0.25 else 1.5 if x < 3.5 else 7)
+                clipped[t] += x < -2 or x >= 3.5
+    assert np.array_equal(found.values, wanted)
+    assert np.array_equal(found.clipped_per_frame, clipped) and found.clipped.sum() == clipped.sum()
+
+
+def test_a_transfer_function_keeps_the_shape() -> None:
+    class Wrong:
+        def transfer(self, currents):
+            return currents[:, :1], currents > 0
+
+    tiles = programmed(IDEAL, np.ones((8, 8), int), 2, tile_rows=64)
+    with pytest.raises(ValueError, match=r"transfer function of Wrong made values \(2, 1\) and clipped \(2, 8\) bool"):
+        multiply(tiles, np.zeros((2, 8), np.int16), adc=Wrong(), noise="off")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    inputs=st.integers(1, 150),
+    outputs=st.integers(1, 90),
+    cell_bits=st.sampled_from([1, 2, 3]),
+    sign=st.sampled_from(["pair", "offset"]),
+    mode=st.sampled_from(["amplitude", "bit_serial"]),
+)
+def test_weights_of_one_bit_multiply_exactly(seed, inputs, outputs, cell_bits, sign, mode) -> None:
+    """-1 and 1, with tiles that are padded with zeros; a pair needs one plane, an offset 2 bits."""
+    generator = np.random.default_rng(seed)
+    weights = generator.choice(np.array([-1, 1]), (inputs, outputs))
+    codes = generator.integers(-128, 129, (5, inputs)).astype(np.int16)
+    planes = 1 if sign == "pair" or cell_bits > 1 else 2
+    assert planes_of(1, cell_bits, sign) == planes
+    tiles = programmed(IDEAL, weights, 1, cell_bits=cell_bits, sign=sign, tile_rows=64, tile_columns=64)
+    assert tiles.planes == planes and tiles.difference.shape[2] == planes * (
+        outputs + (tiles.column_tiles if sign == "offset" else 0)
+    )
+    found = multiply(tiles, codes, dac=DacTransfer(8, mode=mode), adc=AdcTransfer(7, 16), noise="off")
+    assert np.array_equal(found.values * 128, codes.astype(int) @ weights)
+    levels = digits(weights, 1, cell_bits, sign).astype(int)
+    place = 2 ** (cell_bits * np.arange(planes))
+    assert np.array_equal(np.tensordot(place, levels[:, 0] - levels[:, 1], 1), weights)
+
+
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+@pytest.mark.parametrize("wrong", [0, 2, -2])
+def test_weights_of_one_bit_are_minus_one_or_one(wrong, sign) -> None:
+    with pytest.raises(ValueError, match="1-bit weights must be -1 or 1"):
+        programmed(IDEAL, np.array([[1, -1], [1, wrong]]), 1, sign=sign)
+    with pytest.raises(ValueError, match="1-bit weights must be -1 or 1"):
+        digits(np.array([wrong]), 1, 1, sign)
+    with pytest.raises(ValueError, match="from 1 to 64 bits, found 0"):
+        programmed(IDEAL, np.array([[1]]), 0, sign=sign)
 
 
 def test_weights_out_of_range_are_named() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accelsim.execute import execute, service_of
 from chips import batch_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,6 @@ from safetensors.numpy import save_file
 
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
-from accelsim.execute import execute, service_of
 from accelsim.pipeline import arbitration, clocking, links
 from accelsim.schedule import build_schedule
 from accelsim.simulate import close_books, simulate
@@ -34,7 +34,7 @@ def write_layer(folder: Path, inputs: int, outputs: int, bits: int = 3) -> Path:
 name: layer
 weights: weights.safetensors
 inputs: {{source: speech, dataset: librivox_sample, split: test, features: {{bands: {inputs}}}}}
-layers:
+graph:
   - {{name: y, op: linear, input: features, outputs: {outputs}, weight_bits: {bits}, weights: w, input_offset: 128}}
 """
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accelsim.kernels.activation import add, dequantise, glu, quantise, relu, rescale, silu
 from accelsim.kernels.attention import RelativePositions, attention, sinusoids, whole_utterances
-from accelsim.kernels.conv import convolve, depthwise, matrix_product, maximum
+from accelsim.kernels.conv import convolve, convolve_each, depthwise, matrix_product, maximum
 from accelsim.kernels.norm import layer_norm, softmax
 from accelsim.kernels.number import exponential, in_number, is_half, values_of
 
@@ -177,25 +177,52 @@ def test_matrix_product_where_float32_would_lose():
         matrix_product(np.full((1, 140_000), 127, np.int8), np.full((140_000, 1), 127, np.int8))
 
 
-@settings(max_examples=40)
-@given(seeds, lengths, st.integers(1, 7), st.integers(1, 3))
-def test_depthwise(seed, frames, taps, channels):
+@settings(max_examples=60)
+@given(seeds, lengths, st.integers(1, 7), st.integers(1, 3), st.integers(1, 3), st.booleans())
+def test_depthwise(seed, frames, taps, channels, dilation, causal):
     random, starts = np.random.default_rng(seed), starts_of(frames)
     codes = random.integers(-128, 128, (starts[-1], channels), np.int8)
     weights = random.integers(-128, 128, (taps, channels), np.int8)
-    assert depthwise(codes, weights, starts).tolist() == plain.depthwise(codes, weights, starts).tolist()
+    found = depthwise(codes, weights, starts, dilation=dilation, causal=causal)
+    assert found.tolist() == plain.depthwise(codes, weights, starts, dilation, causal).tolist()
 
 
-@settings(max_examples=40)
-@given(seeds, lengths, st.integers(1, 5), st.sampled_from([1, 3, 5]), st.sampled_from([1, 3]), st.integers(1, 3))
-def test_convolve(seed, frames, bands, taps, band_taps, stride):
+@settings(max_examples=80)
+@given(
+    seeds, lengths, st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans(),
+)  # fmt: skip
+def test_convolve(seed, frames, bands, taps, band_taps, stride, dilation, causal):
     random, starts = np.random.default_rng(seed), starts_of(frames)
     codes = random.integers(-128, 128, (starts[-1], bands, 2), np.int8)
     weights = random.integers(-128, 128, (taps, band_taps, 2, 3), np.int8)
-    sums, new_starts = convolve(codes, weights, starts, (stride, 2))
-    for u in range(len(frames)):
-        wanted = plain.convolve(codes[starts[u] : starts[u + 1]], weights, (stride, 2))
-        np.testing.assert_array_equal(sums[new_starts[u] : new_starts[u + 1]], wanted)
+    each = random.integers(-128, 128, (taps, band_taps, 1, 2), np.int8)
+    # Channel by channel is the same as weights [I, K, 2, 2] that are zero from one channel to the other.
+    apart = np.where(np.eye(2, dtype=bool), each, np.int8(0))
+    for kernel, given_weights, whole in ((convolve, weights, weights), (convolve_each, each, apart)):
+        sums, new_starts = kernel(codes, given_weights, starts, (stride, 2), dilation=dilation, causal=causal)
+        for u in range(len(frames)):
+            wanted = plain.convolve(codes[starts[u] : starts[u + 1]], whole, (stride, 2), dilation, causal)
+            np.testing.assert_array_equal(sums[new_starts[u] : new_starts[u + 1]], wanted)
+
+
+def test_even_kernels_and_dilation_by_hand():
+    """Weights 1, 10, 100, 1000: the zeros of an even kernel, two more before than after; dilated; causal."""
+    starts, row = np.array([0, 4]), np.array([[1], [2], [3], [4]], np.int8)
+    depth = {
+        (2, 1, False): [10, 21, 32, 43],
+        (2, 2, False): [10, 20, 31, 42],
+        (2, 2, True): [10, 20, 31, 42],
+        (4, 1, False): [2100, 3210, 4321, 432],
+        (3, 2, False): [310, 420, 31, 42],
+        (3, 2, True): [100, 200, 310, 420],
+    }
+    for (taps, dilation, causal), wanted in depth.items():
+        weights = np.array([[1], [10], [100], [1000]], np.int16)[:taps]
+        assert depthwise(row, weights, starts, dilation=dilation, causal=causal)[:, 0].tolist() == wanted
+        how = {"dilation": (dilation, 1), "causal": causal}
+        assert convolve(row[:, None], weights[:, None, :, None], starts, **how)[0][:, 0, 0].tolist() == wanted
+        assert convolve_each(row[:, None], weights[:, None, None], starts, **how)[0][:, 0, 0].tolist() == wanted
 
 
 @settings(max_examples=40)
@@ -239,5 +266,7 @@ def test_what_does_not_fit_is_refused():
         depthwise(codes, np.zeros((3, 2), np.int8), np.array([0, 2]))
     with pytest.raises(ValueError, match="end at frame 3, found 2 frames"):
         depthwise(codes, np.zeros((3, 3), np.int8), np.array([0, 3]))
-    with pytest.raises(ValueError, match="odd taps"):
-        convolve(codes[:, None], np.zeros((2, 1, 3, 1), np.int8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="do not fit weights"):
+        convolve(codes[:, None], np.zeros((1, 1, 2, 1), np.int8), np.array([0, 2]))
+    with pytest.raises(ValueError, match="at least 1 tap and a dilation of at least 1, found 1, 0"):
+        convolve(codes[:, None], np.zeros((1, 1, 3, 1), np.int8), np.array([0, 2]), dilation=(1, 0))

@@ -37,7 +37,7 @@ inputs:
   source: speech
   dataset: librivox_sample
   split: test
-layers:
+graph:
   - {name: l0, op: lif, input: features, neurons: 4, weight_bits: 4, beta: 0.5, threshold: 64, reset: zero,
      weights: l0.w, recurrent_weights: l0.r}
   - {name: out, op: spike_sum, input: l0, neurons: 3, weight_bits: 4, weights: out.w}

@@ -119,11 +119,11 @@ def test_included_rows_cost_nothing_themselves() -> None:
 
 
 def test_an_energy_within_another_costs_nothing_itself() -> None:
-    covered = row("crossbar", "1 pJ", action="nanowatt_read")
+    covered = row("crossbar", "1 pJ", action="read_nanowatt")
     for key in ("value", "low", "high"):
         del covered[key]
     rows = [covered | {"included_in": "write_pulse"}, row("crossbar", "1 pJ", action="write_pulse")]
-    assert prices(energy=rows).energy("crossbar", "nanowatt_read", {}).value == 0
+    assert prices(energy=rows).energy("crossbar", "read_nanowatt", {}).value == 0
     assert prices(energy=rows).energy("crossbar", "write_pulse", {}).value > 0
 
 

@@ -41,7 +41,7 @@ feature_offset: 128
 feature_scale: 0.03125
 inputs: {inputs}
 graph:
-  - {{op: qlinear, name: out, input: features, outputs: {outputs}}}
+  - {{op: linear, name: out, input: features, outputs: {outputs}}}
 """
         + (f"score: {score}\n" if score else "")
     )

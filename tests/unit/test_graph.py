@@ -8,14 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
-from safetensors.numpy import save_file
-
-from accelsim.errors import InputError
 from accelsim.execute.graph_values import GraphValues
-from accelsim.generated import generated_tensors
-from accelsim.kernels.attention import sinusoids
-from accelsim.schema.graph import (
+from accelsim.ops.graph import (
     AddOp,
     AnyGraphOp,
     AttentionOp,
@@ -23,13 +17,19 @@ from accelsim.schema.graph import (
     GraphOp,
     LayerNormOp,
     PositionsOp,
-    QLinearOp,
+    LinearOp,
     Rows,
     WeightedOp,
     expanded,
     graph_rows,
     tensor_shapes,
 )
+from pydantic import TypeAdapter
+from safetensors.numpy import save_file
+
+from accelsim.errors import InputError
+from accelsim.generated import generated_tensors
+from accelsim.kernels.attention import sinusoids
 from accelsim.workload import load_workload
 
 POSITIONS = ("none", "relative", "relative_no_linear", "learnable", "learnable_no_linear")
@@ -38,13 +38,13 @@ name: small
 weights: weights.safetensors
 inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 8}}
 graph:
-  - {op: qconv, name: conv, input: features, channels: 2, stride: [2, 2]}
+  - {op: conv, name: conv, input: features, channels: 2, stride: [2, 2]}
   - {op: relu, name: relu, input: conv}
   - {op: max_pool, name: pool, input: relu, size: [1, 2]}
-  - {op: qlinear, name: front, input: pool, outputs: 12}
+  - {op: linear, name: front, input: pool, outputs: 12}
   - {op: conformer, name: blocks, input: front, blocks: 1, width: 12, heads: 2, feed_forward: 24, kernel: 5,
      positions: learnable_no_linear, reach: 4, weight_bits: 4}
-  - {op: qlinear, name: output, input: blocks.0.norm, outputs: 5}
+  - {op: linear, name: output, input: blocks.0.norm, outputs: 5}
 """
 
 
@@ -56,15 +56,15 @@ def small_tensors() -> dict[str, np.ndarray]:
 def small_ops(blocks: int = 1, width: int = 12, positions: str = "none") -> list[GraphOp]:
     """Return the ops of the workload above."""
     text: list[dict[str, Any]] = [
-        {"op": "qconv", "name": "conv", "input": "features", "channels": 2, "stride": [2, 2]},
+        {"op": "conv", "name": "conv", "input": "features", "channels": 2, "stride": [2, 2]},
         {"op": "relu", "name": "relu", "input": "conv"},
         {"op": "max_pool", "name": "pool", "input": "relu", "size": [1, 2]},
-        {"op": "qlinear", "name": "front", "input": "pool", "outputs": width},
+        {"op": "linear", "name": "front", "input": "pool", "outputs": width},
         {
             "op": "conformer", "name": "blocks", "input": "front", "blocks": blocks, "width": width, "heads": 2,
             "feed_forward": 2 * width, "kernel": 5, "positions": positions, "reach": 4, "weight_bits": 4,
         },
-        {"op": "qlinear", "name": "output", "input": f"blocks.{blocks - 1}.norm", "outputs": 5},
+        {"op": "linear", "name": "output", "input": f"blocks.{blocks - 1}.norm", "outputs": 5},
     ]  # fmt: skip
     return expanded(TypeAdapter(list[AnyGraphOp]).validate_python(text))
 
@@ -86,10 +86,10 @@ def problems(path: Path) -> list[str]:
 def test_reads_what_was_written(tmp_path: Path) -> None:
     workload = load_workload(write(tmp_path))
     assert workload.spec.family() == "graph" and workload.spec.outputs() == 5
-    assert [op.name for op in workload.spec.graph_ops()] == [
+    assert [op.name for op in workload.graph.ops] == [
         op.name for op in small_ops(positions="learnable_no_linear")
     ]
-    rows = workload.spec.graph_rows()
+    rows = workload.graph.edges
     assert rows["conv"] == Rows(8, 4, 2) and rows["pool"] == Rows(4, 2, 2) and rows["output"] == Rows(5, 1, 2)
     tensors = small_tensors()
     del tensors["conv.bias"], tensors["conv.output_scale"]
@@ -155,7 +155,7 @@ def test_an_empty_file_of_weights(tmp_path: Path) -> None:
 RANDOM = """inputs: {source: random, frames: 2, frame_period: 10 ms, features: 8, input_ones: 0.1, spikes: 0.1,
   readout: 0.1}"""
 OWN = "{op: positions, name: p, width: 12}\n  - "
-LINEAR = "{op: qlinear, name: output,"
+LINEAR = "{op: linear, name: output,"
 CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
 
 
@@ -185,16 +185,16 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
          r"layer 'blocks\.0\.ff1\.add': it adds rows of 12 to rows of 16, or of another rate"),
         (LINEAR, "{op: add, name: sum, input: blocks.0.norm, residual: features}\n  - " + LINEAR, 1,
          r"layer 'sum': it adds rows of 12 to rows of 8, or of another rate"),
-        (LINEAR, "{op: qlinear, name: wide, input: features, outputs: 12}\n  - "
+        (LINEAR, "{op: linear, name: wide, input: features, outputs: 12}\n  - "
          "{op: add, name: sum, input: blocks.0.norm, residual: wide}\n  - " + LINEAR, 1,
          r"layer 'sum': it adds rows of 12 to rows of 12, or of another rate"),
         (LINEAR, "{op: add, name: sum, input: front, residual: blocks.0.norm, factor: 0}\n  - " + LINEAR, 12,
          r"'factor': must be greater than 0, found 0"),
-        (LINEAR, "{op: qlinear, name: odd, input: front, outputs: 3}\n  - {op: glu, name: glu, input: odd}\n  - "
+        (LINEAR, "{op: linear, name: odd, input: front, outputs: 3}\n  - {op: glu, name: glu, input: odd}\n  - "
          + LINEAR, 1, r"layer 'glu': a gated linear unit needs an even number of inputs, found 3"),
         # Attention and positions.
         ("heads: 2", "heads: 5", 1, r"layer 'blocks\.0\.attention\.heads': 36 inputs are not q, k and v of 5 heads"),
-        (LINEAR, "{op: qlinear, name: qkv, input: front, outputs: 13}\n  - "
+        (LINEAR, "{op: linear, name: qkv, input: front, outputs: 13}\n  - "
          "{op: attention, name: heads, input: qkv, heads: 1}\n  - " + LINEAR, 1,
          r"layer 'heads': 13 inputs are not q, k and v of 1 heads"),
         (LINEAR, OWN + "{op: attention, name: heads, input: front, heads: 1, positions: p}\n  - " + LINEAR, 1,
@@ -203,8 +203,8 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
          r"layer 'heads' needs vectors of distances, and 'pool' gives rows of frames"),
         (LINEAR, OWN + "{op: attention, name: heads, input: p, heads: 1}\n  - " + LINEAR, 1,
          r"layer 'heads' attends over frames, and 'p' gives vectors of distances"),
-        (LINEAR, OWN + "{op: qdepthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 1,
-         r"layer 'mixed' \(qdepthwise\) works over frames, and 'p' gives vectors of distances"),
+        (LINEAR, OWN + "{op: depthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 1,
+         r"layer 'mixed' \(depthwise\) works over frames, and 'p' gives vectors of distances"),
         (LINEAR, OWN + "{op: add, name: sum, input: p, residual: front}\n  - " + LINEAR, 1,
          r"layer 'sum' mixes rows of frames with vectors of distances"),
         (LINEAR, "{op: positions, name: p, width: 13}\n  - " + LINEAR, 1,
@@ -239,7 +239,7 @@ def test_wrong_graphs(tmp_path: Path, old: str, new: str, line: int, message: st
 
 def test_outputs_that_depend_on_no_input(tmp_path: Path) -> None:
     lines = SMALL.splitlines(keepends=True)[:5]
-    lines += ["  - {op: positions, name: p, width: 4}\n", "  - {op: qlinear, name: output, input: p, outputs: 5}\n"]
+    lines += ["  - {op: positions, name: p, width: 4}\n", "  - {op: linear, name: output, input: p, outputs: 5}\n"]
     message = "workload.yaml:1: layer 'output' gives the outputs, and they do not depend on 'features'"
     assert problems(write(tmp_path, "".join(lines))) == [message]
 
@@ -339,7 +339,7 @@ def test_an_op_keeps_its_draws_when_those_behind_it_change() -> None:
 
 def test_smallest_generated_weights() -> None:
     """Two bits and one weight, which is often 0: still a scale."""
-    ops: list[GraphOp] = [QLinearOp(op="qlinear", name="one", input="x", outputs=1, weight_bits=2)]
+    ops: list[GraphOp] = [LinearOp(op="linear", name="one", input="x", outputs=1, weight_bits=2)]
     rows = graph_rows(ops, "x", 1)
     drawn = [generated_tensors(ops, rows, "x", seed) for seed in range(20)]
     assert {int(tensors["one.weight"][0, 0]) for tensors in drawn} == {-1, 0, 1}

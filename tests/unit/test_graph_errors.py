@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelsim.execute import execute
 from chips import write_random_network
 from graphs import IDEAL, TILE_PARTS, Shape, chip, frames, graph, tile_keys, without, write_graph
 
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
-from accelsim.execute import execute
 from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
 
 SHAPE = Shape(positions="relative")
-LINEAR = ["{name: y, op: qlinear, input: features, outputs: 5, weight_bits: 4}"]
+LINEAR = ["{name: y, op: linear, input: features, outputs: 5, weight_bits: 4}"]
 ATTENTION = [
-    "{name: qkv, op: qlinear, input: features, outputs: 1200}",
+    "{name: qkv, op: linear, input: features, outputs: 1200}",
     "{name: heads, op: attention, input: qkv, heads: 2}",
 ]
 KEYS = tile_keys(planes=8)
@@ -40,7 +40,7 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
         # Tiles. 20 inputs and 24 .. 60 outputs are a tile each: linear, 3 x 2 of the feed-forward modules and so on.
         (SHAPE, {"components.crossbar.tiles": 9},
          r"the matrices need 11 tiles, the chip has 9: 2 are missing, from matrix 'blocks\.0\.ff2\.linear2' on"),
-        (["{name: y, op: qlinear, input: features, outputs: 130}"], {"components.crossbar.tiles": 2},
+        (["{name: y, op: linear, input: features, outputs: 130}"], {"components.crossbar.tiles": 2},
          r"matrix 'y' is larger than the chip: it needs 3 tiles of 2\nthe matrices need 3 tiles, .*"),
         (SHAPE, {"components.adc.tiles": 10}, r"'adc' stands in 10 tiles, 12 are needed, depthwise columns included"),
         (SHAPE, {"components.accumulator.tiles": 11}, r"'accumulator' stands in 11 tiles, 12 are needed, .*"),
@@ -51,10 +51,10 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
          r"layer 'y' has 4-bit weights, 3 planes; 'crossbar' has 2"),
         (SHAPE, {"components.crossbar.sign": "offset", "components.crossbar.planes": 8},
          r"matrix 'blocks\.0\.conv\.depthwise': depthwise columns have no inputs in common, .*"),
-        (["{name: y, op: qdepthwise, input: features, taps: 65}"], {},
+        (["{name: y, op: depthwise, input: features, taps: 65}"], {},
          r"matrix 'y': a depthwise column of 65 taps is longer than a tile of 64 rows"),
-        (["{name: y, op: qconv, input: features, channels: 3}"], {},
-         r"layer 'y' \(qconv\) cannot lie on tiles: place it with 'where: digital'"),
+        (["{name: y, op: conv, input: features, channels: 3}"], {},
+         r"layer 'y' \(conv\) cannot lie on tiles: place it with 'where: digital'"),
         # Placement.
         (SHAPE, {"placement": "{block.0.ff1.linear1: {copies: 2}}"},
          r"placement names a layer 'block\.0\.ff1\.linear1', there is none with weights "
@@ -80,10 +80,10 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
         (LINEAR, {"components.bus.units": 3}, r"'vector' has 2 units, one per cluster, 'bus' has 3"),
         (SHAPE, {"components.attention.units": 4}, r"'vector' has 2 units, one per cluster, 'attention' has 4"),
         # The digital array.
-        (LINEAR, {"placement": "{y: {where: digital}}", "components.weights.rows": 1, "components.weights.banks": 1,
+        (LINEAR, {"placement": "{y: {engine: digital}}", "components.weights.rows": 1, "components.weights.banks": 1,
                   "components.weights.width_bits": 239},
          r"the weights take 0 KiB, 'weights' has 0"),
-        (LINEAR, {"placement": "{y: {where: digital}}", "components.array.weight_bits": 3},
+        (LINEAR, {"placement": "{y: {engine: digital}}", "components.array.weight_bits": 3},
          r"layer 'y' has 4-bit weights and 8-bit inputs, 'array' takes 3 and 8"),
         # Graphs whose rates do not fit.
         (["{name: a, op: attention, input: features, heads: 2}", "{name: y, op: max_pool, input: a, size: [2, 1]}"], {},
@@ -113,7 +113,7 @@ def test_a_layer_that_the_chip_has_no_part_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"layer 'blocks\.0\.attention\.heads' \(attention\) needs exactly one .* "
                                          r"kind attention_engine, found 0"):  # fmt: skip
         build_schedule(network, without(chip(KEYS), "attention"))
-    with pytest.raises(InputError, match=r"layer 'front\.linear' \(qlinear\) needs exactly one .* mac_array, found 0"):
+    with pytest.raises(InputError, match=r"layer 'front\.linear' \(linear\) needs exactly one .* mac_array, found 0"):
         build_schedule(network, without(chip(KEYS), "array"))
     with pytest.raises(InputError, match=r"needs a memory with 'stores: weights'"):
         build_schedule(network, without(chip(KEYS), "weights"))
@@ -142,7 +142,7 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
 
     layers = [
         "{name: pool, op: max_pool, input: features, size: [3, 1]}",
-        "{name: y, op: qlinear, input: pool, outputs: 2}",
+        "{name: y, op: linear, input: pool, outputs: 2}",
     ]
     network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": "{}"})
     schedule = build_schedule(network, architecture)
@@ -153,9 +153,9 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "keys", "message"),
     [
-        ("{name: y, op: qlinear, input: features, outputs: 5, weight_bits: 9}", (),
+        ("{name: y, op: linear, input: features, outputs: 5, weight_bits: 9}", (),
          r"workload\.yaml:8: 'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
-        ("{name: y, op: qlinear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
+        ("{name: y, op: linear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
          r"matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
     ],
 )  # fmt: skip

@@ -30,7 +30,7 @@ FLOORS = [
     {"engines"},
     {"simulate"},
     {"cost"},
-    {"operations"},
+    {"throughput"},
     {"plugins"},
     {"record"},
     {"pipeline"},

@@ -16,7 +16,7 @@ def conformer(width: int, forward: int, bits: int, blocks: int, positions: bool)
         ("qkv", width, 3 * width), ("out", width, width), ("pw1", width, 2 * width), ("pw2", width, width),
     ]  # fmt: skip
     if positions:
-        layers.append(("linear_pos", width, width))
+        graph.append(("linear_pos", width, width))
     matrices = []
     for block in range(blocks):
         matrices += [Matrix(f"{block}.{name}", rows, columns, bits) for name, rows, columns in layers]
@@ -89,7 +89,7 @@ def test_the_table_ends_with_its_sums() -> None:
     [
         ([Matrix("a", 8, 8, 4, planes=5)], {}, "matrix 'a': more planes than bits: 5 planes for 3 bits of a weight"),
         ([Matrix("a", 8, 8, 5, planes=3)], {"cell_bits": 2}, "4 bits in cells of 2 need 2 planes, found 3"),
-        ([Matrix("a", 8, 8, 1)], {}, "weights must have from 2 to 16 bits, found 1"),
+        ([Matrix("a", 8, 8, 0)], {}, "weights must have from 1 to 16 bits, found 0"),
         ([Matrix("a", 0, 8, 4)], {}, "inputs, outputs and copies must be at least 1"),
         ([Matrix("a", 1000, 1000, 4)], {"tiles": 9}, "matrix 'a' is larger than the chip: it needs 64 tiles of 9"),
         (
@@ -110,5 +110,5 @@ def test_what_does_not_fit_is_named(matrices, options, message: str) -> None:
 
 def test_all_problems_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        map_matrices([Matrix("a", 8, 8, 4, planes=5), Matrix("b", 8, 8, 1)])
+        map_matrices([Matrix("a", 8, 8, 4, planes=5), Matrix("b", 8, 8, 0)])
     assert len(caught.value.problems) == 2

@@ -17,9 +17,9 @@ from accelsim.errors import InputError
 from accelsim.schedule import build_schedule
 from accelsim.workload import Workload, load_workload
 
-QKV = "{name: qkv, op: qlinear, input: features, outputs: 6, weight_bits: 16}"
+QKV = "{name: qkv, op: linear, input: features, outputs: 6, weight_bits: 16}"
 HEADS = "{name: heads, op: attention, input: qkv, heads: 1, chunk: 4, left: 4}"
-Y = "{name: y, op: qlinear, input: heads, outputs: 2, weight_bits: 16}"
+Y = "{name: y, op: linear, input: heads, outputs: 2, weight_bits: 16}"
 SMALL = [QKV, HEADS, Y]
 INTEGERS = [line.replace("weight_bits: 16", "weight_bits: 8") for line in SMALL]
 WIDE = [
@@ -53,9 +53,9 @@ def problems(folder: Path, layers: list[str], keys: dict[str, Any], name: str = 
         (WIDE, {"components.lpddr.capacity": "1 MiB", "components.l2.banks": 72, "components.l2.weight_banks": 48},
          r"weights and state take 1\.1 MiB, 'lpddr' has 1\.0"),
         # 4 KiB a bank: a half of the weights of 4 KiB, a tensor of 8 KiB at the most. 4096 float16 weights are 8 KiB.
-        ([*SMALL, "{name: z, op: qlinear, input: y, outputs: 4096, weight_bits: 16}",
+        ([*SMALL, "{name: z, op: linear, input: y, outputs: 4096, weight_bits: 16}",
                       "{name: r, op: relu, input: z}",
-                      "{name: q, op: qlinear, input: r, outputs: 2, weight_bits: 16}"],
+                      "{name: q, op: linear, input: r, outputs: 2, weight_bits: 16}"],
          {"components.l2.banks": 3, "components.l2.weight_banks": 2, "components.l2.rows": 256},
          r"the weights of one output of layer 'q' take 8\.0 KiB, half of the weight banks of 'l2' has 4\.0"),
         # 128 rows by 128 + 128 keys are 32768 scores of 2 bytes, 64 KiB.
@@ -71,7 +71,7 @@ def problems(folder: Path, layers: list[str], keys: dict[str, Any], name: str = 
         # What falls back.
         ([QKV, "{name: n, op: layer_norm, input: qkv}", "{name: g, op: silu, input: n}",
           HEADS.replace("qkv,", "g,"), Y],
-         {"compiler.layout": "BSC", "compiler.cpu": "[qconv]", "compiler.fallback": "{BSC: [silu, layer_norm]}"},
+         {"compiler.layout": "BSC", "compiler.cpu": "[conv]", "compiler.fallback": "{BSC: [silu, layer_norm]}"},
          r"layer 'n' \(layer_norm\): the NPU does not take it in layout BSC, and the CPU has no kernel for it "
          r"\('compiler\.cpu'\)\n"
          r"layer 'g' \(silu\): the NPU does not take it in layout BSC, and the CPU has no kernel for it .*"),
@@ -80,18 +80,18 @@ def problems(folder: Path, layers: list[str], keys: dict[str, Any], name: str = 
          r"layer 'heads' attends over whole utterances: a graph that runs chunk by chunk says how long they are, "
          r"'chunk: \.\.' and 'left: \.\.'"),
         ([QKV], {}, r"the graph has no attention, which says how long a chunk is"),
-        ([*SMALL[:2], "{name: q2, op: qlinear, input: heads, outputs: 6, weight_bits: 16}",
+        ([*SMALL[:2], "{name: q2, op: linear, input: heads, outputs: 6, weight_bits: 16}",
           "{name: h2, op: attention, input: q2, heads: 1, chunk: 2, left: 4}"], {},
          r"attention has chunks of different lengths: 2, 4"),
         ([*SMALL[:2], "{name: p, op: max_pool, input: heads, size: [2, 1]}"], {},
          r"layer 'heads' attends over rows of another rate than the outputs'"),
-        (["{name: c, op: qconv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [2, 1]}",
-          "{name: d, op: qdepthwise, input: c, taps: 3, weight_bits: 16}", QKV.replace("features", "d"), *SMALL[1:]],
+        (["{name: c, op: conv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [2, 1]}",
+          "{name: d, op: depthwise, input: c, taps: 3, weight_bits: 16}", QKV.replace("features", "d"), *SMALL[1:]],
          {"components.dma.engines": 1},
          r"layer 'c' reads 2 rows ahead with a stride of 2: the end of a chunk would wait for the next one\n"
          r"layer 'd' looks ahead: a graph that streams needs 'causal: true'\n"
          r"'dma' has one engine: .*"),
-        (["{name: c, op: qconv, input: features, channels: 3, weight_bits: 16}", QKV.replace("features", "c"),
+        (["{name: c, op: conv, input: features, channels: 3, weight_bits: 16}", QKV.replace("features", "c"),
           *SMALL[1:]], {},
          r"layer 'c' reads 1 rows ahead with a stride of 1: .*"),
         # Numbers.
@@ -119,7 +119,7 @@ def test_what_just_fits(tmp_path: Path) -> None:
     keys |= {"components.l2.rows": 2048, "compiler.split": True}
     made = build_schedule(graph(tmp_path, long, bands=4), chip(keys, "edge_npu")).plan
     assert made is not None and any("heads" in name for name in made.pieces)
-    ahead = "{name: c, op: qconv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [3, 1]}"
+    ahead = "{name: c, op: conv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [3, 1]}"
     build_schedule(graph(tmp_path, [ahead, QKV.replace("features", "c"), *SMALL[1:]], bands=4), chip({}, "edge_npu"))
     kernels = {"compiler.layout": "BSC", "compiler.cpu": "[silu]", "compiler.fallback": "{BSC: [silu]}"}
     silu = [QKV, "{name: g, op: silu, input: qkv}", HEADS.replace("qkv,", "g,"), Y]
@@ -193,7 +193,7 @@ CONFORMER = "{name: b, op: conformer, input: features, blocks: 1, width: 4, head
          r"workload\.yaml:8: 'graph\[0\]': 'left: 4' is the cache between chunks: .*"),
         ([QKV, HEADS.replace("chunk: 4", "chunk: 8"), HEADS.replace("chunk: 4, ", "").replace("heads,", "h2,"), Y],
          r"workload\.yaml:9: .* a chunk of 8 .*\nworkload\.yaml:10: .* 'left: 4' is the cache .*"),
-        (["{name: c, op: qconv, input: features, channels: 3, bands: 2, depthwise: true}"],
+        (["{name: c, op: conv, input: features, channels: 3, bands: 2, depthwise: true}"],
          r"workload\.yaml:1: layer 'c': depthwise, it has 3 channels and reads 2"),
         ([QKV.replace("16", "12")], r"workload\.yaml:8: 'weight_bits': must be 2 to 8, or 16 for float16, found 12"),
     ],
@@ -238,7 +238,7 @@ def test_lines_of_an_architecture_file(tmp_path: Path) -> None:
     line = text[: text.index("  layout: BC1S")].count("\n") + 1
     text = text.replace("layout: BC1S", "layout: BC1").replace("attention: einsum", "attention: einsums")
     path = tmp_path / "npu.yaml"
-    path.write_text(text.replace("BSC: [qconv, ", "BSC: [qcon, "))
+    path.write_text(text.replace("BSC: [conv, ", "BSC: [qcon, "))
     from accelsim.architecture import load_architecture
 
     with pytest.raises(InputError) as error:
@@ -247,7 +247,7 @@ def test_lines_of_an_architecture_file(tmp_path: Path) -> None:
     assert [re.sub(r"^/.*/", "", each) for each in found] == [
         f"npu.yaml:{line}: 'layout': unknown value 'BC1' (did you mean 'BC1S'?)",
         f"npu.yaml:{line + 2}: 'attention': unknown value 'einsums' (did you mean 'einsum'?)",
-        f"npu.yaml:{line + 5}: 'BSC[0]': unknown value 'qcon' (did you mean 'qconv'?)",
+        f"npu.yaml:{line + 5}: 'BSC[0]': unknown value 'qcon' (did you mean 'conv'?)",
     ]
 
 
@@ -267,7 +267,7 @@ def chip_text() -> str:
         ("conformer_digital28", {"components.array.weight_bits": 16}, "array"),
         ("memristor_conformer", {"placement": "{}"}, "crossbar"),
         ("memristor_conformer", {**tile_keys(planes=15), "placement": "{}"}, "crossbar"),
-        ("memristor_conformer", {"placement": "{'*': {where: digital}}"}, "array"),
+        ("memristor_conformer", {"placement": "{'*': {engine: digital}}"}, "array"),
     ],
 )
 def test_float16_weights_on_a_chip_of_integers(tmp_path: Path, name: str, keys: dict[str, Any], part: str) -> None:
@@ -278,7 +278,7 @@ def test_float16_weights_on_a_chip_of_integers(tmp_path: Path, name: str, keys: 
 
 def test_convolutions_too(tmp_path: Path) -> None:
     shape = Streaming()
-    found = problems(tmp_path, shape.layers(), {"placement": "{'c*': {where: digital}}"}, "memristor_conformer", 8)
+    found = problems(tmp_path, shape.layers(), {"placement": "{'c*': {engine: digital}}"}, "memristor_conformer", 8)
     assert found.splitlines()[:3] == [
         "layer 'c0' has float16 weights, 'array' multiplies integers",
         "layer 'c1' has float16 weights, 'array' multiplies integers",
@@ -295,7 +295,7 @@ def test_convolutions_too(tmp_path: Path) -> None:
         (SMALL, ("components.dma.engines=1", "components.array.number=int8", "components.array.accumulator=int32"),
          [r"layer 'qkv' has float16 weights, 'array' multiplies int8", r"'dma' has one engine"]),
         ([QKV, HEADS.replace("chunk: 4", "chunk: 8"), Y], (), [r"workload\.yaml:9: .*a chunk of 8 frames is longer"]),
-        (SMALL, ("compiler.fallback={BSC: [qlinaer]}",), [r"unknown value 'qlinaer' \(did you mean 'qlinear'\?\)"]),
+        (SMALL, ("compiler.fallback={BSC: [qlinaer]}",), [r"unknown value 'qlinaer' \(did you mean 'linear'\?\)"]),
         (SMALL, ("components.lpddr.capacity=1 bit",), [r"weights and state take 0\.0 MiB, 'lpddr' has 0\.0"]),
     ],
 )  # fmt: skip

@@ -58,7 +58,7 @@ def row(result: Result, name: str) -> tuple[tuple[str, ...], str]:
 
 def test_time_of_chunks(made: Run) -> None:
     result = record(made)
-    p, timeline = result.performance, made.operation.timeline
+    p, timeline = result.performance, made.outcome.timeline
     assert (p.frames, p.utterances) == (4, 1)
     assert p.audio_seconds == pytest.approx(SECONDS)
     assert result.plan is not None and (result.plan.frames, result.plan.seconds) == (4, pytest.approx(PERIOD_S))
@@ -87,7 +87,7 @@ def test_time_of_chunks(made: Run) -> None:
 
 def test_the_first_jobs_of_a_chunk_are_the_cpus(made: Run) -> None:
     """Latency counts from the arrival of the chunk: 36000 cycles of 1.8 GHz to start it, 20 us, before any work."""
-    timeline = made.operation.timeline
+    timeline = made.outcome.timeline
     dispatch_ps = 36000 * 556  # the period of 1.8 GHz, in whole picoseconds
     assert (timeline.started_ps - timeline.arrived_ps >= dispatch_ps).all()
     assert (timeline.finished_ps - timeline.arrived_ps > 2 * dispatch_ps).all()  # the outputs are read by it too
@@ -230,7 +230,7 @@ def test_late_chunks(tmp_path: Path) -> None:
     """
     slow = {"clocks.npu.frequency": "20 kHz", "clocks.memory.frequency": "20 kHz"}
     made = run(tmp_path, **slow)
-    timeline, result = made.operation.timeline, record(made)
+    timeline, result = made.outcome.timeline, record(made)
     latency_ps = timeline.finished_ps - timeline.arrived_ps
     assert np.diff(timeline.arrived_ps).tolist() == [160_000_000_000] * 3
     assert (latency_ps > 160e9).all() and (np.diff(latency_ps) > 0).all()
@@ -254,7 +254,7 @@ def test_late_chunks(tmp_path: Path) -> None:
 def test_a_period_of_just_the_work(tmp_path: Path) -> None:
     """With periods as long as the latency none is late, a picosecond less and all may be: the border is the period."""
     made = run(tmp_path)
-    latency_ps = int((made.operation.timeline.finished_ps - made.operation.timeline.arrived_ps).max())
+    latency_ps = int((made.outcome.timeline.finished_ps - made.outcome.timeline.arrived_ps).max())
     # The period of a chunk is that of 16 features; deadlines are those of the audio, so slow the clocks instead.
     scale = latency_ps / 160e9
     for factor, late in ((1.05, 0), (0.95, 4)):

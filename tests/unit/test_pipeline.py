@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import Execution, execute
 from chips import write_timit
 
-from accelsim.execute import Execution, execute
 from accelsim.explore.reuse import Reuse
 from accelsim.pipeline import Stages, run_in_full, score, trace
 from accelsim.record import record
@@ -32,8 +32,8 @@ def test_frames_of_the_schedule_are_those_of_the_execution() -> None:
     stages = Stages(execute=every_second_frame)
     run = run_in_full("rsnn28nm", "rsnn_paper_activity", overrides=overrides, stages=stages)
     assert run.execution.frames(run.batch) == 10
-    slowest = int(np.max(run.operation.timeline.finished_ps - run.operation.timeline.arrived_ps))
-    overrides["clocks.main.frequency"] = f"{run.operation.architecture.clock_hz() * slowest * 1e-12 / 15e-3:.0f} Hz"
+    slowest = int(np.max(run.outcome.timeline.finished_ps - run.outcome.timeline.arrived_ps))
+    overrides["clocks.main.frequency"] = f"{run.outcome.architecture.clock_hz() * slowest * 1e-12 / 15e-3:.0f} Hz"
     run = run_in_full("rsnn28nm", "rsnn_paper_activity", overrides=overrides, stages=stages)
     performance = record(run).performance
     assert (performance.frames, performance.utterances) == (10, 1)
@@ -44,7 +44,7 @@ def test_frames_of_the_schedule_are_those_of_the_execution() -> None:
     assert record(as_if_of_10_ms).performance.deadline_misses > 0
     recorder, power = trace(run, Window())
     assert sorted(set(recorder.runs()[:, 1].tolist())) == list(range(10))
-    assert power.joules() == pytest.approx(run.operation.bill.total_j())
+    assert power.joules() == pytest.approx(run.outcome.bill.total_j())
 
 
 def test_outputs_are_split_where_the_utterances_of_the_schedule_start(

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelsim.execute import Execution, execute
 
 import accelsim
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
-from accelsim.execute import Execution, execute
 from accelsim.explore.reuse import Reuse, is_functional
 from accelsim.explore.space import Point
 from accelsim.explore.workers import Job, evaluate

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from accelsim.errors import InputError
+from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.ssm import expand
-from accelsim.schedule.ssm import map_kernels
-from accelsim.schema.ssm import S4dOp, s4d_problems
+from accelsim.ops.graph import Graph
+from accelsim.ops.op import Edge
+from accelsim.ops.s4d import S4dOp
 
 
 def op(**change) -> S4dOp:
@@ -26,11 +27,19 @@ def tensors(kind=np.int8, **change) -> dict[str, np.ndarray]:
     return {f"net.{part}": np.asarray(value).astype(kind) for part, value in given.items()}
 
 
+def problems(layer: S4dOp, found: dict[str, np.ndarray], *, integers: bool) -> list[str]:
+    graph = Graph.of([layer], Edge(1, kind="codes", bits=8))
+    return [message for _, message, _ in graph.tensor_problems(found, reference=not integers)]
+
+
 def test_a_layer_knows_its_gain_and_its_width():
-    assert op().width() == 2
+    assert op().infer([Edge(1)]) == Edge(2, kind="codes", bits=8, scale=1.0)
+    assert op().infer([Edge(2, stride=4)]).stride == 4
+    with pytest.raises(ValueError, match="has 2 kernels for 3 input channels"):
+        op().infer([Edge(3)])
     assert op().state_gain() == 0.9 / 3
     assert op(weight_bits=1, scale=0.6).state_gain() == 0.6
-    assert list(s4d_problems(op(), tensors(), integers=True)) == []
+    assert problems(op(), tensors(), integers=True) == []
     for wrong in ({"scale": 0.0}, {"weight_bits": 8}, {"states": 0}, {"code_bits": 13}):
         with pytest.raises(ValidationError):
             op(**wrong)
@@ -39,30 +48,40 @@ def test_a_layer_knows_its_gain_and_its_width():
 @pytest.mark.parametrize(
     ("changed", "integers", "message"),
     [
-        (tensors(a=np.full((2, 3, 2), 3)), True, r"6 of 6 states are unstable: \|a\| = 1.273 in state 0 of kernel 0"),
-        (tensors(b=np.full((2, 3, 2), 4)), True, "the levels of 'net.b' must be from -3 to 3 with 3-bit weights"),
-        (tensors(c=np.ones((2, 4, 2))), True, r"tensor 'net.c' has shape \(2, 4, 2\), expected \(2, 3, 2\)"),
-        ({}, True, "no tensor 'net.a'"),
-        (tensors(float, b=np.full((2, 3, 2), np.nan)), False, "12 values of tensor 'net.b' are not finite numbers"),
         (
-            tensors(float, a=np.full((2, 3, 2), 0.8)),
-            False,
-            r"\|a\| = 1.131 in state 0 of kernel 0, expected less than 1",
+            tensors(a=np.full((2, 3, 2), 3)), True,
+            "tensor 'net.a' makes 6 of 6 states unstable: |a| = 1.273 in state 0 of kernel 0, expected less than 1",
+        ),
+        (
+            tensors(b=np.full((2, 3, 2), 4)), True,
+            "tensor 'net.b' has levels that are not from -3 to 3, as 3-bit weights are",
+        ),
+        (tensors(c=np.ones((2, 4, 2))), True, "tensor 'net.c' has shape [2, 4, 2], expected [2, 3, 2]"),
+        (
+            tensors(float, a=np.full((2, 3, 2), 0.5), b=np.full((2, 3, 2), np.nan)), False,
+            "tensor 'net.b' has 12 values that are not finite numbers",
+        ),
+        (
+            tensors(float, a=np.full((2, 3, 2), 0.8)), False,
+            "tensor 'net.a' makes 6 of 6 states unstable: |a| = 1.131 in state 0 of kernel 0, expected less than 1",
         ),
     ],
-)
+)  # fmt: skip
 def test_tensors_that_cannot_run_are_named(changed, integers, message):
-    with pytest.raises(AssertionError, match=message):
-        assert not list(s4d_problems(op(), changed, integers=integers))
+    assert problems(op(), changed, integers=integers) == [message]
+
+
+def test_missing_tensors_are_named():
+    assert problems(op(), {}, integers=True) == [f"no tensor 'net.{part}'" for part in "abc"]
 
 
 def test_binary_weights_have_no_zero():
-    found = list(s4d_problems(op(weight_bits=1, scale=0.6), tensors(c=np.zeros((2, 3, 2))), integers=True))
-    assert found == ["layer 's4d': the levels of 'net.c' must be -1 or 1 with 1-bit weights"]
+    found = problems(op(weight_bits=1, scale=0.6), tensors(c=np.zeros((2, 3, 2))), integers=True)
+    assert found == ["tensor 'net.c' has levels that are not -1 or 1, as 1-bit weights are"]
 
 
 def test_the_paper_s_kernel_on_its_crossbar():
-    (only,) = map_kernels([("s4d", 1, 14)], rows=64, columns=64, crossbars=1)
+    (only,) = map_kernels([("s4d", 1, 14)], rows=64, columns=64)
     assert only.row() == {
         "layer": "s4d", "kernels": 1, "states": 14, "side": 58, "per crossbar": 1, "crossbars": 1, "written": 448,
         "resting": 4096 - 448, "conversions per step": 29,
@@ -71,21 +90,23 @@ def test_the_paper_s_kernel_on_its_crossbar():
 
 @pytest.mark.parametrize(("kernels", "states"), [(1, 14), (16, 3), (5, 7), (7, 1)])
 def test_the_counts_are_those_of_the_cells(kernels, states):
-    (only,) = map_kernels([("s4d", kernels, states)], rows=64, columns=70, crossbars=20)
+    (only,) = map_kernels([("s4d", kernels, states)], rows=64, columns=70)
     ones = np.ones((kernels, states, 2), np.int8)
     assert only.cells_written == (expand(ones, ones, ones) != RESTING).sum()
     assert only.cells_written + only.cells_resting == only.crossbars * 64 * 70
 
 
-def test_layers_follow_one_another_until_the_chip_is_full():
-    layers = [("one", 16, 3), ("two", 16, 3)]
-    placed = map_kernels(layers, rows=64, columns=64, crossbars=8)
-    assert [(m.per_crossbar, m.crossbars, m.first_crossbar) for m in placed] == [(4, 4, 0), (4, 4, 4)]
-    with pytest.raises(InputError, match="the kernels need 8 crossbars of 64 x 64, the chip has 7"):
-        map_kernels(layers, rows=64, columns=64, crossbars=7)
+def test_layers_follow_one_another():
+    placed = map_kernels([("one", 16, 3), ("two", 17, 3)], rows=64, columns=64)
+    assert [(m.per_crossbar, m.crossbars, m.first_crossbar) for m in placed] == [(4, 4, 0), (4, 5, 4)]
+    assert [list(m.numbers()) for m in placed] == [[0, 1, 2, 3], [4, 5, 6, 7, 8]]
 
 
-def test_a_state_too_large_for_the_crossbar_is_refused():
-    with pytest.raises(InputError, match="needs 66 x 66 cells, a crossbar has 64 x 64: at most 15 states fit"):
-        map_kernels([("s4d", 1, 16)], rows=64, columns=64, crossbars=1)
-    assert map_kernels([("s4d", 1, 15)], rows=64, columns=64, crossbars=1)[0].crossbars == 1
+@pytest.mark.parametrize(("rows", "columns", "fit"), [(64, 64, 15), (61, 80, 14), (80, 9, 1), (5, 5, 0)])
+def test_a_state_too_large_for_the_crossbar_is_named(rows, columns, fit):
+    assert too_large(fit, rows=rows, columns=columns) is None
+    side = 4 * (fit + 1) + 2
+    assert too_large(fit + 1, rows=rows, columns=columns) == (
+        f"a kernel of {fit + 1} states needs {side} x {side} cells, a crossbar has {rows} x {columns}: at most {fit} "
+        "states fit"
+    )

@@ -248,11 +248,11 @@ def test_copies_in_tiles_have_tracks_of_their_own() -> None:
     tracks = [e["args"]["name"] for e in events if e["name"] == "thread_name"]
     assert [name for name in tracks if part_of(name) == "adc"] == ["adc[0]", "adc[1]", "adc[2]"]
     spent = spent_in(events, Decimal("0.01"))
-    for name, states in run.operation.ledger.cycles.items():
+    for name, states in run.outcome.ledger.cycles.items():
         assert {state: spent[name, state] for state in states if state != "idle"} == {
             state: cycles for state, cycles in states.items() if state != "idle"
         }
-    assert power.joules() == pytest.approx(run.operation.bill.total_j(), rel=1e-9)
+    assert power.joules() == pytest.approx(run.outcome.bill.total_j(), rel=1e-9)
 
 
 def test_a_window_on_the_command_line(accelsim, tmp_path: Path) -> None:

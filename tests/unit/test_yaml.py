@@ -150,7 +150,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 CHIP = """\
 clock: 100 kHz
-layers:
+graph:
   - name: l0
     threshold: 3
   - name: l1

@@ -16,7 +16,7 @@ from shape import Shape
 from accelsim.execute.graph_values import GraphValues
 from accelsim.kernels.activation import dequantise
 from accelsim.kernels.number import Arithmetic, Number, Values
-from accelsim.schema.graph import ConformerOp, GraphOp, MaxPoolOp, QConvOp, QLinearOp, ReluOp, Rows, graph_rows
+from accelsim.ops.graph import ConformerOp, GraphOp, MaxPoolOp, ConvOp, LinearOp, ReluOp, Rows, graph_rows
 
 FEATURES = "features"
 
@@ -28,7 +28,7 @@ def graph(shape: Shape, bits: int = 8) -> list[GraphOp]:
     for i, spec in enumerate(shape.front):
         conv, relu, pool = (f"front.{part}.{i}" for part in ("convs", "relu", "pool"))
         ops.append(
-            QConvOp(
+            ConvOp(
                 op="qconv", name=conv, input=x, channels=spec.channels, kernel=list(spec.kernel),
                 stride=list(spec.stride), bands=shape.bands if x == FEATURES else None, depthwise=spec.depthwise,
                 weight_bits=bits,
@@ -39,14 +39,14 @@ def graph(shape: Shape, bits: int = 8) -> list[GraphOp]:
         if spec.pool != (1, 1):
             ops.append(MaxPoolOp(op="max_pool", name=pool, input=ops[-1].name, size=list(spec.pool)))
         x = ops[-1].name
-    ops.append(QLinearOp(op="qlinear", name="front.linear", input=x, outputs=shape.width, weight_bits=bits))
+    ops.append(LinearOp(op="qlinear", name="front.linear", input=x, outputs=shape.width, weight_bits=bits))
     blocks = ConformerOp(
         op="conformer", name="blocks", input="front.linear", blocks=shape.blocks, width=shape.width, heads=shape.heads,
         feed_forward=shape.feed_forward, kernel=shape.kernel, positions=shape.position, reach=shape.reach,
         chunk=shape.chunk, left=shape.left, weight_bits=bits,
     )  # fmt: skip
     ops += blocks.ops()
-    output = QLinearOp(op="qlinear", name="output", input=ops[-1].name, outputs=shape.classes, weight_bits=bits)
+    output = LinearOp(op="qlinear", name="output", input=ops[-1].name, outputs=shape.classes, weight_bits=bits)
     return [*ops, output]
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from accelsim.data import LogMel, load
 from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import largest_level, program_kernels, recurrence
 
 HERE = Path(__file__).parent
@@ -225,7 +225,7 @@ class Layer:
             device.curves(0.2, cell_bits), weight_bits=KERNEL_BITS,
         )  # fmt: skip
         y = recurrence(
-            kernels, rounded(h, self.input_scale), starts, dac=Dac(CODE_BITS, 0.2),
+            kernels, rounded(h, self.input_scale), starts, dac=DacTransfer(CODE_BITS, 0.2),
             state_gain=SCALE / largest_level(KERNEL_BITS), output_gain=self.output_gain,
         ).outputs  # fmt: skip
         return h + np.rint(self.residual_scale * (np.maximum(y, 0).astype(np.int64) @ self.mixing))

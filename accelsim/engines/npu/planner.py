@@ -16,16 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from accelsim.schema.graph import (
-    FLOAT_BITS,
-    AttentionOp,
-    GraphOp,
-    QConvOp,
-    QDepthwiseOp,
-    Rows,
-    WeightedOp,
-    positional,
-)
+from accelsim.ops.attention import AttentionOp
+from accelsim.ops.graph import Graph
+from accelsim.ops.op import FLOAT_BITS, Op, WeightedOp
 
 
 @dataclass(frozen=True)
@@ -34,15 +27,20 @@ class Chunk:
 
     ``frames``: rows of the output; ``tensors``: what each op gives, features included; ``weights``: of each op;
     ``state``: what each op carries from chunk to chunk (keys and values, last rows of a convolution); ``scratch``: what
-    lives during an op alone (the scores of attention).
+    lives during an op alone (the scores of attention). ``fresh``: of the state, what a chunk writes anew. Where only
+    a part of a graph is planned, ``arrivals``: of tensors that others make, the place of the op after which each is
+    there, -1 where it comes first; ``ends``: ops after which others work, or whose results others read.
     """
 
     frames: int
-    ops: tuple[GraphOp, ...]
+    ops: tuple[Op, ...]
     tensors: Mapping[str, int]
     weights: Mapping[str, int]
     state: Mapping[str, int]
+    fresh: Mapping[str, int]
     scratch: Mapping[str, int]
+    arrivals: Mapping[str, int]
+    ends: frozenset[str]
 
     @cached_property
     def readers(self) -> Mapping[str, list[int]]:
@@ -55,8 +53,8 @@ class Chunk:
 
     @cached_property
     def places(self) -> Mapping[str, int]:
-        """The place of each op."""
-        return {op.name: place for place, op in enumerate(self.ops)}
+        """The place of each op, and of those after which tensors of others are there."""
+        return {**self.arrivals, **{op.name: place for place, op in enumerate(self.ops)}}
 
 
 @dataclass(frozen=True)
@@ -82,36 +80,57 @@ class Plan:
     peak_bits: int
 
 
-def sizes(
-    ops: Sequence[GraphOp], rows: Mapping[str, Rows], chunk: int, features: str, bits: Mapping[str, int],
-) -> Chunk:  # fmt: skip
-    """Return the sizes of a chunk of ``chunk`` output rows; ``bits``: of a number of each tensor, by op."""
-    distances = positional(ops)
-    made = tuple(op for op in ops if op.name not in distances)
-    stride = rows[made[-1].name].stride
+def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) -> Chunk:
+    """Return the sizes of a chunk of ``chunk`` output rows for some ops of a graph, in order.
+
+    ``bits``: of a number of each tensor. Ops that depend on distances alone are worked on before the first chunk.
+    """
+    made = tuple(op for op in ops if not graph.distances(op.name))
+    own = {op.name for op in made}
+    read = {name for op in made for name in op.reads() if not graph.distances(name)}
+    frame = chunk * graph.given.stride
 
     def of_rows(name: str, count: int) -> int:
-        return rows[name].width * bits[name] * count
+        return graph.edges[name].width * bits[name] * count
 
-    tensors = {name: of_rows(name, chunk * stride // rows[name].stride) for name in (features, *(o.name for o in made))}
-    weights, state, scratch = {}, {}, {}
+    tensors = {
+        name: of_rows(name, frame // graph.edges[name].stride) for name in graph.edges if name in own or name in read
+    }
+    weights, state, fresh, scratch = {}, {}, {}, {}
     for op in made:
-        read = [rows[name] for name in op.reads()]
-        weights[op.name] = state[op.name] = scratch[op.name] = 0
+        edges, first = graph.read(op), op.reads()[0]
+        weights[op.name] = scratch[op.name] = 0
+        state[op.name] = of_rows(first, op.window(edges).behind)
+        fresh[op.name] = tensors[first]
         if isinstance(op, WeightedOp):
-            shapes = op.shapes(read)
-            weights[op.name] = math.prod(shapes["weight"]) * op.weight_bits
-        if isinstance(op, AttentionOp):
-            state[op.name] = of_rows(op.input, op.left) * 2 // 3
+            weights[op.name] = math.prod(op.shapes(edges)["weight"]) * op.weight_bits
+        elif isinstance(op, AttentionOp):  # it keeps keys and values, not queries
+            state[op.name] = state[op.name] * 2 // 3
+            fresh[op.name] = fresh[op.name] * 2 // 3
             scores = 1 if op.positions is None else 2
             scratch[op.name] = scores * chunk * (op.left + chunk) * op.heads * FLOAT_BITS
             if op.positions is not None:
                 weights[op.name] = of_rows(op.positions, seen_distances(op))
-        elif isinstance(op, QDepthwiseOp):
-            state[op.name] = of_rows(op.input, op.behind())
-        elif isinstance(op, QConvOp):
-            state[op.name] = of_rows(op.input, op.kernel[0] // 2)
-    return Chunk(chunk, made, tensors, weights, state, scratch)
+        fresh[op.name] = min(state[op.name], fresh[op.name])
+    arrivals, ends = _between(graph, own, {op.name for op in ops})
+    arrivals = {name: place for name, place in arrivals.items() if name in tensors}
+    return Chunk(chunk, made, tensors, weights, state, fresh, scratch, arrivals, ends)
+
+
+def _between(graph: Graph, worked: set[str], ours: set[str]) -> tuple[dict[str, int], frozenset[str]]:
+    """Return when what others make is there, and the ops of ours after which others work or read: see `Chunk`."""
+    arrivals: dict[str, int] = {}
+    ends: set[str] = set()
+    before: list[str] = []
+    for op in graph.ops:
+        if op.name in worked:
+            before.append(op.name)
+            if any(reader not in ours for reader in graph.readers[op.name]):
+                ends.add(op.name)
+        elif op.name not in ours:
+            arrivals[op.name] = len(before) - 1
+            ends.update(before[-1:])
+    return arrivals, frozenset(ends)
 
 
 def seen_distances(op: AttentionOp) -> int:
@@ -203,11 +222,15 @@ def _weights(chunk: Chunk, group: Group) -> int:
 
 
 def _chains(chunk: Chunk) -> list[tuple[int, int]]:
-    """Return (first, last) of every chain: it ends where several read, and before attention, which reads all rows."""
+    """Return (first, last) of every chain.
+
+    It ends where several read, before attention, which reads all rows, and where others work or read.
+    """
     chains, first = [], 0
     for place, op in enumerate(chunk.ops):
         last = place == len(chunk.ops) - 1
-        if last or len(chunk.readers[op.name]) > 1 or isinstance(chunk.ops[place + 1], AttentionOp):
+        several = len(chunk.readers[op.name]) > 1 or op.name in chunk.ends
+        if last or several or isinstance(chunk.ops[place + 1], AttentionOp):
             chains.append((first, place))
             first = place + 1
     return chains
@@ -280,14 +303,4 @@ def lpddr_bits(chunk: Chunk, made: Plan) -> int:
 
 def state_moved(chunk: Chunk) -> int:
     """Return the bits of state that a chunk reads from LPDDR and writes back when L2 has no room for it."""
-    return sum(sum(state_access(chunk, op)) for op in chunk.ops)
-
-
-def state_access(chunk: Chunk, op: GraphOp) -> tuple[int, int]:
-    """Return the bits of an op's state that a chunk reads, and those that it writes: the rows that are new.
-
-    Of keys and values a chunk writes its own rows, and no more than the cache holds.
-    """
-    held = chunk.state[op.name]
-    fresh = chunk.tensors.get(op.reads()[0], 0) if held else 0
-    return held, min(held, fresh * 2 // 3 if isinstance(op, AttentionOp) else fresh)
+    return sum(chunk.state.values()) + sum(chunk.fresh.values())
