@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
@@ -48,7 +48,7 @@ def of_class(what: str, *classes: type[ComponentSpec], several: bool = False) ->
     return Role(what, lambda spec: isinstance(spec, classes), several)
 
 
-class EngineKind(Protocol):
+class EngineKind:
     """What placement asks of a kind of engine, see `accelsim.engines.engine.Engine`."""
 
     kind: ClassVar[str]
@@ -65,6 +65,7 @@ class EngineKind(Protocol):
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
         """Return why the engine's parts cannot run an op, one of the classes in ``runs``; else None."""
+        return None
 
 
 ENGINES: Registry[type[EngineKind]] = Registry("accelsim.engines", "kind of engine", builtin="accelsim.engines")
@@ -141,7 +142,7 @@ class Placement:
         return {
             name: {
                 "engine": engine,
-                **self.settings[name].model_dump(mode="json", include=self.settings[name].settings()),
+                **self.settings[name].model_dump(mode="json", include=set(self.settings[name].settings())),
             }
             for name, engine in self.engine_of.items()
         }

@@ -171,6 +171,8 @@ class _Wires(Wires):
         )
 
     def given(self, op: str, leaver: str) -> tuple[str, ...]:
+        if op == FEATURES and leaver != self.source:
+            return ()
         return tuple(
             self.inside(leaver, taker)
             for reader in self.readers.get(op, ())
@@ -219,7 +221,10 @@ class _Wires(Wires):
                         if giver != taker and self._joined(read, op.name):
                             given = specs[f"{part_of(giver)}->{part_of(taker)}"].capacity
                             name = f"{giver}->{taker}"
-                            found[name] = max(found.get(name, 0), least + given - 1)
+                            room = found.get(name, 0)
+                            # Who orders its own ops has one channel for all that it gives, or takes: room for each.
+                            in_order = self.engine[op.name].in_sequence or self._engine_in_sequence(read)
+                            found[name] = room + least if in_order and room else max(room, least + given - 1)
         return found
 
     def windows(self, jobs: Sequence[Job]) -> dict[tuple[str, str], FrameWindow]:
@@ -274,7 +279,11 @@ class _Wires(Wires):
                     engine = self.engine[read]
                     bits = self.graph.by_name[read].value_bits(edge, engine.tensors, engine.number_bits)
                 rows = self.engine[op.name].rows_in(read)
-                share = -(-edge.width * edge.steps // len(givers)) if edge.kind == "spikes" else -(-edge.width // len(givers))
+                share = (
+                    -(-edge.width * edge.steps // len(givers))
+                    if edge.kind == "spikes"
+                    else -(-edge.width // len(givers))
+                )
                 for giver in givers:
                     for taker in self.engine[op.name].takers(op):
                         found[f"{giver}->{taker}"] = rows * share * bits
@@ -285,6 +294,9 @@ class _Wires(Wires):
         if producer == FEATURES:
             return not (self.engine[consumer].in_sequence and self.engine[consumer].source() == self.source)
         return not (self.engine[producer] is self.engine[consumer] and self.engine[producer].in_sequence)
+
+    def _engine_in_sequence(self, name: str) -> bool:
+        return name != FEATURES and self.engine[name].in_sequence
 
     def _givers(self, name: str) -> tuple[str, ...]:
         if name == FEATURES:
