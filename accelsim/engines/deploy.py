@@ -204,10 +204,11 @@ class _Wires(Wires):
                     for giver in self._givers(read):
                         if giver != taker and self._joined(read, op.name):
                             given = specs[f"{part_of(giver)}->{part_of(taker)}"].capacity
-                            name, before = f"{giver}->{taker}", found.get(f"{giver}->{taker}", 0)
+                            name = f"{giver}->{taker}"
+                            others = found.get(name, 0)
                             # Who orders its own ops has one channel for all that it gives, or takes: room for each.
                             in_order = self.engine[op.name].in_sequence or self._engine_in_sequence(read)
-                            found[name] = before + least if in_order and before else max(before, least + given - 1)
+                            found[name] = others + least if in_order and others else max(others, least + given - 1)
         return found
 
     def windows(self, jobs: Sequence[Job]) -> dict[tuple[str, str], FrameWindow]:
