@@ -24,9 +24,10 @@ BETWEEN = ("cpu", "sequencer")
 """What passes on tensors, and takes them."""
 
 
-def two_npus(folder: Path, second: str, **compiler: Any) -> Architecture:
+def two_npus(folder: Path, second: str, l2: dict[str, int] | None = None, **compiler: Any) -> Architecture:
     """Return a chip of two NPUs, ``a`` and ``b``; layers that fit the pattern ``second`` are on b, all others on a."""
     data = yaml.safe_load(find("edge_npu", "arch").read_text())
+    data["components"]["l2"] |= l2 or {}
     data["components"] |= {f"{name}_b": spec for name, spec in list(data["components"].items())}
     data["channels"] += [
         channel | {"from": f"{channel['from']}_b", "to": f"{channel['to']}_b"} for channel in list(data["channels"])
@@ -93,6 +94,34 @@ def test_what_goes_between_engines(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [each.name for each in deployment.schedule.jobs if each.last] == ["end"]
     assert deployment.engines["a"].plan().chunk == deployment.engines["b"].plan().chunk == 4  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("second", ["*.ff1.*", "*.linear2", "*.glu", "*.attention.*"])
+@pytest.mark.parametrize("rows", [40, 56, 70, 84])
+def test_parts_of_a_network_in_little_room(tmp_path: Path, second: str, rows: int) -> None:
+    """In 12 bytes a row: each NPU moves over its LPDDR what its plan says, and what it gives others is made whole."""
+    workload = graph(tmp_path, SHAPE.layers(), bands=SHAPE.bands)
+    npus = two_npus(tmp_path, second, {"banks": 67, "weight_banks": 64, "width_bits": 32, "rows": rows})
+    deployment = deploy(workload, npus)
+    seen = False
+    for name, engine in deployment.engines.items():
+        plan, ours = engine.plan(), {op.name for op in engine.ops}
+        assert plan is not None
+        jobs = [each for each in deployment.schedule.jobs if each.layer in ours]
+        work = [each.work.row() for each in jobs]
+        moved = sum(row.get("spill_in", 0) + row.get("spill_out", 0) for row in work)
+        assert moved + sum(row["weight_bits"] for row in work if row["stage"] == "load") == plan.lpddr_bits, name
+        for op in engine.ops:  # a tensor of which a piece alone exists at a time cannot go to another engine
+            if any(reader not in ours for reader in workload.graph.readers[op.name]):
+                inside = [group.split(" .. ") for group in plan.pieces]
+                order = [each.name for each in engine.ops]
+                for first, *last in inside:
+                    end = order.index(last[0] if last else first)
+                    assert not order.index(first) <= order.index(op.name) < end, (op.name, first, last)
+        seen = seen or bool(plan.pieces or plan.spilled or not plan.state_in_l2)
+    assert seen, "the sizes reach the case"
+    both = execute(deployment, frames(workload, [32]))
+    operate(npus, deployment.schedule, both.activity, both.frames)
 
 
 CONVOLUTIONS = [
