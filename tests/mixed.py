@@ -225,7 +225,8 @@ def _op(random: np.random.Generator, made: list[Made], name: str, last: bool) ->
         keys |= {"op": op, "kernels": kernels, "states": int(random.integers(1, 4)), "weight_bits": 2, "scale": 0.65,
                  "output_gain": 0.5, "output_scale": 0.02, "input_scale": 0.5 if before.kind == "features" else 8.0}
         keys["input_offset"] = 60 if before.kind == "features" else 0
-        return Made(keys, ("kernels", "array"), "codes", kernels)
+        alone = not last or kernels <= 64 // (4 * keys["states"] + 2)  # several crossbars do not end a frame together
+        return Made(keys, ("kernels", "array") if alone else ("array",), "codes", kernels)
     if op == "sums":
         keys = {"name": name, "input": source, "op": "linear", "gives": "codes", "outputs": out, "weight_bits": weights}
         return Made(keys | codes, ("digital", "clusters", "lone", "array"), "codes", out)
