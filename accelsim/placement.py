@@ -14,7 +14,7 @@ from accelsim.components import ComponentSpec
 from accelsim.components.abstract import Interconnect
 from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import Edge, Op
+from accelsim.ops.op import OPS, Edge, Op
 from accelsim.registry import Registry
 from accelsim.schema import check_schema_tag, load_yaml, parse
 from accelsim.schema.placement import EngineSpec, PlacementFile, PlacementSpec
@@ -212,7 +212,7 @@ def place(network: Workload, chip: Architecture) -> Placement:
     """
     problems = Problems.of(chip, network)
     found, missing = sites_of(chip)
-    _check_engines_named(chip, found, missing, problems)
+    _check_entries(chip, found, missing, problems)
     graph = network.graph
     engine_of: dict[str, str] = {}
     settings: dict[str, PlacementSpec] = {}
@@ -229,7 +229,8 @@ def place(network: Workload, chip: Architecture) -> Placement:
         by = next((key for key, entry in entries.items() if entry.engine is not None), None)
         wanted = None if by is None else entries[by].engine
         if not op.reads() and wanted is None:
-            wanted = engine_of.get(graph.readers[op.name][0])
+            reader = engine_of.get(graph.readers[op.name][0])
+            wanted = reader if reader and isinstance(op, found[reader].kind.runs) else None
         site = _site(op, graph, found, missing, wanted, by, homeless)
         if site is not None:
             engine_of[op.name] = site.name
@@ -242,11 +243,15 @@ def place(network: Workload, chip: Architecture) -> Placement:
     return Placement(found, {op.name: engine_of[op.name] for op in graph.ops}, settings, keys)
 
 
-def _check_engines_named(
+def _check_entries(
     chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str], problems: Problems
 ) -> None:
-    """Stop where ``placement`` names engines that the chip does not have."""
+    """Stop where ``placement`` names engines that the chip does not have, or kinds of ops that there are not."""
+    kinds = [f"{OP_KIND}{name}" for name, kind in OPS.loaded().items() if issubclass(kind, Op)]
     for key, entry in chip.spec.placement.items():
+        if key.startswith(OP_KIND) and key not in kinds:
+            hint = did_you_mean(key, kinds)
+            problems.add(f"placement names '{key}', there is no such kind of op", hint, ("placement", key))
         if entry.engine is not None and entry.engine not in sites:
             why = f": {missing[entry.engine]}" if entry.engine in missing else ""
             problems.add(
@@ -266,10 +271,9 @@ def _check_read(
     ``ops``: those that it fits; ``sites``: the engine of each; ``keys``: the entry that each takes its settings from.
     """
     at: Location = ("placement", key)
-    if not ops:
-        kinds = key.startswith(OP_KIND)
-        known = [f"{OP_KIND}{op.op}" if kinds else op.name for op in graph.ops]
-        problems.add(f"placement names '{key}', there is no such layer", did_you_mean(key, dict.fromkeys(known)), at)
+    if not ops and not key.startswith(OP_KIND):  # what is said of a kind stands for networks without it too
+        hint = did_you_mean(key, [op.name for op in graph.ops])
+        problems.add(f"placement names '{key}', there is no such layer", hint, at)
     deciding = {site.name: site for op, site in zip(ops, sites, strict=True) if keys[op.name] == key}
     for setting in sorted(chip.spec.placement[key].settings() if ops else ()):
         if not deciding:
@@ -401,14 +405,14 @@ def _parts_of(
     wrong: list[tuple[str, str | None, Location]] = []
     for role, part in kind.roles.items():
         at: Location = ("parts", role)
+        fitting = tuple(name for name, component in components.items() if part.fits(component))
         for name in spec.named(role):
             if name not in components:
                 wrong.append((f"{role} '{name}' is no component of the chip", did_you_mean(name, components), at))
             elif not part.fits(components[name]):
-                fitting = ", ".join(name for name, spec in components.items() if part.fits(spec))
-                hint = f"such as {fitting}" if fitting else None
+                hint = f"such as {', '.join(fitting)}" if fitting else None
                 wrong.append((f"{role} '{name}' is a {components[name].kind}, it needs {part.what}", hint, at))
-        able = spec.named(role) or tuple(name for name, spec in components.items() if part.fits(spec))
+        able = spec.named(role) if role in spec.parts else fitting
         if able and (len(able) == 1 or part.several):
             names[role] = able
         elif able:
@@ -416,7 +420,9 @@ def _parts_of(
     lacks = [[role for role in sorted(need) if role not in names] for need in kind.needs]
     if lacks and all(lacks):
         fewest = min(lacks, key=len)
-        wrong += [(f"it needs {unclear.get(role) or kind.roles[role].what}", None, ()) for role in fewest]
+        absent = ", ".join(kind.roles[role].what for role in fewest if role not in unclear)
+        wrong += [(f"it needs {absent}", None, ())] if absent else []
+        wrong += [(f"it needs {unclear[role]}", None, ()) for role in fewest if role in unclear]
     return names, wrong
 
 
@@ -471,7 +477,7 @@ def check_chip(chip: Architecture) -> None:
     """Raise InputError for what is wrong with a chip's engines, channels and placement whatever the network."""
     check_channels(chip)
     found, missing = sites_of(chip)
-    _check_engines_named(chip, found, missing, Problems.of(chip))
+    _check_entries(chip, found, missing, Problems.of(chip))
 
 
 def _played(sites: Iterable[Site], roles: str) -> list[str]:

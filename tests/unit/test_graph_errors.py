@@ -27,9 +27,8 @@ ATTENTION = [
     "{name: qkv, op: linear, input: features, outputs: 1200}",
     "{name: heads, op: attention, input: qkv, heads: 2}",
 ]
-KEYS = tile_keys(planes=8)
 TILES = '"op:linear": {engine: crossbar_tiles}, "op:depthwise": {engine: crossbar_tiles}'
-DIGITAL = "{y: {engine: digital}}"
+KEYS = {**tile_keys(planes=8), "placement": f"{{{TILES}, 'front.*': {{engine: digital}}}}"}
 
 
 def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memristor_conformer") -> list[str]:
@@ -58,19 +57,12 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
          r"matrix 'blocks\.0\.conv\.depthwise': depthwise columns have no inputs in common, .*"),
         (["{name: y, op: depthwise, input: features, taps: 65}"], {},
          r"matrix 'y': a depthwise column of 65 taps is longer than a tile of 64 rows"),
-        (["{name: y, op: conv, input: features, channels: 3}"], {},
-         r"layer 'y' \(conv\) cannot lie on tiles: place it with 'where: digital'"),
         # Placement.
-        (SHAPE, {"placement": "{block.0.ff1.linear1: {copies: 2}}"},
-         r"placement names a layer 'block\.0\.ff1\.linear1', there is none with weights "
-         r"\(did you mean 'blocks\.0\.ff1\.linear1'\?\)"),
-        (SHAPE, {"placement": "{blocks.0.norm: {copies: 2}}"},
-         r"placement names a layer 'blocks\.0\.norm', there is none with weights.*"),
         (LINEAR, {"placement": "{y: {adc: ad}}"},
-         r"layer 'y' has no converters named 'ad' \(did you mean 'adc'\?\)"),
+         r"--set placement: layer 'y' has no converters named 'ad' \(did you mean 'adc'\?\)"),
         (LINEAR, {"placement": "{y: {converters: [{plane: 3, range_bits: 4}]}}"},
-         r"layer 'y' has 3 converters along plane, found plane 3"),
-        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"}, r"layer 'y' asks for 13 bits of 'adc', .* 8"),
+         r"--set placement: layer 'y' has 3 converters along plane, found plane 3"),
+        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"}, r"--set placement: layer 'y' asks for 13 bits of 'adc', .* 8"),
         # Memories, queue, clusters.
         (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers outside tiles"),
         (LINEAR, {"components.features.entries": 11},
@@ -96,7 +88,8 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
     ],
 )  # fmt: skip
 def test_a_graph_that_does_not_fit(tmp_path: Path, layers: Any, keys: dict[str, Any], message: str) -> None:
-    found = problems(tmp_path, layers, {**KEYS, "placement": "{}", **keys})
+    said = keys.get("placement", "{}").removeprefix("{").removesuffix("}")
+    found = problems(tmp_path, layers, {**KEYS, **keys, "placement": f"{{{TILES}, {said}}}"})
     assert re.fullmatch(message, "\n".join(found)), found
 
 
@@ -106,10 +99,12 @@ def test_what_just_fits(tmp_path: Path) -> None:
     Buffers of `ATTENTION`: 60 frames of an utterance and 15 beyond, 1200 codes each; a row of 400 float16 outputs.
     """
     bits = (60 + 15) * 1200 * 8 + 400 * 16
-    keys: dict[str, Any] = {"placement": "{}", "components.activations.rows": 1419, "components.activations.banks": 2}
+    placement = f"{{{TILES}}}"
+    keys: dict[str, Any] = {"placement": placement, "components.activations.rows": 1419,
+                            "components.activations.banks": 2}  # fmt: skip
     assert 1418 * 2 * 256 < bits <= 1419 * 2 * 256
     deploy(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
-    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {"components.queue.entries": 15, "placement": "{}"}
+    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {"components.queue.entries": 15, "placement": placement}
     deploy(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
 
 
@@ -149,7 +144,7 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
         "{name: pool, op: max_pool, input: features, size: [3, 1]}",
         "{name: y, op: linear, input: pool, outputs: 2}",
     ]
-    network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": "{}"})
+    network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": f"{{{TILES}}}"})
     deployment = deploy(network, architecture)
     with pytest.raises(InputError, match=r"layer 'pool' takes 3 rows for one of its own: no utterance is so long"):
         execute(deployment, frames(network, [2, 1]))
@@ -159,8 +154,8 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
     ("line", "keys", "message"),
     [
         ("{name: y, op: linear, input: features, outputs: 5, weight_bits: 9}", (),
-         r"workload\.yaml:8: 'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
-        ("{name: y, op: linear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
+         r"workload\.yaml:8: 'weight_bits': must be 1 to 8, or 16 for float16, found 9"),
+        ("{name: y, op: linear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={y: {engine: crossbar_tiles}}"),
          r"matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
     ],
 )  # fmt: skip

@@ -20,7 +20,9 @@ FLOORS = [
     {"library"},
     {"data", "kernels"},  # data looks for the sample among the library's folders
     {"schema"},  # LogMel of data is a key of a workload's schema
-    {"ops", "devices", "components", "score"},  # a score is a model of a file, and tells what was said from data
+    {"components", "score"},
+    {"devices"},
+    {"ops"},
     {"generated"},
     {"architecture", "workload"},
     {"placement"},
@@ -28,7 +30,8 @@ FLOORS = [
     {"engines"},
     {"simulate"},
     {"cost"},
-    {"plugins", "throughput"},  # plug-ins know every registry, and are recorded
+    {"throughput"},
+    {"plugins"},
     {"record"},
     {"pipeline"},
     {"explore"},
