@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import cast
+from typing import Any, cast
 
 from accelsim.architecture import Architecture
 from accelsim.components.abstract import Interconnect
@@ -72,8 +72,8 @@ class Deployment:
 
 def deploy(network: Workload, chip: Architecture) -> Deployment:
     """Place a network on a chip and cut it into jobs; raises InputError with everything that does not fit."""
-    check_channels(chip)
     placement = place(network, chip)
+    check_channels(chip)
     graph, problems = network.graph, Problems.of(chip, network)
     frame, chunked = _frame(network, placement, problems)
     engines: dict[str, Engine] = {}
@@ -85,11 +85,11 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
             engines[name] = make(assignment, problems)
     if "compiler" in chip.spec.model_fields_set and not any(site.kind.compiles for site in placement.sites.values()):
         problems.add("the chip has a 'compiler' section, and no engine that compiles a graph", at=("compiler",))
+    wires = _Wires(graph, chip, placement, engines, problems)
     problems.stop()
     segments = tuple(
         Segment(name, tuple(ops)) for name, ops in groupby(graph.ops, key=lambda op: placement.engine_of[op.name])
     )
-    wires = _Wires(graph, chip, placement, engines, problems)
     jobs = wires.load()
     for segment in segments:
         jobs += engines[segment.engine].jobs(segment.ops, wires)
@@ -308,11 +308,17 @@ class _Wires(Wires):
         role = stores(SOURCE)
         names = [name for name, spec in self.chip.components().items() if role.fits(spec)]
         if len(names) != 1:
-            self.problems.add(f"the features need {role.what}, found {len(names)}")
-        elif self.chip.components()[names[0]].bits() // self.chip.components()[names[0]].width_bits < self._words():  # type: ignore[attr-defined]
-            entries = self.chip.components()[names[0]].bits() // self.chip.components()[names[0]].width_bits  # type: ignore[attr-defined]
-            self.problems.add(f"{self._words()} features of a frame do not fit the {entries} entries of '{names[0]}'")
-        return names[0] if names else None
+            found = f"found {', '.join(names)}" if names else "found none"
+            self.problems.add(f"the features need one {role.what.removeprefix('a ')}, {found}", at=("components",))
+            return names[0] if names else None
+        memory: Any = self.chip.components()[names[0]]
+        entries, bits, at = memory.bits() // memory.width_bits, self.graph.edges[FEATURES].bits, ("components", names[0])
+        if entries < self._words():
+            message = f"{self._words()} features of a frame do not fit the {entries} entries of '{names[0]}'"
+            self.problems.add(message, at=at)
+        if memory.width_bits < bits:
+            self.problems.add(f"{bits}-bit features do not fit the words of '{names[0]}'", at=at)
+        return names[0]
 
     def _words(self) -> int:
         return self.graph.edges[FEATURES].width * next(iter(self.engines.values())).frame

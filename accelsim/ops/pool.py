@@ -35,7 +35,7 @@ class MaxPoolOp(VectorOp):
         bands = x.reshape(len(x), read[0].edge.bands, -1)
         pooled, starts = maximum(bands, read[0].starts, (self.size[0], self.size[1]))
         if not len(pooled):
-            raise ValueError(f"takes {self.size[0]} rows for one of its own: no utterance is so long")
+            raise ValueError(f"it takes {self.size[0]} rows for one of its own: no utterance is so long")
         return pooled.reshape(len(pooled), -1), starts
 
 
