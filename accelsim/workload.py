@@ -189,11 +189,11 @@ def _graph(spec: WorkloadSpec, source: Source) -> Graph:
         raise InputError([source.problem(str(error), ("graph", error.place))]) from None
     problems = []
     if isinstance(spec.inputs, RandomInputs):
+        wrong = {graph.places[op.name] for op in graph.ops if not op.spiking}
         problems += [
-            source.problem(f"random activity drives spiking ops alone, found '{op.name}' ({op.op})", ("graph", place))
-            for op in graph.ops
-            for place in [graph.places[op.name]]
-            if not op.spiking
+            source.problem(f"random activity drives spiking ops alone, found '{item.name}' ({item.op})", ("graph", place))
+            for place, item in enumerate(spec.graph)
+            if place in wrong
         ]
     if spec.score is not None:
         try:

@@ -46,17 +46,17 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
     """Place a network on a chip and cut it into jobs; raises InputError with everything that does not fit."""
     check_channels(chip)
     placement = place(network, chip)
-    graph, problems = network.graph, Problems(f"workload '{network.spec.name}' on '{chip.spec.name}'")
+    graph, problems = network.graph, Problems.of(chip, network)
     frame, chunked = _frame(network, placement, problems)
     engines: dict[str, Engine] = {}
     memories = _users(placement, graph)
     for name, site in placement.sites.items():
         if ops := placement.ops_of(name, graph):
             make = cast(type[Engine], site.kind)
-            assignment = Assignment(site, network, chip, ops, frame, placement.settings, memories)
+            assignment = Assignment(site, network, chip, ops, frame, placement.settings, placement.keys, memories)
             engines[name] = make(assignment, problems)
     if "compiler" in chip.spec.model_fields_set and not any(site.kind.compiles for site in placement.sites.values()):
-        problems.add("the chip has a 'compiler' section, and no engine that compiles a graph")
+        problems.add("the chip has a 'compiler' section, and no engine that compiles a graph", at=("compiler",))
     problems.stop()
     segments = tuple(
         Segment(name, tuple(ops)) for name, ops in groupby(graph.ops, key=lambda op: placement.engine_of[op.name])

@@ -107,7 +107,7 @@ class Digital(Engine):
         if isinstance(op, WeightedOp | S4dOp) and (lacks := parts.lacks("array", "weights")):
             return f"it needs {cls.roles[lacks[0]].what}"
         if isinstance(op, WeightedOp) and op.in_float():
-            return f"layer '{op.name}' has float16 weights, '{parts.name('array')}' multiplies integers"
+            return f"it has float16 weights, '{parts.name('array')}' multiplies integers"
         if isinstance(op, S4dOp):
             return (
                 "state-space kernels need an array that leads its jobs, without a task queue"

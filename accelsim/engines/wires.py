@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from accelsim.architecture import Architecture
 from accelsim.components.abstract import Interconnect, Memory
 from accelsim.engines.engine import Engine, Wires
-from accelsim.errors import did_you_mean
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES
 from accelsim.placement import Placement, Problems, stores
@@ -96,8 +95,8 @@ class GraphWires(Wires):
     def inside(self, producer: str, consumer: str) -> str:
         ends = part_of(producer), part_of(consumer)
         if not any((c.from_, c.to, c.lockstep) == (*ends, False) for c in self.chip.spec.channels):
-            near = did_you_mean(f"{ends[0]}->{ends[1]}", [c.name() for c in self.chip.spec.channels if not c.lockstep])
-            self.problems.add(f"it needs a bounded channel from '{ends[0]}' to '{ends[1]}'", near)
+            hint = f"add '{{from: {ends[0]}, to: {ends[1]}}}'"
+            self.problems.add(f"it needs a bounded channel from '{ends[0]}' to '{ends[1]}'", hint, ("channels",))
         return f"{producer}->{consumer}"
 
     def load(self) -> list[Job]:
@@ -152,12 +151,11 @@ class GraphWires(Wires):
             for channel in (channel for channel in job.takes if channel in over):
                 flow, spec = over[channel]
                 network = self.chip.components()[str(spec.over)]
-                if not isinstance(network, Interconnect):
-                    self.problems.add(f"channel {spec.name()} goes over '{spec.over}', which is no bus or mesh")
-                    continue
+                assert isinstance(network, Interconnect), "see check_channels"
                 way = network.way(str(spec.over), spec.start, spec.end)
                 if set(way) & set(job.members()) or job.name in transfers:
-                    self.problems.add(f"job {job.name} is on '{spec.over}' already, when its tokens come over it")
+                    message = f"job {job.name} is on '{spec.over}' already, when its tokens come over it"
+                    self.problems.add(message, at=("channels", self.chip.spec.channels.index(spec), "over"))
                     continue
                 roles = (*job.roles, *[TRANSFER] * len(way))
                 job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)

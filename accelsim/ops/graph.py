@@ -108,15 +108,17 @@ class Graph:
 
         Missing, of a wrong shape or type, out of range, not finite; with ``reference``, of the float network.
         """
-        known: set[str] = set()
+        wanted = {
+            op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops
+        }
+        known = {op.tensor_name(end) for op in self.ops for end in wanted[op.name]}
+        nobody_reads = [name for name in tensors if name not in known]
         for op in self.ops:
-            shapes = op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op))
-            for end, shape in shapes.items():
+            for end, shape in wanted[op.name].items():
                 name = op.tensor_name(end)
-                known.add(name)
                 if name not in tensors:
                     if end not in op.optional():
-                        hint = did_you_mean(name, [other for other in tensors if other not in known])
+                        hint = did_you_mean(name, nobody_reads)
                         yield self.places[op.name], f"no tensor '{name}'", hint
                     continue
                 problem = _shape_problem(tensors[name], shape)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from accelsim.execute.graph_values import GraphValues
-from accelsim.ops.graph import AttentionOp, LayerNormOp, WeightedOp
 
 from accelsim import library
 from accelsim.data import data_folder, load
@@ -23,6 +22,7 @@ from accelsim.kernels.activation import glu, silu
 from accelsim.kernels.attention import RelativePositions, attention, sinusoids, whole_utterances
 from accelsim.kernels.conv import convolve, depthwise
 from accelsim.kernels.norm import layer_norm, softmax
+from accelsim.ops.graph import AttentionOp, LayerNormOp, WeightedOp
 
 torch = pytest.importorskip("torch")
 

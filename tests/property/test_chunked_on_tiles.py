@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from accelsim.execute import Execution, execute
-from accelsim.ops.graph import AttentionOp
 from graphs import IDEAL, Streaming, chip, frames, graph, streaming, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from accelsim import pipeline
 from accelsim.architecture import Architecture
 from accelsim.errors import InputError
+from accelsim.ops.graph import AttentionOp
 from accelsim.record import Outcome
 from accelsim.schedule import Schedule, build_schedule
 from accelsim.workload import Batch, Workload

@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from accelsim.execute.graph_values import GraphValues
-from accelsim.ops.graph import LinearOp
 
 from accelsim import library
 from accelsim.data import data_folder
@@ -16,6 +15,7 @@ from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
 from accelsim.kernels.activation import dequantise, quantise
 from accelsim.kernels.converters import AdcTransfer, adc_codes
 from accelsim.kernels.crossbar import digits
+from accelsim.ops.graph import LinearOp
 from accelsim.score.ctc import CtcWords
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
