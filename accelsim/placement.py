@@ -11,7 +11,7 @@ from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import Edge, Op
+from accelsim.ops.op import OPS, Edge, Op
 from accelsim.registry import Registry
 from accelsim.schema.placement import PlacementSpec
 from accelsim.workload import Workload
@@ -166,18 +166,21 @@ def place(network: Workload, chip: Architecture) -> Placement:
         settings[op.name] = next(iter(entries.values()), PlacementSpec())
         wanted = next((entry.engine for entry in entries.values() if entry.engine is not None), None)
         if not op.reads() and wanted is None:
-            wanted = engine_of.get(graph.readers[op.name][0])
+            reader = engine_of.get(graph.readers[op.name][0])
+            wanted = reader if reader and isinstance(op, found[reader].kind.runs) else None
         site = _site(op, graph, found, missing, wanted, problems)
         for key in entries:
             read[key] |= set() if site is None else site.kind.settings | {"engine"}
         if site is not None:
             engine_of[op.name] = site.name
     for key, by in read.items():
-        if not by and not problems.found:
-            names = (
-                [f"{OP_KIND}{op.op}" for op in graph.ops] if key.startswith(OP_KIND) else [op.name for op in graph.ops]
-            )
-            problems.add(f"placement names '{key}', there is no such layer", did_you_mean(key, dict.fromkeys(names)))
+        if key.startswith(OP_KIND):  # what a chip says of a kind of op stands for any network, also for one without it
+            kinds = [f"{OP_KIND}{name}" for name, kind in OPS.loaded().items() if issubclass(kind, Op)]
+            if key not in kinds:
+                problems.add(f"placement names '{key}', there is no such kind of op", did_you_mean(key, kinds))
+        elif not by and not problems.found:
+            names = dict.fromkeys(op.name for op in graph.ops)
+            problems.add(f"placement names '{key}', there is no such layer", did_you_mean(key, names))
         for setting in sorted(chip.spec.placement[key].settings() - by if by else ()):
             problems.add(f"placement of '{key}' sets '{setting}', which no engine of these layers reads")
     problems.stop()

@@ -65,12 +65,12 @@ def write_random_network(
     """Write a workload of random activity and return its path."""
     layers, before = [], "features"
     for index, neurons in enumerate(hidden):
-        graph.append(
+        layers.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, beta: 0.5, "
             "threshold: 8, reset: zero}"
         )
         before = f"l{index}"
-    graph.append(f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4}}")
+    layers.append(f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4}}")
     path = folder / "workload.yaml"
     path.write_text(
         f"""schema: accelsim/workload@1
@@ -107,13 +107,13 @@ def write_speech_network(
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "weights.safetensors")
     layers, before = [], "features"
     for index, neurons in enumerate(hidden):
-        graph.append(
+        layers.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, weights: l{index}.w, "
             f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, membrane_carry: {text(carry)}, "
             f"beta: 0.75, threshold: {threshold}, reset: {reset}}}"
         )
         before = f"l{index}"
-    graph.append(
+    layers.append(
         f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4, weights: out.w}}"
     )
     path = folder / "workload.yaml"

@@ -16,6 +16,8 @@ from accelsim.architecture import Architecture, ArchitectureSpec, load_architect
 from accelsim.ops.conformer import Positions
 from accelsim.workload import Batch, Workload, load_workload
 
+ON_TILES = ", ".join(f"'op:{kind}': {{engine: crossbar_tiles}}" for kind in ("linear", "depthwise", "conv"))
+"""Of a placement: matrices lie on tiles, unless something more specific is said of a layer."""
 TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
 IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": True}
 
@@ -136,7 +138,7 @@ def tile_keys(
         "components.adc.shared_by": shared_by,
         "components.adc.units": -(-64 * planes // shared_by),
         "components.attention.frames": 60,
-        "placement": "{" + ", ".join(f"'{layer}': {{engine: digital}}" for layer in digital) + "}",
+        "placement": "{" + ", ".join([ON_TILES, *(f"'{layer}': {{engine: digital}}" for layer in digital)]) + "}",
     }
 
 

@@ -9,13 +9,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from accelsim.architecture import Architecture
+from accelsim.schema.placement import PlacementSpec
 from accelsim.workload import Workload
 
+WEIGHTED = ("linear", "conv", "depthwise")
 PIECE = 8
 """Bits of a code."""
+
+
+def placed(chip: Architecture, op: Any) -> tuple[str | None, Any]:
+    """Return the engine that a layer is said to run on, and its settings, from the entries of the chip's placement.
+
+    An entry is the layer's own, a pattern's, the last before the others, or its kind's, in this order of importance.
+    """
+    said = chip.spec.placement
+    fitting = [key for key in said if key != op.name and any(c in key for c in "*?[") and fnmatchcase(op.name, key)]
+    entries = [said[key] for key in (op.name, *fitting[::-1], "op:" + op.op) if key in said]
+    engine = None
+    for entry in entries:
+        engine = engine or entry.engine
+    return engine, entries[0] if entries else PlacementSpec()
 
 
 class PlainCounts:
@@ -51,9 +68,9 @@ class PlainCounts:
                 continue
             if op.op == "attention":
                 self.attention(op, t, length)
-            elif not op.weighted:
+            elif op.op not in WEIGHTED:
                 self.vector(op, t, self.rows_made(op, t, place, length))
-            elif self.digital(op.name):
+            elif self.digital(op):
                 self.array(op, t, self.rows_made(op, t, place, length))
             else:
                 self.tiles(op, t, self.rows_made(op, t, place, length))
@@ -62,12 +79,12 @@ class PlainCounts:
         """Of distances all are made in the first frame, those of the longest utterance; of a batch in its first."""
         if op.name in self.distances:
             return len(range(-(max(self.lengths) - 1), max(self.lengths))) if t == 0 else 0
-        batch = self.chip.placement(op.name).batch if op.weighted and self.digital(op.name) else 1
+        batch = placed(self.chip, op)[1].batch if op.op in WEIGHTED and self.digital(op) else 1
         frames = [place + i for i in range(batch) if place % batch == 0 and place + i < length]
         return len(frames) * (self.rows[self.last].stride // self.rows[op.name].stride)
 
-    def digital(self, layer: str) -> bool:
-        return self.chip.placement(layer).where == "digital" or "crossbar" not in self.part
+    def digital(self, op: Any) -> bool:
+        return placed(self.chip, op)[0] == "digital" or "crossbar" not in self.part
 
     def note(self, job: str, component: str, t: int, cycles: int, **counts: int) -> None:
         for name, count in counts.items():
@@ -217,7 +234,7 @@ class PlainCounts:
         self.on_vector(job, t, rows * width * len(QUANTISED), 0)
         self.memory(job, t, self.words_read(op, rows), 0)
 
-        copies, phases = self.chip.placement(op.name).copies, dac.bits if dac.mode == "bit_serial" else 1
+        copies, phases = placed(self.chip, op)[1].copies, dac.bits if dac.mode == "bit_serial" else 1
         for copy in range(copies):
             at = op.name if copies == 1 else f"{op.name}/{copy}"
             mine = rows if t % copies == copy else 0
