@@ -166,6 +166,8 @@ class CrossbarTiles(Engine):
         self.driver: Dac = self.parts.spec("driver")
         self.network_part: Interconnect = self.parts.spec("network")
         self.cluster = Cluster(self) if self.parts.has(_CLUSTERED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:
@@ -315,11 +317,12 @@ class CrossbarTiles(Engine):
             given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
             chosen = np.zeros(changes.shape, bool)
             chosen[setting.place()] = True
-            for place in np.argwhere(chosen):
-                changes[tuple(place)] = {**changes[tuple(place)], **given}
+            for at in np.argwhere(chosen):
+                place = tuple(at.tolist())
+                changes[place] = {**changes[place], **given}
         made = np.empty(changes.shape, object)
         for place in np.ndindex(changes.shape):
-            made[place] = chip.transfer(changes[place])
+            made[place] = chip.transfer(dict(changes[place]))
         return made
 
     # Checks
@@ -485,7 +488,12 @@ class TileRun(Run):
         watts = np.empty((len(vectors), groups))
         self.clipped[op.name] = 0
         copies = mapping.matrix.copies
-        how = {"dac": self.dac, "adc": engine.transfers(op), "noise": self.cells.noise(), "seed": self.seed}
+        how: dict[str, Any] = {
+            "dac": self.dac,
+            "adc": engine.transfers(op),
+            "noise": self.cells.noise(),
+            "seed": self.seed,
+        }
         for copy in range(copies):
             mine: Any = slice(copy, None, copies)
             if places > 1:  # a copy works on all positions of its rows
