@@ -20,13 +20,22 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "tile_outputs")
+"""Components of `memristor_tile` that stand in every tile."""
+
+
+def tiles(number: int) -> dict[str, str]:
+    """Return the keys that give `memristor_tile` so many tiles."""
+    return {f"components.{part}.tiles": str(number) for part in TILE_PARTS}
+
+
 def rsnn28nm(overrides: Mapping[str, Any] | None = None) -> Architecture:
     """Return the library's chip with some keys changed, as `load_architecture` does but without reading it again.
 
     test_rsnn_cycles checks that it is the same.
     """
     chip = _as_it_is()
-    data = chip.spec.model_dump(mode="json", by_alias=True)
+    data = chip.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for path, value in (overrides or {}).items():
         *parents, last = (int(key) if key.isdigit() else key for key in path.split("."))
         functools.reduce(lambda part, key: part[key], parents, data)[last] = value

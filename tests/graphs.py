@@ -149,7 +149,7 @@ def chip(keys: Mapping[str, Any], name: str = "memristor_conformer") -> Architec
 
 def without(architecture: Architecture, part: str) -> Architecture:
     """Return a chip without a component."""
-    data = architecture.spec.model_dump(mode="json", by_alias=True)
+    data = architecture.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     data["components"] = {name: spec for name, spec in data["components"].items() if name != part}
     data["channels"] = [channel for channel in data["channels"] if part not in (channel["from"], channel["to"])]
     return dataclasses.replace(architecture, spec=ArchitectureSpec.model_validate(data))
