@@ -31,6 +31,10 @@ FRONTS: Mapping[str, Sequence[str]] = {
         "{name: front.conv.0, op: conv, input: features, channels: 2, stride: [1, 2]}",
         "{name: front.conv.1, op: conv, input: front.conv.0, channels: 3, kernel: [5, 3], stride: [2, 1]}",
     ),
+    "wide": (
+        "{name: front.conv.0, op: conv, input: features, channels: 8, kernel: [1, 1]}",
+        "{name: front.conv.1, op: conv, input: front.conv.0, channels: 66, stride: [1, 2]}",
+    ),
     "pooled": (
         "{name: front.conv, op: conv, input: features, channels: 2}",
         "{name: front.relu, op: relu, input: front.conv}",
