@@ -171,6 +171,8 @@ class _Wires(Wires):
         )
 
     def given(self, op: str, leaver: str) -> tuple[str, ...]:
+        if op == FEATURES and leaver != self.source:
+            return ()
         return tuple(
             self.inside(leaver, taker)
             for reader in self.readers.get(op, ())
@@ -219,7 +221,10 @@ class _Wires(Wires):
                         if giver != taker and self._joined(read, op.name):
                             given = specs[f"{part_of(giver)}->{part_of(taker)}"].capacity
                             name = f"{giver}->{taker}"
-                            found[name] = max(found.get(name, 0), least + given - 1)
+                            others = found.get(name, 0)
+                            # Who orders its own ops has one channel for all that it gives, or takes: room for each.
+                            in_order = self.engine[op.name].in_sequence or self._engine_in_sequence(read)
+                            found[name] = others + least if in_order and others else max(others, least + given - 1)
         return found
 
     def windows(self, jobs: Sequence[Job]) -> dict[tuple[str, str], FrameWindow]:
@@ -289,6 +294,9 @@ class _Wires(Wires):
         if producer == FEATURES:
             return not (self.engine[consumer].in_sequence and self.engine[consumer].source() == self.source)
         return not (self.engine[producer] is self.engine[consumer] and self.engine[producer].in_sequence)
+
+    def _engine_in_sequence(self, name: str) -> bool:
+        return name != FEATURES and self.engine[name].in_sequence
 
     def _givers(self, name: str) -> tuple[str, ...]:
         if name == FEATURES:

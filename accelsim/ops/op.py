@@ -338,10 +338,9 @@ class WeightedOp(DatapathOp):
             self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1
         )
         sums, starts = unit.multiply(self, codes.astype(np.int8), read[0].starts)
-        sums = sums.reshape(len(sums), -1)
         if (bias := unit.tensors.get(self.tensor_name("bias"))) is not None:
             sums = sums + bias.astype(np.int64)
-        return self.finish(sums, read), starts
+        return self.finish(sums.reshape(len(sums), -1), read), starts
 
     def _scaled(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         name, tensors, number = self.name, unit.tensors, unit.vector.number
