@@ -16,6 +16,8 @@ from accelsim.architecture import Architecture, ArchitectureSpec, load_architect
 from accelsim.ops.conformer import Positions
 from accelsim.workload import Batch, Workload, load_workload
 
+ON_TILES = ", ".join(f"'op:{kind}': {{engine: crossbar_tiles}}" for kind in ("linear", "depthwise", "conv"))
+"""Of a placement: matrices lie on tiles, unless something more specific is said of a layer."""
 TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
 IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": True}
 
@@ -28,6 +30,10 @@ FRONTS: Mapping[str, Sequence[str]] = {
     "bands": (
         "{name: front.conv.0, op: conv, input: features, channels: 2, stride: [1, 2]}",
         "{name: front.conv.1, op: conv, input: front.conv.0, channels: 3, kernel: [5, 3], stride: [2, 1]}",
+    ),
+    "wide": (
+        "{name: front.conv.0, op: conv, input: features, channels: 8, kernel: [1, 1]}",
+        "{name: front.conv.1, op: conv, input: front.conv.0, channels: 66, stride: [1, 2]}",
     ),
     "pooled": (
         "{name: front.conv, op: conv, input: features, channels: 2}",
@@ -136,7 +142,7 @@ def tile_keys(
         "components.adc.shared_by": shared_by,
         "components.adc.units": -(-64 * planes // shared_by),
         "components.attention.frames": 60,
-        "placement": "{" + ", ".join(f"'{layer}': {{engine: digital}}" for layer in digital) + "}",
+        "placement": "{" + ", ".join([ON_TILES, *(f"'{layer}': {{engine: digital}}" for layer in digital)]) + "}",
     }
 
 
@@ -147,7 +153,7 @@ def chip(keys: Mapping[str, Any], name: str = "memristor_conformer") -> Architec
 
 def without(architecture: Architecture, part: str) -> Architecture:
     """Return a chip without a component."""
-    data = architecture.spec.model_dump(mode="json", by_alias=True)
+    data = architecture.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     data["components"] = {name: spec for name, spec in data["components"].items() if name != part}
     data["channels"] = [channel for channel in data["channels"] if part not in (channel["from"], channel["to"])]
     return dataclasses.replace(architecture, spec=ArchitectureSpec.model_validate(data))
