@@ -21,6 +21,7 @@ from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, resc
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
 from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
+from accelsim.ops import plain
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
 
@@ -176,16 +177,24 @@ class Op(Model):
         """Return the bits of one of its values in memory; ``number_bits``: of the numbers of the unit that makes it."""
         return {"real": number_bits, "codes": given.bits, "spikes": 1}[given.kind]
 
-    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
-        """Return its values in plain NumPy: the definition that every digital engine meets bit for bit."""
-        raise NotImplementedError
+    def starts(self, read: Sequence[Signal]) -> Starts:
+        """Return where each utterance starts in the rows that it gives, [utterances + 1]."""
+        return read[0].starts
 
+    @abstractmethod
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return its values in plain NumPy: the definition that every digital engine meets bit for bit.
+
+        ``number``: of the unit's values; its sums are float32 ones, its norms plain, its softmax shifted. An op that
+        reads nothing is given the rows between which its distances lie. Calls nothing of `accelsim.kernels`.
+        """
+
+    @abstractmethod
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         """Return its values in the float network, whose tensors ``exact`` has, and the starts of its rows.
 
         ``unit``: what features are divided by, see `accelsim.workload.WorkloadSpec`.
         """
-        raise NotImplementedError
 
 
 class DatapathOp(Op):
@@ -268,6 +277,13 @@ class WeightedOp(DatapathOp):
     ) -> tuple[Values, Starts]:
         """Return sums of float16 products and their bias, in the formats of a datapath."""
 
+    @abstractmethod
+    def operands(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
+        """Return in plain NumPy what every sum multiplies, in the order of its weights: [rows', positions, inputs, 1].
+
+        Where every channel is multiplied for itself: [rows', positions, inputs, channels]. x: [rows, width].
+        """
+
     def positions(self, given: Edge) -> int:
         """Return on how many positions of a row the matrix is used."""
         return 1
@@ -332,16 +348,60 @@ class WeightedOp(DatapathOp):
         """Return what the op gives, from its sums."""
         return sums
 
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        weight, bias = tensors[self.tensor_name("weight")], tensors.get(f"{self.name}.bias")
+        if self.in_float():
+            sums = self._plain_sums(plain.real(read[0], number), plain.rounded(weight, number), read[0].starts)
+            if bias is not None:
+                sums = sums + plain.rounded(bias, number)
+            return self._flat(plain.rounded(sums, number))
+        wide = weight.astype(np.int64)
+        if self.gives == "codes":
+            top = 1 << (self.input_bits - 1)
+            words = np.clip(np.rint(self.source(read) * self.input_scale) - self.input_offset, -top, top - 1)
+            sums = self._plain_sums(words.astype(np.int64), wide, read[0].starts)
+            return self.finish(self._flat(sums if bias is None else sums + bias.astype(np.int64)), read)
+        input_scale = tensors[f"{self.name}.input_scale"]
+
+        def code(x: NDArray[Any], scale: NDArray[Any]) -> NDArray[Any]:
+            return np.clip(np.rint(x / np.float32(scale)), -127, 127)
+
+        codes = code(plain.real(read[0], number), input_scale).astype(np.int64)
+        scale = np.float32(input_scale * tensors[f"{self.name}.weight_scale"])
+        y = self._plain_sums(codes, wide, read[0].starts).astype(np.float32) * scale
+        y = y if bias is None else y + bias.astype(np.float32)
+        if (output_scale := tensors.get(f"{self.name}.output_scale")) is not None:
+            y = code(y, output_scale) * np.float32(output_scale)
+        return self._flat(plain.rounded(y, number))
+
+    def _plain_sums(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
+        """Return the sums of products [rows', positions, outputs], inputs ascending, in the type of the weights."""
+        matrix = weight.reshape(-1, weight.shape[-1])
+        seen = self.operands(x, weight, starts)
+        sums = np.zeros((*seen.shape[:2], matrix.shape[1]), matrix.dtype)
+        for i, row in enumerate(matrix):
+            sums = sums + seen[:, :, i] * row
+        return sums
+
+    @staticmethod
+    def _flat(values: NDArray[Any]) -> NDArray[Any]:
+        """Return [rows, positions, outputs] as rows."""
+        return values.reshape(len(values), -1)
+
     def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         full_scale = 1 << (self.input_bits - 1)
         codes, unit.clamped[self.name] = requantise(
             self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1
         )
         sums, starts = unit.multiply(self, codes.astype(np.int8), read[0].starts)
-        sums = sums.reshape(len(sums), -1)
+        sums = self._of_positions(sums, unit)
         if (bias := unit.tensors.get(self.tensor_name("bias"))) is not None:
             sums = sums + bias.astype(np.int64)
-        return self.finish(sums, read), starts
+        return self.finish(self._flat(sums), read), starts
+
+    def _of_positions(self, sums: NDArray[Any], unit: Datapath) -> NDArray[Any]:
+        """Return sums as [rows, positions, outputs], so that a bias is added at each position."""
+        return sums.reshape(len(sums), -1, unit.tensors[self.tensor_name("weight")].shape[-1])
 
     def _scaled(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         name, tensors, number = self.name, unit.tensors, unit.vector.number
@@ -349,8 +409,7 @@ class WeightedOp(DatapathOp):
         codes, clamped = quantise(unit.real(read[0]), input_scale)
         sums, starts = unit.multiply(self, codes, read[0].starts)
         scale = float(tensors[f"{name}.input_scale"] * tensors[f"{name}.weight_scale"])
-        y = rescale(sums, scale, tensors.get(f"{name}.bias"))
-        y = y.reshape(len(y), -1)
+        y = self._flat(rescale(self._of_positions(sums, unit), scale, tensors.get(f"{name}.bias")))
         unit.clamped[name] = clamped
         if f"{name}.output_scale" not in tensors:
             return values_of(y, number), starts
