@@ -68,7 +68,8 @@ class ChannelSpec(Model):
     """A link from one component to another.
 
     Either bounded (``capacity`` tokens, ``latency`` cycles of the consumer), or ``lockstep``: no storage, both ends
-    work on the same job at the same time.
+    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that takes
+    them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router ``end``.
     """
 
     from_: Annotated[str, Field(alias="from")]
@@ -76,6 +77,15 @@ class ChannelSpec(Model):
     capacity: PositiveInt = 1
     latency: PositiveInt = 1
     lockstep: bool = False
+    over: str | None = None
+    start: Annotated[int, Field(ge=0)] = 0
+    end: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _moves_something(self) -> ChannelSpec:
+        if self.lockstep and self.over is not None:
+            raise ValueError("a lock-step channel moves no tokens: leave out 'over'")
+        return self
 
     def name(self) -> str:
         return f"{self.from_}->{self.to}"
@@ -329,10 +339,10 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     names = list(spec.components)
     problems = []
     seen: set[str] = set()
-    wired = {end for channel in spec.channels for end in (channel.from_, channel.to)}
+    wired = {end for channel in spec.channels for end in (channel.from_, channel.to, channel.over)}
     for index, channel in enumerate(spec.channels):
-        for key, end in (("from", channel.from_), ("to", channel.to)):
-            if end not in spec.components:
+        for key, end in (("from", channel.from_), ("to", channel.to), ("over", channel.over)):
+            if end is not None and end not in spec.components:
                 hint = did_you_mean(end, names)
                 problems.append(source.problem(f"no component named '{end}'", ("channels", index, key), hint))
                 wired.add(nearest(end, names) or "")  # a misspelt name is one mistake, not two

@@ -95,6 +95,14 @@ WindowOption = Annotated[
         "before another is finished (10:12, the frames 10 and 11).",
     ),
 ]
+PlacementOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--placement",
+        metavar="FILE.yaml",
+        help="Read which engine runs which op from a file, as 'accelsim schedule CHIP --placement FILE.yaml' writes it.",
+    ),
+]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write result.json into this folder.")]
 
 AxisOption = Annotated[
@@ -131,10 +139,15 @@ def run(
     as_json: JsonOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
+    placement: PlacementOption = None,
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = _overrides(set_)
+    if placement is not None:
+        from accelsim.placement import load_placement
+
+        overrides["placement"] = load_placement(placement)
     if trace and out is None:
         raise InputError.of("--trace needs a folder to write to", hint="add --out FOLDER")
     if trace_window is not None and not trace:
@@ -427,23 +440,39 @@ def schema(
     typer.echo(json.dumps(schema_of(name), indent=2))
 
 
-@app.command(epilog="Example:\n\n  accelsim schedule rsnn28nm")
+@app.command(
+    epilog="Examples:\n\n  accelsim schedule rsnn28nm\n\n"
+    "  accelsim schedule memristor_conformer --placement mine.yaml; accelsim run memristor_conformer --placement mine.yaml"
+)
 def schedule(
     architecture: Architecture,
     workload: WorkloadOption = None,
     set_: SetOption = [],  # noqa: B006
+    placement: Annotated[
+        Path | None,
+        typer.Option("--placement", metavar="FILE.yaml", help="Write which engine runs which op into this file."),
+    ] = None,
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
-    """Print how a workload is cut into jobs for an architecture, and where its matrices lie on crossbar tiles."""
+    """Print on which engine each op runs, how its matrices lie there, and the jobs of one frame."""
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
     from accelsim.pipeline import split_overrides
-    from accelsim.report.console import placement_table, schedule_table
+    from accelsim.report.console import placement_table, rows_table, schedule_table
     from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
-    deployment = deploy(load_workload(workload or chip.spec.workload, for_network), chip)
+    network = load_workload(workload or chip.spec.workload, for_network)
+    deployment = deploy(network, chip)
+    if placement is not None:
+        from accelsim.placement import placement_text
+        from accelsim.result import written_whole
+
+        with written_whole(placement) as file:
+            file.write(placement_text(deployment.placement, chip.spec.name, network.spec.name).encode())
+        typer.echo(f"wrote {placement}", err=True)
+    _print(rows_table(deployment.placement.table(network.graph)))
     for engine in deployment.engines.values():
         for table in engine.tables():
             _print(placement_table(table))

@@ -57,6 +57,6 @@ def generated_tensors(graph: Graph, seed: int) -> dict[str, NDArray[Any]]:
             elif end in ("gain", "bias", "u", "v", "table"):
                 drawn = random.standard_normal(shape, np.float32) * np.float32(1.0 if end == "table" else 0.1)
                 if end == "bias" and isinstance(op, WeightedOp) and op.gives == "codes":
-                    drawn = np.rint(drawn * 100).astype(np.int32)  # type: ignore[assignment]
+                    drawn = np.rint(drawn * 100).astype(np.int32)
                 tensors[name] = drawn + np.float32(1) if end == "gain" else drawn
     return tensors

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar
 
 from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
@@ -13,7 +15,8 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import Edge, Op
 from accelsim.registry import Registry
-from accelsim.schema.placement import PlacementSpec
+from accelsim.schema import check_schema_tag, load_yaml, parse
+from accelsim.schema.placement import PlacementFile, PlacementSpec
 from accelsim.workload import Workload
 
 OP_KIND = "op:"
@@ -45,7 +48,7 @@ def of_class(what: str, *classes: type[ComponentSpec], several: bool = False) ->
     return Role(what, lambda spec: isinstance(spec, classes), several)
 
 
-class EngineKind(Protocol):
+class EngineKind:
     """What placement asks of a kind of engine, see `accelsim.engines.engine.Engine`."""
 
     kind: ClassVar[str]
@@ -62,6 +65,7 @@ class EngineKind(Protocol):
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
         """Return why the engine's parts cannot run an op, one of the classes in ``runs``; else None."""
+        return None
 
 
 ENGINES: Registry[type[EngineKind]] = Registry("accelsim.engines", "kind of engine", builtin="accelsim.engines")
@@ -120,15 +124,47 @@ class Placement:
         """Return the ops of an engine, in order."""
         return tuple(op for op in graph.ops if self.engine_of[op.name] == site)
 
+    def table(self, graph: Graph) -> list[dict[str, Any]]:
+        """Return one printable row an op: its kind, its engine, and what is set."""
+        return [
+            {
+                "layer": op.name,
+                "op": op.op,
+                "engine": self.engine_of[op.name],
+                "gives": f"{graph.edges[op.name].width} {graph.edges[op.name].kind}",
+                "settings": ", ".join(f"{k}={v}" for k, v in self.data()[op.name].items() if k != "engine"),
+            }
+            for op in graph.ops
+        ]
+
     def data(self) -> dict[str, Any]:
         """Return the placement as a file of it holds it: every op with its engine and what is set."""
         return {
             name: {
                 "engine": engine,
-                **self.settings[name].model_dump(mode="json", include=self.settings[name].settings()),
+                **self.settings[name].model_dump(mode="json", include=set(self.settings[name].settings())),
             }
             for name, engine in self.engine_of.items()
         }
+
+
+def placement_text(placement: Placement, architecture: str, workload: str) -> str:
+    """Return a placement as YAML, one op a line, to be edited and read back with ``--placement``."""
+    lines = [
+        "schema: accelsim/placement@1",
+        f"# {workload} on {architecture}; in front of patterns and kinds of ops, a name wins.",
+        "placement:",
+        *(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in placement.data().items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def load_placement(path: str | Path) -> str:
+    """Return a placement file as the text of a chip's ``placement``; raises InputError with all of its problems."""
+    source = load_yaml(path)
+    check_schema_tag(source, "placement")
+    entries = parse(PlacementFile, source).placement
+    return json.dumps({name: entry.model_dump(mode="json", exclude_unset=True) for name, entry in entries.items()})
 
 
 @dataclass

@@ -42,8 +42,9 @@ from accelsim.kernels.crossbar import (
     planes_of,
     read_power,
 )
+from accelsim.ops.attention import PositionsOp
 from accelsim.ops.conv import ConvOp, DepthwiseOp
-from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, Edge, Op, Signal, WeightedOp, evaluate
+from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
 from accelsim.placement import ENGINES, Parts, Problems, Role, of_class, stores
 from accelsim.schedule.job import Job, Work
 from accelsim.schedule.mapping import Matrix, TileMap, TileMapping, map_matrices
@@ -129,7 +130,7 @@ class CrossbarTiles(Engine):
     """Tiles of memristor cells with drivers, converters and adders."""
 
     kind = "crossbar_tiles"
-    runs = (WeightedOp,)
+    runs = (WeightedOp, PositionsOp)
     roles: ClassVar[Mapping[str, Role]] = {
         "crossbar": Role(
             "a crossbar with 'sign: pair' or 'sign: offset'",
@@ -166,6 +167,8 @@ class CrossbarTiles(Engine):
         self.driver: Dac = self.parts.spec("driver")
         self.network_part: Interconnect = self.parts.spec("network")
         self.cluster = Cluster(self) if self.parts.has(_CLUSTERED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:
@@ -173,6 +176,8 @@ class CrossbarTiles(Engine):
 
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
+        if isinstance(op, PositionsOp):  # their vectors are made once, for the matrix that reads them
+            return None if parts.has(_CLUSTERED) else "vectors of distances need a vector unit"
         assert isinstance(op, WeightedOp)
         if op.in_float():
             return f"layer '{op.name}' has float16 weights, '{parts.name('crossbar')}' multiplies integers"
@@ -202,8 +207,7 @@ class CrossbarTiles(Engine):
 
     def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
         jobs: list[Job] = []
-        for op in ops:
-            assert isinstance(op, WeightedOp)
+        for op in (op for op in ops if isinstance(op, WeightedOp)):
             jobs += (self._tile_by_tile if self.cluster is None else self._together)(op, wires)
         return jobs
 
@@ -308,18 +312,16 @@ class CrossbarTiles(Engine):
         """Return the transfer function of each of a layer's converters: [row tiles, planes, column tiles]."""
         mapping = self._mapping(op)
         chip: Converter = self.parts.all("converter")[self._converter(op)]
-        changes = np.empty((mapping.row_tiles, mapping.planes, mapping.column_tiles), object)
-        for place in np.ndindex(changes.shape):
-            changes[place] = {}
+        made = np.empty((mapping.row_tiles, mapping.planes, mapping.column_tiles), object)
+        changes: dict[tuple[int, ...], dict[str, int]] = {place: {} for place in np.ndindex(made.shape)}
         for setting in self.placed(op).converters:
             given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
-            chosen = np.zeros(changes.shape, bool)
+            chosen = np.zeros(made.shape, bool)
             chosen[setting.place()] = True
-            for place in np.argwhere(chosen):
-                changes[tuple(place)] = {**changes[tuple(place)], **given}
-        made = np.empty(changes.shape, object)
-        for place in np.ndindex(changes.shape):
-            made[place] = chip.transfer(changes[place])
+            for place in np.argwhere(chosen).tolist():
+                changes[tuple(place)] |= given
+        for at, change in changes.items():
+            made[at] = chip.transfer(change)
         return made
 
     # Checks
@@ -330,9 +332,7 @@ class CrossbarTiles(Engine):
     def _map(self) -> TileMap:
         """Lay the matrices onto the tiles, one after the other; notes what does not fit."""
         matrices = []
-        for op in self.ops:
-            if not isinstance(op, WeightedOp):
-                continue
+        for op in (op for op in self.ops if isinstance(op, WeightedOp)):
             inputs, outputs = op.matrix(self.graph.read(op))
             depthwise = isinstance(op, DepthwiseOp)
             matrices.append(Matrix(op.name, inputs, outputs, op.weight_bits, depthwise, self.placed(op).copies))
@@ -351,8 +351,7 @@ class CrossbarTiles(Engine):
         """See that every kind of part in a tile stands in enough tiles, and that drivers and converters serve all cells."""
         add, parts = self.problems.add, self.parts
         with_converter: dict[str, int] = {}
-        for op in self.ops:
-            assert isinstance(op, WeightedOp)
+        for op in (op for op in self.ops if isinstance(op, WeightedOp)):
             self._check_converters(op)
             self.problems.stop()
             name = self._converter(op)
@@ -460,7 +459,7 @@ class TileRun(Run):
     def _evaluate(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:
         graph = self.engine.graph
         evaluate(
-            cast(Sequence[WeightedOp], ops),
+            cast(Sequence[DatapathOp], ops),
             signals,
             graph.edges,
             unit,
@@ -485,7 +484,12 @@ class TileRun(Run):
         watts = np.empty((len(vectors), groups))
         self.clipped[op.name] = 0
         copies = mapping.matrix.copies
-        how = {"dac": self.dac, "adc": engine.transfers(op), "noise": self.cells.noise(), "seed": self.seed}
+        how: dict[str, Any] = {
+            "dac": self.dac,
+            "adc": engine.transfers(op),
+            "noise": self.cells.noise(),
+            "seed": self.seed,
+        }
         for copy in range(copies):
             mine: Any = slice(copy, None, copies)
             if places > 1:  # a copy works on all positions of its rows

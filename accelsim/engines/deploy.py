@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
 from accelsim.architecture import Architecture
+from accelsim.components.abstract import Interconnect
 from accelsim.engines.engine import Assignment, Engine, Wires
 from accelsim.errors import did_you_mean
 from accelsim.ops.graph import Graph
@@ -40,11 +41,24 @@ class Segment:
     ops: tuple[Op, ...]
 
 
+TRANSFER = "transfer"
+"""The role of a bus or of a link of a mesh over which a job's tokens come."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What comes to a job over a bus or a mesh in every frame: words over each link, and how many links there are."""
+
+    network: Interconnect
+    words: int
+    links: int
+
+
 @dataclass(frozen=True)
 class Deployment:
     """A network on a chip: where each op runs, and what every component does in a frame.
 
-    ``frame``: frames of the input in one of the schedule.
+    ``frame``: frames of the input in one of the schedule. ``transfers``: by job, what comes to it over a bus or a mesh.
     """
 
     network: Workload
@@ -54,6 +68,7 @@ class Deployment:
     segments: tuple[Segment, ...]
     frame: int
     schedule: Schedule
+    transfers: Mapping[str, Transfer]
 
 
 def deploy(network: Workload, chip: Architecture) -> Deployment:
@@ -79,6 +94,7 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
     jobs = wires.load()
     for segment in segments:
         jobs += engines[segment.engine].jobs(segment.ops, wires)
+    jobs, transfers = wires.over_networks(jobs)
     problems.stop()
     longest = min(engine.longest() for engine in engines.values())
     capacities = wires.capacities(longest)
@@ -94,7 +110,7 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
         inputs_per_frame=frame if chunked else 1,
         plan=plans[0] if plans else None,
     )
-    return Deployment(network, chip, placement, engines, segments, frame, schedule)
+    return Deployment(network, chip, placement, engines, segments, frame, schedule, transfers)
 
 
 def _users(placement: Placement, graph: Graph) -> dict[str, frozenset[str]]:
@@ -155,6 +171,8 @@ class _Wires(Wires):
         )
 
     def given(self, op: str, leaver: str) -> tuple[str, ...]:
+        if op == FEATURES and leaver != self.source:
+            return ()
         return tuple(
             self.inside(leaver, taker)
             for reader in self.readers.get(op, ())
@@ -203,7 +221,10 @@ class _Wires(Wires):
                         if giver != taker and self._joined(read, op.name):
                             given = specs[f"{part_of(giver)}->{part_of(taker)}"].capacity
                             name = f"{giver}->{taker}"
-                            found[name] = max(found.get(name, 0), least + given - 1)
+                            room = found.get(name, 0)
+                            # Who orders its own ops has one channel for all that it gives, or takes: room for each.
+                            in_order = self.engine[op.name].in_sequence or self._engine_in_sequence(read)
+                            found[name] = room + least if in_order and room else max(room, least + given - 1)
         return found
 
     def windows(self, jobs: Sequence[Job]) -> dict[tuple[str, str], FrameWindow]:
@@ -220,11 +241,62 @@ class _Wires(Wires):
                             found[job.name, channel] = window
         return found
 
+    def over_networks(self, jobs: Sequence[Job]) -> tuple[list[Job], dict[str, Transfer]]:
+        """Return the jobs with the buses and links that their tokens come over, and what comes."""
+        specs = {channel.name(): channel for channel in self.chip.spec.channels if channel.over is not None}
+        bits = self._bits_on_channels() if specs else {}
+        found: list[Job] = []
+        transfers: dict[str, Transfer] = {}
+        for job in jobs:
+            for channel in job.takes:
+                ends = tuple(part_of(end) for end in channel.split("->"))
+                spec = specs.get("->".join(ends))
+                if spec is None or channel not in bits:
+                    continue
+                network = self.chip.components()[str(spec.over)]
+                if not isinstance(network, Interconnect):
+                    self.problems.add(f"channel {spec.name()} goes over '{spec.over}', which is no bus or mesh")
+                    continue
+                way = network.way(str(spec.over), spec.start, spec.end)
+                if set(way) & set(job.members()) or job.name in transfers:
+                    self.problems.add(f"job {job.name} is on '{spec.over}' already, when its tokens come over it")
+                    continue
+                roles = (*job.roles, *[TRANSFER] * len(way))
+                job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
+                transfers[job.name] = Transfer(network, network.words(bits[channel]), len(way))
+            found.append(job)
+        return found, transfers
+
+    def _bits_on_channels(self) -> dict[str, int]:
+        """Return the bits that come over each channel between ops in a frame."""
+        found: dict[str, int] = {}
+        for op in self.working:
+            for read in self.sources[op.name]:
+                edge, givers = self.graph.edges[read], self._givers(read)
+                if read == FEATURES:
+                    bits = edge.bits
+                else:
+                    engine = self.engine[read]
+                    bits = self.graph.by_name[read].value_bits(edge, engine.tensors, engine.number_bits)
+                rows = self.engine[op.name].rows_in(read)
+                share = (
+                    -(-edge.width * edge.steps // len(givers))
+                    if edge.kind == "spikes"
+                    else -(-edge.width // len(givers))
+                )
+                for giver in givers:
+                    for taker in self.engine[op.name].takers(op):
+                        found[f"{giver}->{taker}"] = rows * share * bits
+        return found
+
     def _joined(self, producer: str, consumer: str) -> bool:
         """Return whether tokens go from one op to another: not between ops of an engine that orders them itself."""
         if producer == FEATURES:
             return not (self.engine[consumer].in_sequence and self.engine[consumer].source() == self.source)
         return not (self.engine[producer] is self.engine[consumer] and self.engine[producer].in_sequence)
+
+    def _engine_in_sequence(self, name: str) -> bool:
+        return name != FEATURES and self.engine[name].in_sequence
 
     def _givers(self, name: str) -> tuple[str, ...]:
         if name == FEATURES:

@@ -24,6 +24,7 @@ from accelsim.engines import readout
 from accelsim.engines.cluster import QUANTISE, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.kernels.number import Arithmetic
+from accelsim.kernels.ssm import side
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, VectorOp, WeightedOp, evaluate
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
@@ -92,6 +93,8 @@ class Digital(Engine):
     def __init__(self, assignment: Assignment, problems: Problems) -> None:
         super().__init__(assignment, problems)
         self.cluster = Cluster(self) if self.parts.has(QUEUED) else None
+        if self.cluster is not None:
+            self.number_bits = self.cluster.number_bits
         self._check_matrices()
         if self.cluster is not None:
             self._check_tasks(self.cluster)
@@ -280,7 +283,8 @@ class DigitalRun(Run):
 
         codes, beyond = op.words(source.values)
         curves = WHOLE_NUMBERS.curves(1.0, op.cell_bits())
-        ran = op.recur(codes, source.starts, self.engine.tensors, program, curves)
+        size = side(op.states)  # an array has no size that a kernel must fit
+        ran = op.recur(codes, source.starts, self.engine.tensors, program, curves, rows=size, columns=size)
         clamped[op.name] = beyond + int(ran.saturated.sum())
         return Signal(ran.outputs, source.starts, self.engine.graph.edges[op.name])
 
@@ -302,7 +306,7 @@ class DigitalRun(Run):
         rows, width = cluster.rows(op, grid), self.engine.graph.edges[op.name].width
         work = op.work(self.engine.graph.read(op), cluster.vector.arithmetic())
         return {
-            "queue": {"dispatch": rows > 0},
+            "queue": {"dispatch": (rows > 0).astype(np.int64)},
             "vector": {
                 "operation": rows * work.operations * width,
                 "special": rows * (work.special * width + work.special_per_row),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import ANY_LENGTH, Edge, Op, Signal
-from accelsim.placement import Parts, Problems, Role, Site
+from accelsim.placement import EngineKind, Parts, Problems, Role, Site
 from accelsim.schedule.job import Job
 from accelsim.schedule.plan import Summary
 from accelsim.schedule.windows import FrameWindow
@@ -104,7 +104,7 @@ class Wires(ABC):
         """Return the channel between two components of one engine; notes a problem when the chip has none."""
 
 
-class Engine(ABC):
+class Engine(EngineKind, ABC):
     """One engine with the ops of one network; subclasses say the rest.
 
     ``runs``: the classes of ops that it runs; ``roles``: its parts; ``needs``: sets of roles of which one must be whole;
@@ -123,6 +123,8 @@ class Engine(ABC):
     exits: ClassVar[Sequence[str]]
     compiles: ClassVar[bool] = False
     """Whether it reads the ``compiler`` section of a chip."""
+    number_bits: int = 32
+    """Bits of a real number that it gives."""
     in_sequence: ClassVar[bool] = False
     """Whether it orders its own ops, so that no tokens go between them."""
 
@@ -213,7 +215,7 @@ class Engine(ABC):
 class Run(ABC):
     """One run of an engine: values of its ops, then counts of its jobs."""
 
-    inexact: ClassVar[bool] = False
+    inexact: bool = False
     """Whether its values can differ from those of exact arithmetic, see `exact`."""
 
     def __init__(self) -> None:

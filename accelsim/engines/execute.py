@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.engines.deploy import SOURCE, Deployment, Load
+from accelsim.engines.deploy import SOURCE, TRANSFER, Deployment, Load, Transfer
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.errors import InputError
 from accelsim.ops.op import FEATURES
-from accelsim.schedule.job import Schedule, Tokens, part_of
+from accelsim.schedule.job import Job, Schedule, Tokens, part_of
 from accelsim.schema.workload import RandomInputs
 from accelsim.workload import Batch
 
@@ -126,6 +126,8 @@ def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Ac
             continue
         engine = engine_of.get(job.layer) or _engine_of_features(deployment)
         of_role, products = runs[engine].count(job, grid)
+        if job.name in deployment.transfers:
+            of_role = {**of_role, TRANSFER: _moved(job, deployment.transfers[job.name], grid)}
         for role, values in of_role.items():
             for member in job.in_role(role):
                 counts[job.name, member] = _declared(deployment.chip, member, values, grid.frames)
@@ -146,6 +148,12 @@ def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Ac
             programming[what] = programming.get(what, 0) + number
     tokens = {key: window.tokens(grid.starts) for key, window in schedule.windows.items()}
     return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions)
+
+
+def _moved(job: Job, transfer: Transfer, grid: Grid) -> Counts:
+    """Return the counts of a bus, or of each link of a mesh, over which a job's tokens come."""
+    mine = (np.arange(grid.frames) % job.copies == job.copy).astype(np.int64)
+    return {name: mine * value for name, value in transfer.network.transfers(transfer.words, transfer.links).items()}
 
 
 def _engine_of_features(deployment: Deployment) -> str:

@@ -10,11 +10,13 @@ from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
 from accelsim.explore.sweep import SweepSpec, load_sweep
+from accelsim.placement import load_placement
 from accelsim.plugins import registries
 from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
 from accelsim.schema.cost import CostTable
 from accelsim.schema.paper import Paper
+from accelsim.schema.placement import PlacementFile
 from accelsim.workload import Variant, WorkloadSpec, load_workload
 
 SCHEMAS: dict[str, Any] = {
@@ -23,6 +25,7 @@ SCHEMAS: dict[str, Any] = {
     "workload": WorkloadSpec | Variant,
     "paper": Paper,
     "device": AnyDevice,
+    "placement": PlacementFile,
     "sweep": SweepSpec,
 }
 
@@ -42,6 +45,9 @@ def validate_file(path: Path) -> str:
         return f"workload '{load_workload(path).spec.name}'"
     if kind == "device":
         return f"device '{load_device(path).name}'"
+    if kind == "placement":
+        load_placement(path)
+        return "a placement"
     if kind == "paper":
         return f"paper '{load_paper(path).name}'"
     if kind == "sweep":

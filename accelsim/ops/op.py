@@ -518,6 +518,7 @@ def evaluate(
         if not op.reads():  # distances of the frames that were computed last
             unit.longest = next(reversed(signals.values())).longest()
         read = [signals[name] for name in op.reads()]
+        unit.exceptions_of(op)  # of every op, also of one that can have none
         try:
             values, starts = op.compute(read, unit)
         except ValueError as error:

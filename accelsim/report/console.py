@@ -171,7 +171,7 @@ def _notes(result: Result) -> Iterable[RenderableType]:
 def schedule_table(schedule: Schedule) -> Table:
     """Return a schedule as a table, one job a line."""
     rows = schedule.table()
-    return _rows_table(rows)
+    return rows_table(rows)
 
 
 def plugin_table(entries: Sequence[Listed]) -> Table:
@@ -193,7 +193,8 @@ def placement_table(rows: Sequence[Mapping[str, int | str]]) -> Table:
     return table
 
 
-def _rows_table(rows: Sequence[dict[str, str]]) -> Table:
+def rows_table(rows: Sequence[dict[str, str]]) -> Table:
+    """Return rows of text as a table."""
     table = _table(*rows[0], numbers=False)
     for row in rows:
         table.add_row(*row.values())

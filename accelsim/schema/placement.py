@@ -58,6 +58,12 @@ class PlacementSpec(Model):
         return frozenset(self.model_fields_set - {"engine"})
 
 
+class PlacementFile(Model):
+    """A placement as a file of its own, as ``accelsim schedule --placement`` writes it: what ``placement`` of a chip says."""
+
+    placement: dict[str, PlacementSpec]
+
+
 class EngineSpec(Model):
     """An engine of a chip: its kind, and which components play which of its roles.
 

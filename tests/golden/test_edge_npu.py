@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from graphs import chip
 
-from accelsim.schedule import build_schedule
+from accelsim.engines.deploy import deploy
 from accelsim.workload import load_workload
 
 
 def macs(name: str) -> dict[str, int]:
     """Return the multiplications of a chunk by layer, as the steps of the NPU's schedule have them."""
     workload = load_workload(name)
-    schedule = build_schedule(workload, chip({}, "edge_npu"))
+    schedule = deploy(workload, chip({}, "edge_npu")).schedule
     found: dict[str, int] = {}
     for job in schedule.jobs:
-        if "m" in job.work:
-            m, k, n, times = (int(job.work[key]) for key in ("m", "k", "n", "times"))
+        if "m" in job.work.row():
+            m, k, n, times = (int(job.work.row()[key]) for key in ("m", "k", "n", "times"))
             found[job.layer] = found.get(job.layer, 0) + m * k * n * times
     return found
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import service_of
-from accelsim.execute.npu_counts import npu_activity
 from graphs import Streaming, chip, graph, streaming
+from graphs import frames as made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_engine import TickLoop
 
 from accelsim import pipeline
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute, service_of
+from accelsim.schedule import Schedule
 from accelsim.simulate import Timeline, simulate
 from accelsim.workload import Workload
 
@@ -55,8 +56,9 @@ def keys(draw: st.DrawFn) -> dict[str, Any]:
 def timed(workload: Workload, settings: dict[str, Any], frames: int) -> tuple[Schedule, dict, Timeline, dict]:
     """Return the schedule, the service times, what the engine makes of them, and all that the loop needs."""
     npu = chip(settings, "edge_npu")
-    schedule = build_schedule(workload, npu)
-    activity = npu_activity(schedule, workload, npu, frames, {}, {})
+    deployment = deploy(workload, npu)
+    schedule = deployment.schedule
+    activity = execute(deployment, made_up(workload, [frames * deployment.frame])).activity
     service = service_of(schedule, npu, activity)
     machine = {
         "links": pipeline.links(npu, schedule), "clocking": pipeline.clocking(npu, schedule),
@@ -110,8 +112,8 @@ def test_closed_form_without_contention(
     def cycles(job: Any) -> int:
         return max(int(service[job.name, member][0]) for member in job.members())
 
-    start, *steps, end = [job for job in schedule.jobs if job.work["stage"] != "load"]
-    loads = {job.name: cycles(job) for job in schedule.jobs if job.work["stage"] == "load"}
+    start, *steps, end = [job for job in schedule.jobs if job.work.row()["stage"] != "load"]
+    loads = {job.name: cycles(job) for job in schedule.jobs if job.work.row()["stage"] == "load"}
     now = cycles(start) + 1
     loader = now
     freed = 0
@@ -137,8 +139,7 @@ def test_a_chunk_by_hand(tmp_path: Any) -> None:
     ]
     workload = graph(tmp_path, layers, bands=3)
     npu = chip({**SMALL, **ONE_CLOCK, **BACK_TO_BACK}, "edge_npu")
-    schedule = build_schedule(workload, npu)
-    activity = npu_activity(schedule, workload, npu, 1, {}, {})
+    activity = execute(deploy(workload, npu), made_up(workload, [4])).activity
 
     def of(job: str, member: str, action: str) -> int:
         return int(np.asarray(activity.counts[job, member][action])[0])

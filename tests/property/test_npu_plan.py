@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from accelsim.schedule.npu_plan import Chunk, Group, Plan, lpddr_bits, plan, sizes
-from accelsim.ops.graph import (
-    AttentionOp,
-    GraphOp,
-    ConvOp,
-    LinearOp,
-    ReluOp,
-    Rows,
-    WeightedOp,
-    graph_rows,
-    positional,
-)
 from graphs import Streaming, chip, graph, streaming
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from accelsim.engines.deploy import deploy
+from accelsim.engines.npu.planner import Chunk, Group, Plan, lpddr_bits, plan, sizes
 from accelsim.errors import InputError
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.ops.activation import ReluOp
+from accelsim.ops.attention import AttentionOp
+from accelsim.ops.graph import Graph
+from accelsim.ops.linear import LinearOp
+from accelsim.ops.op import Edge, Op, WeightedOp
+from accelsim.schedule import Schedule
 from accelsim.workload import Workload
 
 BITS = 16
@@ -49,7 +45,7 @@ def crowded(rows: int, **keys: Any) -> dict[str, Any]:
 def scheduled(workload: Workload, keys: dict[str, Any]) -> Schedule:
     """Return the schedule, and leave out the chips that are too small for any."""
     try:
-        return build_schedule(workload, chip(keys, "edge_npu"))
+        return deploy(workload, chip(keys, "edge_npu")).schedule
     except InputError as error:
         said = ("scores", "position vectors", "weights of one output")
         assert all(any(f"the {what} of layer" in str(problem) for what in said) for problem in error.problems)
@@ -60,30 +56,26 @@ def moved(schedule: Schedule) -> int:
     """Return the bits that the jobs move over LPDDR: weights, of the CPU's layers too, and what streams."""
     bits = 0
     for job in schedule.jobs:
-        if job.work["stage"] in ("load", "fallback"):
-            bits += int(job.work["weight_bits"])
-        bits += int(job.work.get("spill_in", 0)) + int(job.work.get("spill_out", 0))
+        if job.work.row()["stage"] in ("load", "fallback"):
+            bits += int(job.work.row()["weight_bits"])
+        bits += int(job.work.row().get("spill_in", 0)) + int(job.work.row().get("spill_out", 0))
     return bits
 
 
 def multiplications(workload: Workload, chunk: int) -> dict[str, int]:
     """Return the multiplications of a chunk, layer by layer, from the shapes of the graph alone."""
-    ops, rows = workload.graph.ops, workload.graph.edges
-    distances = positional(ops)
-    stride = rows[ops[-1].name].stride
-    found = {}
-    for op in ops:
-        made = chunk * stride // rows[op.name].stride
-        if op.name in distances:
+    network, found = workload.graph, {}
+    for op in network.ops:
+        given = network.edges[op.name]
+        made = chunk * network.given.stride // given.stride
+        if given.distances:
             continue
         if isinstance(op, AttentionOp):  # queries by keys, by values, and by the vectors of all distances seen
-            seen, width = op.left + chunk, rows[op.name].width
-            found[op.name] = made * width * (2 * seen + (0 if op.positions is None else seen + chunk - 1))
+            seen = op.left + chunk
+            found[op.name] = made * given.width * (2 * seen + (0 if op.positions is None else seen + chunk - 1))
         elif isinstance(op, WeightedOp):
-            per_row = 1
-            for size in op.shapes([rows[read] for read in op.reads()])["weight"]:
-                per_row *= size
-            found[op.name] = made * per_row * (rows[op.name].bands if isinstance(op, ConvOp) else 1)
+            per_row = math.prod(op.shapes(network.read(op))["weight"])
+            found[op.name] = made * per_row * (given.bands if op.op == "conv" else 1)
     return found
 
 
@@ -131,23 +123,20 @@ def test_pieces_and_blocks_do_all_the_work(
     found: dict[str, int] = {}
     loaded: dict[str, int] = {}
     for job in schedule.jobs:
-        if "m" in job.work:
-            m, k, n, times = (int(job.work[key]) for key in ("m", "k", "n", "times"))
+        if "m" in job.work.row():
+            m, k, n, times = (int(job.work.row()[key]) for key in ("m", "k", "n", "times"))
             found[job.layer] = found.get(job.layer, 0) + m * k * n * times
-        elif job.work["stage"] == "load":
-            loaded[job.layer] = loaded.get(job.layer, 0) + int(job.work["weight_bits"])
+        elif job.work.row()["stage"] == "load":
+            loaded[job.layer] = loaded.get(job.layer, 0) + int(job.work.row()["weight_bits"])
             if "l2[2]" not in job.members():
-                assert int(job.work["weight_bits"]) <= banks * rows * 32, job.name
+                assert int(job.work.row()["weight_bits"]) <= banks * rows * 32, job.name
     assert schedule.plan is not None
     on_cpu = set(schedule.plan.on_cpu)
     expected = multiplications(workload, shape.chunk)
     assert found == {name: macs for name, macs in expected.items() if name not in on_cpu}
     for op in workload.graph.ops:  # a layer's weights come whole, as often as its group says
         if isinstance(op, WeightedOp) and op.name in loaded:
-            rows_of = workload.graph.edges
-            bits = op.weight_bits
-            for size in op.shapes([rows_of[read] for read in op.reads()])["weight"]:
-                bits *= size
+            bits = op.weight_bits * math.prod(op.shapes(workload.graph.read(op))["weight"])
             assert loaded[op.name] % bits == 0 and loaded[op.name] > 0
 
 
@@ -184,9 +173,9 @@ def linear(name: str, before: str, outputs: int) -> LinearOp:
     return LinearOp(op="linear", name=name, input=before, outputs=outputs, weight_bits=16)
 
 
-def of_chain(ops: Sequence[GraphOp], features: int, frames: int) -> Chunk:
-    rows: dict[str, Rows] = graph_rows(ops, "features", features)
-    return sizes(ops, rows, frames, "features", {"features": 8, **{op.name: BITS for op in ops}})
+def of_chain(ops: Sequence[Op], features: int, frames: int) -> Chunk:
+    network = Graph.of(ops, Edge(features, kind="codes", bits=8))
+    return sizes(network, ops, frames, {"features": 8, **{op.name: BITS for op in ops}})
 
 
 def traffic(tensors: Sequence[int], spilled: Sequence[int] | frozenset[int]) -> int:
@@ -360,29 +349,31 @@ def test_steps_of_pieces_by_hand(tmp_path: Path) -> None:
     room = {"components.l2.banks": 3, "components.l2.weight_banks": 2, "components.l2.width_bits": 1}
     behind = ["heads.scores", "heads.softmax", "heads.context", "y"]
 
-    whole = build_schedule(workload, chip({**room, "components.l2.rows": 16640}, "edge_npu"))
+    whole = deploy(workload, chip({**room, "components.l2.rows": 16640}, "edge_npu")).schedule
     assert whole.plan is not None and whole.plan.peak_bits == whole.plan.room_bits == 16640
     assert not whole.plan.pieces and not whole.plan.spilled and whole.plan.lpddr_bits == 1280 + 64
     assert [job.name for job in whole.of("sequencer")] == ["c", "r", "d", "qkv", *behind]
 
-    split = build_schedule(workload, chip({**room, "components.l2.rows": 16639}, "edge_npu"))
+    split = deploy(workload, chip({**room, "components.l2.rows": 16639}, "edge_npu")).schedule
     assert split.plan is not None and split.plan.pieces == {"c .. qkv": 2} and not split.plan.spilled
     assert split.plan.peak_bits == 10368 and split.plan.lpddr_bits == 1280 + 64
     steps = [f"{op}/{piece}" for piece in range(2) for op in ("c", "r", "d", "qkv")]
     assert [job.name for job in split.of("sequencer")] == [*steps, *behind]
-    assert {job.name: (job.work["weight_bits"], job.lockstep[-1]) for job in split.of("dma[0]")} == {
+    assert {job.name: (job.work.row()["weight_bits"], job.lockstep[-1]) for job in split.of("dma[0]")} == {
         "c/0.weights": (256, "l2[2]"), "d/0.weights": (256, "l2[2]"), "qkv/0.weights": (768, "l2[2]"),
         "y.weights": (64, "l2[0]"),
     }  # fmt: skip
-    assert [job.work["m"] for job in split.jobs if job.layer == "c" and "m" in job.work] == [16, 16]
+    assert [job.work.row()["m"] for job in split.jobs if job.layer == "c" and "m" in job.work.row()] == [16, 16]
 
     # Without splits: first the cache goes, read and written anew in each chunk, then r.
     for rows, cache, spilled in ((16639, True, {}), (16383, False, {"r": 8192})):
         keys = {**room, "components.l2.rows": rows, "compiler.split": False}
-        alone = build_schedule(workload, chip(keys, "edge_npu"))
+        alone = deploy(workload, chip(keys, "edge_npu")).schedule
         assert alone.plan is not None and alone.plan.spilled == spilled and alone.plan.state_in_l2 is not cache
         assert alone.plan.lpddr_bits == 1280 + 64 + (512 if cache else 2 * 8192)
-        streamed = {job.name: (job.work["spill_in"], job.work["spill_out"]) for job in alone.of("sequencer")}
+        streamed = {
+            job.name: (job.work.row()["spill_in"], job.work.row()["spill_out"]) for job in alone.of("sequencer")
+        }
         expected = {"heads.scores": (256, 0), "heads.context": (0, 256)} if cache else {"r": (0, 8192), "d": (8192, 0)}
         assert {name: bits for name, bits in streamed.items() if any(bits)} == expected
 
@@ -396,10 +387,12 @@ def test_blocks_of_weights_by_hand(tmp_path: Path) -> None:
         "{name: y, op: linear, input: n, outputs: 5, weight_bits: 16}",
     ]
     room = {"components.l2.banks": 12, "components.l2.weight_banks": 2, "components.l2.width_bits": 160}
-    made = build_schedule(graph(tmp_path, layers, bands=2), chip({**room, "components.l2.rows": 1}, "edge_npu"))
-    blocks = {job.name: job.work["n"] for job in made.of("sequencer") if job.layer == "y"}
+    made = deploy(graph(tmp_path, layers, bands=2), chip({**room, "components.l2.rows": 1}, "edge_npu")).schedule
+    blocks = {job.name: job.work.row()["n"] for job in made.of("sequencer") if job.layer == "y"}
     assert blocks == {"y#0": 1, "y#1": 2, "y#2": 2}
-    loads = {job.name: (job.work["weight_bits"], job.lockstep[-1]) for job in made.of("dma[0]") if job.layer == "y"}
+    loads = {
+        job.name: (job.work.row()["weight_bits"], job.lockstep[-1]) for job in made.of("dma[0]") if job.layer == "y"
+    }
     assert [*loads.values()] == [(64, "l2[0]"), (128, "l2[1]"), (128, "l2[0]")]
 
 
@@ -413,7 +406,7 @@ def test_bits_are_shared_out_whole(tmp_path: Path) -> None:
     seen = set()
     for rows in range(30, 400, 3):
         try:
-            schedule = build_schedule(workload, chip(crowded(rows), "edge_npu"))
+            schedule = deploy(workload, chip(crowded(rows), "edge_npu")).schedule
         except InputError:
             continue
         assert schedule.plan is not None and moved(schedule) == schedule.plan.lpddr_bits
@@ -426,8 +419,8 @@ def test_splits_never_move_more(tmp_path: Path) -> None:
     """A module cut into pieces keeps a residual in L2 that a later one would rather miss: then it is not cut."""
     shape = Streaming(front="none", bands=7, width=10, heads=1, feed_forward=5, kernel=5, chunk=6, weight_bits=8)
     workload = graph(tmp_path, replace(shape, positions="learnable").layers(), bands=7)
-    ops, rows = workload.graph.ops, workload.graph.edges
-    chunk = sizes(ops, rows, 6, "features", {"features": 8, **{op.name: BITS for op in ops}})
+    ops = workload.graph.ops
+    chunk = sizes(workload.graph, ops, 6, {"features": 8, **{op.name: BITS for op in ops}})
     for room in range(4200, 4500, 20):
         split, whole = (plan(chunk, room, split=each) for each in (True, False))
         if whole.peak_bits <= room:

@@ -23,7 +23,7 @@ from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
 from accelsim.errors import InputError
 from accelsim.kernels.ssm import largest_level
-from accelsim.ops.op import Signal
+from accelsim.ops.op import Edge, Signal
 from accelsim.pipeline import arbitration, clocking, links
 from accelsim.simulate import close_books, simulate
 from accelsim.workload import Workload, load_workload
@@ -361,6 +361,22 @@ def test_the_seed_and_the_crossbar_decide_the_cells_and_exact_values_have_none()
         run.values([op], signals)
         found[op.name] = signals[op.name].values
     assert (found["s0"] != found["s1"]).any()
+
+
+def test_real_numbers_become_words_and_clamped_ones_are_counted() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        network = chain(Path(folder), kernels=2, states=3, layers=1, seed=1)
+    x = np.array([[0.5], [1.5], [-2.5], [130.5], [-200.0], [7.49]], np.float32)
+    words = np.array([[0], [2], [-2], [128], [-128], [7]])  # halves to even
+    starts, found = np.array([0, 6]), []
+    for values, edge in ((x + 128, Edge(1)), (words + 128, Edge(1, kind="codes", bits=16))):
+        engine = deploy(network, crossbars(1)).engines["state_crossbar"]
+        run, signals = engine.start(batch_of(samples(6), starts), 0, lambda _: None), {}
+        signals["features"] = Signal(values, starts, edge)
+        run.values(network.graph.ops, signals)
+        found.append((signals["s0"].values.tolist(), run.tallies.clamped["s0"]))
+    assert found[0][0] == found[1][0] and np.any(found[0][0])
+    assert [clamped for _, clamped in found] == [2, 0]
 
 
 @pytest.mark.parametrize(("shared_by", "reads"), [(8, 1), (1, 1), (29, 5)])

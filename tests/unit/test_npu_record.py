@@ -116,7 +116,7 @@ def test_traffic_is_counted_in_words(made: Run) -> None:
     # All that moves: weights, word by word; features of 16 frames of 8 bytes in, 4 rows of 5 float16 out, 40 bytes.
     assert result.plan is not None and not result.plan.spilled and result.plan.state_in_l2
     assert result.plan.lpddr_bytes == result.plan.weight_bytes
-    loads = [int(job.work["weight_bits"]) for job in made.schedule.jobs if job.work["stage"] == "load"]
+    loads = [int(job.work.row()["weight_bits"]) for job in made.schedule.jobs if job.work.row()["stage"] == "load"]
     assert sum(loads) == 8 * result.plan.weight_bytes
     assert result.dram_bytes() == 4 * 8 * (sum(-(-bits // 64) for bits in loads) + 16 * 8 // 8 + 40 // 8)
     assert note.startswith("of audio; ") and note.endswith("of weights a chunk")

@@ -29,7 +29,7 @@ from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
 from accelsim.kernels.activation import add, glu, quantise, rescale
 from accelsim.kernels.conv import matrix_product
-from accelsim.kernels.converters import Dac
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.fixed_point import requantise
 from accelsim.kernels.norm import layer_norm
 from accelsim.kernels.ssm import convolve, largest_level, program_kernels, quantised, recurrence
@@ -302,7 +302,7 @@ def integer_values(
                 weight_bits=bits,
             )  # fmt: skip
             ran = recurrence(
-                kernels, u, starts, dac=Dac(CODE_BITS, 0.2), state_gain=op["scale"] / largest_level(bits),
+                kernels, u, starts, dac=DacTransfer(CODE_BITS, 0.2), state_gain=op["scale"] / largest_level(bits),
                 output_gain=op["output_gain"],
             )  # fmt: skip
             y = ran.outputs.astype(np.float32) * np.float32(op["output_scale"])

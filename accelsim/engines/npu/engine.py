@@ -46,9 +46,8 @@ from accelsim.engines.npu.work import (
 )
 from accelsim.errors import did_you_mean
 from accelsim.kernels.activation import LARGEST_CODE
-from accelsim.kernels.number import Arithmetic
 from accelsim.ops.attention import AttentionOp, PositionsOp
-from accelsim.ops.op import FEATURES, FLOAT_BITS, OPS, Datapath, Op, VectorOp, WeightedOp
+from accelsim.ops.op import FEATURES, FLOAT_BITS, OPS, Op, VectorOp, WeightedOp
 from accelsim.placement import ENGINES, Problems, of_class
 from accelsim.schedule.job import Job
 from accelsim.schedule.plan import Summary
@@ -150,21 +149,6 @@ class Npu(Engine):
     def start(self, batch: Batch, seed: int, tell: Tell) -> NpuRun:
         return NpuRun(self, tell)
 
-    def datapath(self) -> Datapath:
-        """Return how its units compute; what goes wrong with their numbers is counted."""
-        unit, takes_float = self.vector, self.array.number == "float16"
-        vector = Arithmetic(unit.number, unit.accumulator, unit.norm, unit.softmax)
-        accumulator: Any = self.array.accumulator if takes_float else unit.accumulator
-        products = replace(vector, accumulator=accumulator)
-        return Datapath(
-            self.tensors,
-            vector=vector,
-            attention=products,
-            array=products,
-            count_exceptions=True,
-            reach=self.graph.reach,
-        )
-
     def plan(self) -> Summary:
         ops, groups, tensors = self.sizes.ops, self.planned.groups, self.sizes.tensors
         return Summary(
@@ -188,11 +172,11 @@ class Npu(Engine):
 
     def _check_chunk(self) -> None:
         add = self.problems.add
-        for layout, names in {**self.compiler.fallback, "the CPU": self.compiler.cpu or []}.items():
-            for name in names:
-                if name not in (known := [op for op, entry in OPS.items() if issubclass(entry, Op)]):
-                    key = "cpu" if layout == "the CPU" else f"fallback.{layout}"
-                    add(f"'compiler.{key}' names '{name}', there is no such op", did_you_mean(name, known))
+        known = [name for name, entry in OPS.items() if issubclass(entry, Op)]
+        named = {f"fallback.{layout}": names for layout, names in self.compiler.fallback.items()}
+        for key, names in {**named, "cpu": self.compiler.cpu or []}.items():
+            for name in [name for name in names if name not in known]:
+                add(f"'compiler.{key}' names '{name}', there is no such op", did_you_mean(name, known))
         attending = [op for op in self.ops if isinstance(op, AttentionOp)]
         if whole := next((op for op in attending if op.chunk is None), None):
             add(
@@ -479,7 +463,9 @@ class Npu(Engine):
         sent = self.frame * edge.width * edge.bits if others else None
         waits = pieces and not pieces[0].on_cpu
         gives = (*((start,) if waits else ()), *((begin,) if any(piece.weights for piece in pieces) else ()), *others)
-        return self._cpu_job("start", FEATURES, Start(in_bits=features, sent_bits=sent), gives=gives, paced=True)
+        # There may be several NPUs on a chip.
+        name = "start" if self.name == self.kind else f"{self.name}.start"
+        return self._cpu_job(name, FEATURES, Start(in_bits=features, sent_bits=sent), gives=gives, paced=True)
 
     def _members(self, piece: _Piece) -> list[tuple[str, str]]:
         """Return what works on a step of the sequencer, by role; each member once."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from accelsim.components.systolic_array import SystolicArray
+from accelsim.components.vector_unit import VectorUnit
 from accelsim.engines.engine import Counts, Grid, Macs, Run, Tell
 from accelsim.engines.npu.work import (
     End,
@@ -31,10 +33,11 @@ from accelsim.engines.npu.work import (
     Transpose,
     Vector,
 )
-from accelsim.kernels.number import values_of
+from accelsim.kernels.number import Arithmetic, values_of
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import Datapath, DatapathOp, Op, Signal, VectorOp, WeightedOp, evaluate
 from accelsim.schedule.job import Job
+from accelsim.workload import Workload
 
 if TYPE_CHECKING:
     from accelsim.engines.npu.engine import Npu
@@ -50,6 +53,21 @@ Numbers = dict[str, dict[str, int]]
 """Counts in a chunk by role."""
 
 
+def datapath(network: Workload, array: SystolicArray, vector: VectorUnit) -> Datapath:
+    """Return how an NPU's units compute a network; what goes wrong with their numbers is counted."""
+    unit = Arithmetic(vector.number, vector.accumulator, vector.norm, vector.softmax)
+    # What the array does not take is multiplied on the vector unit.
+    products = unit if array.accumulator == "int32" else replace(unit, accumulator=array.accumulator)
+    return Datapath(
+        network.tensors,
+        vector=unit,
+        attention=products,
+        array=products,
+        count_exceptions=True,
+        reach=network.graph.reach,
+    )
+
+
 class NpuRun(Run):
     """One run of an NPU; nothing is drawn."""
 
@@ -58,11 +76,13 @@ class NpuRun(Run):
     def __init__(self, engine: Npu, tell: Tell) -> None:
         super().__init__()
         self.engine, self.tell = engine, tell
-        self.unit = engine.datapath()
+        self.unit = datapath(engine.network, engine.array, engine.vector)
         self.edges, self.tensors = engine.graph.edges, engine.tensors
         self.dma, self.dram, self.cpu = (engine.parts.spec(role) for role in ("dma", "dram", "cpu"))
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
+        for op in ops:
+            self.unit.exceptions_of(op)  # every op is listed, also one in which nothing can go wrong
         self._evaluate(ops, signals, self.unit)
         self.tallies.clamped |= self.unit.clamped
         self.tallies.exceptions |= {name: asdict(found) for name, found in self.unit.exceptions.items()}
