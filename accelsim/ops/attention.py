@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -25,11 +26,12 @@ from accelsim.ops.op import (
     Signal,
     Tensors,
     finite_problem,
+    normal,
 )
 
 
 class PositionsOp(DatapathOp):
-    """Vectors p of ``width`` values for the distances d = L - 1 .. -(L - 1) between frames: sinusoids, or a learned table.
+    """Vectors p of ``width`` values for distances d = L - 1 .. -(L - 1) between frames: sinusoids, or a learned table.
 
     p[d, 2 i] = sin(d w_i), p[d, 2 i + 1] = cos(d w_i), w_i = 10000^(-2 i / width).
     ``reach``: the farthest distance of the table, [2 reach + 1, width]: ``<name>.table`` in float, or as int8 codes of
@@ -57,6 +59,12 @@ class PositionsOp(DatapathOp):
 
     def optional(self) -> frozenset[str]:
         return frozenset({"table_scale"})
+
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return a table of numbers of deviation 1, not of codes."""
+        return {f"{self.name}.table": normal(random, self.shapes(read)["table"], 1.0)} if self.reach else {}
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         if end == "table" and (tensor.dtype == np.int8) != (f"{self.name}.table_scale" in tensors):
@@ -100,10 +108,11 @@ class PositionsOp(DatapathOp):
 class AttentionOp(DatapathOp):
     """Self-attention of ``heads`` heads over all frames of an utterance, see `accelsim.kernels.attention`.
 
-    y_i = sum_j softmax_j(q_i k_j / sqrt(width / heads)) v_j, head by head. The input is q, k and v side by side. ``positions``: what gives the vectors of relative positions; then there are
-    tensors ``<name>.u`` and ``<name>.v`` [heads, width / heads]. With a ``chunk``, a frame sees the frames of its own
-    chunk of so many and ``left`` before that: the cache that a network which streams carries from chunk to chunk, and
-    into which a whole chunk is written at a time.
+    y_i = sum_j softmax_j(q_i k_j / sqrt(width / heads)) v_j, head by head, q, k and v side by side in the input.
+    ``positions``: what gives the vectors of relative positions; then there are tensors ``<name>.u`` and ``<name>.v``
+    [heads, width / heads]. With a ``chunk``, a frame sees the frames of its own chunk of so many and ``left`` before
+    that: the cache that a network which streams carries from chunk to chunk, and into which a whole chunk is written at
+    a time.
     """
 
     op: Literal["attention"]
@@ -181,7 +190,7 @@ class AttentionOp(DatapathOp):
         size = q.shape[2]
         factor = r(np.float32(1) / np.sqrt(np.float32(size)))
         context = np.zeros_like(q)
-        for first, last in zip(starts[:-1], starts[1:], strict=True):
+        for first, last in pairwise(starts):
             for i in range(first, last):
                 begin, end = first, last
                 if self.chunk is not None:

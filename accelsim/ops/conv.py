@@ -47,9 +47,8 @@ def _plain_window(x: NDArray[Any], starts: Starts, taps: int, stride: int, dilat
 class DepthwiseOp(WeightedOp):
     """A convolution over time of every channel for itself: weight [taps, channels], zeros beyond the ends.
 
-    y[t] = sum_i x[t + dilation i - before] w[i]. Half of the taps lie before a row, of an even number those with its
-    own, before = dilation (taps // 2); with ``causal`` all do, before = dilation (taps - 1). ``dilation``: rows from
-    one of the ``taps`` to the next.
+    y[t] = sum_i x[t + dilation i - before] w[i]. Half of the ``taps`` lie before a row, before = dilation (taps // 2);
+    with ``causal`` all do, before = dilation (taps - 1). ``dilation``: rows from one tap to the next.
     """
 
     op: Literal["depthwise"]
@@ -93,11 +92,12 @@ class DepthwiseOp(WeightedOp):
 class ConvOp(WeightedOp):
     """A convolution over time and bands: weight [time taps, band taps, in, channels], zeros beyond the ends.
 
-    y[t, b] = sum_{i, k} x[s t + d i - before, s' b + d' k - before'] w[i, k], with ``stride`` = [s, s'] and ``dilation``
-    = [d, d'] over time and bands. Half of the taps of a ``kernel`` [K, K'] lie before, before = d (K // 2), of an even
-    number those with its own; with ``causal`` all of those in time do, before = d (K - 1).
+    y[t, b] = sum_{i, k} x[s t + d i - before, s' b + d' k - before'] w[i, k], with ``stride`` = [s, s'] and
+    ``dilation`` = [d, d'] over time and bands. The ``kernel`` has [K, K'] taps, of which half lie before a row, before
+    = d (K // 2), and likewise in bands; with ``causal`` all do in time, before = d (K - 1).
     ``bands`` of the input, whose rows are [bands, channels]; it may be given where the op reads features.
-    ``depthwise``: every channel for itself, as many ``channels`` as it reads, weight [time taps, band taps, 1, channels].
+    ``depthwise``: every channel for itself, as many ``channels`` as it reads: weight [time taps, band taps, 1,
+    channels].
     """
 
     op: Literal["conv"]
@@ -152,7 +152,7 @@ class ConvOp(WeightedOp):
     def unrolled(
         self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts
     ) -> tuple[NDArray[np.int8], Starts]:
-        """Return the vectors that the unrolled matrix multiplies, [rows' * bands', inputs], and the starts of the rows."""
+        """Return what the unrolled matrix multiplies, [rows' * bands', inputs], and the starts of the rows."""
         padded, rows, bands, new_starts = windows(
             self._rows(codes, weight), weight.shape[:3], starts, **self._geometry()._asdict()
         )  # fmt: skip

@@ -29,6 +29,12 @@ class LayerNormOp(VectorOp):
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {"gain": (read[0].width,), "bias": (read[0].width,)}
 
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        drawn = super().generated(read, spread, random, last=last)
+        return {**drawn, f"{self.name}.gain": drawn[f"{self.name}.gain"] + np.float32(1)}
+
     def spread_of(self, read: Sequence[float]) -> float:
         return 1.0
 

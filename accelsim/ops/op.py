@@ -7,6 +7,7 @@ classes of this file alone: whoever multiplies matrices runs every `WeightedOp`,
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ FEATURES = "features"
 FLOAT_BITS = 16
 LARGEST_INTEGER_BITS = 8
 SUM_BITS = 32
+DEVIATIONS = 4.0
+"""How many deviations the largest code of generated tensors stands for."""
 ANY_LENGTH = 2**31
 """Rows of the longest utterance where nothing limits it."""
 
@@ -55,10 +58,9 @@ class Edge:
     """What travels from one op to the next: rows of ``width`` values, one row for every ``stride`` frames of the input.
 
     ``kind``: ``real`` numbers in the format of the unit that made them; ``codes``, integers of ``bits`` that stand for
-    scale (code - zero_point); ``spikes``, 0 or 1 in each of ``steps`` time steps of a row. Other edges pass the number of
-    steps on to the spiking ops behind them. ``bands``: into how many
-    bands a row is divided, channels side by side within a band. ``distances``: the rows stand for distances between
-    frames, not for frames.
+    scale (code - zero_point); ``spikes``, 0 or 1 in each of ``steps`` time steps of a row. Other edges pass the number
+    of steps on to the spiking ops behind them. ``bands``: into how many bands a row is divided, channels side by side
+    within a band. ``distances``: the rows stand for distances between frames, not for frames.
     """
 
     width: int
@@ -140,6 +142,19 @@ class Op(Model):
     def spread_of(self, read: Sequence[float]) -> float:
         """Return the deviation of what it gives, from those of what it reads."""
         return (read[0] if read else 1.0) * self.spread
+
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return tensors drawn at random, by their full names: normal numbers of deviation 0.1, unless an op says else.
+
+        ``spread``: the deviation of what it reads first; ``last``: whether it gives the outputs.
+        """
+        return {self.tensor_name(end): normal(random, shape, 0.1) for end, shape in self.shapes(read).items()}
+
+    def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
+        """Return what is wrong with the shape that was found of a tensor, ``shape`` being that of `shapes`."""
+        return None if shape == found else f"has shape {list(found)}, expected {list(shape)}"
 
     def tensor_name(self, end: str) -> str:
         """Return the full name of a tensor."""
@@ -317,6 +332,34 @@ class WeightedOp(DatapathOp):
         scales: dict[str, tuple[int, ...]] = dict.fromkeys(("weight_scale", "input_scale", "output_scale"), ())
         return {"weight": weight, **scales, "bias": weight[-1:]}
 
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return weights that give values of deviation 1, a bias, and scales that reach four deviations.
+
+        Integer weights are rounded normal numbers with a third of the largest weight as their deviation.
+        """
+        shapes = self.shapes(read)
+        tensors: dict[str, NDArray[Any]] = {}
+        weight, shape = self.tensor_name("weight"), shapes["weight"]
+        fan_in = math.sqrt(math.prod(shape[:-1]))
+        if self.in_float():
+            tensors[weight] = normal(random, shape, 1 / (spread * fan_in)).astype(np.float16)
+        else:
+            tensors[weight] = integer_weights(random, shape, self.weight_bits)
+            sample = tensors[weight][:4096].astype(np.float64)
+            deviation = float(np.sqrt(np.square(sample).mean())) or 1.0
+            if self.gives == "real":
+                gain = 1 / (spread * deviation * fan_in)
+                tensors[f"{self.name}.weight_scale"] = np.array(gain, np.float32)
+                tensors[f"{self.name}.input_scale"] = np.array(DEVIATIONS * spread / LARGEST_CODE, np.float32)
+                if not last:
+                    tensors[f"{self.name}.output_scale"] = np.array(DEVIATIONS / LARGEST_CODE, np.float32)
+        bias = normal(random, shapes["bias"], 0.1)
+        whole = self.gives == "codes"
+        tensors[f"{self.name}.bias"] = np.rint(bias * 100).astype(np.int32) if whole else bias
+        return tensors
+
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         if end == "weight" and self.in_float():
             if tensor.dtype != np.float16:
@@ -457,10 +500,10 @@ class Datapath:
     """The units that compute values: their number formats, what multiplies integers, and what they counted.
 
     ``vector``, ``attention``, ``array``: how the vector unit computes, the attention (as the vector unit unless it is
-    given), and what multiplies float16 weights. ``multiplier``: how integers are multiplied, exactly unless it is given.
-    ``longest``: rows of the longest utterance, for vectors of distances; ``reach``: no more distances than these.
-    Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_exceptions`` ``exceptions[op]`` what went wrong
-    with an op's numbers.
+    given), and what multiplies float16 weights. ``multiplier``: how integers are multiplied, exactly unless it is
+    given. ``longest``: rows of the longest utterance, for vectors of distances; ``reach``: no more distances than
+    these. Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_exceptions`` ``exceptions[op]``
+    what went wrong with an op's numbers.
     """
 
     tensors: Tensors
@@ -551,6 +594,20 @@ def real(edge: Edge) -> Edge:
 def largest_weight(bits: int) -> int:
     """Return the largest symmetric weight of so many bits, 2^(bits - 1) - 1; one bit stands for -1 and 1."""
     return max((1 << (bits - 1)) - 1, 1)
+
+
+def normal(random: np.random.Generator, shape: tuple[int, ...], deviation: float) -> NDArray[np.float32]:
+    """Return normal numbers."""
+    return random.standard_normal(shape, np.float32) * np.float32(deviation)
+
+
+def integer_weights(random: np.random.Generator, shape: tuple[int, ...], bits: int) -> NDArray[np.int8]:
+    """Return rounded normal numbers whose deviation is a third of the largest weight; of one bit their signs."""
+    largest = largest_weight(bits)
+    drawn = normal(random, shape, max(largest / 3, 1))
+    if bits == 1:
+        return np.where(drawn < 0, -1, 1).astype(np.int8)
+    return np.clip(np.rint(drawn), -largest, largest).astype(np.int8)
 
 
 def integer_problem(tensor: NDArray[Any], low: int, high: int, bits: int) -> str | None:

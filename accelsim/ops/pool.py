@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -50,7 +51,7 @@ class _PoolOp(VectorOp):
         """Return in plain NumPy what each new value pools, [rows', bands', channels, size[0] size[1]]: rows, bands."""
         (rows, bands), starts = self.size, read.starts.tolist()
         x = x.reshape(len(x), read.edge.bands, -1)
-        kept = [x[a : a + (b - a) // rows * rows] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        kept = [x[a : a + (b - a) // rows * rows] for a, b in pairwise(starts)]
         whole = np.concatenate(kept)[:, : x.shape[1] // bands * bands]
         cut = whole.reshape(len(whole) // rows, rows, whole.shape[1] // bands, bands, -1)
         return cut.transpose(0, 2, 4, 1, 3).reshape(len(cut), cut.shape[2], cut.shape[4], rows * bands)
@@ -79,8 +80,8 @@ class MaxPoolOp(_PoolOp):
 class AvgPoolOp(_PoolOp):
     """y[t, b] = sum x[m t + i, n b + k] / (m n) over i < m, k < n, channel by channel, ``size`` = [m, n].
 
-    What is left over at the ends is dropped. The sum is a float32 one, rows ascending and bands within, and the quotient
-    is rounded once.
+    What is left over at the ends is dropped. The sum is a float32 one, rows ascending and bands within, and the
+    quotient is rounded once.
     """
 
     op: Literal["avg_pool"]
