@@ -285,7 +285,7 @@ def sites_of(chip: Architecture) -> tuple[dict[str, Site], dict[str, str]]:
         for role in spec.parts:
             if role not in kind.roles:
                 problems.add(f"engine '{name}' ({spec.kind}) has no role '{role}'", did_you_mean(role, kind.roles))
-        names, wrong = _parts_of(kind, chip, {role: spec.named(role) for role in kind.roles if spec.named(role)})
+        names, wrong = _parts_of(kind, chip, {role: spec.named(role) for role in kind.roles if role in spec.parts})
         for message in wrong:
             problems.add(f"engine '{name}' ({spec.kind}): {message}")
         found[name] = Site(name, kind, Parts(names, chip.components()))
@@ -311,7 +311,7 @@ def _parts_of(
                 wrong.append(f"{role} '{name}' is no component of the chip" + (f" ({hint})" if hint else ""))
             elif not part.fits(components[name]):
                 wrong.append(f"{role} '{name}' is a {components[name].kind}, it needs {part.what}")
-        able = named.get(role) or tuple(name for name, spec in components.items() if part.fits(spec))
+        able = named.get(role, tuple(name for name, spec in components.items() if part.fits(spec)))
         if able and (len(able) == 1 or part.several):
             names[role] = able
         elif able:

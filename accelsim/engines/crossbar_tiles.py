@@ -506,7 +506,7 @@ class TileRun(Run):
                 self.clipped[op.name] += int(product.clipped.sum())
         rows = len(vectors) // places
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
-        return (sums * full_scale).reshape(rows, -1), starts
+        return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
     def _depthwise(
         self, op: DepthwiseOp, tiles: Tiles, drives: NDArray[np.int16], starts: Starts, mapping: TileMapping, how: Any

@@ -221,10 +221,10 @@ class _Wires(Wires):
                         if giver != taker and self._joined(read, op.name):
                             given = specs[f"{part_of(giver)}->{part_of(taker)}"].capacity
                             name = f"{giver}->{taker}"
-                            room = found.get(name, 0)
+                            others = found.get(name, 0)
                             # Who orders its own ops has one channel for all that it gives, or takes: room for each.
                             in_order = self.engine[op.name].in_sequence or self._engine_in_sequence(read)
-                            found[name] = room + least if in_order and room else max(room, least + given - 1)
+                            found[name] = others + least if in_order and others else max(others, least + given - 1)
         return found
 
     def windows(self, jobs: Sequence[Job]) -> dict[tuple[str, str], FrameWindow]:

@@ -437,14 +437,9 @@ class WeightedOp(DatapathOp):
             self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1
         )
         sums, starts = unit.multiply(self, codes.astype(np.int8), read[0].starts)
-        sums = self._of_positions(sums, unit)
         if (bias := unit.tensors.get(self.tensor_name("bias"))) is not None:
             sums = sums + bias.astype(np.int64)
         return self.finish(self._flat(sums), read), starts
-
-    def _of_positions(self, sums: NDArray[Any], unit: Datapath) -> NDArray[Any]:
-        """Return sums as [rows, positions, outputs], so that a bias is added at each position."""
-        return sums.reshape(len(sums), -1, unit.tensors[self.tensor_name("weight")].shape[-1])
 
     def _scaled(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         name, tensors, number = self.name, unit.tensors, unit.vector.number
@@ -452,7 +447,7 @@ class WeightedOp(DatapathOp):
         codes, clamped = quantise(unit.real(read[0]), input_scale)
         sums, starts = unit.multiply(self, codes, read[0].starts)
         scale = float(tensors[f"{name}.input_scale"] * tensors[f"{name}.weight_scale"])
-        y = self._flat(rescale(self._of_positions(sums, unit), scale, tensors.get(f"{name}.bias")))
+        y = self._flat(rescale(sums, scale, tensors.get(f"{name}.bias")))
         unit.clamped[name] = clamped
         if f"{name}.output_scale" not in tensors:
             return values_of(y, number), starts
