@@ -191,11 +191,11 @@ class Problems:
 
     def add(self, message: str, hint: str | None = None, at: Location | None = None) -> None:
         """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one."""
-        said = f"{self.where}: {message}" if self.where else message
+        text = f"{self.where}: {message}" if self.where else message
         if at is not None and self.source is not None:
-            self.found.setdefault(message, self.source.problem(said, at, hint))
+            self.found.setdefault(message, self.source.problem(text, at, hint))
         else:
-            self.found.setdefault(message, Problem(said, hint=hint))
+            self.found.setdefault(message, Problem(text, hint=hint))
 
     def stop(self) -> None:
         """Raise InputError with all problems so far, if there are any."""
