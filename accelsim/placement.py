@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
 from accelsim.components.abstract import Interconnect
-from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean
+from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean, nearest
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import OPS, Edge, Op
+from accelsim.ops.op import FEATURES, OPS, Edge, Op
 from accelsim.registry import Registry
 from accelsim.schema import check_schema_tag, load_yaml, parse
 from accelsim.schema.placement import EngineSpec, PlacementFile, PlacementSpec
@@ -32,17 +32,18 @@ class Role:
     """A part that an engine needs, by what the part must be able to do.
 
     ``what``: in words, for messages; ``fits``: whether a component can play it; ``several``: whether more than one may,
-    the first of them where an op names none.
+    the first of them where an op names none; ``stores``: what a memory has to store.
     """
 
     what: str
     fits: Callable[[ComponentSpec], bool]
     several: bool = False
+    stores: str | None = None
 
 
 def stores(what: str) -> Role:
     """Return the role of a memory that stores something."""
-    return Role(f"a memory with 'stores: {what}'", lambda spec: getattr(spec, "stores", None) == what)
+    return Role(f"a memory with 'stores: {what}'", lambda spec: getattr(spec, "stores", None) == what, stores=what)
 
 
 def of_class(what: str, *classes: type[ComponentSpec], several: bool = False) -> Role:
@@ -231,7 +232,7 @@ def place(network: Workload, chip: Architecture) -> Placement:
         if not op.reads() and wanted is None:
             reader = engine_of.get(graph.readers[op.name][0])
             wanted = reader if reader and isinstance(op, found[reader].kind.runs) else None
-        site = _site(op, graph, found, missing, wanted, by, homeless)
+        site = _site(op, graph, chip, found, missing, wanted, by, homeless)
         if site is not None:
             engine_of[op.name] = site.name
     for why, layers in homeless.items():
@@ -336,8 +337,8 @@ class _Homeless:
 
 
 def _site(
-    op: Op, graph: Graph, sites: Mapping[str, Site], missing: Mapping[str, str], wanted: str | None, by: str | None,
-    homeless: dict[_Homeless, list[str]],
+    op: Op, graph: Graph, chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str],
+    wanted: str | None, by: str | None, homeless: dict[_Homeless, list[str]],
 ) -> Site | None:  # fmt: skip
     """Return the engine of an op, the one that is ``wanted`` if any is; ``by``: the entry of the file that wants it.
 
@@ -366,8 +367,20 @@ def _site(
     else:
         refusals = [f"'{name}': {reason}" for name, reason in reasons.items()]
         refusals += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
-        why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]))
+        hint = _misspelt_memory(chip)
+        why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]), hint)
     homeless.setdefault(why, []).append(op.name)
+    return None
+
+
+def _misspelt_memory(chip: Architecture) -> str | None:
+    """Return a hint at the first memory whose ``stores`` no kind of engine knows, but one knows a word like it."""
+    known = {role.stores for kind in ENGINES.loaded().values() for role in kind.roles.values() if role.stores}
+    known.add(FEATURES)
+    for name, spec in chip.components().items():
+        what = getattr(spec, "stores", None)
+        if what is not None and what not in known and (near := nearest(what, sorted(known))):
+            return f"'{name}' stores '{what}': did you mean '{near}'?"
     return None
 
 
@@ -448,7 +461,7 @@ def check_channels(chip: Architecture) -> None:
     sites, _ = sites_of(chip)
     together: set[frozenset[str]] = set()
     flows: set[tuple[str, str]] = set()
-    sources = [name for name, spec in chip.components().items() if stores("features").fits(spec)]
+    sources = [name for name, spec in chip.components().items() if stores(FEATURES).fits(spec)]
     exits = [*sources, *_played(sites.values(), "exits")]
     flows |= {(a, b) for a in exits for b in _played(sites.values(), "entries")}
     for site in sites.values():
@@ -487,9 +500,9 @@ def check_channels(chip: Architecture) -> None:
 
 def check_chip(chip: Architecture) -> None:
     """Raise InputError for what is wrong with a chip's engines, channels and placement whatever the network."""
-    check_channels(chip)
     found, missing = sites_of(chip)
     _check_entries(chip, found, missing, Problems.of(chip))
+    check_channels(chip)
 
 
 def _played(sites: Iterable[Site], roles: str) -> list[str]:

@@ -221,12 +221,16 @@ class GraphWires(Wires):
         role = stores(SOURCE)
         names = [name for name, spec in self.chip.components().items() if role.fits(spec)]
         if len(names) != 1:
-            self.problems.add(f"the features need {role.what}, found {len(names)}")
+            found = f"found {', '.join(names)}" if names else "found none"
+            self.problems.add(f"the features need one {role.what.removeprefix('a ')}, {found}", at=("components",))
             return None
-        memory = self.chip.components()[names[0]]
-        if isinstance(memory, Memory) and memory.capacity() < self._words():
-            entries = memory.capacity()
-            self.problems.add(f"{self._words()} features of a frame do not fit the {entries} entries of '{names[0]}'")
+        memory, at = self.chip.components()[names[0]], ("components", names[0])
+        assert isinstance(memory, Memory), "only a memory stores anything"
+        if (entries := memory.capacity()) < self._words():
+            message = f"{self._words()} features of a frame do not fit the {entries} entries of '{names[0]}'"
+            self.problems.add(message, at=at)
+        if memory.width_bits < (bits := self.graph.edges[FEATURES].bits):
+            self.problems.add(f"{bits}-bit features do not fit the words of '{names[0]}'", at=at)
         return names[0]
 
     def _words(self) -> int:
