@@ -192,11 +192,11 @@ class Problems:
 
     def add(self, message: str, hint: str | None = None, at: Location | None = None) -> None:
         """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one."""
-        said = f"{self.where}: {message}" if self.where else message
+        text = f"{self.where}: {message}" if self.where else message
         if at is not None and self.source is not None:
-            self.found.setdefault(message, self.source.problem(said, at, hint))
+            self.found.setdefault(message, self.source.problem(text, at, hint))
         else:
-            self.found.setdefault(message, Problem(said, hint=hint))
+            self.found.setdefault(message, Problem(text, hint=hint))
 
     def stop(self) -> None:
         """Raise InputError with all problems so far, if there are any."""
@@ -239,7 +239,7 @@ def place(network: Workload, chip: Architecture) -> Placement:
         why.note(layers, problems)
     problems.stop()
     for key, ops in fits.items():
-        _check_read(key, ops, keys, [found[engine_of[op.name]] for op in ops], graph, chip, problems)
+        _check_read(key, ops, keys, [found[engine_of[op.name]] for op in ops], network, chip, problems)
     problems.stop()
     return Placement(found, {op.name: engine_of[op.name] for op in graph.ops}, settings, keys)
 
@@ -248,7 +248,8 @@ def _check_entries(
     chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str], problems: Problems
 ) -> None:
     """Stop where ``placement`` names engines that the chip does not have, or kinds of ops that there are not."""
-    kinds = [f"{OP_KIND}{name}" for name, kind in OPS.loaded().items() if issubclass(kind, Op)]
+    loaded = OPS.loaded()  # a plug-in's op that no network has asked for is known by its name alone
+    kinds = [f"{OP_KIND}{name}" for name in OPS.names() if name not in loaded or issubclass(loaded[name], Op)]
     for key, entry in chip.spec.placement.items():
         if key.startswith(OP_KIND) and key not in kinds:
             hint = did_you_mean(key, kinds)
@@ -264,7 +265,7 @@ def _check_entries(
 
 
 def _check_read(
-    key: str, ops: Sequence[Op], keys: Mapping[str, str], sites: Sequence[Site], graph: Graph, chip: Architecture,
+    key: str, ops: Sequence[Op], keys: Mapping[str, str], sites: Sequence[Site], network: Workload, chip: Architecture,
     problems: Problems,
 ) -> None:  # fmt: skip
     """Note an entry of ``placement`` that fits no op, and settings of it that no engine reads.
@@ -272,8 +273,8 @@ def _check_read(
     ``ops``: those that it fits; ``sites``: the engine of each; ``keys``: the entry that each takes its settings from.
     """
     at: Location = ("placement", key)
-    if not ops and not key.startswith(OP_KIND):  # what is said of a kind stands for networks without it too
-        hint = did_you_mean(key, [op.name for op in graph.ops])
+    if not ops and not key.startswith(OP_KIND) and _is_meant(key, network, chip):
+        hint = did_you_mean(key, [op.name for op in network.graph.ops])
         problems.add(f"placement names '{key}', there is no such layer", hint, at)
     deciding = {site.name: site for op, site in zip(ops, sites, strict=True) if keys[op.name] == key}
     for setting in sorted(chip.spec.placement[key].settings() if ops else ()):
@@ -287,6 +288,17 @@ def _check_read(
             hint = f"it reads {', '.join(known)}" if known else "it reads no settings"
             message = f"placement of '{key}' sets '{setting}', which {which} does not read"
             problems.add(message, hint, (*at, setting))
+
+
+def _is_meant(key: str, network: Workload, chip: Architecture) -> bool:
+    """Return whether an entry of ``placement`` is meant for a network: it has to fit one of its layers.
+
+    What a chip's file says of layers is meant for the network that the file names; other networks run on the chip as
+    well. What was set for this run, with --set or --placement, is meant for its network.
+    """
+    if chip.source is None or network.spec.name == chip.spec.workload:
+        return True
+    return chip.source.where(("placement", key))[0] != chip.source.path
 
 
 def _entries(op: Op, chip: Architecture) -> dict[str, PlacementSpec]:

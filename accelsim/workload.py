@@ -158,8 +158,8 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
-    said = b"".join(file.read_bytes() for file in files)
-    digest = hashlib.sha256(said + repr(sorted(settings.items())).encode())
+    content = b"".join(file.read_bytes() for file in files)
+    digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     tensors: Tensors = {}
     reference = None
