@@ -111,12 +111,14 @@ class Graph:
         }
         known = {op.tensor_name(end): op for op in reversed(self.ops) for end in wanted[op.name]}
         nobody_reads = [name for name in tensors if name not in known]
+        misspelt: set[str | None] = set()  # one mistake, not two
         for op in self.ops:
             for end, shape in wanted[op.name].items():
                 name = op.tensor_name(end)
                 if name not in tensors:
                     if end not in op.optional():
                         hint = did_you_mean(name, nobody_reads)
+                        misspelt.add(nearest(name, nobody_reads))
                         yield self.places[op.name], f"no tensor '{name}'", hint
                     continue
                 problem = op.shape_problem(end, shape, tensors[name].shape)
@@ -130,7 +132,7 @@ class Graph:
                     yield self.places[op.name], f"tensor '{name}' {problem}", None
         free = [name for name in known if name not in tensors]
         for name in tensors:
-            if name not in known:
+            if name not in known and name not in misspelt:
                 near = nearest(name, known)  # whose place in the file is the best there is
                 place = self.places[known[near].name] if near is not None else 0
                 yield place, f"no layer reads tensor '{name}'", did_you_mean(name, free or known)

@@ -18,6 +18,7 @@ from accelsim.ops.attention import AttentionOp, PositionsOp
 from accelsim.ops.conformer import ConformerOp
 from accelsim.ops.elementwise import AddOp
 from accelsim.ops.graph import Graph
+from accelsim.ops.lif import LifOp, SpikeSumOp
 from accelsim.ops.linear import LinearOp
 from accelsim.ops.norm import LayerNormOp
 from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
@@ -385,7 +386,10 @@ def test_generated_workload(tmp_path: Path) -> None:
     assert other.sha256 != workload.sha256
 
 
-def test_weights_that_are_not_drawn(tmp_path: Path) -> None:
+def test_weights_that_are_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An op that does not say how: what an op has by itself are real numbers, which neurons do not take."""
+    for op in (LifOp, SpikeSumOp):
+        monkeypatch.setattr(op, "generated", Op.generated)
     text = SMALL.replace("weights: weights.safetensors", "generated_weights: {seed: 1}")
     lif = "  - {op: lif, name: lif, input: features, neurons: 5, beta: 0.5, threshold: 8, reset: zero}\n"
     ops = "graph:\n" + lif + "  - {op: spike_sum, name: sum, input: lif, neurons: 5}\n"
