@@ -182,7 +182,8 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
         ("stride: [2, 2]", "stride: [2]", 6, r"'stride': expected at least 2 items, found 1"),
         # Widths and rates that do not fit.
         ("channels: 2,", "channels: 2, bands: 3,", 6, r"layer 'conv': 8 inputs are not channels of 3 bands"),
-        ("channels: 2,", "channels: 2, kernel: [3, 2],", 6, r"layer 'conv': a kernel has an odd number .* \[3, 2\]"),
+        ("channels: 2,", "channels: 2, kernel: [3, 2],", 6,
+         r"tensor 'conv\.weight' has shape \[3, 3, 1, 2\], expected \[3, 2, 1, 2\] in weights\.safetensors"),
         ("size: [1, 2]", "size: [1, 5]", 8, r"layer 'pool': it takes the largest of 5 bands, found 4"),
         ("outputs: 12}", "outputs: 16}", 10,
          r"layer 'blocks\.0\.ff1\.add': it adds rows of 12 to rows of 16, or of another rate"),
