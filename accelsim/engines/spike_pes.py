@@ -356,7 +356,7 @@ class SpikeRun(Run):
         steps, frames, x = self.engine.steps, len(source.values), source.values
         shape = (frames, steps, op.neurons)
         if not op.feedforward:
-            low, high = signed_range(32)
+            low, high = signed_range(min(self.engine.parts.spec("currents").width_bits, 32))
             rounded = np.rint(x)
             kept = np.clip(rounded, low, high)
             self.tallies.clamped[op.name] += int(np.count_nonzero(kept != rounded))
