@@ -257,13 +257,16 @@ class _Wires(Wires):
                 if not isinstance(network, Interconnect):
                     self.problems.add(f"channel {spec.name()} goes over '{spec.over}', which is no bus or mesh")
                     continue
-                way = network.way(str(spec.over), spec.start, spec.end)
-                if set(way) & set(job.members()) or job.name in transfers:
+                way, words = network.way(str(spec.over), spec.start, spec.end), network.words(bits[channel])
+                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several tiles, one after another
+                    words += transfers[job.name].words
+                elif set(way) & set(job.members()) or job.name in transfers:
                     self.problems.add(f"job {job.name} is on '{spec.over}' already, when its tokens come over it")
                     continue
-                roles = (*job.roles, *[TRANSFER] * len(way))
-                job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
-                transfers[job.name] = Transfer(network, network.words(bits[channel]), len(way))
+                else:
+                    roles = (*job.roles, *[TRANSFER] * len(way))
+                    job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
+                transfers[job.name] = Transfer(network, words, len(way))
             found.append(job)
         return found, transfers
 
