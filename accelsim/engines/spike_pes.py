@@ -335,7 +335,7 @@ class SpikeRun(Run):
 
     def __init__(self, engine: SpikePes, batch: Batch, seed: int, tell: Tell) -> None:
         super().__init__()
-        self.engine, self.seed, self.tell = engine, seed, tell
+        self.engine, self.batch, self.seed, self.tell = engine, batch, seed, tell
         self.jobs = {job.name: job for job in engine.matrix_jobs}
         self.layers: dict[str, Any] = {op.name: op for op in engine.ops}
         self.drives: dict[str, NDArray[np.uint8]] = {}
@@ -355,18 +355,18 @@ class SpikeRun(Run):
 
     def draw(self, inputs: RandomInputs) -> None:
         """Draw random drives at the given densities, each matrix with a stream of its own."""
-        steps = self.engine.steps
+        steps, frames = self.engine.steps, int(self.batch.starts[-1])
         for index, job in enumerate(self.jobs.values()):
             work = job.work
             assert isinstance(work, Rows)
             width = self._matrix_of(job)[0]
             if work.walk == "bits":
                 bits = self.engine.graph.edges[FEATURES].bits
-                self.drives[job.name] = random_bits(self.seed, index, inputs.frames, width, bits, inputs.input_ones)
+                self.drives[job.name] = random_bits(self.seed, index, frames, width, bits, inputs.input_ones)
             else:
                 readout = inputs.readout if work.matrix == "sum" else None
                 each = inputs.spikes if steps > 1 or readout is None else readout
-                self.drives[job.name] = random_spikes(self.seed, index, inputs.frames, steps, width, each, readout)
+                self.drives[job.name] = random_spikes(self.seed, index, frames, steps, width, each, readout)
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         if isinstance(job.work, Rows):
