@@ -444,7 +444,7 @@ class SpikeRun(Run):
         shape = (frames, steps, op.neurons)
         places = op.input_shift if self.engine.tensors.get(op.tensor_name("bias")) is None else 0
         if not op.feedforward:
-            low, high = signed_range(32)
+            low, high = signed_range(min(self.engine.parts.spec("currents").width_bits, 32))
             rounded = np.rint(x)
             kept = np.clip(rounded, low, high)
             self.tallies.clamped[op.name] += int(np.count_nonzero(kept != rounded))

@@ -152,14 +152,17 @@ class GraphWires(Wires):
                 flow, spec = over[channel]
                 network = self.chip.components()[str(spec.over)]
                 assert isinstance(network, Interconnect), "see check_channels"
-                way = network.way(str(spec.over), spec.start, spec.end)
-                if set(way) & set(job.members()) or job.name in transfers:
+                way, words = network.way(str(spec.over), spec.start, spec.end), network.words(self._bits(flow))
+                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several parts, in turn
+                    words += transfers[job.name].words
+                elif set(way) & set(job.members()) or job.name in transfers:
                     message = f"job {job.name} is on '{spec.over}' already, when its tokens come over it"
                     self.problems.add(message, at=("channels", self.chip.spec.channels.index(spec), "over"))
                     continue
-                roles = (*job.roles, *[TRANSFER] * len(way))
-                job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
-                transfers[job.name] = Transfer(network, network.words(self._bits(flow)), len(way))
+                else:
+                    roles = (*job.roles, *[TRANSFER] * len(way))
+                    job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
+                transfers[job.name] = Transfer(network, words, len(way))
             found.append(job)
         return found, transfers
 
