@@ -106,9 +106,7 @@ class Graph:
         Missing, of a wrong shape or type, out of range, not finite, or read by no op; with ``reference``, of the float
         network.
         """
-        wanted = {
-            op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops
-        }
+        wanted = {op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops}
         known = {op.tensor_name(end): op for op in reversed(self.ops) for end in wanted[op.name]}
         nobody_reads = [name for name in tensors if name not in known]
         misspelt: set[str | None] = set()  # one mistake, not two

@@ -41,6 +41,8 @@ def _check_leak(name: str, leak: float | None, bits: int) -> None:
     """Raise ValueError for a leak that is no multiple of 2^-bits."""
     if leak is not None and not (leak * 2**bits).is_integer():
         raise ValueError(f"expected {name} to be a multiple of 2^-{bits}, found {leak}")
+
+
 _LEAKS = frozenset({"beta", "threshold", "synapse_beta"})
 
 
