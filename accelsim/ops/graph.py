@@ -100,15 +100,15 @@ class Graph:
         """Return whether an op depends on distances between frames alone."""
         return self.edges[name].distances
 
-    def tensor_problems(self, tensors: Tensors, *, reference: bool = False) -> Iterator[tuple[int, str, str | None]]:
+    def tensor_problems(
+        self, tensors: Tensors, *, reference: bool = False, cut: bool = False
+    ) -> Iterator[tuple[int, str, str | None]]:
         """Yield everything that is wrong with tensors: place of the op, message, hint.
 
         Missing, of a wrong shape or type, out of range, not finite, or read by no op; with ``reference``, of the float
-        network.
+        network. Of a graph that overrides ``cut`` (fewer blocks, say) the tensors of the ops left out are no problem.
         """
-        wanted = {
-            op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops
-        }
+        wanted = {op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops}
         known = {op.tensor_name(end): op for op in reversed(self.ops) for end in wanted[op.name]}
         nobody_reads = [name for name in tensors if name not in known]
         for op in self.ops:
@@ -130,7 +130,7 @@ class Graph:
                     yield self.places[op.name], f"tensor '{name}' {problem}", None
         free = [name for name in known if name not in tensors]
         for name in tensors:
-            if name not in known:
+            if name not in known and not cut:
                 near = nearest(name, known)  # whose place in the file is the best there is
                 place = self.places[known[near].name] if near is not None else 0
                 yield place, f"no layer reads tensor '{name}'", did_you_mean(name, free or known)
