@@ -161,7 +161,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     content = b"".join(file.read_bytes() for file in files)
     digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
-    cut = any(key.split(".")[0] == "graph" for key in settings)
+    cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
     tensors: Tensors = {}
     reference = None
     if spec.generated_weights is not None:
@@ -169,10 +169,10 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
         tensors = _read_tensors(path.parent / spec.weights, digest)
-        _check_tensors(graph, tensors, source, spec.weights, reference=False, cut=cut)
+        _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
-        _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut=cut)
+        _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
@@ -334,11 +334,13 @@ def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source:
         )
 
 
-def _check_tensors(graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool, cut: bool) -> None:
+def _check_tensors(
+    graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool, cut_short: bool
+) -> None:
     """Raise InputError with everything that is wrong with the tensors of a file, at the lines of their ops."""
     problems = [
         source.problem(f"{message} in {file}", ("graph", place), hint)
-        for place, message, hint in graph.tensor_problems(tensors, reference=reference, cut=cut)
+        for place, message, hint in graph.tensor_problems(tensors, reference=reference, cut_short=cut_short)
     ]
     if problems:
         raise InputError(problems)
