@@ -163,14 +163,15 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     graph = _graph(spec, source)
     tensors: Tensors = {}
     reference = None
+    cut_short = any(key.startswith("graph") for key in settings)  # fewer blocks, for example
     if spec.generated_weights is not None:
         tensors = generated_tensors(graph, spec.generated_weights.seed)
     elif spec.weights is not None:
         tensors = _read_tensors(path.parent / spec.weights, digest)
-        _check_tensors(graph, tensors, source, spec.weights, reference=False)
+        _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
-        _check_tensors(graph, reference, source, spec.reference_weights, reference=True)
+        _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
@@ -316,11 +317,13 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
         raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
 
 
-def _check_tensors(graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool) -> None:
+def _check_tensors(
+    graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool, cut_short: bool
+) -> None:
     """Raise InputError with everything that is wrong with the tensors of a file, at the lines of their ops."""
     problems = [
         source.problem(f"{message} in {file}", ("graph", place), hint)
-        for place, message, hint in graph.tensor_problems(tensors, reference=reference)
+        for place, message, hint in graph.tensor_problems(tensors, reference=reference, cut_short=cut_short)
     ]
     if problems:
         raise InputError(problems)
