@@ -164,7 +164,6 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
     tensors: Tensors = {}
     reference = None
-    cut_short = any(key.startswith("graph") for key in settings)  # fewer blocks, for example
     if spec.generated_weights is not None:
         tensors = generated_tensors(graph, spec.generated_weights.seed)
         _check_generated(graph, tensors, spec, source)
