@@ -258,7 +258,7 @@ class _Wires(Wires):
                     self.problems.add(f"channel {spec.name()} goes over '{spec.over}', which is no bus or mesh")
                     continue
                 way, words = network.way(str(spec.over), spec.start, spec.end), network.words(bits[channel])
-                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several tiles, one after another
+                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several tiles, in turn
                     words += transfers[job.name].words
                 elif set(way) & set(job.members()) or job.name in transfers:
                     self.problems.add(f"job {job.name} is on '{spec.over}' already, when its tokens come over it")
