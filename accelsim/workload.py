@@ -158,8 +158,8 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
-    said = b"".join(file.read_bytes() for file in files)
-    digest = hashlib.sha256(said + repr(sorted(settings.items())).encode())
+    content = b"".join(file.read_bytes() for file in files)
+    digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     tensors: Tensors = {}
     reference = None
@@ -189,11 +189,11 @@ def _graph(spec: WorkloadSpec, source: Source) -> Graph:
         raise InputError([source.problem(str(error), ("graph", error.place))]) from None
     problems = []
     if isinstance(spec.inputs, RandomInputs):
+        wrong = {graph.places[op.name] for op in graph.ops if not op.spiking}
         problems += [
-            source.problem(f"random activity drives spiking ops alone, found '{op.name}' ({op.op})", ("graph", place))
-            for op in graph.ops
-            for place in [graph.places[op.name]]
-            if not op.spiking
+            source.problem(f"random activity drives spiking ops alone, found '{item.name}' ({item.op})", ("graph", place))
+            for place, item in enumerate(spec.graph)
+            if place in wrong
         ]
     if spec.score is not None:
         try:

@@ -180,11 +180,13 @@ class CrossbarTiles(Engine):
             return None if parts.has(_CLUSTERED) else "vectors of distances need a vector unit"
         assert isinstance(op, WeightedOp)
         if op.in_float():
-            return f"layer '{op.name}' has float16 weights, '{parts.name('crossbar')}' multiplies integers"
+            return f"it has float16 weights, '{parts.name('crossbar')}' multiplies integers"
         if op.gives == "real" and not parts.has(_CLUSTERED):
             return "real numbers need a vector unit and a memory with 'stores: activations'"
         if isinstance(op, ConvOp) and op.depthwise:
             return "every channel of a depthwise convolution over bands has inputs of its own"
+        if isinstance(op, DepthwiseOp) and op.dilation > 1:
+            return "the registers of a depthwise column hold the last rows, one for each tap: they cannot be dilated"
         return None
 
     def takers(self, op: Op) -> tuple[str, ...]:
@@ -375,26 +377,29 @@ class CrossbarTiles(Engine):
         add, mapping, placed = self.problems.add, self._mapping(op), self.placed(op)
         where, kinds = f"layer '{op.name}'", self.parts.all("converter")
         if placed.adc is not None and placed.adc not in kinds:
-            add(f"{where} has no converters named '{placed.adc}'", did_you_mean(placed.adc, kinds))
+            hint = did_you_mean(placed.adc, kinds)
+            add(f"{where} has no converters named '{placed.adc}'", hint, self.placed_at(op, "adc"))
             return
         shape = (mapping.row_tiles, mapping.planes, mapping.column_tiles)
         fits = True
-        for setting in placed.converters:
+        for index, setting in enumerate(placed.converters):
             for what, there_are in zip(("row_tile", "plane", "column_tile"), shape, strict=True):
                 at = getattr(setting, what)
                 if at is not None and at >= there_are:
                     fits = False
-                    add(f"{where} has {there_are} converters along {what}, found {what} {at}")
+                    message = f"{where} has {there_are} converters along {what}, found {what} {at}"
+                    add(message, at=self.placed_at(op, "converters", index, what))
         if not fits:
             return
         name = self._converter(op)
         try:
             most = max(one.bits for one in self.transfers(op).flat)
         except ValueError as error:
-            add(f"{where}: {error}")
+            add(f"{where}: {error}", at=self.placed_at(op, "converters"))
             return
         if most > kinds[name].resolution():
-            add(f"{where} asks for {most} bits of '{name}', which has {kinds[name].resolution()}")
+            message = f"{where} asks for {most} bits of '{name}', which has {kinds[name].resolution()}"
+            add(message, at=self.placed_at(op, "converters"))
 
     def _check_tile(self, op: WeightedOp, converter_name: str) -> None:
         """Note where a tile's parts do not serve a matrix: planes, converters, row drivers."""
@@ -506,7 +511,7 @@ class TileRun(Run):
                 self.clipped[op.name] += int(product.clipped.sum())
         rows = len(vectors) // places
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
-        return (sums * full_scale).reshape(rows, -1), starts
+        return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
     def _depthwise(
         self, op: DepthwiseOp, tiles: Tiles, drives: NDArray[np.int16], starts: Starts, mapping: TileMapping, how: Any

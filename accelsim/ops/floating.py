@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import FEATURES, Datapath, Edge, Signal, Tensors
+from accelsim.ops.op import FEATURES, Datapath, Edge, Signal, Tensors, longest_computed
 
 
 def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float | None) -> Iterator[NDArray[Any]]:
@@ -23,7 +23,7 @@ def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float 
     exact = Datapath(tensors, reach=graph.reach)
     for op in graph.ops[:-1]:
         if not op.reads():
-            exact.longest = next(reversed(signals.values())).longest()
+            exact.longest = longest_computed(signals)
         values, starts = op.float_values([signals[name] for name in op.reads()], exact, unit)
         signals[op.name] = Signal(values, starts, _in_float(graph.edges[op.name]))
         for name in op.reads():

@@ -64,6 +64,9 @@ class LinearOp(WeightedOp):
             return sums
         return np.asarray(read[1].values + np.rint(self.output_scale * sums).astype(np.int64))
 
+    def operands(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
+        return x[:, None, :, None]
+
     def multiply(self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], Starts]:
         return matrix_product(codes, weight), starts
 

@@ -67,7 +67,7 @@ class PlacementFile(Model):
 class EngineSpec(Model):
     """An engine of a chip: its kind, and which components play which of its roles.
 
-    A role that is left out is played by the one component of the chip that can.
+    A role that is left out is played by the one component of the chip that can; an empty list leaves it unplayed.
     """
 
     kind: str

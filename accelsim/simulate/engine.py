@@ -26,15 +26,19 @@ NEVER = 2**62
 
 @dataclass(frozen=True)
 class Link:
-    """A bounded channel as the engine needs it: capacity in tokens, latency in cycles of the consumer's clock."""
+    """A bounded channel as the engine needs it: capacity in tokens, latency in cycles of the consumer's clock.
+
+    ``tensor``: what it carries, where several channels join the same two components.
+    """
 
     producer: str
     consumer: str
     capacity: int
     latency: int
+    tensor: str = ""
 
     def name(self) -> str:
-        return f"{self.producer}->{self.consumer}"
+        return f"{self.producer}->{self.consumer}" + (f" of {self.tensor}" if self.tensor else "")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from accelsim.ops.graph import ConvOp, WeightedOp
 from accelsim.schema.ssm import S4dOp
 from chips import text, write_random_network
 from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
@@ -21,6 +20,7 @@ from accelsim.errors import InputError
 from accelsim.explore import load_paper
 from accelsim.explore.validate import SCHEMAS, schema_of
 from accelsim.library import names, root, workload_names
+from accelsim.ops.graph import ConvOp, WeightedOp
 from accelsim.pipeline import split_overrides
 from accelsim.result import Result
 from accelsim.schedule import build_schedule

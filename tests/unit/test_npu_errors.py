@@ -304,18 +304,19 @@ def chip_text() -> str:
 )
 def test_float16_weights_on_a_chip_of_integers(tmp_path: Path, name: str, keys: dict[str, Any], part: str) -> None:
     """Also where a matrix of 16-bit integers would find its place."""
-    expected = [f"layer '{layer}' has float16 weights, '{part}' multiplies integers" for layer in ("qkv", "y")]
-    assert problems(tmp_path, SMALL, keys, name).splitlines() == expected
+    found = problems(tmp_path, SMALL, keys, name).splitlines()
+    assert len(found) == 2
+    for layer, line in zip(("qkv", "y"), found, strict=True):
+        assert f"layer '{layer}' has float16 weights, '{part}' multiplies integers" in line
 
 
 def test_convolutions_too(tmp_path: Path) -> None:
     shape = Streaming()
     found = problems(tmp_path, shape.layers(), {"placement": "{'c*': {engine: digital}}"}, "memristor_conformer", 8)
-    assert found.splitlines()[:3] == [
-        "layer 'c0' has float16 weights, 'array' multiplies integers",
-        "layer 'c1' has float16 weights, 'array' multiplies integers",
-        "layer 'front' has float16 weights, 'crossbar' multiplies integers",
-    ]
+    for line, (layer, part) in zip(
+        found.splitlines(), (("c0", "array"), ("c1", "array"), ("front", "crossbar")), strict=False
+    ):
+        assert f"layer '{layer}' has float16 weights, '{part}' multiplies integers" in line
 
 
 # The command line
