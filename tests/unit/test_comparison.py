@@ -247,9 +247,19 @@ def test_the_page_of_chips_says_what_was_heard_and_what_is_calibrated(monkeypatc
             "accuracy": speech(9.0).model_copy(update={"runs": [8.0, 10.0], "reference_value": 7.5}),
             "area_mm2": 3.0,
             "provenance": {
-                "predicted": ["area"], "calibrated": [], "assumptions": ["5 | 6\nbits", "a <b>"],
-                "plugins": [PluginRecord(group="accelsim.ops", name="gate", distribution=None, version=None,
-                                         module="my_gate.py", sha256=None)],
+                "predicted": ["area"],
+                "calibrated": [],
+                "assumptions": ["5 | 6\nbits", "a <b>"],
+                "plugins": [
+                    PluginRecord(
+                        group="accelsim.ops",
+                        name="gate",
+                        distribution=None,
+                        version=None,
+                        module="my_gate.py",
+                        sha256=None,
+                    )
+                ],
             },
         },
     )
