@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
 from accelsim.components.abstract import Interconnect
-from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean
+from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean, nearest
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import OPS, Edge, Op
+from accelsim.ops.op import FEATURES, OPS, Edge, Op
 from accelsim.registry import Registry
 from accelsim.schema import check_schema_tag, load_yaml, parse
 from accelsim.schema.placement import EngineSpec, PlacementFile, PlacementSpec
@@ -32,17 +32,18 @@ class Role:
     """A part that an engine needs, by what the part must be able to do.
 
     ``what``: in words, for messages; ``fits``: whether a component can play it; ``several``: whether more than one may,
-    the first of them where an op names none.
+    the first of them where an op names none; ``stores``: what a memory has to store.
     """
 
     what: str
     fits: Callable[[ComponentSpec], bool]
     several: bool = False
+    stores: str | None = None
 
 
 def stores(what: str) -> Role:
     """Return the role of a memory that stores something."""
-    return Role(f"a memory with 'stores: {what}'", lambda spec: getattr(spec, "stores", None) == what)
+    return Role(f"a memory with 'stores: {what}'", lambda spec: getattr(spec, "stores", None) == what, stores=what)
 
 
 def of_class(what: str, *classes: type[ComponentSpec], several: bool = False) -> Role:
@@ -191,11 +192,11 @@ class Problems:
 
     def add(self, message: str, hint: str | None = None, at: Location | None = None) -> None:
         """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one."""
-        said = f"{self.where}: {message}" if self.where else message
+        text = f"{self.where}: {message}" if self.where else message
         if at is not None and self.source is not None:
-            self.found.setdefault(message, self.source.problem(said, at, hint))
+            self.found.setdefault(message, self.source.problem(text, at, hint))
         else:
-            self.found.setdefault(message, Problem(said, hint=hint))
+            self.found.setdefault(message, Problem(text, hint=hint))
 
     def stop(self) -> None:
         """Raise InputError with all problems so far, if there are any."""
@@ -231,14 +232,14 @@ def place(network: Workload, chip: Architecture) -> Placement:
         if not op.reads() and wanted is None:
             reader = engine_of.get(graph.readers[op.name][0])
             wanted = reader if reader and isinstance(op, found[reader].kind.runs) else None
-        site = _site(op, graph, found, missing, wanted, by, homeless)
+        site = _site(op, graph, chip, found, missing, wanted, by, homeless)
         if site is not None:
             engine_of[op.name] = site.name
     for why, layers in homeless.items():
         why.note(layers, problems)
     problems.stop()
     for key, ops in fits.items():
-        _check_read(key, ops, keys, [found[engine_of[op.name]] for op in ops], graph, chip, problems)
+        _check_read(key, ops, keys, [found[engine_of[op.name]] for op in ops], network, chip, problems)
     problems.stop()
     return Placement(found, {op.name: engine_of[op.name] for op in graph.ops}, settings, keys)
 
@@ -247,7 +248,8 @@ def _check_entries(
     chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str], problems: Problems
 ) -> None:
     """Stop where ``placement`` names engines that the chip does not have, or kinds of ops that there are not."""
-    kinds = [f"{OP_KIND}{name}" for name, kind in OPS.loaded().items() if issubclass(kind, Op)]
+    loaded = OPS.loaded()  # a plug-in's op that no network has asked for is known by its name alone
+    kinds = [f"{OP_KIND}{name}" for name in OPS.names() if name not in loaded or issubclass(loaded[name], Op)]
     for key, entry in chip.spec.placement.items():
         if key.startswith(OP_KIND) and key not in kinds:
             hint = did_you_mean(key, kinds)
@@ -263,7 +265,7 @@ def _check_entries(
 
 
 def _check_read(
-    key: str, ops: Sequence[Op], keys: Mapping[str, str], sites: Sequence[Site], graph: Graph, chip: Architecture,
+    key: str, ops: Sequence[Op], keys: Mapping[str, str], sites: Sequence[Site], network: Workload, chip: Architecture,
     problems: Problems,
 ) -> None:  # fmt: skip
     """Note an entry of ``placement`` that fits no op, and settings of it that no engine reads.
@@ -271,8 +273,8 @@ def _check_read(
     ``ops``: those that it fits; ``sites``: the engine of each; ``keys``: the entry that each takes its settings from.
     """
     at: Location = ("placement", key)
-    if not ops and not key.startswith(OP_KIND):  # what is said of a kind stands for networks without it too
-        hint = did_you_mean(key, [op.name for op in graph.ops])
+    if not ops and not key.startswith(OP_KIND) and _is_meant(key, network, chip):
+        hint = did_you_mean(key, [op.name for op in network.graph.ops])
         problems.add(f"placement names '{key}', there is no such layer", hint, at)
     deciding = {site.name: site for op, site in zip(ops, sites, strict=True) if keys[op.name] == key}
     for setting in sorted(chip.spec.placement[key].settings() if ops else ()):
@@ -286,6 +288,17 @@ def _check_read(
             hint = f"it reads {', '.join(known)}" if known else "it reads no settings"
             message = f"placement of '{key}' sets '{setting}', which {which} does not read"
             problems.add(message, hint, (*at, setting))
+
+
+def _is_meant(key: str, network: Workload, chip: Architecture) -> bool:
+    """Return whether an entry of ``placement`` is meant for a network: it has to fit one of its layers.
+
+    What a chip's file says of layers is meant for the network that the file names; other networks run on the chip as
+    well. What was set for this run, with --set or --placement, is meant for its network.
+    """
+    if chip.source is None or network.spec.name == chip.spec.workload:
+        return True
+    return chip.source.where(("placement", key))[0] != chip.source.path
 
 
 def _entries(op: Op, chip: Architecture) -> dict[str, PlacementSpec]:
@@ -324,8 +337,8 @@ class _Homeless:
 
 
 def _site(
-    op: Op, graph: Graph, sites: Mapping[str, Site], missing: Mapping[str, str], wanted: str | None, by: str | None,
-    homeless: dict[_Homeless, list[str]],
+    op: Op, graph: Graph, chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str],
+    wanted: str | None, by: str | None, homeless: dict[_Homeless, list[str]],
 ) -> Site | None:  # fmt: skip
     """Return the engine of an op, the one that is ``wanted`` if any is; ``by``: the entry of the file that wants it.
 
@@ -354,8 +367,20 @@ def _site(
     else:
         refusals = [f"'{name}': {reason}" for name, reason in reasons.items()]
         refusals += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
-        why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]))
+        hint = _misspelt_memory(chip)
+        why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]), hint)
     homeless.setdefault(why, []).append(op.name)
+    return None
+
+
+def _misspelt_memory(chip: Architecture) -> str | None:
+    """Return a hint at the first memory whose ``stores`` no kind of engine knows, but one knows a word like it."""
+    known = {role.stores for kind in ENGINES.loaded().values() for role in kind.roles.values() if role.stores}
+    known.add(FEATURES)
+    for name, spec in chip.components().items():
+        what = getattr(spec, "stores", None)
+        if what is not None and what not in known and (near := nearest(what, sorted(known))):
+            return f"'{name}' stores '{what}': did you mean '{near}'?"
     return None
 
 
@@ -436,7 +461,7 @@ def check_channels(chip: Architecture) -> None:
     sites, _ = sites_of(chip)
     together: set[frozenset[str]] = set()
     flows: set[tuple[str, str]] = set()
-    sources = [name for name, spec in chip.components().items() if stores("features").fits(spec)]
+    sources = [name for name, spec in chip.components().items() if stores(FEATURES).fits(spec)]
     exits = [*sources, *_played(sites.values(), "exits")]
     flows |= {(a, b) for a in exits for b in _played(sites.values(), "entries")}
     for site in sites.values():
@@ -475,9 +500,9 @@ def check_channels(chip: Architecture) -> None:
 
 def check_chip(chip: Architecture) -> None:
     """Raise InputError for what is wrong with a chip's engines, channels and placement whatever the network."""
-    check_channels(chip)
     found, missing = sites_of(chip)
     _check_entries(chip, found, missing, Problems.of(chip))
+    check_channels(chip)
 
 
 def _played(sites: Iterable[Site], roles: str) -> list[str]:

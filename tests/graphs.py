@@ -13,6 +13,9 @@ from chips import batch_of, text
 from hypothesis import strategies as st
 
 from accelsim.architecture import Architecture, ArchitectureSpec, load_architecture
+from accelsim.engines.deploy import Deployment
+from accelsim.engines.engine import Grid
+from accelsim.engines.execute import Activity, activity_of
 from accelsim.ops.conformer import Positions
 from accelsim.workload import Batch, Workload, load_workload
 
@@ -127,6 +130,23 @@ def frames(workload: Workload, lengths: Sequence[int], seed: int = 0) -> Batch:
     width = workload.spec.inputs.width()
     codes = np.random.default_rng(seed).integers(0, 256, (sum(lengths), width)).astype(np.uint8)
     return batch_of(codes, [0, *np.cumsum(lengths).tolist()])
+
+
+def rows_in(workload: Workload, name: str) -> int:
+    """Return the rows of a layer in a frame of the outputs."""
+    return workload.graph.given.stride // workload.graph.edges[name].stride
+
+
+def counted(deployment: Deployment, lengths: list[int], watts: Mapping[str, np.ndarray]) -> Activity:
+    """Return what the jobs count for utterances of so many frames; ``watts``: of the cells, by layer and row."""
+    frame, starts = deployment.frame, np.cumsum([0, *lengths])
+    batch = frames(deployment.network, [length * frame for length in lengths])
+    runs = {name: engine.start(batch, 0, lambda _: None) for name, engine in deployment.engines.items()}
+    for name, power in watts.items():
+        run: Any = runs["crossbar_tiles"]
+        run.watts[name], run.clipped[name] = power[:, None], 0
+        run.starts[name] = starts * rows_in(deployment.network, name)
+    return activity_of(deployment, runs, Grid(starts, frame))
 
 
 def tile_keys(

@@ -185,6 +185,8 @@ class CrossbarTiles(Engine):
             return "real numbers need a vector unit and a memory with 'stores: activations'"
         if isinstance(op, ConvOp) and op.depthwise:
             return "every channel of a depthwise convolution over bands has inputs of its own"
+        if isinstance(op, DepthwiseOp) and op.dilation > 1:
+            return "the registers of a depthwise column hold the last rows, one for each tap: they cannot be dilated"
         return None
 
     def takers(self, op: Op) -> tuple[str, ...]:

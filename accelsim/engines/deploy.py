@@ -44,8 +44,8 @@ class Deployment:
 
 def deploy(network: Workload, chip: Architecture) -> Deployment:
     """Place a network on a chip and cut it into jobs; raises InputError with everything that does not fit."""
-    check_channels(chip)
     placement = place(network, chip)
+    check_channels(chip)
     graph, problems = network.graph, Problems.of(chip, network)
     frame, chunked = _frame(network, placement, problems)
     engines: dict[str, Engine] = {}
@@ -57,11 +57,11 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
             engines[name] = make(assignment, problems)
     if "compiler" in chip.spec.model_fields_set and not any(site.kind.compiles for site in placement.sites.values()):
         problems.add("the chip has a 'compiler' section, and no engine that compiles a graph", at=("compiler",))
+    wires = GraphWires(graph, chip, placement, engines, problems)
     problems.stop()
     segments = tuple(
         Segment(name, tuple(ops)) for name, ops in groupby(graph.ops, key=lambda op: placement.engine_of[op.name])
     )
-    wires = GraphWires(graph, chip, placement, engines, problems)
     jobs = wires.load()
     for segment in segments:
         jobs += engines[segment.engine].jobs(segment.ops, wires)

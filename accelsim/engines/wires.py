@@ -152,14 +152,17 @@ class GraphWires(Wires):
                 flow, spec = over[channel]
                 network = self.chip.components()[str(spec.over)]
                 assert isinstance(network, Interconnect), "see check_channels"
-                way = network.way(str(spec.over), spec.start, spec.end)
-                if set(way) & set(job.members()) or job.name in transfers:
+                way, words = network.way(str(spec.over), spec.start, spec.end), network.words(self._bits(flow))
+                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several parts, in turn
+                    words += transfers[job.name].words
+                elif set(way) & set(job.members()) or job.name in transfers:
                     message = f"job {job.name} is on '{spec.over}' already, when its tokens come over it"
                     self.problems.add(message, at=("channels", self.chip.spec.channels.index(spec), "over"))
                     continue
-                roles = (*job.roles, *[TRANSFER] * len(way))
-                job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
-                transfers[job.name] = Transfer(network, network.words(self._bits(flow)), len(way))
+                else:
+                    roles = (*job.roles, *[TRANSFER] * len(way))
+                    job = replace(job, lockstep=(*job.lockstep, *way), roles=roles)
+                transfers[job.name] = Transfer(network, words, len(way))
             found.append(job)
         return found, transfers
 
@@ -221,12 +224,16 @@ class GraphWires(Wires):
         role = stores(SOURCE)
         names = [name for name, spec in self.chip.components().items() if role.fits(spec)]
         if len(names) != 1:
-            self.problems.add(f"the features need {role.what}, found {len(names)}")
+            found = f"found {', '.join(names)}" if names else "found none"
+            self.problems.add(f"the features need one {role.what.removeprefix('a ')}, {found}", at=("components",))
             return None
-        memory = self.chip.components()[names[0]]
-        if isinstance(memory, Memory) and memory.capacity() < self._words():
-            entries = memory.capacity()
-            self.problems.add(f"{self._words()} features of a frame do not fit the {entries} entries of '{names[0]}'")
+        memory, at = self.chip.components()[names[0]], ("components", names[0])
+        assert isinstance(memory, Memory), "only a memory stores anything"
+        if (entries := memory.capacity()) < self._words():
+            message = f"{self._words()} features of a frame do not fit the {entries} entries of '{names[0]}'"
+            self.problems.add(message, at=at)
+        if memory.width_bits < (bits := self.graph.edges[FEATURES].bits):
+            self.problems.add(f"{bits}-bit features do not fit the words of '{names[0]}'", at=at)
         return names[0]
 
     def _words(self) -> int:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graphs import Shape, chip, frames, graph, shapes, tile_keys
+from graphs import Shape, chip, counted, graph, rows_in, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph import PlainCounts
 
 from accelsim.engines.crossbar_tiles import Convert
-from accelsim.engines.deploy import Deployment, deploy
-from accelsim.engines.engine import Grid
-from accelsim.engines.execute import Activity, activity_of, service_of
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import service_of
 from accelsim.ops.op import WeightedOp
 from accelsim.pipeline import operate
 from accelsim.schedule import part_of
@@ -126,23 +125,6 @@ def test_counts_and_cycles_are_those_of_plain_loops(data: st.DataObject, shape: 
     for job in schedule.jobs:
         each = [by_frame(plain.busy[job.name, part_of(member)], plain.frames) for member in job.members()]
         assert timeline.job_cycles[job.name] == sum(max(cycles) for cycles in zip(*each, strict=True)), job.name
-
-
-def rows_in(workload: Workload, name: str) -> int:
-    """Return the rows of a layer in a frame of the outputs."""
-    return workload.graph.given.stride // workload.graph.edges[name].stride
-
-
-def counted(deployment: Deployment, lengths: list[int], watts: Mapping[str, np.ndarray]) -> Activity:
-    """Return what the jobs count for utterances of so many frames; ``watts``: of the cells, by layer and row."""
-    frame, starts = deployment.frame, np.cumsum([0, *lengths])
-    batch = frames(deployment.network, [length * frame for length in lengths])
-    runs = {name: engine.start(batch, 0, lambda _: None) for name, engine in deployment.engines.items()}
-    for name, power in watts.items():
-        run: Any = runs["crossbar_tiles"]
-        run.watts[name], run.clipped[name] = power[:, None], 0
-        run.starts[name] = starts * rows_in(deployment.network, name)
-    return activity_of(deployment, runs, Grid(starts, frame))
 
 
 def by_frame(counts: Mapping[int, int], frames: int) -> list[int]:

@@ -385,6 +385,16 @@ def test_generated_workload(tmp_path: Path) -> None:
     assert other.sha256 != workload.sha256
 
 
+def test_weights_that_are_not_drawn(tmp_path: Path) -> None:
+    text = SMALL.replace("weights: weights.safetensors", "generated_weights: {seed: 1}")
+    lif = "  - {op: lif, name: lif, input: features, neurons: 5, beta: 0.5, threshold: 8, reset: zero}\n"
+    ops = "graph:\n" + lif + "  - {op: spike_sum, name: sum, input: lif, neurons: 5}\n"
+    assert problems(write(tmp_path, text[: text.index("graph:")] + ops)) == [
+        "workload.yaml:6: no weights are drawn for 'lif' (lif) (give them in a file, 'weights')",
+        "workload.yaml:7: no weights are drawn for 'sum' (spike_sum) (give them in a file, 'weights')",
+    ]
+
+
 def test_positions_before_everything_else() -> None:
     """They stand for the longest utterance, also where no op came before; beyond its reach a table's last vector."""
     ops: list[DatapathOp] = [
