@@ -350,7 +350,7 @@ class CrossbarTiles(Engine):
         return TileMap(())
 
     def _check_tiles(self) -> None:
-        """See that every kind of part in a tile stands in enough tiles, and that drivers and converters serve all cells."""
+        """See that every kind of part stands in enough tiles, and that drivers and converters serve all cells."""
         add, parts = self.problems.add, self.parts
         with_converter: dict[str, int] = {}
         for op in (op for op in self.ops if isinstance(op, WeightedOp)):
@@ -473,7 +473,7 @@ class TileRun(Run):
         )
 
     def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
-        """Multiply codes by an op's weights on its tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
+        """Multiply codes by an op's weights on tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
         engine, mapping = self.engine, self.engine.maps[op.name]
         full_scale = 1 << (op.input_bits - 1)
         weight = engine.tensors[op.tensor_name("weight")]
@@ -647,7 +647,8 @@ class TileRun(Run):
     def _per_frame(self, op: WeightedOp, grid: Grid) -> NDArray[np.float64]:
         """Return the power of a layer's cells, summed over its rows of a frame: [frames, groups of a copy].
 
-        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of none.
+        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of
+        none.
         """
         watts, rows_in = self.watts[op.name], self.engine.rows_in(op.name)
         found = np.zeros((grid.frames, watts.shape[1]))

@@ -1,7 +1,6 @@
 """What is said where a network finds no engine on a chip: the key of the chip's file, its line, what would be right.
 
-Every case is a file of its own and goes through the command line's `main`, so that the words and the exit code are those
-that a user meets.
+Every case is a file and goes through the command line's `main`, so that words and exit code are what a user meets.
 """
 
 from __future__ import annotations
@@ -187,7 +186,8 @@ def test_a_part_that_could_be_several(tmp_path: Path, capsys: pytest.CaptureFixt
     """Which of two must be named, under `engines`; then there is nothing wrong."""
     second = ("  queue: {kind", "  dac2: {kind: dac, tiles: 272, units: 128, bits: 8, mode: amplitude}\n  queue: {kind")
     wire = ("  - {from: dac, to: crossbar, lockstep: true}",
-            "  - {from: dac, to: crossbar, lockstep: true}\n  - {from: dac2, to: crossbar, lockstep: true}")  # fmt: skip
+            "  - {from: dac, to: crossbar, lockstep: true}\n"
+            "  - {from: dac2, to: crossbar, lockstep: true}")  # fmt: skip
     path = chip(tmp_path, "memristor_conformer", second, wire)
     found = said(capsys, "run", path)
     needs = "it needs row drivers for 'driver', and there are dac2, dac: name one under 'engines'"

@@ -316,8 +316,8 @@ def test_convolutions_too(tmp_path: Path) -> None:
     linear, *depthwise = [line for line in found.splitlines() if "no engine" in line]
     placed = [line for line in found.splitlines() if "no engine" not in line]
     assert len(placed) == 1 and placed[0].endswith(
-        "'digital' cannot run layers 'c0', 'c1' (conv), placed there: it has float16 weights, 'array' multiplies "
-        "integers"
+        "'digital' cannot run layers 'c0', 'c1' (conv), placed there: "
+        "it has float16 weights, 'array' multiplies integers"
     )
     assert linear.startswith("no engine of the chip runs layers 'front', 'blocks.0.ff1.linear1', ")
     assert "'crossbar_tiles': it has float16 weights, 'crossbar' multiplies integers; " in linear

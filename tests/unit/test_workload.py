@@ -149,7 +149,11 @@ def test_all_wrong_tensors_at_once(tmp_path: Path, tensors: dict[str, np.ndarray
         ("input: l0,", "input: l1,", "layer 'out' reads 'l1', which is not before it; one of: features, l0"),
         ("name: out", "name: l0", "two layers are named 'l0'"),
         ("reset: subtract", "reset: substract", "unknown value 'substract' (did you mean 'subtract'?)"),
-        (", weights: out.w", "", "no tensor 'out.weight' in weights.safetensors (did you mean 'out.w'?)"),
+        (
+            "weight_bits: 4, weights: out.w",
+            "weight_bits: 4",
+            "no tensor 'out.weight' in weights.safetensors (did you mean 'out.w'?)",
+        ),
         ("time_steps: 2", "time_step: 2", "unknown key 'time_step' (did you mean 'time_steps'?)"),
         ("time_steps: 2", "time_steps: 0", "'time_steps': must be greater than 0"),
         ("time_steps: 2", "time_steps: 2\ninput_bits: 4", "features of speech are 8-bit codes"),
