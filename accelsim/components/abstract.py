@@ -19,6 +19,7 @@ class Memory(ComponentSpec):
     """A memory; ``stores`` names what an engine keeps in it."""
 
     stores: str
+    width_bits: PositiveInt
 
     @abstractmethod
     def capacity(self) -> int:

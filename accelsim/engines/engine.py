@@ -22,6 +22,7 @@ from accelsim.schedule.job import Job
 from accelsim.schedule.plan import Summary
 from accelsim.schedule.windows import FrameWindow
 from accelsim.schema.placement import PlacementSpec
+from accelsim.schema.source import Key, Location
 from accelsim.schema.workload import RandomInputs
 from accelsim.workload import Batch, Workload
 
@@ -34,8 +35,9 @@ Tell = Callable[[str], None]
 class Assignment:
     """What an engine is made from: its site, the network, the chip, and the ops placed on it.
 
-    ``frame``: frames of the input in one frame of the schedule; ``settings``: of each op, as the chip's placement says;
-    ``memories``: the ops whose engines have each component of the chip, by its name.
+    ``frame``: frames of the input in one frame of the schedule; ``settings``: of each op, as the chip's placement says,
+    and ``keys``, the entry of it that says so, if one does; ``memories``: the ops whose engines have each component of
+    the chip, by its name.
     """
 
     site: Site
@@ -44,6 +46,7 @@ class Assignment:
     ops: tuple[Op, ...]
     frame: int
     settings: Mapping[str, PlacementSpec]
+    keys: Mapping[str, str]
     memories: Mapping[str, frozenset[str]]
 
 
@@ -152,6 +155,11 @@ class Engine(EngineKind, ABC):
     def placed(self, op: Op) -> PlacementSpec:
         """Return how an op lies on the engine."""
         return self.assignment.settings[op.name]
+
+    def placed_at(self, op: Op, *rest: Key) -> Location | None:
+        """Return where the chip's file says how an op lies on the engine, if it does; ``rest``: keys in that entry."""
+        key = self.assignment.keys.get(op.name)
+        return None if key is None else ("placement", key, *rest)
 
     def rows_in(self, name: str) -> int:
         """Return the rows of an edge in a frame of the schedule."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.engines.deploy import SOURCE, TRANSFER, Deployment, Load, Transfer
+from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
+from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
 from accelsim.ops.op import FEATURES
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
