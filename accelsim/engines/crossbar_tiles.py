@@ -25,7 +25,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.sample_hold import SampleHold
 from accelsim.components.shift_add import ShiftAdd
 from accelsim.components.vector_unit import VectorUnit
-from accelsim.engines.cells import Cells
+from accelsim.engines.cells import Cells, first_tile
 from accelsim.engines.cluster import CODE_BITS, QUANTISE, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.errors import InputError, did_you_mean
@@ -173,6 +173,8 @@ class CrossbarTiles(Engine):
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:
             self._check_tiles()
+            if self.cluster is None:
+                self._check_order()
 
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
@@ -372,6 +374,29 @@ class CrossbarTiles(Engine):
             name = parts.name("crossbar")
             add(f"'{parts.name('network')}' has {places} routers, '{name}' {self.crossbar.tiles} tiles")
 
+    def _check_order(self) -> None:
+        """One accumulator adds the sums of a frame in the order of the layers, so none may need those of a later frame."""
+        waits: dict[str, bool] = {}  # by what depends on a sum, whether it needs sums of later frames
+        for op in self.graph.ops:
+            read = [waits[name] for name in op.reads() if name in waits]
+            window = self.frames_read(op) if read else FrameWindow()
+            later = any(read) or window.whole or window.ahead > 0 or window.batch > 1
+            if op.name in self.maps:
+                if self.placed(op).copies > 1 and not self.frames_read(op).plain():
+                    self.problems.add(
+                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, each "
+                        "with the inputs of its own frames, do not share"
+                    )
+                if later:
+                    name = self.parts.name("accumulator")
+                    self.problems.add(
+                        f"layer '{op.name}' reads frames ahead of its own whose sums '{name}' adds, and '{name}' adds "
+                        f"those of '{op.name}' first"
+                    )
+                waits[op.name] = False
+            elif read:
+                waits[op.name] = later
+
     def _check_converters(self, op: WeightedOp) -> None:
         """A layer may split a converter's bits in its own way; more bits than it has would be another converter."""
         add, mapping, placed = self.problems.add, self._mapping(op), self.placed(op)
@@ -440,7 +465,8 @@ class TileRun(Run):
         self.engine, self.seed, self.tell = engine, seed, tell
         self.inexact = engine.cluster is not None
         crossbar = engine.crossbar
-        self.cells = Cells(crossbar, engine.chip.devices[engine.parts.name("crossbar")], seed)
+        name = engine.parts.name("crossbar")
+        self.cells = Cells(crossbar, engine.chip.devices[name], seed, first_tile(engine.chip, name))
         self.dac = converters.DacTransfer(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}
@@ -448,7 +474,6 @@ class TileRun(Run):
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, self._datapath(self._multiply, self.tallies.clamped))
-        self.starts |= {op.name: signals[op.name].starts for op in ops if op.name in signals}
         self.tallies.programming = self.cells.programming()
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
@@ -507,9 +532,10 @@ class TileRun(Run):
             else:
                 product = multiply(tiles, drives[mine], **how)
                 power = read_power(tiles, drives[mine], self.dac, per_tile=per_tile)
-                sums[mine], watts[mine] = product.values, power.reshape(len(power), -1)
+                sums[mine], watts[mine] = product.values, power.reshape(len(power), groups)
                 self.clipped[op.name] += int(product.clipped.sum())
         rows = len(vectors) // places
+        self.starts[op.name] = starts
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
         return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
