@@ -180,7 +180,7 @@ class CrossbarTiles(Engine):
             return None if parts.has(_CLUSTERED) else "vectors of distances need a vector unit"
         assert isinstance(op, WeightedOp)
         if op.in_float():
-            return f"layer '{op.name}' has float16 weights, '{parts.name('crossbar')}' multiplies integers"
+            return f"it has float16 weights, '{parts.name('crossbar')}' multiplies integers"
         if op.gives == "real" and not parts.has(_CLUSTERED):
             return "real numbers need a vector unit and a memory with 'stores: activations'"
         if isinstance(op, ConvOp) and op.depthwise:
@@ -350,7 +350,7 @@ class CrossbarTiles(Engine):
         return TileMap(())
 
     def _check_tiles(self) -> None:
-        """See that every kind of part in a tile stands in enough tiles, and that drivers and converters serve all cells."""
+        """See that every kind of part stands in enough tiles, and that drivers and converters serve all cells."""
         add, parts = self.problems.add, self.parts
         with_converter: dict[str, int] = {}
         for op in (op for op in self.ops if isinstance(op, WeightedOp)):
@@ -377,26 +377,29 @@ class CrossbarTiles(Engine):
         add, mapping, placed = self.problems.add, self._mapping(op), self.placed(op)
         where, kinds = f"layer '{op.name}'", self.parts.all("converter")
         if placed.adc is not None and placed.adc not in kinds:
-            add(f"{where} has no converters named '{placed.adc}'", did_you_mean(placed.adc, kinds))
+            hint = did_you_mean(placed.adc, kinds)
+            add(f"{where} has no converters named '{placed.adc}'", hint, self.placed_at(op, "adc"))
             return
         shape = (mapping.row_tiles, mapping.planes, mapping.column_tiles)
         fits = True
-        for setting in placed.converters:
+        for index, setting in enumerate(placed.converters):
             for what, there_are in zip(("row_tile", "plane", "column_tile"), shape, strict=True):
                 at = getattr(setting, what)
                 if at is not None and at >= there_are:
                     fits = False
-                    add(f"{where} has {there_are} converters along {what}, found {what} {at}")
+                    message = f"{where} has {there_are} converters along {what}, found {what} {at}"
+                    add(message, at=self.placed_at(op, "converters", index, what))
         if not fits:
             return
         name = self._converter(op)
         try:
             most = max(one.bits for one in self.transfers(op).flat)
         except ValueError as error:
-            add(f"{where}: {error}")
+            add(f"{where}: {error}", at=self.placed_at(op, "converters"))
             return
         if most > kinds[name].resolution():
-            add(f"{where} asks for {most} bits of '{name}', which has {kinds[name].resolution()}")
+            message = f"{where} asks for {most} bits of '{name}', which has {kinds[name].resolution()}"
+            add(message, at=self.placed_at(op, "converters"))
 
     def _check_tile(self, op: WeightedOp, converter_name: str) -> None:
         """Note where a tile's parts do not serve a matrix: planes, converters, row drivers."""
@@ -470,7 +473,7 @@ class TileRun(Run):
         )
 
     def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
-        """Multiply codes by an op's weights on its tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
+        """Multiply codes by an op's weights on tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
         engine, mapping = self.engine, self.engine.maps[op.name]
         full_scale = 1 << (op.input_bits - 1)
         weight = engine.tensors[op.tensor_name("weight")]
@@ -644,7 +647,8 @@ class TileRun(Run):
     def _per_frame(self, op: WeightedOp, grid: Grid) -> NDArray[np.float64]:
         """Return the power of a layer's cells, summed over its rows of a frame: [frames, groups of a copy].
 
-        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of none.
+        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of
+        none.
         """
         watts, rows_in = self.watts[op.name], self.engine.rows_in(op.name)
         found = np.zeros((grid.frames, watts.shape[1]))

@@ -164,9 +164,9 @@ class StateCrossbar(Engine):
 
         ``place``: its number within the layer; ``summed``: whether the outputs go on to the readout.
         """
-        lies = self.maps[op.name]
-        number = lies.numbers()[place]
-        kernels = min(lies.per_crossbar, lies.kernels - place * lies.per_crossbar)
+        mapping = self.maps[op.name]
+        number = mapping.numbers()[place]
+        kernels = min(mapping.per_crossbar, mapping.kernels - place * mapping.per_crossbar)
         on = {role: f"{self.parts.name(role)}[{number}]" for role in ("crossbar", *_IN_TILES)}
         to_rows = wires.inside(on["states"], on["crossbar"])
         to_converters = wires.inside(on["crossbar"], on["converter"])
@@ -190,7 +190,7 @@ class StateCrossbar(Engine):
         ]  # fmt: skip
 
     def tables(self) -> list[list[dict[str, Any]]]:
-        return [[lies.row() for lies in self.maps.values()]]
+        return [[mapping.row() for mapping in self.maps.values()]]
 
     def _check_settings(self) -> None:
         """Refuse settings of the parts that would have no effect here."""
@@ -224,8 +224,8 @@ class StateCrossbar(Engine):
 
     def _check_fit(self, op: S4dOp) -> None:
         """Note what one crossbar of a layer needs more of than there is in a tile."""
-        lies, layer = self.maps[op.name], f"layer '{op.name}'"
-        together = min(lies.per_crossbar, op.kernels)
+        mapping, layer = self.maps[op.name], f"layer '{op.name}'"
+        together = min(mapping.per_crossbar, op.kernels)
         pairs = together * (2 * op.states + 1)
         add, name, spec = self.problems.add, self.parts.name, self.parts.spec
         if self.rows_in(op.name) != 1:

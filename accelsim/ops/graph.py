@@ -108,15 +108,17 @@ class Graph:
         Missing, of a wrong shape or type, out of range, not finite, or read by no op; with ``reference``, of the float
         network. ``cut_short``: the tensors may be those of more layers than the graph has.
         """
-        known: dict[str, Op] = {}
+        wanted = {op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops}
+        known = {op.tensor_name(end): op for op in reversed(self.ops) for end in wanted[op.name]}
+        nobody_reads = [name for name in tensors if name not in known]
+        misspelt: set[str | None] = set()  # one mistake, not two
         for op in self.ops:
-            shapes = op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op))
-            for end, shape in shapes.items():
+            for end, shape in wanted[op.name].items():
                 name = op.tensor_name(end)
-                known.setdefault(name, op)
                 if name not in tensors:
                     if end not in op.optional():
-                        hint = did_you_mean(name, [other for other in tensors if other not in known])
+                        hint = did_you_mean(name, nobody_reads)
+                        misspelt.add(nearest(name, nobody_reads))
                         yield self.places[op.name], f"no tensor '{name}'", hint
                     continue
                 problem = op.shape_problem(end, shape, tensors[name].shape)
@@ -128,18 +130,19 @@ class Graph:
                     )
                 if problem is not None:
                     yield self.places[op.name], f"tensor '{name}' {problem}", None
-        yield from self._unread(tensors, known, cut_short)
+        rest = [name for name in nobody_reads if name not in misspelt]
+        yield from self._unread(rest, known, tensors, cut_short)
 
     def _unread(
-        self, tensors: Tensors, known: Mapping[str, Op], cut_short: bool
+        self, names: Iterable[str], known: Mapping[str, Op], tensors: Tensors, cut_short: bool
     ) -> Iterator[tuple[int, str, str | None]]:
-        """Yield the tensors that no op reads; ``known``: the names that ops read."""
+        """Yield the problem of each of the tensors that no op reads; ``known``: the names that ops read."""
         layers = {name.rpartition(".")[0] for name in known}
-        for name in tensors:
+        free = [name for name in known if name not in tensors]
+        for name in names:
             layer = name.rpartition(".")[0]
-            if name in known or (cut_short and layer not in layers):
+            if cut_short and layer not in layers:
                 continue
-            free = [other for other in known if other not in tensors]
             near = nearest(name, known)  # its layer's place in the file is the best there is
             place = 0 if near is None else self.places[known[near].name]
             hint = did_you_mean(name, [other for other in free if other.rpartition(".")[0] == layer] or free)

@@ -82,6 +82,8 @@ class LinearOp(WeightedOp):
             return super().float_values(read, exact, unit)
         x = self.float_input(read, unit)
         y = x @ exact.tensors[self.tensor_name("weight")].astype(x.dtype)
+        if (bias := exact.tensors.get(self.tensor_name("bias"))) is not None:
+            y = y + bias.astype(x.dtype)
         return (y if len(read) == 1 else read[1].values + y), read[0].starts
 
 

@@ -553,8 +553,8 @@ def evaluate(
     for op in ops:
         if progress is not None:
             progress(op.name)
-        if not op.reads():  # distances of the frames that were computed last
-            unit.longest = next(reversed(signals.values())).longest()
+        if not op.reads():
+            unit.longest = longest_computed(signals)
         read = [signals[name] for name in op.reads()]
         unit.exceptions_of(op)  # of every op, also of one that can have none
         try:
@@ -565,6 +565,11 @@ def evaluate(
         for name in op.reads():
             if last_reader is not None and last_reader[name] == op.name:
                 signals.pop(name, None)
+
+
+def longest_computed(signals: dict[str, Signal]) -> int:
+    """Return the rows of the longest utterance where frames were computed last: distances stand between these."""
+    return next(signal for signal in reversed(signals.values()) if not signal.edge.distances).longest()
 
 
 def float_words(op: Any, x: NDArray[Any], unit: float | None) -> NDArray[Any]:

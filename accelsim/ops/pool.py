@@ -44,7 +44,7 @@ class _PoolOp(VectorOp):
         x = unit.real(read[0])
         pooled, starts = self.pool(x.reshape(len(x), read[0].edge.bands, -1), read[0].starts, unit)
         if not len(pooled):
-            raise ValueError(f"takes {self.size[0]} rows for one of its own: no utterance is so long")
+            raise ValueError(f"it takes {self.size[0]} rows for one of its own: no utterance is so long")
         return pooled.reshape(len(pooled), -1), starts
 
     def groups(self, x: Values, read: Signal) -> NDArray[Any]:

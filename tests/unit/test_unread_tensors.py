@@ -55,5 +55,5 @@ def test_whatever_no_layer_reads_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_network_that_is_cut_short_leaves_the_tensors_of_its_other_layers(tmp_path: Path) -> None:
     network(tmp_path, p__bias=5, overrides={"graph.o.weight_bits": "8"})
-    with pytest.raises(InputError, match="no layer reads tensor 'o.biases'"):
+    with pytest.raises(InputError, match=r"no layer reads tensor 'o.biases'"):
         network(tmp_path, o__biases=5, overrides={"graph.o.weight_bits": "8"})
