@@ -375,7 +375,7 @@ class CrossbarTiles(Engine):
             add(f"'{parts.name('network')}' has {places} routers, '{name}' {self.crossbar.tiles} tiles")
 
     def _check_order(self) -> None:
-        """One accumulator adds the sums of a frame in the order of the layers, so none may need those of a later frame."""
+        """The accumulator adds sums of a frame in the order of the layers: none may need those of a later frame."""
         waits: dict[str, bool] = {}  # by what depends on a sum, whether it needs sums of later frames
         for op in self.graph.ops:
             read = [waits[name] for name in op.reads() if name in waits]
@@ -384,8 +384,8 @@ class CrossbarTiles(Engine):
             if op.name in self.maps:
                 if self.placed(op).copies > 1 and not self.frames_read(op).plain():
                     self.problems.add(
-                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, each "
-                        "with the inputs of its own frames, do not share"
+                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, "
+                        "each with the inputs of its own frames, do not share"
                     )
                 if later:
                     name = self.parts.name("accumulator")
