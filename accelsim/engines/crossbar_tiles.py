@@ -352,7 +352,7 @@ class CrossbarTiles(Engine):
         return TileMap(())
 
     def _check_tiles(self) -> None:
-        """See that every kind of part in a tile stands in enough tiles, and that drivers and converters serve all cells."""
+        """See that every kind of part stands in enough tiles, and that drivers and converters serve all cells."""
         add, parts = self.problems.add, self.parts
         with_converter: dict[str, int] = {}
         for op in (op for op in self.ops if isinstance(op, WeightedOp)):
@@ -375,7 +375,7 @@ class CrossbarTiles(Engine):
             add(f"'{parts.name('network')}' has {places} routers, '{name}' {self.crossbar.tiles} tiles")
 
     def _check_order(self) -> None:
-        """One accumulator adds the sums of a frame in the order of the layers, so none may need those of a later frame."""
+        """The accumulator adds sums of a frame in the order of the layers: none may need those of a later frame."""
         waits: dict[str, bool] = {}  # by what depends on a sum, whether it needs sums of later frames
         for op in self.graph.ops:
             read = [waits[name] for name in op.reads() if name in waits]
@@ -384,8 +384,8 @@ class CrossbarTiles(Engine):
             if op.name in self.maps:
                 if self.placed(op).copies > 1 and not self.frames_read(op).plain():
                     self.problems.add(
-                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, each "
-                        "with the inputs of its own frames, do not share"
+                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, "
+                        "each with the inputs of its own frames, do not share"
                     )
                 if later:
                     name = self.parts.name("accumulator")
@@ -498,7 +498,7 @@ class TileRun(Run):
         )
 
     def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
-        """Multiply codes by an op's weights on its tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
+        """Multiply codes by an op's weights on tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
         engine, mapping = self.engine, self.engine.maps[op.name]
         full_scale = 1 << (op.input_bits - 1)
         weight = engine.tensors[op.tensor_name("weight")]
@@ -673,7 +673,8 @@ class TileRun(Run):
     def _per_frame(self, op: WeightedOp, grid: Grid) -> NDArray[np.float64]:
         """Return the power of a layer's cells, summed over its rows of a frame: [frames, groups of a copy].
 
-        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of none.
+        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of
+        none.
         """
         watts, rows_in = self.watts[op.name], self.engine.rows_in(op.name)
         found = np.zeros((grid.frames, watts.shape[1]))

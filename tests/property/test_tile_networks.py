@@ -58,7 +58,7 @@ graph:
 def run(
     workload: Workload, chip: Architecture, lengths: Sequence[int], seed: int = 0
 ) -> tuple[np.ndarray, Deployment, Execution]:
-    """Return random features [frames, bands], where the network lies, and what came of it; every job comes to an end."""
+    """Return random features [frames, bands], the deployment and its execution; every job comes to an end."""
     starts = np.cumsum([0, *lengths])
     features = np.random.default_rng(seed).integers(0, 256, (starts[-1], workload.spec.inputs.width())).astype(np.uint8)
     deployment = deploy(workload, chip)
@@ -133,7 +133,9 @@ def test_two_convolutions_are_exact_and_counted(
     assert execution.activity.saturations["a"] == 0
 
     counts, macs = recount(deployment, execution.frames, {"a": BANDS, "b": -(-BANDS // strides[0][1])}, strides, copies)
-    found = {key: {name: values.tolist() for name, values in of.items()} for key, of in execution.activity.counts.items()}
+    found = {
+        key: {name: values.tolist() for name, values in of.items()} for key, of in execution.activity.counts.items()
+    }
     for where, actions in counts.items():
         for action, by_frame in actions.items():
             assert found[where][action] == by_frame, (where, action)
@@ -200,7 +202,8 @@ def recount(
 def test_a_layer_that_waits_for_later_sums_is_refused(taps: int, stride: int, refused: bool) -> None:
     """The one accumulator would wait for sums of a frame that it has not come to: nothing would move any more."""
     layers = [
-        f"{{name: a, op: conv, input: features, bands: {BANDS}, channels: 2, weights: a, weight_bits: 4, gives: codes}}",
+        f"{{name: a, op: conv, input: features, bands: {BANDS}, channels: 2, weights: a, weight_bits: 4, "
+        "gives: codes}",
         f"{{name: b, op: conv, input: a, channels: 2, kernel: [{taps}, 1], stride: [{stride}, 1], weights: b, "
         "weight_bits: 4, gives: codes}",
     ]
@@ -279,7 +282,7 @@ def product(x: np.ndarray, weights: np.ndarray, first_tile: int, seed: int) -> n
 
 
 def test_two_engines_of_a_chip_have_cells_of_their_own(two_engines: Path) -> None:
-    """The second engine's three tiles are numbers 3 to 5 in every draw, of cells and of noise: no draw is used twice."""
+    """The second engine's three tiles are numbers 3 to 5 in every draw of cells and noise: no draw is used twice."""
     weights, results, seed = dense_weights(), {}, 4
     alone = network([DENSE[0]], {"y": weights["y"]}, 100)
     for engine, first in (("one", 0), ("two", 3)):

@@ -18,7 +18,7 @@ from accelsim.schema import PositiveConductance
 
 
 class LogNormal(Device):
-    """Ohmic cells, G = G_level e^(``sigma`` N(0, 1)), levels evenly from ``lowest`` to ``highest``; one pulse a cell."""
+    """Ohmic cells, G = G_level e^(``sigma`` N(0, 1)), levels even from ``lowest`` to ``highest``; one pulse a cell."""
 
     kind: Literal["log_normal"]
     lowest: PositiveConductance
