@@ -64,7 +64,7 @@ def run(workload: Workload, inputs: Batch, keys: dict[str, str]) -> tuple[Deploy
     return deployment, execute(deployment, inputs)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=3),
@@ -85,6 +85,8 @@ def test_values_and_counts(
 ) -> None:
     generator = np.random.default_rng(seed)
     tensors = weights(generator, bits)
+    if bits > 1:  # pruned, so that some rows have no weight of some delay
+        tensors["l1.weight"] *= generator.integers(0, 2, (HIDDEN, HIDDEN)).astype(np.int8)
     second = f", refractory: {refractory}, membrane_carry: {str(carry).lower()}"
     if bias:
         tensors["l1.bias"] = generator.integers(-5, 6, HIDDEN).astype(np.int32)
