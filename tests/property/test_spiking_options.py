@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chips import batch_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_op_references import by_reference, write
 
@@ -80,6 +80,10 @@ def run(workload: Workload, inputs: Batch, keys: dict[str, str]) -> tuple[Deploy
     order=st.sampled_from(["parallel", "sequential"]),
     skip=st.booleans(),
 )
+@example(1, [4, 5], 1, 4, True, "synapses", 0.5, 1, True, 0.5, True, "parallel", True)
+@example(2, [4, 5], 2, 4, False, "synapses", None, 0, True, 1.0, False, "sequential", True)
+@example(3, [4, 5], 2, 4, True, "synapses", 0.5, 2, False, 0.5, False, "parallel", True)
+@example(4, [4, 5], 2, 1, True, "inputs", 0.5, 1, True, 0.3125, True, "sequential", False)
 def test_values_and_counts(
     seed, lengths, steps, bits, bias, delays, synapse, refractory, carry, leak, sums_on, order, skip
 ) -> None:
