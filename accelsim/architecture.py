@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,6 +37,7 @@ from accelsim.schema import (
 from accelsim.schema.compiler import Compiler
 from accelsim.schema.cost import CostTable
 from accelsim.schema.placement import EngineSpec, PlacementSpec
+from accelsim.schema.source import Location
 
 PICOSECONDS = 10**12
 
@@ -68,8 +70,9 @@ class ChannelSpec(Model):
     """A link from one component to another.
 
     Either bounded (``capacity`` tokens, ``latency`` cycles of the consumer), or ``lockstep``: no storage, both ends
-    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that takes
-    them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router ``end``.
+    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that
+    takes them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router
+    ``end``.
     """
 
     from_: Annotated[str, Field(alias="from")]
@@ -258,38 +261,57 @@ def _devices(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[dict[s
 
 
 def load_cost(path: Path) -> CostTable:
-    """Read and check a cost table, on top of its base; raises InputError."""
+    """Read and check a cost table, on top of its bases; raises InputError."""
     return _load_cost(tuple((file, file.read_bytes()) for file in cost_files(path)))
 
 
 def cost_files(path: Path) -> list[Path]:
-    """Return a cost table's file and those of its bases, the last one first; raises InputError where they go round."""
-    files = [path]
-    while base := _base_of(files[-1], files[-1].read_bytes() if files[-1].is_file() else b""):
-        files.append(_beside(files[-1], base, "cost"))
-        if files[-1] in files[:-1]:
-            raise InputError.of(
-                f"the bases of the cost table go round: {' -> '.join(f.stem for f in files)}", file=path
-            )
-    return files
+    """Return a cost table's file and those of all its bases; raises InputError where they go round or are not there."""
+    return list(dict.fromkeys(_cost_files(path, ())))
+
+
+def _cost_files(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield a table's file and those of its bases; ``above``: the tables that stand on it."""
+    yield path
+    named = _bases_of(path, path.read_bytes()) if path.is_file() else ()
+    for place, name in named:
+        problem = partial(load_yaml(path).problem, location=place)
+        try:
+            file = _beside(path, name, "cost")
+        except InputError as error:
+            raise InputError([problem(each.message, hint=each.hint) for each in error.problems]) from None
+        if file in (*above, path):
+            way = " -> ".join(each.stem for each in (*above, path, file))
+            raise InputError([problem(f"the bases of the cost table go round: {way}")])
+        if [other for _, other in named].count(name) > 1:
+            raise InputError([problem(f"the base '{name}' is named twice")])
+        yield from _cost_files(file, (*above, path))
 
 
 @functools.lru_cache(maxsize=16)
-def _base_of(path: Path, content: bytes) -> str | None:
-    """Return the name of a table's base, read anew when its content has changed."""
+def _bases_of(path: Path, content: bytes) -> tuple[tuple[Location, str], ...]:
+    """Return the names of a table's bases and where they stand, read anew when its content has changed."""
     data = load_yaml(path).data
-    return data.get("base") if isinstance(data, dict) else None
+    bases = data.get("base") if isinstance(data, dict) else None
+    found: list[tuple[Location, Any]] = [(("base",), bases)]
+    if isinstance(bases, list):
+        found = [
+            (("base", place, "table"), one.get("table")) if isinstance(one, dict) else (("base", place), one)
+            for place, one in enumerate(bases)
+        ]
+    return tuple((place, name) for place, name in found if isinstance(name, str))  # the grammar refuses all else
 
 
 @functools.lru_cache(maxsize=16)  # the points of a sweep share few tables, and checking one is most of loading a chip
 def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
     """Read a table and its bases anew when the content of one has changed."""
-    source = load_yaml(files[0][0])
+    path = files[0][0]
+    source = load_yaml(path)
     check_schema_tag(source, "cost")
     table = parse(CostTable, source)
     own = {section: len(getattr(table, section)) for section in _SECTIONS}
-    if len(files) > 1:
-        table = table.on(_load_cost(files[1:]))
+    if table.base:
+        table = table.on([load_cost(_beside(path, base.table, "cost")) for base in table.base])
     problems = []
     for section in _SECTIONS:
         for index, row in enumerate(getattr(table, section)[: own[section]]):

@@ -13,7 +13,7 @@ import numpy as np
 from accelsim.cost.models import MODELS
 from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor, voltage_energy_factor
 from accelsim.errors import InputError
-from accelsim.schema.cost import AreaPrice, ClockPrice, CostTable, EnergyPrice, LeakagePrice
+from accelsim.schema.cost import AreaPrice, ClockPrice, CostTable, EnergyPrice, LeakagePrice, Origin
 
 _Row: TypeAlias = EnergyPrice | ClockPrice | AreaPrice | LeakagePrice
 
@@ -55,7 +55,8 @@ class PriceList:
 
     Energies scale with `voltage_energy_factor` and `node_energy_factor`, areas with `node_area_factor`, leakage with
     `leakage_factor`; leakage is not scaled between nodes, for which no rule holds. Rows of one price whose ``at``
-    names other dimensions are parts of it and add up: so much per lane, and so much per entry of its memory.
+    names other dimensions are parts of it and add up: so much per lane, and so much per entry of its memory. Rows of a
+    table for a die of its own, see `accelsim.schema.cost.Base`, hold at that table's node and voltage.
     """
 
     def __init__(self, table: CostTable, point: OperatingPoint) -> None:
@@ -107,12 +108,12 @@ class PriceList:
     ) -> Range:
         if getattr(rows[0], "included_in", None) is not None:
             return Range(0.0, 0.0, 0.0, name)
-        first = rows[0]
+        first, origin = rows[0], rows[0].origin(self.table)
         if isinstance(first, EnergyPrice | AreaPrice) and first.model is not None:
             low, high = first.spread or (1.0, 1.0)
-            value = MODELS[first.model](dimensions, self.point.node)
+            value = MODELS[first.model](dimensions, self._point(origin).node)
             return Range(value, value * low, value * high, name)
-        laws = self.table.laws.get(rows[0].kind, {})
+        laws = origin.laws.get(first.kind, {})
         points = [np.array([row.value, row.low, row.high], float) * self._to_point(row) for row in rows]
         for dimension, law in laws.items():
             if law == "proportional":
@@ -126,26 +127,34 @@ class PriceList:
             value, low, high = _power_law([row.at[along] for row in rows], points, dimensions[along])
         return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows))
 
+    def _point(self, origin: Origin) -> OperatingPoint:
+        """Return the operating point of the parts that a table prices."""
+        if not origin.own_die:
+            return self.point
+        return OperatingPoint(origin.voltage, self.point.temperature, origin.node)
+
     def _to_point(self, row: _Row) -> float:
-        """Return the factor from the row's node, voltage and temperature to those of the chip."""
+        """Return the factor from the row's node, voltage and temperature to those of its die."""
         if not row.scales:
             return 1.0
-        node, voltage = row.node or self.table.node, row.voltage or self.table.voltage
+        origin = row.origin(self.table)
+        point = self._point(origin)
+        node, voltage = row.node or origin.node, row.voltage or origin.voltage
         if isinstance(row, AreaPrice):
-            return node_area_factor(self.point.node, node) / row.utilization
+            return node_area_factor(point.node, node) / row.utilization
         if isinstance(row, LeakagePrice):
-            law = self.table.leakage_scaling
+            law = origin.leakage_scaling
             assert law is not None  # a table without a base has one, and one with a base has the base's
             return leakage_factor(
-                self.point.voltage,
-                self.point.temperature,
+                point.voltage,
+                point.temperature,
                 voltage,
-                self.table.temperature,
+                origin.temperature,
                 dibl=law.dibl,
                 swing_mv_per_decade=law.swing_mv_per_decade,
                 doubling_kelvin=law.doubling_kelvin,
             )
-        return node_energy_factor(self.point.node, node) * voltage_energy_factor(self.point.voltage, voltage)
+        return node_energy_factor(point.node, node) * voltage_energy_factor(point.voltage, voltage)
 
 
 def _parts(rows: Sequence[_Row]) -> list[list[_Row]]:

@@ -5,10 +5,10 @@ time, the whole datapath in lock-step, one row per step.
 
 What the paper's neurons do not have: a synaptic current with a leak is one more word of state in the membrane memory
 and one more update of a LIF unit; a refractory time one more word; a bias one more word, which is only read. Spikes
-that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input have
-different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one time
-step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its sums
-from frame to frame keeps its accumulators in the membrane memory.
+that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input
+have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one
+time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its
+sums from frame to frame keeps its accumulators in the membrane memory.
 """
 
 from __future__ import annotations
@@ -185,8 +185,13 @@ class SpikePes(Engine):
         """Return the job of one weight matrix, led by the PEs; memory, bus and selectors go in lock-step."""
         groups = -(-neurons // self.pe.pes)
         accesses = -(-self.pe.pes * self.pe.weight_bits // self.parts.spec(role).width_bits)
-        parts = [("pe", self.parts.name("pe")), ("select", self.parts.name("select")), ("weights", self.parts.name(role)),
-                 ("bus", self.parts.name("bus")), ("control", self.parts.name("control"))]  # fmt: skip
+        parts = [
+            ("pe", self.parts.name("pe")),
+            ("select", self.parts.name("select")),
+            ("weights", self.parts.name(role)),
+            ("bus", self.parts.name("bus")),
+            ("control", self.parts.name("control")),
+        ]
         work = Rows(name, *self._walk(op, name), groups, accesses)
         return Job.of(f"{op.name}.{name}", op.name, parts, work, takes=takes, gives=gives)
 
@@ -335,7 +340,7 @@ class SpikeRun(Run):
 
     def __init__(self, engine: SpikePes, batch: Batch, seed: int, tell: Tell) -> None:
         super().__init__()
-        self.engine, self.seed, self.tell = engine, seed, tell
+        self.engine, self.batch, self.seed, self.tell = engine, batch, seed, tell
         self.jobs = {job.name: job for job in engine.matrix_jobs}
         self.layers: dict[str, Any] = {op.name: op for op in engine.ops}
         self.drives: dict[str, NDArray[np.uint8]] = {}
@@ -355,18 +360,18 @@ class SpikeRun(Run):
 
     def draw(self, inputs: RandomInputs) -> None:
         """Draw random drives at the given densities, each matrix with a stream of its own."""
-        steps = self.engine.steps
+        steps, frames = self.engine.steps, int(self.batch.starts[-1])
         for index, job in enumerate(self.jobs.values()):
             work = job.work
             assert isinstance(work, Rows)
             width = self._matrix_of(job)[0]
             if work.walk == "bits":
                 bits = self.engine.graph.edges[FEATURES].bits
-                self.drives[job.name] = random_bits(self.seed, index, inputs.frames, width, bits, inputs.input_ones)
+                self.drives[job.name] = random_bits(self.seed, index, frames, width, bits, inputs.input_ones)
             else:
                 readout = inputs.readout if work.matrix == "sum" else None
                 each = inputs.spikes if steps > 1 or readout is None else readout
-                self.drives[job.name] = random_spikes(self.seed, index, inputs.frames, steps, width, each, readout)
+                self.drives[job.name] = random_spikes(self.seed, index, frames, steps, width, each, readout)
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         if isinstance(job.work, Rows):

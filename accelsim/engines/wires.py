@@ -71,7 +71,8 @@ class GraphWires(Wires):
         for op in graph.ops:
             reads = [read for read in dict.fromkeys(op.reads()) if read in names]
             if op.name in names:
-                # What depends on no input is worked on once a run, when the first frame comes to its place in the graph.
+                # What depends on no input is worked on once a run, when the first frame comes to its place in the
+                # graph.
                 self.sources[op.name] = reads or [before]
             before = next(iter(reads), before)
         self.source = self._source()
@@ -153,7 +154,7 @@ class GraphWires(Wires):
                 network = self.chip.components()[str(spec.over)]
                 assert isinstance(network, Interconnect), "see check_channels"
                 way, words = network.way(str(spec.over), spec.start, spec.end), network.words(self._bits(flow))
-                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several tiles, in turn
+                if job.name in transfers and list(way) == job.in_role(TRANSFER):  # from several parts, in turn
                     words += transfers[job.name].words
                 elif set(way) & set(job.members()) or job.name in transfers:
                     message = f"job {job.name} is on '{spec.over}' already, when its tokens come over it"

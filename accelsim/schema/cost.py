@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import (
@@ -22,6 +24,22 @@ from accelsim.schema.quantity import (
 Tag = Literal["stated", "read", "run", "derived", "estimated", "calibrated"]
 """How a number came about: printed by its authors, read in a source, given by a named tool, by arithmetic on
 others, estimated here (an assumption), or fitted to a published figure."""
+Law = Literal["proportional", "interpolate"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The table of a row: where its values hold (m, V, K), and how they scale from there.
+
+    ``own_die``: whether the row is priced at this node and voltage whatever those of the chip are.
+    """
+
+    node: float
+    voltage: float
+    temperature: float
+    laws: Mapping[str, Mapping[str, Law]]
+    leakage_scaling: LeakageScaling | None
+    own_die: bool = False
 
 
 class Price(Model):
@@ -42,6 +60,17 @@ class Price(Model):
     voltage: PositiveVoltage | None = None
     scales: bool = True
     note: str | None = None
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    def origin(self, table: CostTable) -> Origin:
+        """Return the table of the row; ``table``: in which it is now, its own or one that stands on that."""
+        return self._origin or table.origin()
+
+    def moved(self, origin: Origin) -> Price:
+        """Return the row as one that comes from elsewhere."""
+        row = self.model_copy()
+        row._origin = origin
+        return row
 
 
 class Modelled(Price):
@@ -129,21 +158,37 @@ class LeakageScaling(Model):
     source: str
 
 
+class Base(Model):
+    """A table that another one stands on.
+
+    ``own_die``: its rows are for parts on a die of their own, at the node and voltage of that table, not the chip's.
+    All dies have the chip's temperature.
+    """
+
+    table: str
+    own_die: bool = False
+
+
+def _listed(bases: Any) -> Any:
+    """Return ``base`` in full: a list of tables, each with its keys."""
+    return [{"table": one} if isinstance(one, str) else one for one in (bases if isinstance(bases, list) else [bases])]
+
+
 class CostTable(Model):
     """A price list for one node and voltage.
 
     ``laws[kind][dimension]``: ``proportional`` (value grows with the dimension) or ``interpolate`` (power law
-    between the rows that differ in it). ``base``: another table, whose rows hold wherever this one has none for a
-    kind (or its action).
+    between the rows that differ in it). ``base``: another table, or a list of them, whose rows hold wherever this one
+    has none for a kind (or its action); of several tables the first that has one.
     """
 
     name: str
     description: str = ""
-    base: str | None = None
+    base: Annotated[list[Base], BeforeValidator(_listed, json_schema_input_type=str | list[str | Base])] = []
     node: Length
     voltage: PositiveVoltage
     temperature: Temperature
-    laws: dict[str, dict[str, Literal["proportional", "interpolate"]]] = {}
+    laws: dict[str, dict[str, Law]] = {}
     energy: list[EnergyPrice] = []
     clock: list[ClockPrice] = []
     area: list[AreaPrice] = []
@@ -153,28 +198,41 @@ class CostTable(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> CostTable:
-        if self.base is None and self.leakage_scaling is None:
+        if not self.base and self.leakage_scaling is None:
             raise ValueError("expected leakage_scaling, or a base that has it")
         return self
 
-    def on(self, base: CostTable) -> CostTable:
-        """Return the table with the rows of its base beneath it, each at the base's node and voltage."""
+    def origin(self) -> Origin:
+        """Return where the table's own rows hold, and how they scale."""
+        return Origin(self.node, self.voltage, self.temperature, self.laws, self.leakage_scaling)
+
+    def on(self, bases: Sequence[CostTable]) -> CostTable:
+        """Return the table with the rows of its bases beneath it, each as its own table has it.
+
+        ``bases``: the tables of ``base``, in order. Where this table has laws of a kind, or constants of leakage, they
+        hold for the rows beneath it as well, but for the constants of a die of its own.
+        """
         merged: dict[str, list[Price]] = {}
         for section in ("energy", "clock", "area", "leakage"):
-            mine = getattr(self, section)
-            given = {_whose(row) for row in mine}
-            beneath = [row for row in getattr(base, section) if _whose(row) not in given]
-            merged[section] = [
-                *mine,
-                *(
-                    row.model_copy(update={"node": row.node or base.node, "voltage": row.voltage or base.voltage})
-                    for row in beneath
-                ),
-            ]
-        laws = {**base.laws, **self.laws}
-        return self.model_copy(
-            update={**merged, "laws": laws, "leakage_scaling": self.leakage_scaling or base.leakage_scaling}
-        )
+            rows: list[Price] = list(getattr(self, section))
+            for base, how in zip(bases, self.base, strict=True):
+                given = {_whose(row) for row in rows}
+                rows += [self._beneath(row, base, how) for row in getattr(base, section) if _whose(row) not in given]
+            merged[section] = rows
+        laws: dict[str, dict[str, Law]] = {}
+        for table in (self, *bases):
+            laws = {**table.laws, **laws}
+        constants = next((table.leakage_scaling for table in (self, *bases) if table.leakage_scaling is not None), None)
+        return self.model_copy(update={**merged, "laws": laws, "leakage_scaling": constants})
+
+    def _beneath(self, row: Price, base: CostTable, how: Base) -> Price:
+        origin = row.origin(base)
+        if how.own_die and not origin.own_die:
+            here = {"node": row.node or origin.node, "voltage": row.voltage or origin.voltage}
+            row = row.model_copy(update=here)
+            origin = replace(origin, node=base.node, voltage=base.voltage, own_die=True)
+        constants = origin.leakage_scaling if origin.own_die else self.leakage_scaling or origin.leakage_scaling
+        return row.moved(replace(origin, laws={**origin.laws, **self.laws}, leakage_scaling=constants))
 
 
 def _whose(row: Price) -> tuple[str, str]:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelsim.execute.reference import float_outputs
 from align import NAMES, STATES
 from safetensors.numpy import save_file
 from train import BETA_BITS, CLASSES, DELAY, MATRICES, Rsnn
 
-from accelsim.execute.reference import float_outputs
 from accelsim.workload import load_batch, load_workload
 
 HERE = Path(__file__).parent
