@@ -70,8 +70,9 @@ class ChannelSpec(Model):
     """A link from one component to another.
 
     Either bounded (``capacity`` tokens, ``latency`` cycles of the consumer), or ``lockstep``: no storage, both ends
-    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that takes
-    them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router ``end``.
+    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that
+    takes them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router
+    ``end``.
     """
 
     from_: Annotated[str, Field(alias="from")]
@@ -164,6 +165,8 @@ class Architecture:
     """The same chip at its other operating points, by name."""
     devices: Mapping[str, Device] = field(default_factory=dict)
     """The memristor device of each component that has one, by the component's name."""
+    source: Source | None = field(default=None, compare=False, repr=False)
+    """The file that says all this, for the lines of what does not fit a network; None where there is none."""
 
     def components(self) -> Mapping[str, ComponentSpec]:
         """Return the components by name, in the order of the file."""
@@ -223,7 +226,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         raise InputError(problems)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {}, devices)
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices, source)
 
 
 def _value(data: Any, key: str) -> Any:

@@ -77,13 +77,12 @@ def find(name: str | Path, folder: str, suffix: str = ".yaml") -> Path:
     # Unlike the methods of Path these say no to a name that no file can have.
     if os.path.isfile(path) or (os.path.exists(path) and not bare):
         return path
-    hint = did_you_mean(path.stem, names(folder, suffix))
     if not bare:
-        raise InputError.of(f"no such file: {path}", hint=hint)
+        raise InputError.of(f"no such file: {path}", hint=did_you_mean(path.stem, names(folder, suffix)))
     what, file = _SHELVES.get(folder, folder), path.name if path.suffix == suffix else path.name + suffix
     if found := _only(what, str(name), [place / folder / file for place in folders()]):
         return found
-    raise _unknown(f"no {what} named '{name}', and no such file", hint)
+    raise _unknown(f"no {what} named '{name}', and no such file", did_you_mean(path.stem, names(folder, suffix)))
 
 
 def find_workload(name: str | Path) -> Path:

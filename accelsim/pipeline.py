@@ -173,9 +173,10 @@ def links(chip: Architecture, schedule: Schedule) -> list[Link]:
     used = dict.fromkeys(name for job in schedule.jobs for name in (*job.takes, *job.gives))
     found = []
     for name in used:
-        producer, _, consumer = name.partition("->")
+        ends, _, tensor = name.partition(" of ")
+        producer, _, consumer = ends.partition("->")
         spec = specs[f"{part_of(producer)}->{part_of(consumer)}"]
-        found.append(Link(producer, consumer, schedule.capacities.get(name, spec.capacity), spec.latency))
+        found.append(Link(producer, consumer, schedule.capacities.get(name, spec.capacity), spec.latency, tensor))
     return found
 
 

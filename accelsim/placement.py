@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 
 from accelsim.architecture import Architecture
 from accelsim.components import ComponentSpec
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.components.abstract import Interconnect
+from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean, nearest
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import Edge, Op
+from accelsim.ops.op import FEATURES, OPS, Edge, Op
 from accelsim.registry import Registry
 from accelsim.schema import check_schema_tag, load_yaml, parse
-from accelsim.schema.placement import PlacementFile, PlacementSpec
+from accelsim.schema.placement import EngineSpec, PlacementFile, PlacementSpec
+from accelsim.schema.source import Location, Source
 from accelsim.workload import Workload
 
 OP_KIND = "op:"
@@ -30,17 +32,18 @@ class Role:
     """A part that an engine needs, by what the part must be able to do.
 
     ``what``: in words, for messages; ``fits``: whether a component can play it; ``several``: whether more than one may,
-    the first of them where an op names none.
+    the first of them where an op names none; ``stores``: what a memory has to store.
     """
 
     what: str
     fits: Callable[[ComponentSpec], bool]
     several: bool = False
+    stores: str | None = None
 
 
 def stores(what: str) -> Role:
     """Return the role of a memory that stores something."""
-    return Role(f"a memory with 'stores: {what}'", lambda spec: getattr(spec, "stores", None) == what)
+    return Role(f"a memory with 'stores: {what}'", lambda spec: getattr(spec, "stores", None) == what, stores=what)
 
 
 def of_class(what: str, *classes: type[ComponentSpec], several: bool = False) -> Role:
@@ -114,11 +117,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where each op runs, and how it lies there: by op, the name of the engine and the settings."""
+    """Where each op runs, and how it lies there: by op, the name of the engine and the settings.
+
+    ``keys``: the entry of the chip's ``placement`` that the settings of an op come from, where there is one.
+    """
 
     sites: Mapping[str, Site]
     engine_of: Mapping[str, str]
     settings: Mapping[str, PlacementSpec]
+    keys: Mapping[str, str]
 
     def ops_of(self, site: str, graph: Graph) -> tuple[Op, ...]:
         """Return the ops of an engine, in order."""
@@ -169,14 +176,27 @@ def load_placement(path: str | Path) -> str:
 
 @dataclass
 class Problems:
-    """Problems of a network on a chip, each once, collected until `stop`."""
+    """Problems of a network on a chip, each once, collected until `stop`; ``source``: of the chip's file."""
 
     where: str
+    source: Source | None = None
     found: dict[str, Problem] = field(default_factory=dict)
 
-    def add(self, message: str, hint: str | None = None) -> None:
-        """Note a problem."""
-        self.found.setdefault(message, Problem(f"{self.where}: {message}", hint=hint))
+    @classmethod
+    def of(cls, chip: Architecture, network: Workload | None = None) -> Problems:
+        """Return no problems yet of a chip, or of a network on it."""
+        where = f"'{chip.spec.name}'"
+        if network is not None:
+            where = f"workload '{network.spec.name}' on {where}"
+        return cls("" if network is None and chip.source is not None else where, chip.source)
+
+    def add(self, message: str, hint: str | None = None, at: Location | None = None) -> None:
+        """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one."""
+        text = f"{self.where}: {message}" if self.where else message
+        if at is not None and self.source is not None:
+            self.found.setdefault(message, self.source.problem(text, at, hint))
+        else:
+            self.found.setdefault(message, Problem(text, hint=hint))
 
     def stop(self) -> None:
         """Raise InputError with all problems so far, if there are any."""
@@ -187,37 +207,100 @@ class Problems:
 def place(network: Workload, chip: Architecture) -> Placement:
     """Find the engine of every op; raises InputError with everything that cannot be placed, or that nothing reads.
 
-    An entry of the chip's ``placement`` names ops exactly, by a pattern such as ``*.ff1``, or by their kind, ``op:conv``.
-    The engine is that of the exact entry, else of the last pattern that fits, else of the kind's; where none names one
+    An entry of the chip's ``placement`` names ops exactly, by a pattern such as ``*.ff1``, or by kind, ``op:conv``. The
+    engine is that of the exact entry, else of the last pattern that fits, else of the kind's; where none names one
     it is the only engine that runs the op. Other settings are those of the first of these entries that there is.
     """
-    problems = Problems(f"workload '{network.spec.name}' on '{chip.spec.name}'")
+    problems = Problems.of(chip, network)
     found, missing = sites_of(chip)
+    _check_entries(chip, found, missing, problems)
     graph = network.graph
     engine_of: dict[str, str] = {}
     settings: dict[str, PlacementSpec] = {}
-    read: dict[str, set[str]] = {key: set() for key in chip.spec.placement}
+    keys: dict[str, str] = {}
+    fits: dict[str, list[Op]] = {key: [] for key in chip.spec.placement}
+    homeless: dict[_Homeless, list[str]] = {}
     for op in sorted(graph.ops, key=lambda op: not op.reads()):  # what reads nothing goes where it is read
         entries = _entries(op, chip)
-        settings[op.name] = next(iter(entries.values()), PlacementSpec())
-        wanted = next((entry.engine for entry in entries.values() if entry.engine is not None), None)
-        if not op.reads() and wanted is None:
-            wanted = engine_of.get(graph.readers[op.name][0])
-        site = _site(op, graph, found, missing, wanted, problems)
         for key in entries:
-            read[key] |= set() if site is None else site.kind.settings | {"engine"}
+            fits[key].append(op)
+        if entries:
+            keys[op.name] = next(iter(entries))
+        settings[op.name] = next(iter(entries.values()), PlacementSpec())
+        by = next((key for key, entry in entries.items() if entry.engine is not None), None)
+        wanted = None if by is None else entries[by].engine
+        if not op.reads() and wanted is None:
+            reader = engine_of.get(graph.readers[op.name][0])
+            if reader is None:
+                continue  # who reads it is told to have no engine
+            wanted = reader if isinstance(op, found[reader].kind.runs) else None
+        site = _site(op, graph, chip, found, missing, wanted, by, homeless)
         if site is not None:
             engine_of[op.name] = site.name
-    for key, by in read.items():
-        if not by and not problems.found:
-            names = (
-                [f"{OP_KIND}{op.op}" for op in graph.ops] if key.startswith(OP_KIND) else [op.name for op in graph.ops]
-            )
-            problems.add(f"placement names '{key}', there is no such layer", did_you_mean(key, dict.fromkeys(names)))
-        for setting in sorted(chip.spec.placement[key].settings() - by if by else ()):
-            problems.add(f"placement of '{key}' sets '{setting}', which no engine of these layers reads")
+    for why, layers in homeless.items():
+        why.note(layers, problems)
     problems.stop()
-    return Placement(found, {op.name: engine_of[op.name] for op in graph.ops}, settings)
+    for key, ops in fits.items():
+        _check_read(key, ops, keys, [found[engine_of[op.name]] for op in ops], network, chip, problems)
+    problems.stop()
+    return Placement(found, {op.name: engine_of[op.name] for op in graph.ops}, settings, keys)
+
+
+def _check_entries(
+    chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str], problems: Problems
+) -> None:
+    """Stop where ``placement`` names engines that the chip does not have, or kinds of ops that there are not."""
+    loaded = OPS.loaded()  # a plug-in's op that no network has asked for is known by its name alone
+    kinds = [f"{OP_KIND}{name}" for name in OPS.names() if name not in loaded or issubclass(loaded[name], Op)]
+    for key, entry in chip.spec.placement.items():
+        if key.startswith(OP_KIND) and key not in kinds:
+            hint = did_you_mean(key, kinds)
+            problems.add(f"placement names '{key}', there is no such kind of op", hint, ("placement", key))
+        if entry.engine is not None and entry.engine not in sites:
+            why = f": {missing[entry.engine]}" if entry.engine in missing else ""
+            problems.add(
+                f"placement of '{key}' names engine '{entry.engine}', which the chip does not have{why}",
+                None if why else did_you_mean(entry.engine, sites),
+                ("placement", key, "engine"),
+            )
+    problems.stop()
+
+
+def _check_read(
+    key: str, ops: Sequence[Op], keys: Mapping[str, str], sites: Sequence[Site], network: Workload, chip: Architecture,
+    problems: Problems,
+) -> None:  # fmt: skip
+    """Note an entry of ``placement`` that fits no op, and settings of it that no engine reads.
+
+    ``ops``: those that it fits; ``sites``: the engine of each; ``keys``: the entry that each takes its settings from.
+    """
+    at: Location = ("placement", key)
+    if not ops and not key.startswith(OP_KIND) and _is_meant(key, network, chip):
+        hint = did_you_mean(key, [op.name for op in network.graph.ops])
+        problems.add(f"placement names '{key}', there is no such layer", hint, at)
+    deciding = {site.name: site for op, site in zip(ops, sites, strict=True) if keys[op.name] == key}
+    for setting in sorted(chip.spec.placement[key].settings() if ops else ()):
+        if not deciding:
+            entries = ", ".join(f"'{one}'" for one in dict.fromkeys(keys[op.name] for op in ops))
+            message = f"placement of '{key}' sets '{setting}', but the settings of these layers are those of {entries}"
+            problems.add(message, None, (*at, setting))
+        elif not any(setting in site.kind.settings for site in deciding.values()):
+            which = " and ".join(f"engine '{name}'" for name in deciding)
+            known = sorted({known for site in deciding.values() for known in site.kind.settings})
+            hint = f"it reads {', '.join(known)}" if known else "it reads no settings"
+            message = f"placement of '{key}' sets '{setting}', which {which} does not read"
+            problems.add(message, hint, (*at, setting))
+
+
+def _is_meant(key: str, network: Workload, chip: Architecture) -> bool:
+    """Return whether an entry of ``placement`` is meant for a network: it has to fit one of its layers.
+
+    What a chip's file says of layers is meant for the network that the file names; other networks run on the chip as
+    well. What was set for this run, with --set or --placement, is meant for its network.
+    """
+    if chip.source is None or network.spec.name == chip.spec.workload:
+        return True
+    return chip.source.where(("placement", key))[0] != chip.source.path
 
 
 def _entries(op: Op, chip: Architecture) -> dict[str, PlacementSpec]:
@@ -228,35 +311,78 @@ def _entries(op: Op, chip: Architecture) -> dict[str, PlacementSpec]:
     return {key: placement[key] for key in keys if key in placement}
 
 
+@dataclass(frozen=True)
+class _Homeless:
+    """Why ops of one kind have no engine, said once for all of them.
+
+    ``before``, ``after``: the message around the names of the layers; ``suits``: an engine that could run them, to be
+    named in ``placement``.
+    """
+
+    kind: str
+    before: str
+    after: str
+    hint: str | None = None
+    suits: str | None = None
+    at: Location | None = None
+
+    def note(self, layers: Sequence[str], problems: Problems) -> None:
+        """Note the problem of some layers."""
+        shown = ", ".join(f"'{name}'" for name in layers[:LONGEST_LIST])
+        more = f" and {len(layers) - LONGEST_LIST} more" if len(layers) > LONGEST_LIST else ""
+        which = f"layer{'s' if len(layers) > 1 else ''} {shown}{more} ({self.kind})"
+        hint = self.hint
+        if self.suits is not None:
+            key = layers[0] if len(layers) == 1 else f"'{OP_KIND}{self.kind}'"
+            hint = f"say where: placement: {{{key}: {{engine: {self.suits}}}}}"
+        problems.add(f"{self.before}{which}{self.after}", hint, self.at)
+
+
 def _site(
-    op: Op, graph: Graph, sites: Mapping[str, Site], missing: Mapping[str, str], wanted: str | None, problems: Problems
-) -> Site | None:
-    layer, read, given = f"layer '{op.name}' ({op.op})", graph.read(op), graph.edges[op.name]
+    op: Op, graph: Graph, chip: Architecture, sites: Mapping[str, Site], missing: Mapping[str, str],
+    wanted: str | None, by: str | None, homeless: dict[_Homeless, list[str]],
+) -> Site | None:  # fmt: skip
+    """Return the engine of an op, the one that is ``wanted`` if any is; ``by``: the entry of the file that wants it.
+
+    Where it has none, it is put in ``homeless``.
+    """
+    read, given = graph.read(op), graph.edges[op.name]
 
     def refusal(site: Site) -> str | None:
         if not isinstance(op, site.kind.runs):
             return f"a {site.kind.kind} does not run {op.op}"
         return site.kind.refuses(op, read, given, site.parts)
 
-    if wanted is not None:
-        if wanted not in sites:
-            problems.add(f"{layer} is placed on '{wanted}', the chip has no such engine", did_you_mean(wanted, sites))
-            return None
-        if reason := refusal(sites[wanted]):
-            problems.add(f"{layer} is placed on '{wanted}', which cannot run it: {reason}")
-            return None
-        return sites[wanted]
     reasons = {name: refusal(site) for name, site in sites.items()}
     able = [name for name, reason in reasons.items() if reason is None]
-    if len(able) == 1:
+    quoted = [f"'{name}'" for name in able]
+    if wanted is not None:
+        if wanted in able:
+            return sites[wanted]
+        at = None if by is None else ("placement", by, "engine")
+        hint = f"{' and '.join(quoted)} can" if able else None
+        why = _Homeless(op.op, f"'{wanted}' cannot run ", f", placed there: {reasons[wanted]}", hint, at=at)
+    elif len(able) == 1:
         return sites[able[0]]
-    if able:
-        several = " and on ".join(f"'{name}'" for name in able)
-        problems.add(f"{layer} could run on {several}", f"say where: 'placement: {{{op.name}: {{engine: {able[0]}}}}}'")
-        return None
-    why = [f"'{name}': {reason}" for name, reason in reasons.items()]
-    why += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
-    problems.add(f"no engine of the chip runs {layer}; " + "; ".join(why or ["it has no engine"]))
+    elif able:
+        why = _Homeless(op.op, "", f" could run on {' and on '.join(quoted)}", suits=able[0], at=("placement",))
+    else:
+        refusals = [f"'{name}': {reason}" for name, reason in reasons.items()]
+        refusals += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
+        hint = _misspelt_memory(chip)
+        why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]), hint)
+    homeless.setdefault(why, []).append(op.name)
+    return None
+
+
+def _misspelt_memory(chip: Architecture) -> str | None:
+    """Return a hint at the first memory whose ``stores`` no kind of engine knows, but one knows a word like it."""
+    known = {role.stores for kind in ENGINES.loaded().values() for role in kind.roles.values() if role.stores}
+    known.add(FEATURES)
+    for name, spec in chip.components().items():
+        what = getattr(spec, "stores", None)
+        if what is not None and what not in known and (near := nearest(what, sorted(known))):
+            return f"'{name}' stores '{what}': did you mean '{near}'?"
     return None
 
 
@@ -266,52 +392,54 @@ def sites_of(chip: Architecture) -> tuple[dict[str, Site], dict[str, str]]:
     They are those of ``engines``, or where that is left out one of every kind whose parts are there once each. Raises
     InputError for engines whose parts are not there, or could be several.
     """
-    problems = Problems(f"'{chip.spec.name}'")
+    problems = Problems.of(chip)
     found: dict[str, Site] = {}
     missing: dict[str, str] = {}
     if not chip.spec.engines:
         for name, kind in ENGINES.items():
-            names, wrong = _parts_of(kind, chip, {})
+            names, wrong = _parts_of(kind, chip, EngineSpec(kind=name))
             if wrong:
-                missing[name] = "; ".join(wrong)
+                missing[name] = "; ".join(message for message, _, _ in wrong)
             else:
                 found[name] = Site(name, kind, Parts(names, chip.components()))
         return found, missing
     for name, spec in chip.spec.engines.items():
+        at: Location = ("engines", name)
         if spec.kind not in ENGINES:
-            problems.add(f"engine '{name}' has an unknown kind '{spec.kind}'", did_you_mean(spec.kind, ENGINES))
+            hint = did_you_mean(spec.kind, ENGINES)
+            problems.add(f"engine '{name}' has an unknown kind '{spec.kind}'", hint, (*at, "kind"))
             continue
         kind = ENGINES[spec.kind]
         for role in spec.parts:
             if role not in kind.roles:
-                problems.add(f"engine '{name}' ({spec.kind}) has no role '{role}'", did_you_mean(role, kind.roles))
-        names, wrong = _parts_of(kind, chip, {role: spec.named(role) for role in kind.roles if spec.named(role)})
-        for message in wrong:
-            problems.add(f"engine '{name}' ({spec.kind}): {message}")
+                hint = did_you_mean(role, kind.roles)
+                problems.add(f"engine '{name}' ({spec.kind}) has no role '{role}'", hint, (*at, "parts", role))
+        names, wrong = _parts_of(kind, chip, spec)
+        for message, hint, where in wrong:
+            problems.add(f"engine '{name}' ({spec.kind}): {message}", hint, (*at, *where))
         found[name] = Site(name, kind, Parts(names, chip.components()))
     problems.stop()
     return found, missing
 
 
 def _parts_of(
-    kind: type[EngineKind], chip: Architecture, named: Mapping[str, tuple[str, ...]]
-) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Return the components of every role that is played, and what is wrong with them.
-
-    ``named``: by role, the components that the file names.
-    """
+    kind: type[EngineKind], chip: Architecture, spec: EngineSpec
+) -> tuple[dict[str, tuple[str, ...]], list[tuple[str, str | None, Location]]]:
+    """Return the components of every role that is played, and what is wrong: message, hint, key within the engine's."""
     components = chip.components()
     names: dict[str, tuple[str, ...]] = {}
     unclear: dict[str, str] = {}
-    wrong: list[str] = []
+    wrong: list[tuple[str, str | None, Location]] = []
     for role, part in kind.roles.items():
-        for name in named.get(role, ()):
+        at: Location = ("parts", role)
+        fitting = tuple(name for name, component in components.items() if part.fits(component))
+        for name in spec.named(role):
             if name not in components:
-                hint = did_you_mean(name, components)
-                wrong.append(f"{role} '{name}' is no component of the chip" + (f" ({hint})" if hint else ""))
+                wrong.append((f"{role} '{name}' is no component of the chip", did_you_mean(name, components), at))
             elif not part.fits(components[name]):
-                wrong.append(f"{role} '{name}' is a {components[name].kind}, it needs {part.what}")
-        able = named.get(role) or tuple(name for name, spec in components.items() if part.fits(spec))
+                hint = f"such as {', '.join(fitting)}" if fitting else None
+                wrong.append((f"{role} '{name}' is a {components[name].kind}, it needs {part.what}", hint, at))
+        able = spec.named(role) if role in spec.parts else fitting
         if able and (len(able) == 1 or part.several):
             names[role] = able
         elif able:
@@ -319,7 +447,9 @@ def _parts_of(
     lacks = [[role for role in sorted(need) if role not in names] for need in kind.needs]
     if lacks and all(lacks):
         fewest = min(lacks, key=len)
-        wrong += [f"it needs {unclear.get(role) or kind.roles[role].what}" for role in fewest]
+        absent = ", ".join(kind.roles[role].what for role in fewest if role not in unclear)
+        wrong += [(f"it needs {absent}", None, ())] if absent else []
+        wrong += [(f"it needs {unclear[role]}", None, ()) for role in fewest if role in unclear]
     return names, wrong
 
 
@@ -327,13 +457,13 @@ def check_channels(chip: Architecture) -> None:
     """Raise InputError for channels of a chip that no engine could ever use.
 
     A lock-step channel joins two parts that work on one job, in either direction; tokens go from an engine's exits to
-    any engine's entries, and between the parts that an engine says. What plays no role in an engine is there for its area
-    alone, and may be joined to anything.
+    any engine's entries, and between the parts that an engine says. What plays no role in an engine is there for its
+    area alone, and may be joined to anything.
     """
     sites, _ = sites_of(chip)
     together: set[frozenset[str]] = set()
     flows: set[tuple[str, str]] = set()
-    sources = [name for name, spec in chip.components().items() if stores("features").fits(spec)]
+    sources = [name for name, spec in chip.components().items() if stores(FEATURES).fits(spec)]
     exits = [*sources, *_played(sites.values(), "exits")]
     flows |= {(a, b) for a in exits for b in _played(sites.values(), "entries")}
     for site in sites.values():
@@ -345,16 +475,36 @@ def check_channels(chip: Architecture) -> None:
                 for a in site.parts.names.get(first, ()):
                     for b in site.parts.names.get(second, ()):
                         add(a, b)
-    problems = Problems(f"'{chip.spec.name}'")
+    problems, components = Problems.of(chip), chip.components()
     playing = {name for site in sites.values() for names in site.parts.names.values() for name in names} | set(sources)
-    for channel in chip.spec.channels:
-        if not {channel.from_, channel.to} <= playing:
+    for index, channel in enumerate(chip.spec.channels):
+        a, b = channel.from_, channel.to
+        if channel.over is not None and not isinstance(components[channel.over], Interconnect):
+            networks = [name for name, spec in components.items() if isinstance(spec, Interconnect)]
+            message = f"channel {channel.name()} goes over '{channel.over}', which is no bus or mesh"
+            problems.add(message, did_you_mean(channel.over, networks), ("channels", index, "over"))
+        if not {a, b} <= playing:
             continue
-        if channel.lockstep and frozenset((channel.from_, channel.to)) not in together:
-            problems.add(f"'{channel.from_}' and '{channel.to}' never work in lock-step: no engine uses the channel")
-        elif not channel.lockstep and (channel.from_, channel.to) not in flows:
-            problems.add(f"no engine sends tokens from '{channel.from_}' to '{channel.to}'")
+        locked, flowing = frozenset((a, b)) in together, (a, b) in flows
+        if locked if channel.lockstep else flowing:
+            continue
+        hint = None
+        if locked or flowing:
+            hint = "tokens go there: leave out 'lockstep'" if flowing else "they work in lock-step: 'lockstep: true'"
+        elif (b, a) in flows:
+            hint = f"tokens go the other way, from '{b}' to '{a}'"
+        message = f"no engine sends tokens from '{a}' to '{b}'"
+        if channel.lockstep:
+            message = f"'{a}' and '{b}' never work in lock-step: no engine uses the channel"
+        problems.add(message, hint, ("channels", index))
     problems.stop()
+
+
+def check_chip(chip: Architecture) -> None:
+    """Raise InputError for what is wrong with a chip's engines, channels and placement whatever the network."""
+    found, missing = sites_of(chip)
+    _check_entries(chip, found, missing, Problems.of(chip))
+    check_channels(chip)
 
 
 def _played(sites: Iterable[Site], roles: str) -> list[str]:

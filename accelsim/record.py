@@ -124,7 +124,7 @@ def _performance(run: Run, outcome: Outcome) -> r.Performance:
     frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
     starts, latency_ps = run.execution.starts, timeline.finished_ps - timeline.arrived_ps
     paced = chip.spec.pacing.mode == "real_time"
-    work_ps = (timeline.finished_ps - timeline.started_ps).mean() if paced else timeline.duration_ps / frames
+    work_ps = (timeline.finished_ps - timeline.begun_ps()).mean() if paced else timeline.duration_ps / frames
     macs = run.execution.activity.macs.values()
     performed = sum(m["performed"] for m in macs)
     return r.Performance(

@@ -88,7 +88,7 @@ class Registry(Mapping[str, T]):
         self._registered: dict[str, _Registered[T]] = {}
         self._found: dict[str, _Registered[T]] = {}
         self._errors: dict[str, InputError] = {}
-        self._points: list[metadata.EntryPoint] | None = None
+        self._points: tuple[list[str], list[metadata.EntryPoint]] | None = None
         self._builtins_loaded = False
 
     # A registry is one place, not a value: what it holds grows.
@@ -202,23 +202,23 @@ class Registry(Mapping[str, T]):
     def _load_builtins(self) -> None:
         if self._builtins_loaded:
             return
-        for package in self._builtin_packages():
+        for package in self._declared()[0]:
             _import(package)
         self._builtins_loaded = True
 
-    def _builtin_packages(self) -> list[str]:
-        declared = [point.module for point in self._all_points() if is_own(point)]
-        return declared or ([] if self._builtin is None else [self._builtin])
-
     def _is_builtin(self, module: str) -> bool:
-        return any(f"{module}.".startswith(f"{package}.") for package in self._builtin_packages())
+        return any(f"{module}.".startswith(f"{package}.") for package in self._declared()[0])
 
     def _plugin_points(self) -> list[metadata.EntryPoint]:
-        return [point for point in self._all_points() if not is_own(point)]
+        return self._declared()[1]
 
-    def _all_points(self) -> list[metadata.EntryPoint]:
+    def _declared(self) -> tuple[list[str], list[metadata.EntryPoint]]:
+        """Return accelsim's own packages and the entry points of plug-ins, which are looked up once."""
         if self._points is None:
-            self._points = entry_points(self.group)
+            points = entry_points(self.group)
+            own = [point.module for point in points if is_own(point)]
+            fallback = [] if self._builtin is None else [self._builtin]
+            self._points = own or fallback, [point for point in points if not is_own(point)]
         return self._points
 
     def _origin_of(self, registered: _Registered[T]) -> Origin:

@@ -45,12 +45,12 @@ class GeneratedWeights(Model):
 class WorkloadSpec(Model):
     """A quantised network: a ``graph`` of ops in order, each reading ``features`` or ops before it.
 
-    ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise nothing,
-    and serve for cycles, energy and speed. ``reference_weights``: the same network in float.
-    Features are codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale.
-    ``time_steps``: how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take
-    codes reads (code - input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that
-    an NPU works on at a time, where no attention says how many; one unless it is given.
+    ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise
+    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
+    codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
+    how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
+    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
+    time, where no attention says how many; one unless it is given.
     """
 
     name: str
@@ -158,19 +158,21 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
-    said = b"".join(file.read_bytes() for file in files)
-    digest = hashlib.sha256(said + repr(sorted(settings.items())).encode())
+    content = b"".join(file.read_bytes() for file in files)
+    digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
+    cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
     tensors: Tensors = {}
     reference = None
     if spec.generated_weights is not None:
         tensors = generated_tensors(graph, spec.generated_weights.seed)
+        _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
         tensors = _read_tensors(path.parent / spec.weights, digest)
-        _check_tensors(graph, tensors, source, spec.weights, reference=False)
+        _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
-        _check_tensors(graph, reference, source, spec.reference_weights, reference=True)
+        _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
@@ -189,11 +191,13 @@ def _graph(spec: WorkloadSpec, source: Source) -> Graph:
         raise InputError([source.problem(str(error), ("graph", error.place))]) from None
     problems = []
     if isinstance(spec.inputs, RandomInputs):
+        wrong = {graph.places[op.name] for op in graph.ops if not op.spiking}
         problems += [
-            source.problem(f"random activity drives spiking ops alone, found '{op.name}' ({op.op})", ("graph", place))
-            for op in graph.ops
-            for place in [graph.places[op.name]]
-            if not op.spiking
+            source.problem(
+                f"random activity drives spiking ops alone, found '{item.name}' ({item.op})", ("graph", place)
+            )
+            for place, item in enumerate(spec.graph)
+            if place in wrong
         ]
     if spec.score is not None:
         try:
@@ -316,11 +320,27 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
         raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
 
 
-def _check_tensors(graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool) -> None:
+def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:
+    """Raise InputError for ops whose weights cannot be drawn, each at its line."""
+    places = dict.fromkeys(place for place, _, _ in graph.tensor_problems(tensors))
+    if places:
+        raise InputError(
+            source.problem(
+                f"no weights are drawn for '{spec.graph[place].name}' ({spec.graph[place].op})",
+                ("graph", place),
+                "give them in a file, 'weights'",
+            )
+            for place in places
+        )
+
+
+def _check_tensors(
+    graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool, cut_short: bool
+) -> None:
     """Raise InputError with everything that is wrong with the tensors of a file, at the lines of their ops."""
     problems = [
         source.problem(f"{message} in {file}", ("graph", place), hint)
-        for place, message, hint in graph.tensor_problems(tensors, reference=reference)
+        for place, message, hint in graph.tensor_problems(tensors, reference=reference, cut_short=cut_short)
     ]
     if problems:
         raise InputError(problems)

@@ -20,13 +20,22 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "tile_outputs")
+"""Components of `memristor_tile` that stand in every tile."""
+
+
+def tiles(number: int) -> dict[str, str]:
+    """Return the keys that give `memristor_tile` so many tiles."""
+    return {f"components.{part}.tiles": str(number) for part in TILE_PARTS}
+
+
 def rsnn28nm(overrides: Mapping[str, Any] | None = None) -> Architecture:
     """Return the library's chip with some keys changed, as `load_architecture` does but without reading it again.
 
     test_rsnn_cycles checks that it is the same.
     """
     chip = _as_it_is()
-    data = chip.spec.model_dump(mode="json", by_alias=True)
+    data = chip.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for path, value in (overrides or {}).items():
         *parents, last = (int(key) if key.isdigit() else key for key in path.split("."))
         functools.reduce(lambda part, key: part[key], parents, data)[last] = value
@@ -65,12 +74,12 @@ def write_random_network(
     """Write a workload of random activity and return its path."""
     layers, before = [], "features"
     for index, neurons in enumerate(hidden):
-        graph.append(
+        layers.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, beta: 0.5, "
             "threshold: 8, reset: zero}"
         )
         before = f"l{index}"
-    graph.append(f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4}}")
+    layers.append(f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4}}")
     path = folder / "workload.yaml"
     path.write_text(
         f"""schema: accelsim/workload@1
@@ -107,13 +116,13 @@ def write_speech_network(
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "weights.safetensors")
     layers, before = [], "features"
     for index, neurons in enumerate(hidden):
-        graph.append(
+        layers.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, weights: l{index}.w, "
-            f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, membrane_carry: {text(carry)}, "
-            f"beta: 0.75, threshold: {threshold}, reset: {reset}}}"
+            f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, "
+            f"membrane_carry: {text(carry)}, beta: 0.75, threshold: {threshold}, reset: {reset}}}"
         )
         before = f"l{index}"
-    graph.append(
+    layers.append(
         f"  - {{name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4, weights: out.w}}"
     )
     path = folder / "workload.yaml"

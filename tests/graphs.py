@@ -13,9 +13,14 @@ from chips import batch_of, text
 from hypothesis import strategies as st
 
 from accelsim.architecture import Architecture, ArchitectureSpec, load_architecture
+from accelsim.engines.deploy import Deployment
+from accelsim.engines.engine import Grid
+from accelsim.engines.execute import Activity, activity_of
 from accelsim.ops.conformer import Positions
 from accelsim.workload import Batch, Workload, load_workload
 
+ON_TILES = ", ".join(f"'op:{kind}': {{engine: crossbar_tiles}}" for kind in ("linear", "depthwise", "conv"))
+"""Of a placement: matrices lie on tiles, unless something more specific is said of a layer."""
 TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
 IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": True}
 
@@ -28,6 +33,10 @@ FRONTS: Mapping[str, Sequence[str]] = {
     "bands": (
         "{name: front.conv.0, op: conv, input: features, channels: 2, stride: [1, 2]}",
         "{name: front.conv.1, op: conv, input: front.conv.0, channels: 3, kernel: [5, 3], stride: [2, 1]}",
+    ),
+    "wide": (
+        "{name: front.conv.0, op: conv, input: features, channels: 8, kernel: [1, 1]}",
+        "{name: front.conv.1, op: conv, input: front.conv.0, channels: 66, stride: [1, 2]}",
     ),
     "pooled": (
         "{name: front.conv, op: conv, input: features, channels: 2}",
@@ -123,6 +132,23 @@ def frames(workload: Workload, lengths: Sequence[int], seed: int = 0) -> Batch:
     return batch_of(codes, [0, *np.cumsum(lengths).tolist()])
 
 
+def rows_in(workload: Workload, name: str) -> int:
+    """Return the rows of a layer in a frame of the outputs."""
+    return workload.graph.given.stride // workload.graph.edges[name].stride
+
+
+def counted(deployment: Deployment, lengths: list[int], watts: Mapping[str, np.ndarray]) -> Activity:
+    """Return what the jobs count for utterances of so many frames; ``watts``: of the cells, by layer and row."""
+    frame, starts = deployment.frame, np.cumsum([0, *lengths])
+    batch = frames(deployment.network, [length * frame for length in lengths])
+    runs = {name: engine.start(batch, 0, lambda _: None) for name, engine in deployment.engines.items()}
+    for name, power in watts.items():
+        run: Any = runs["crossbar_tiles"]
+        run.watts[name], run.clipped[name] = power[:, None], 0
+        run.starts[name] = starts * rows_in(deployment.network, name)
+    return activity_of(deployment, runs, Grid(starts, frame))
+
+
 def tile_keys(
     *, tiles: int = 80, planes: int = 7, shared_by: int = 64, clusters: int = 2, digital: Sequence[str] = ("front.*",)
 ) -> dict[str, Any]:
@@ -136,7 +162,7 @@ def tile_keys(
         "components.adc.shared_by": shared_by,
         "components.adc.units": -(-64 * planes // shared_by),
         "components.attention.frames": 60,
-        "placement": "{" + ", ".join(f"'{layer}': {{engine: digital}}" for layer in digital) + "}",
+        "placement": "{" + ", ".join([ON_TILES, *(f"'{layer}': {{engine: digital}}" for layer in digital)]) + "}",
     }
 
 
@@ -147,7 +173,7 @@ def chip(keys: Mapping[str, Any], name: str = "memristor_conformer") -> Architec
 
 def without(architecture: Architecture, part: str) -> Architecture:
     """Return a chip without a component."""
-    data = architecture.spec.model_dump(mode="json", by_alias=True)
+    data = architecture.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     data["components"] = {name: spec for name, spec in data["components"].items() if name != part}
     data["channels"] = [channel for channel in data["channels"] if part not in (channel["from"], channel["to"])]
     return dataclasses.replace(architecture, spec=ArchitectureSpec.model_validate(data))

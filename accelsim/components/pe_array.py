@@ -13,7 +13,7 @@ from accelsim.components.kind import ComponentSpec, Counts, component_kind
 
 
 class PeArray(ComponentSpec):
-    """``sets`` x ``pes`` elements that multiply ``weight_bits`` weights by one bit each.
+    """``sets`` x ``pes`` elements that multiply ``weight_bits`` weights by one bit each; 1-bit weights are -1 and 1.
 
     ``switch_cycles`` is what a change of block costs: latching the partial sums, clearing the accumulators and
     filling the row pipeline.
@@ -23,7 +23,7 @@ class PeArray(ComponentSpec):
     timing_and_cost = ComponentSpec.timing_and_cost | {"switch_cycles"}
     sets: PositiveInt
     pes: PositiveInt
-    weight_bits: Annotated[int, Ge(2)]
+    weight_bits: Annotated[int, Ge(1)]
     accumulator_bits: Annotated[int, Ge(2)]
     switch_cycles: Annotated[int, Ge(0)] = 1
 

@@ -1,8 +1,8 @@
 """Digital arrays, vector units and attention engines.
 
 With a task queue, every op is a task that waits for its operands, frame by frame; vector units, attention engines and
-banks of activation memory stand in clusters, and consecutive ops share a cluster. Without one, an array does its ops one
-after the other: dense layers, and state-space kernels whose states lie in registers beside it.
+banks of activation memory stand in clusters, and consecutive ops share a cluster. Without one, an array does its ops
+one after the other: dense layers, and state-space kernels whose states lie in registers beside it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Digital(Engine):
         if isinstance(op, WeightedOp | S4dOp) and (lacks := parts.lacks("array", "weights")):
             return f"it needs {cls.roles[lacks[0]].what}"
         if isinstance(op, WeightedOp) and op.in_float():
-            return f"layer '{op.name}' has float16 weights, '{parts.name('array')}' multiplies integers"
+            return f"it has float16 weights, '{parts.name('array')}' multiplies integers"
         if isinstance(op, S4dOp):
             return (
                 "state-space kernels need an array that leads its jobs, without a task queue"
@@ -195,7 +195,7 @@ class Digital(Engine):
                 if has > takes:
                     add(f"layer '{op.name}' has {has}-bit {what}, '{self.parts.name('array')}' takes {takes} bits")
         if needed and needed > (room := self.parts.spec("weights").capacity()):
-            add(f"{needed} weights do not fit the {room} entries of '{self.parts.name('weights')}'")
+            add(f"the weights take {needed} words of '{self.parts.name('weights')}', which has {room}")
 
     def _check_tasks(self, cluster: Cluster) -> None:
         tasks = sum(self.works(op) for op in self.ops)

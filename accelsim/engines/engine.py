@@ -1,7 +1,7 @@
 """What an engine is: the parts that it needs, the ops that it runs, how they become jobs, and what they compute.
 
-An engine is made for one network on one chip and knows the ops that are placed on it. Nothing outside an engine knows its
-name: the rest of the house asks it for jobs, then for values, then for counts.
+An engine is made for one network on one chip and knows the ops that are placed on it. Nothing outside an engine knows
+its name: the rest of the house asks it for jobs, then for values, then for counts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from accelsim.schedule.job import Job
 from accelsim.schedule.plan import Summary
 from accelsim.schedule.windows import FrameWindow
 from accelsim.schema.placement import PlacementSpec
+from accelsim.schema.source import Key, Location
 from accelsim.schema.workload import RandomInputs
 from accelsim.workload import Batch, Workload
 
@@ -34,8 +35,9 @@ Tell = Callable[[str], None]
 class Assignment:
     """What an engine is made from: its site, the network, the chip, and the ops placed on it.
 
-    ``frame``: frames of the input in one frame of the schedule; ``settings``: of each op, as the chip's placement says;
-    ``memories``: the ops whose engines have each component of the chip, by its name.
+    ``frame``: frames of the input in one frame of the schedule; ``settings``: of each op, as the chip's placement says,
+    and ``keys``, the entry of it that says so, if one does; ``memories``: the ops whose engines have each component of
+    the chip, by its name.
     """
 
     site: Site
@@ -44,6 +46,7 @@ class Assignment:
     ops: tuple[Op, ...]
     frame: int
     settings: Mapping[str, PlacementSpec]
+    keys: Mapping[str, str]
     memories: Mapping[str, frozenset[str]]
 
 
@@ -69,7 +72,8 @@ class Tallies:
     """What an engine's kernels counted over a whole run, by layer.
 
     ``clamped``: saturated words; ``sparsity``: zeros and all inputs; ``conversions``: analogue-to-digital conversions
-    and how many of them clipped; ``exceptions``: of floating-point numbers, by name; ``programming``: cells and write pulses.
+    and how many of them clipped; ``exceptions``: of floating-point numbers, by name; ``programming``: cells and write
+    pulses.
     """
 
     clamped: dict[str, int] = field(default_factory=dict)
@@ -107,9 +111,10 @@ class Wires(ABC):
 class Engine(EngineKind, ABC):
     """One engine with the ops of one network; subclasses say the rest.
 
-    ``runs``: the classes of ops that it runs; ``roles``: its parts; ``needs``: sets of roles of which one must be whole;
-    ``settings``: the keys of ``placement`` that it reads. ``lockstep`` and ``flows``: pairs of roles that work on one
-    job, and between which tokens go; ``entries`` and ``exits``: the roles that take and give what travels between ops.
+    ``runs``: the classes of ops that it runs; ``roles``: its parts; ``needs``: sets of roles of which one must be
+    whole; ``settings``: the keys of ``placement`` that it reads. ``lockstep`` and ``flows``: pairs of roles that work
+    on one job, and between which tokens go; ``entries`` and ``exits``: the roles that take and give what travels
+    between ops.
     """
 
     kind: ClassVar[str]
@@ -153,6 +158,11 @@ class Engine(EngineKind, ABC):
         """Return how an op lies on the engine."""
         return self.assignment.settings[op.name]
 
+    def placed_at(self, op: Op, *rest: Key) -> Location | None:
+        """Return where the chip's file says how an op lies on the engine, if it does; ``rest``: keys in that entry."""
+        key = self.assignment.keys.get(op.name)
+        return None if key is None else ("placement", key, *rest)
+
     def rows_in(self, name: str) -> int:
         """Return the rows of an edge in a frame of the schedule."""
         return self.frame // self.graph.edges[name].stride
@@ -193,7 +203,7 @@ class Engine(EngineKind, ABC):
     def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
         """Return the jobs of connected ops, in order: a segment of the graph."""
 
-    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:  # noqa: B027
+    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:
         """Note whether the buffers between ops fit; ``held``: tokens of the channels behind each op.
 
         ``longest``: frames of the longest utterance that all engines can hold.

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components import KINDS
-from accelsim.engines.deploy import SOURCE, TRANSFER, Deployment, Load, Transfer
+from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
+from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
 from accelsim.ops.op import FEATURES
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
@@ -28,8 +29,8 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated words, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by name.
-    ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
+    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by
+    name. ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
@@ -88,7 +89,7 @@ def execute(
         for run in runs.values():
             run.draw(inputs)
         grid = Grid(batch.starts, deployment.frame)
-        return Execution(None, {}, _activity(deployment, runs, grid), grid.starts, grid.starts, deployment.frame)
+        return Execution(None, {}, activity_of(deployment, runs, grid), grid.starts, grid.starts, deployment.frame)
     spikes: dict[str, NDArray[np.uint8]] = {}
     signals = {FEATURES: batch.signal(graph.edges[FEATURES])}
     try:
@@ -101,7 +102,7 @@ def execute(
     rows = deployment.frame // graph.given.stride
     starts = np.concatenate([[0], np.cumsum(-(-np.diff(outputs.starts) // rows))]).astype(np.int64)
     _check_lengths(deployment, batch, starts)
-    activity = _activity(deployment, runs, Grid(starts, deployment.frame))
+    activity = activity_of(deployment, runs, Grid(starts, deployment.frame))
 
     def exact() -> NDArray[Any]:
         signals = {FEATURES: batch.signal(graph.edges[FEATURES])}
@@ -115,7 +116,7 @@ def execute(
     )
 
 
-def _activity(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Activity:
+def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Activity:
     """Return the counts of every job on every component that it occupies, and what the kernels counted."""
     schedule, engine_of = deployment.schedule, deployment.placement.engine_of
     counts: dict[tuple[str, str], Counts] = {}

@@ -2,6 +2,13 @@
 
 The schedule is that of the 28 nm chip (arXiv 2503.21337): one matrix after the other, 128 neurons (a group) at a
 time, the whole datapath in lock-step, one row per step.
+
+What the paper's neurons do not have: a synaptic current with a leak is one more word of state in the membrane memory
+and one more update of a LIF unit; a refractory time one more word; a bias one more word, which is only read. Spikes
+that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input
+have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one
+time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its
+sums from frame to frame keeps its accumulators in the membrane memory.
 """
 
 from __future__ import annotations
@@ -21,8 +28,9 @@ from accelsim.components.pe_array import PeArray
 from accelsim.components.zero_skip import ZeroSkip
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.kernels.accumulate import bit_serial, spike_rows
+from accelsim.kernels.delays import delayed, delayed_rows
 from accelsim.kernels.fixed_point import shift_array, signed_range
-from accelsim.kernels.lif import lif
+from accelsim.kernels.lif import leaky_sum, lif
 from accelsim.kernels.random import random_bits, random_spikes
 from accelsim.kernels.zero_skip import bank_steps, bit_steps, merge
 from accelsim.ops.lif import LifOp, SpikeSumOp
@@ -135,10 +143,11 @@ class SpikePes(Engine):
             if isinstance(op, SpikeSumOp):
                 to_readout = wires.inside(self.parts.name("pe"), self.parts.name("readout"))
                 jobs.append(self._matrix(op, op.neurons, "sum", "readout_weights", takes, (to_readout,)))
+                roles = ["readout", *(["lif"] if self.leaks(op) else []), *(["membranes"] if op.carry else [])]
+                parts = [(role, self.parts.name(role)) for role in roles]
                 jobs.append(
-                    Job.of(f"{op.name}.output", op.name, [("readout", self.parts.name("readout"))], Output(),
-                           takes=(to_readout,), gives=gives, last=last)
-                )  # fmt: skip
+                    Job.of(f"{op.name}.output", op.name, parts, Output(), takes=(to_readout,), gives=gives, last=last)
+                )
             elif isinstance(op, LifOp):
                 jobs += self._neurons(op, takes, gives, last, wires)
         self.matrix_jobs += [job for job in jobs if isinstance(job.work, Rows)]
@@ -176,21 +185,44 @@ class SpikePes(Engine):
         """Return the job of one weight matrix, led by the PEs; memory, bus and selectors go in lock-step."""
         groups = -(-neurons // self.pe.pes)
         accesses = -(-self.pe.pes * self.pe.weight_bits // self.parts.spec(role).width_bits)
-        parts = [("pe", self.parts.name("pe")), ("select", self.parts.name("select")), ("weights", self.parts.name(role)),
-                 ("bus", self.parts.name("bus")), ("control", self.parts.name("control"))]  # fmt: skip
-        work = Rows(name, *self._walk(name), groups, accesses)
+        parts = [
+            ("pe", self.parts.name("pe")),
+            ("select", self.parts.name("select")),
+            ("weights", self.parts.name(role)),
+            ("bus", self.parts.name("bus")),
+            ("control", self.parts.name("control")),
+        ]
+        work = Rows(name, *self._walk(op, name), groups, accesses)
         return Job.of(f"{op.name}.{name}", op.name, parts, work, takes=takes, gives=gives)
 
-    def _walk(self, name: str) -> tuple[Walk, str, int, bool]:
+    def leaks(self, op: SpikeSumOp) -> int:
+        """Return how often in a frame the sums of a readout leak: before each time step that follows another."""
+        return 0 if op.beta == 1 else self.steps - (0 if op.carry else 1)
+
+    def words(self, op: LifOp) -> tuple[int, int]:
+        """Return the words of a neuron in the membrane memory, and how many are written in a time step."""
+        state = 1 + (op.synapse_beta is not None) + (op.refractory > 0)
+        return state + (op.tensor_name("bias") in self.tensors), state
+
+    def delays(self, op: LifOp | SpikeSumOp, name: str) -> NDArray[np.int64] | None:
+        """Return the delays of the synapses of a matrix, [inputs] or [inputs, neurons]; None where it has none."""
+        if not isinstance(op, LifOp) or op.delays is None or name != "feedforward":
+            return None
+        given = self.tensors.get(op.tensor_name("delays"))
+        return None if given is None else given.astype(np.int64)
+
+    def _walk(self, op: LifOp | SpikeSumOp, name: str) -> tuple[Walk, str, int, bool]:
         """Return how the rows of a matrix are walked: walk, type, banks of partial sums, whether zeros are skipped.
 
         Features bit by bit, Type A. Spikes in Type B where each time step has all PE sets; else time steps run side by
-        side: a layer's rows are shared by all of them, Type D, and the readout merges them, Type C.
+        side: a layer's rows are shared by all of them, Type D, and the readout merges them, Type C. A readout that
+        leaks, or carries its sums on, takes one time step after the other.
         """
         if name == "input":
             return "bits", "A", self.pe.sets, self.skip.skip_inputs
         skip = self.skip.skip_spikes
-        if self.steps == 1 or not self.parallel:
+        in_order = isinstance(op, SpikeSumOp) and (op.carry or self.leaks(op) > 0)
+        if self.steps == 1 or not self.parallel or in_order:
             return "each", "B", self.pe.sets, skip
         per_step = max(self.pe.sets // self.steps, 1)
         if name != "sum":
@@ -200,8 +232,8 @@ class SpikePes(Engine):
     def _check_fit(self) -> None:
         add, width = self.problems.add, self.graph.edges
         rows = dict.fromkeys(_MEMORIES, 0)
-        neurons = 0
-        currents = 0
+        neurons = words = currents = 0
+        waiting: dict[str, int] = {}
         selected = self.skip.units * self.skip.width
         for op in self.ops:
             assert isinstance(op, LifOp | SpikeSumOp)
@@ -209,6 +241,8 @@ class SpikePes(Engine):
                 add(f"layer '{op.name}' makes {self.rows_in(op.name)} rows in a frame, '{self.name}' makes one")
             matrices = op.matrices(self.graph.read(op))
             inputs = max((inputs for inputs, _ in matrices.values()), default=0)
+            if (delays := self.delays(op, "feedforward")) is not None and delays.ndim > 1:
+                inputs = max(inputs, len(delays) * len(np.unique(delays)))  # a row may be called for by each delay
             if inputs > selected:
                 add(
                     f"layer '{op.name}' has {inputs} inputs, '{self.parts.name('select')}' selects among "
@@ -222,11 +256,23 @@ class SpikePes(Engine):
                 )
             if isinstance(op, LifOp):
                 neurons += op.neurons
+                words += op.neurons * self.words(op)[0]
+                self._check_options(op)
+                if op.delays is not None:
+                    width_of_inputs = width[op.input].width
+                    waiting[op.input] = max(waiting.get(op.input, 0), op.delays * width_of_inputs)
                 currents = max(currents, 0 if op.feedforward else op.neurons)
                 if op.threshold > signed_range(self.lif.membrane_bits)[1]:
                     add(
                         f"threshold {op.threshold} of layer '{op.name}' does not fit the {self.lif.membrane_bits}-bit "
                         f"membranes of '{self.parts.name('lif')}'"
+                    )
+            elif op.carry:
+                words += op.neurons * self.pe.sets
+                if (has := self.parts.spec("membranes").width_bits) < self.pe.accumulator_bits:
+                    add(
+                        f"'{self.parts.name('membranes')}' has words of {has} bits for the "
+                        f"{self.pe.accumulator_bits}-bit sums that layer '{op.name}' carries on"
                     )
             for end, (inputs, _) in matrices.items():
                 if isinstance(op, SpikeSumOp):
@@ -248,8 +294,12 @@ class SpikePes(Engine):
         if rows["input_weights"] and bits % self.pe.sets:
             add(f"{bits}-bit inputs do not split evenly over {self.pe.sets} PE sets")
         for role, needed, what in (
-            ("membranes", neurons, "membranes"),
-            ("spikes", neurons * self.steps, "spikes of all time steps"),
+            ("membranes", words, "membranes" if words == neurons else "words of membranes and other state"),
+            (
+                "spikes",
+                neurons * self.steps + sum(waiting.values()),
+                "spikes of all time steps" + (" and delays" if waiting else ""),
+            ),
             ("currents", currents, "currents"),
         ):
             if needed and needed > (entries := self.parts.spec(role).entries):
@@ -263,19 +313,38 @@ class SpikePes(Engine):
             if self.skip.merge_spikes and self.steps > 2:
                 add("merged spikes (Type C) shift by at most one place: two time steps, not more")
 
+    def _check_options(self, op: LifOp) -> None:
+        """Note what of a neuron's options does not fit the words of its state."""
+        add, bits = self.problems.add, self.lif.membrane_bits
+        low, high = signed_range(bits)
+        where = f"layer '{op.name}'"
+        words = f"the {bits}-bit words of '{self.parts.name('lif')}'"
+        if op.refractory > high:
+            add(f"refractory {op.refractory} of {where} does not fit {words}")
+        bias = self.tensors.get(op.tensor_name("bias"))
+        if bias is not None and bias.size and not low <= bias.min() <= bias.max() <= high:
+            add(f"the bias of {where} has values from {bias.min()} to {bias.max()}, which do not fit {words}")
+        if op.delays is not None and self.delays(op, "feedforward") is None:
+            add(f"{where} has delays, and random activity has no tensor that says which")
+
     def start(self, batch: Batch, seed: int, tell: Tell) -> SpikeRun:
         return SpikeRun(self, batch, seed, tell)
 
 
 class SpikeRun(Run):
-    """One run of the PEs; ``drives``: what drives each matrix by job, features [frames, inputs] or spikes."""
+    """One run of the PEs; ``drives``: what drives each matrix by job, features [frames, inputs] or spikes.
+
+    ``late``: of a matrix whose synapses have delays of their own, how often each row is called for, [frames, steps,
+    inputs], and the weights added in each frame.
+    """
 
     def __init__(self, engine: SpikePes, batch: Batch, seed: int, tell: Tell) -> None:
         super().__init__()
-        self.engine, self.seed, self.tell = engine, seed, tell
+        self.engine, self.batch, self.seed, self.tell = engine, batch, seed, tell
         self.jobs = {job.name: job for job in engine.matrix_jobs}
         self.layers: dict[str, Any] = {op.name: op for op in engine.ops}
         self.drives: dict[str, NDArray[np.uint8]] = {}
+        self.late: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self.pe, self.lif = engine.pe, engine.lif
         self.tallies.clamped = dict.fromkeys(self.layers, 0)
 
@@ -291,18 +360,18 @@ class SpikeRun(Run):
 
     def draw(self, inputs: RandomInputs) -> None:
         """Draw random drives at the given densities, each matrix with a stream of its own."""
-        steps = self.engine.steps
+        steps, frames = self.engine.steps, int(self.batch.starts[-1])
         for index, job in enumerate(self.jobs.values()):
             work = job.work
             assert isinstance(work, Rows)
             width = self._matrix_of(job)[0]
             if work.walk == "bits":
                 bits = self.engine.graph.edges[FEATURES].bits
-                self.drives[job.name] = random_bits(self.seed, index, inputs.frames, width, bits, inputs.input_ones)
+                self.drives[job.name] = random_bits(self.seed, index, frames, width, bits, inputs.input_ones)
             else:
                 readout = inputs.readout if work.matrix == "sum" else None
                 each = inputs.spikes if steps > 1 or readout is None else readout
-                self.drives[job.name] = random_spikes(self.seed, index, inputs.frames, steps, width, each, readout)
+                self.drives[job.name] = random_spikes(self.seed, index, frames, steps, width, each, readout)
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         if isinstance(job.work, Rows):
@@ -316,10 +385,23 @@ class SpikeRun(Run):
             return {"currents": {"write": every_frame(layer.neurons)}}, None
         if isinstance(job.work, Output):
             added = every_frame(layer.neurons * (self.pe.sets - 1))
-            return {"readout": {"groups": every_frame(1), "add": added, "write": every_frame(layer.neurons)}}, None
-        updates = every_frame(layer.neurons * steps)
-        neurons = {"update": updates, "neurons": every_frame(layer.neurons), "time_steps": every_frame(steps)}
-        return {"lif": neurons, "membranes": {"read": updates, "write": updates}, "spikes": {"write": updates}}, None
+            sums, leaks = layer.neurons * self.pe.sets, self.engine.leaks(layer)
+            lif = {"update": sums * leaks, "neurons": sums * (leaks > 0), "time_steps": leaks}
+            kept = {"read": sums * layer.carry, "write": sums * layer.carry}
+            return {
+                "readout": {"groups": every_frame(1), "add": added, "write": every_frame(layer.neurons)},
+                "lif": {name: every_frame(value) for name, value in lif.items()},
+                "membranes": {name: every_frame(value) for name, value in kept.items()},
+            }, None
+        updates = layer.neurons * steps
+        states = 1 if layer.synapse_beta is None else 2  # the synaptic current is one more state with a leak
+        read, written = self.engine.words(layer)
+        lif = {"update": updates * states, "neurons": layer.neurons * states, "time_steps": steps}
+        return {
+            "lif": {name: every_frame(value) for name, value in lif.items()},
+            "membranes": {"read": every_frame(updates * read), "write": every_frame(updates * written)},
+            "spikes": {"write": every_frame(updates)},
+        }, None
 
     def _tensor(self, op: LifOp | SpikeSumOp, end: str) -> NDArray[np.int8]:
         return self.engine.tensors[op.tensor_name(end)]
@@ -328,7 +410,8 @@ class SpikeRun(Run):
         """Return the spikes of a layer in every time step, [frames, steps, neurons]."""
         current = self._current(op, source)
         job = self.jobs.get(f"{op.name}.recurrent")
-        recurrent = self._tensor(op, "recurrent_weight") if job else np.zeros((op.neurons, op.neurons), np.int8)
+        recurrent = self._tensor(op, "recurrent_weight") if job else None
+        bias, word = self.engine.tensors.get(op.tensor_name("bias")), self.lif.membrane_bits
         spikes, _, in_sum, in_membrane = lif(
             current,
             recurrent,
@@ -339,9 +422,15 @@ class SpikeRun(Run):
             threshold=op.threshold,
             reset_subtract=op.reset == "subtract",
             membrane_carry=op.membrane_carry,
-            membrane_bits=self.lif.membrane_bits,
+            membrane_bits=word,
             accumulator_bits=self.pe.accumulator_bits,
             banks=job.work.banks if job else 1,  # type: ignore[attr-defined]
+            bias=bias,
+            input_shift=0 if bias is None else op.input_shift,
+            refractory=op.refractory,
+            alpha_numerator=op.synapse_numerator(),
+            alpha_bits=op.synapse_beta_bits,
+            synapse_bits=None if op.synapse_beta is None else word,
         )
         self.tallies.clamped[op.name] += int(in_sum.sum() + in_membrane.sum())
         if job:
@@ -352,29 +441,63 @@ class SpikeRun(Run):
         return spikes
 
     def _current(self, op: LifOp, source: Signal) -> NDArray[np.int32]:
-        """Return the current of every time step from what the layer reads, [frames, steps, neurons]."""
+        """Return the current of every time step from what the layer reads, [frames, steps, neurons].
+
+        It is shifted here, but where a bias comes before the shift.
+        """
         steps, frames, x = self.engine.steps, len(source.values), source.values
         shape = (frames, steps, op.neurons)
+        places = op.input_shift if self.engine.tensors.get(op.tensor_name("bias")) is None else 0
         if not op.feedforward:
-            low, high = signed_range(32)
+            low, high = signed_range(min(self.engine.parts.spec("currents").width_bits, 32))
             rounded = np.rint(x)
             kept = np.clip(rounded, low, high)
             self.tallies.clamped[op.name] += int(np.count_nonzero(kept != rounded))
-            current = shift_array(kept.astype(np.int32), op.input_shift)
+            current = shift_array(kept.astype(np.int32), places)
             return np.broadcast_to(current[:, None], shape)
         weights = self._tensor(op, "weight")
         if op.input == FEATURES:
             self.drives[f"{op.name}.input"] = x
             sums, clamped = bit_serial(x, weights, source.edge.bits, self.pe.sets, self.pe.accumulator_bits)
-            current = np.broadcast_to(shift_array(sums, op.input_shift)[:, None], shape)
+            current = np.broadcast_to(shift_array(sums, places)[:, None], shape)
         else:
             job = self.jobs[f"{op.name}.feedforward"]
+            work = job.work
+            assert isinstance(work, Rows)
+            delays = self.engine.delays(op, work.matrix)
+            if delays is not None and delays.ndim == 1:  # a whole row is late, as its spike is
+                x = delayed(x, source.starts, delays)
             self.drives[job.name] = x
-            flat = x.reshape(frames * steps, 1, x.shape[2])
-            sums, clamped = spike_rows(flat, weights, job.work.banks, self.pe.accumulator_bits, shared=False)  # type: ignore[attr-defined]
-            current = shift_array(sums, op.input_shift).reshape(shape)
+            if delays is not None and delays.ndim > 1:
+                self.late[job.name] = self._called(x, source.starts, weights, delays)
+                sums, clamped = delayed_rows(
+                    x, weights, delays, source.starts, work.banks, self.pe.accumulator_bits
+                )  # fmt: skip
+            else:
+                flat = x.reshape(frames * steps, 1, x.shape[2])
+                sums, clamped = spike_rows(flat, weights, work.banks, self.pe.accumulator_bits, shared=False)
+            current = shift_array(sums, places).reshape(shape)
         self.tallies.clamped[op.name] += int(clamped.sum())
         return current
+
+    @staticmethod
+    def _called(
+        x: NDArray[np.uint8], starts: NDArray[np.int64], weights: NDArray[np.int8], delays: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how often each row is called for, [frames, steps, inputs], and the weights added, [frames].
+
+        A spike calls for its row once for each delay that one of the row's weights has, when it has waited so long;
+        then the weights of that delay are added, those that are 0 among them.
+        """
+        calls = np.zeros(x.shape, np.int64)
+        added = np.zeros(len(x), np.int64)
+        for delay in np.unique(delays).tolist():
+            mine = delays == delay
+            walked = (mine & (weights != 0)).any(axis=1)
+            late = delayed(x, starts, delay) * walked.astype(np.uint8)
+            calls += late
+            added += late.sum(axis=1, dtype=np.int64) @ mine.sum(axis=1)
+        return calls, added
 
     def _sum(self, op: SpikeSumOp, source: Signal) -> NDArray[np.integer]:
         job, spikes = self.jobs[f"{op.name}.sum"], source.values
@@ -384,6 +507,14 @@ class SpikeRun(Run):
         weights, bits = self._tensor(op, "weight"), self.engine.parts.spec("readout").width_bits
         low, high = signed_range(bits)
         out = np.empty((len(spikes), op.neurons), np.int16 if bits <= 16 else np.int32)
+        if op.carry or self.engine.leaks(op):
+            y, in_sum = leaky_sum(
+                spikes, weights, source.starts, alpha_numerator=op.beta_numerator(), alpha_bits=op.beta_bits,
+                carry=op.carry, banks=work.banks, accumulator_bits=self.pe.accumulator_bits,
+            )  # fmt: skip
+            out[:] = np.clip(y, low, high)
+            self.tallies.clamped[op.name] += int(in_sum.sum()) + int(np.count_nonzero(out != y))
+            return out
         for start in range(0, len(spikes), _FRAMES_PER_READOUT):
             part = spikes[start : start + _FRAMES_PER_READOUT]
             sums, clamped = spike_rows(
@@ -428,12 +559,17 @@ class SpikeRun(Run):
             walked = [bank_steps(active, banks, skip) for active in per_step]
             steps, rows = (np.sum([w[i] for w in walked], axis=0) for i in (0, 1))
             busiest = np.sum([bank_steps(active, memory.banks, skip)[0] for active in per_step], axis=0)  # type: ignore[attr-defined]
+            if job.name in self.late:
+                steps, rows, busiest = self._walk_late(job, work, memory.banks)  # type: ignore[attr-defined]
             if walk == "merged":
                 several = np.maximum(per_step[0].astype(np.int64) - 1, 0).sum(axis=1)
                 ones, saved = ones - several, int(several.sum())
         steps, rows, busiest = steps * groups, rows * groups, busiest * groups
-        added = ones * layer.neurons
-        macs = Macs(dense * layer.neurons, int(added.sum()), (zero + saved) * layer.neurons)
+        added = self.late[job.name][1] if job.name in self.late else ones * layer.neurons
+        skipped = (zero + saved) * layer.neurons
+        if job.name in self.late:
+            skipped = dense * layer.neurons - int(added.sum())
+        macs = Macs(dense * layer.neurons, int(added.sum()), skipped)
         before = self.tallies.sparsity.get(layer.name, (0, 0))
         self.tallies.sparsity[layer.name] = (before[0] + zero, before[1] + dense)
 
@@ -452,6 +588,25 @@ class SpikeRun(Run):
             "bus": {"transfer": rows * work.accesses_per_row},
             "control": {"dispatch": blocks},
         }, macs
+
+    def _walk_late(self, job: Job, work: Rows, memory_banks: int) -> tuple[NDArray[np.int64], ...]:
+        """Return steps, rows read and accesses of the busiest bank of memory, per frame, of rows with delays.
+
+        Without skipping every row is walked once for each delay that one of its weights has, whatever the spikes.
+        """
+        op, calls = self.layers[job.layer], self.late[job.name][0]
+        weights, delays = self._tensor(op, "weight"), self.engine.delays(op, work.matrix)
+        assert delays is not None
+        if not work.skip:
+            ways = np.array([len(np.unique(d[w != 0])) for d, w in zip(delays, weights, strict=True)], np.int64)
+            calls = np.broadcast_to(ways, (len(calls), calls.shape[1] if work.walk == "each" else 1, len(ways)))
+
+        def busiest(banks: int) -> NDArray[np.int64]:
+            begins = np.arange(0, calls.shape[2], -(-calls.shape[2] // banks))
+            most: NDArray[np.int64] = np.add.reduceat(calls, begins, axis=2).max(axis=2).sum(axis=1)
+            return most
+
+        return busiest(work.banks), calls.sum(axis=(1, 2)), busiest(memory_banks)
 
 
 ENGINES.register("spike_pes", SpikePes)

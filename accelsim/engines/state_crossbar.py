@@ -20,9 +20,11 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device
+from accelsim.engines.cells import first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, readout_counts, readout_job
+from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
@@ -164,9 +166,9 @@ class StateCrossbar(Engine):
 
         ``place``: its number within the layer; ``summed``: whether the outputs go on to the readout.
         """
-        lies = self.maps[op.name]
-        number = lies.numbers()[place]
-        kernels = min(lies.per_crossbar, lies.kernels - place * lies.per_crossbar)
+        mapping = self.maps[op.name]
+        number = mapping.numbers()[place]
+        kernels = min(mapping.per_crossbar, mapping.kernels - place * mapping.per_crossbar)
         on = {role: f"{self.parts.name(role)}[{number}]" for role in ("crossbar", *_IN_TILES)}
         to_rows = wires.inside(on["states"], on["crossbar"])
         to_converters = wires.inside(on["crossbar"], on["converter"])
@@ -190,7 +192,7 @@ class StateCrossbar(Engine):
         ]  # fmt: skip
 
     def tables(self) -> list[list[dict[str, Any]]]:
-        return [[lies.row() for lies in self.maps.values()]]
+        return [[mapping.row() for mapping in self.maps.values()]]
 
     def _check_settings(self) -> None:
         """Refuse settings of the parts that would have no effect here."""
@@ -224,8 +226,8 @@ class StateCrossbar(Engine):
 
     def _check_fit(self, op: S4dOp) -> None:
         """Note what one crossbar of a layer needs more of than there is in a tile."""
-        lies, layer = self.maps[op.name], f"layer '{op.name}'"
-        together = min(lies.per_crossbar, op.kernels)
+        mapping, layer = self.maps[op.name], f"layer '{op.name}'"
+        together = min(mapping.per_crossbar, op.kernels)
         pairs = together * (2 * op.states + 1)
         add, name, spec = self.problems.add, self.parts.name, self.parts.spec
         if self.rows_in(op.name) != 1:
@@ -300,6 +302,7 @@ class StateRun(Run):
         """Run a layer on fresh cells of a device, and put the codes of its outputs into ``signals``."""
         assert isinstance(op, S4dOp)
         crossbar, source = self.engine.crossbar, signals[op.input]
+        first = 2 * PLANES_PER_TILE * first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
         cells = pulses = 0
 
         def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -320,7 +323,7 @@ class StateRun(Run):
                 program,
                 curves,
                 voltage=crossbar.read_voltage,
-                first_array=self.engine.maps[op.name].first_crossbar,
+                first_array=first + self.engine.maps[op.name].first_crossbar,
                 rows=crossbar.rows,
                 columns=crossbar.columns,
             )

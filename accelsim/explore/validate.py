@@ -10,7 +10,7 @@ from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
 from accelsim.explore.sweep import SweepSpec, load_sweep
-from accelsim.placement import load_placement
+from accelsim.placement import check_chip, load_placement
 from accelsim.plugins import registries
 from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
@@ -38,7 +38,9 @@ def validate_file(path: Path) -> str:
     tag = data.get("schema") if isinstance(data, dict) else None
     kind = str(tag).removeprefix("accelsim/").split("@")[0]
     if kind == "arch":
-        return f"architecture '{load_architecture(path).spec.name}'"
+        chip = load_architecture(path)
+        check_chip(chip)
+        return f"architecture '{chip.spec.name}'"
     if kind == "cost":
         return f"cost table '{load_cost(path).name}'"
     if kind == "workload":

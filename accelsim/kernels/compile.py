@@ -24,10 +24,10 @@ _KERNELS = Path(__file__).parent
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function as ``numba.njit(**options)`` does, and keep its machine code on disk.
 
-    The code is taken again while the versions of numba and NumPy and every Python file in this folder and in the folder
-    of the function are the same. A plug-in's kernels may call helpers of both folders. Where code is kept is numba's
-    choice: beside the source, else in the user's cache, or in ``NUMBA_CACHE_DIR``; if it can write to none of them, the
-    function is compiled in every process.
+    The code is taken again while the versions of numba and NumPy, the name of the function's module, and every Python
+    file in this folder and in the folder of the function are the same. A plug-in's kernels may call helpers of both
+    folders. Where code is kept is numba's choice: beside the source, else in the user's cache, or in
+    ``NUMBA_CACHE_DIR``; if it can write to none of them, the function is compiled in every process.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -59,7 +59,9 @@ class _Cache(FunctionCache):
         super().__init__(function)
         own = self._impl.locator.get_source_stamp()  # a cell of a notebook lies in no folder
         folder = Path(function.__code__.co_filename).parent
-        stamp = (numba.__version__, np.__version__, own, _digest(_KERNELS), _digest(folder))
+        # Machine code looks its module up by name, and a plug-in's file may be installed or loaded by its path.
+        module = function.__module__
+        stamp = (numba.__version__, np.__version__, own, module, _digest(_KERNELS), _digest(folder))
         self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, stamp)
 
 

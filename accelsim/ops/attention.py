@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ from pydantic import PositiveInt, model_validator
 from accelsim.kernels.activation import dequantise
 from accelsim.kernels.attention import RelativePositions, Spans, attention, chunks, sinusoids, whole_utterances
 from accelsim.kernels.conv import Starts
-from accelsim.kernels.number import Values, values_of
+from accelsim.kernels.number import Number, Values, values_of
+from accelsim.ops import plain
 from accelsim.ops.op import (
     LARGEST_INTEGER_BITS,
     OPS,
@@ -24,12 +26,14 @@ from accelsim.ops.op import (
     Signal,
     Tensors,
     finite_problem,
+    normal,
 )
 
 
 class PositionsOp(DatapathOp):
-    """Vectors of the distances L - 1 .. -(L - 1) between frames: sinusoids, or a learned table.
+    """Vectors p of ``width`` values for distances d = L - 1 .. -(L - 1) between frames: sinusoids, or a learned table.
 
+    p[d, 2 i] = sin(d w_i), p[d, 2 i + 1] = cos(d w_i), w_i = 10000^(-2 i / width).
     ``reach``: the farthest distance of the table, [2 reach + 1, width]: ``<name>.table`` in float, or as int8 codes of
     ``<name>.table_scale``. It does not depend on the input, and is made once for the longest utterance.
     """
@@ -56,6 +60,12 @@ class PositionsOp(DatapathOp):
     def optional(self) -> frozenset[str]:
         return frozenset({"table_scale"})
 
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return a table of numbers of deviation 1, not of codes."""
+        return {f"{self.name}.table": normal(random, self.shapes(read)["table"], 1.0)} if self.reach else {}
+
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         if end == "table" and (tensor.dtype == np.int8) != (f"{self.name}.table_scale" in tensors):
             return f"has type {tensor.dtype}: int8 codes, and they alone, need '{self.name}.table_scale'"
@@ -78,14 +88,31 @@ class PositionsOp(DatapathOp):
         distance = np.clip(np.arange(rows - 1, -rows, -1), -self.reach, self.reach)
         return values_of(table[distance + self.reach], number), nowhere
 
+    def starts(self, read: Sequence[Signal]) -> Starts:
+        return np.zeros(1, np.int64)
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return the vectors of all distances between the rows of ``read``, the longest utterance's."""
+        rows = read[0].longest()
+        distance = np.arange(rows - 1, -rows, -1)
+        if self.reach is None:
+            angle = distance[:, None] * 10000.0 ** (-np.arange(0, self.width, 2) / self.width)
+            pairs = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+            return plain.rounded(pairs.reshape(len(distance), self.width), number)
+        table = tensors[f"{self.name}.table"][np.clip(distance, -self.reach, self.reach) + self.reach]
+        if (scale := tensors.get(f"{self.name}.table_scale")) is not None:
+            table = table.astype(np.float32) * np.float32(scale)
+        return plain.rounded(table, number)
+
 
 class AttentionOp(DatapathOp):
     """Self-attention of ``heads`` heads over all frames of an utterance, see `accelsim.kernels.attention`.
 
-    The input is q, k and v side by side. ``positions``: what gives the vectors of relative positions; then there are
-    tensors ``<name>.u`` and ``<name>.v`` [heads, width / heads]. With a ``chunk``, a frame sees the frames of its own
-    chunk of so many and ``left`` before that: the cache that a network which streams carries from chunk to chunk, and
-    into which a whole chunk is written at a time.
+    y_i = sum_j softmax_j(q_i k_j / sqrt(width / heads)) v_j, head by head, q, k and v side by side in the input.
+    ``positions``: what gives the vectors of relative positions; then there are tensors ``<name>.u`` and ``<name>.v``
+    [heads, width / heads]. With a ``chunk``, a frame sees the frames of its own chunk of so many and ``left`` before
+    that: the cache that a network which streams carries from chunk to chunk, and into which a whole chunk is written at
+    a time.
     """
 
     op: Literal["attention"]
@@ -147,6 +174,43 @@ class AttentionOp(DatapathOp):
             read[0], spans, self.heads, relative, how.number, accumulator=how.accumulator, softmax_form=how.softmax,
             exceptions=unit.exceptions_of(self),
         )  # fmt: skip
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return R(sum_j a_ij v_j), a_i = softmax_j(R(c R(q_i k_j))), c = R(1 / sqrt(width / heads)).
+
+        softmax: e_j = R(exp R(x_j - max x)), a_j = R(e_j R(1 / R(sum e_j))). With positions the score is
+        R(c R(R(R(q_i + u) k_j) + R(R(q_i + v) p_(i - j)))). Sums ascend, in float32.
+        """
+
+        def r(values: NDArray[Any]) -> plain.Values:
+            return plain.rounded(values, number)
+
+        qkv, starts = plain.real(read[0], number), read[0].starts.tolist()
+        q, k, v = (part.reshape(len(qkv), self.heads, -1) for part in np.split(qkv, 3, axis=1))
+        size = q.shape[2]
+        factor = r(np.float32(1) / np.sqrt(np.float32(size)))
+        context = np.zeros_like(q)
+        for first, last in pairwise(starts):
+            for i in range(first, last):
+                begin, end = first, last
+                if self.chunk is not None:
+                    chunk = first + (i - first) // self.chunk * self.chunk
+                    begin, end = max(chunk - self.left, first), min(chunk + self.chunk, last)
+                keys, values = k[begin:end], v[begin:end]  # [keys, heads, size]
+                with np.errstate(all="ignore"):
+                    if self.positions is None:
+                        score = r(plain.total(q[i] * keys, axis=2))
+                    else:
+                        u, w = (r(tensors[f"{self.name}.{end}"]) for end in ("u", "v"))
+                        vectors = r(read[1].values)
+                        places = vectors[len(vectors) // 2 - (i - np.arange(begin, end))].reshape(keys.shape)
+                        content = r(plain.total(r(q[i] + u) * keys, axis=2))
+                        score = r(content + r(plain.total(r(q[i] + w) * places, axis=2)))
+                    score = r(factor * score)
+                    power = r(plain.exponential(r(score - score.max(axis=0))))
+                    share = r(power * r(np.float32(1) / r(plain.total(power, axis=0))))
+                    context[i] = r(plain.total(share[:, :, None] * values, axis=0))
+        return context.reshape(len(qkv), -1)
 
 
 def check_chunk(chunk: int | None, left: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import FEATURES, Datapath, Signal, Tensors
+from accelsim.ops.op import FEATURES, Datapath, Edge, Signal, Tensors, longest_computed
 
 
 def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float | None) -> Iterator[NDArray[Any]]:
@@ -23,9 +23,9 @@ def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float 
     exact = Datapath(tensors, reach=graph.reach)
     for op in graph.ops[:-1]:
         if not op.reads():
-            exact.longest = next(reversed(signals.values())).longest()
+            exact.longest = longest_computed(signals)
         values, starts = op.float_values([signals[name] for name in op.reads()], exact, unit)
-        signals[op.name] = Signal(values, starts, graph.edges[op.name])
+        signals[op.name] = Signal(values, starts, _in_float(graph.edges[op.name]))
         for name in op.reads():
             if graph.last_reader[name] == op.name:
                 signals.pop(name, None)
@@ -36,3 +36,8 @@ def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float 
             for signal, (first, last) in zip(read, places, strict=True)
         ]
         yield graph.last.float_values(parts, exact, unit)[0]
+
+
+def _in_float(edge: Edge) -> Edge:
+    """Return an edge as the float network has it: what stands for numbers as codes there are the numbers themselves."""
+    return replace(edge, kind="real") if edge.kind == "codes" else edge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,23 +13,59 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.kernels.conv import Starts
-from accelsim.kernels.fixed_point import shift_array, signed_range
+from accelsim.kernels.delays import delayed
+from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.lif import lif_float
 from accelsim.kernels.number import Number
-from accelsim.ops.op import FEATURES, OPS, Datapath, Edge, Kind, Op, Signal, Tensors, integer_problem
+from accelsim.ops import plain
+from accelsim.ops.op import (
+    FEATURES,
+    OPS,
+    Datapath,
+    Edge,
+    Kind,
+    Op,
+    Signal,
+    Tensors,
+    finite_problem,
+    integer_problem,
+    integer_weights,
+)
 
 SpikeWeightBits = Annotated[int, Ge(1), Le(8)]
+Leak = Annotated[float, Ge(0), Le(1)]
+LeakBits = Annotated[int, Ge(1), Le(16)]
+
+
+def _check_leak(name: str, leak: float | None, bits: int) -> None:
+    """Raise ValueError for a leak that is no multiple of 2^-bits."""
+    if leak is not None and not (leak * 2**bits).is_integer():
+        raise ValueError(f"expected {name} to be a multiple of 2^-{bits}, found {leak}")
+
+
+_LEAKS = frozenset({"beta", "threshold", "synapse_beta"})
 
 
 class LifOp(Op):
     """A layer of leaky integrate-and-fire neurons; its maths stands in `accelsim.kernels.lif`.
 
-    I[t,s] = shift(W^T x[t,s], input_shift) + shift(R^T S[t-1,s], recurrent_shift), x the bits of features (the same in
-    every time step) or spikes. Without ``feedforward`` weights the layer reads currents, sums of an op that gives codes:
-    the first term is shift(round(x), input_shift). Without ``recurrent`` weights there is no second term.
+    In each time step s of row t, in this order:
+
+        I = shift(W^T x[t,s] + b, input_shift) + shift(R^T S[t-1,s], recurrent_shift)
+        i = floor(synapse_beta i) + I, or without ``synapse_beta`` i = I
+        U = floor(beta U) + i;  S[t,s] = (U >= threshold);  then U is reset: set to 0, or reduced by the threshold
+
+    x: the bits of features (the same in every time step) or spikes. Without ``feedforward`` weights the layer reads
+    currents, sums of an op that gives codes: round(x) stands for W^T x. Without ``recurrent`` weights there is no
+    second term. A neuron that fired in one of the last ``refractory`` time steps keeps U and does not fire. With
+    ``delays``, the longest one in time steps, a spike of input i comes d_i, or d_ij, time steps later, also over rows.
     Tensors: ``<name>.weight`` [inputs, neurons] or the one that ``weights`` names, ``<name>.recurrent_weight``
-    [neurons, neurons] or the one of ``recurrent_weights``; a float network has ``<name>.beta`` and ``.threshold`` too.
-    ``beta``: leak per time step, a multiple of 2^-beta_bits. With ``membrane_carry`` membranes live on from row to row.
+    [neurons, neurons] or the one of ``recurrent_weights``, both of ``weight_bits``; ``.bias`` b [neurons], int32, which
+    may be missing; ``.delays`` d [inputs] or [inputs, neurons]. A float network has ``<name>.beta``, ``.threshold`` and
+    ``.synapse_beta`` too.
+    ``beta`` and ``synapse_beta``: leaks per time step, multiples of 2^-``beta_bits`` and 2^-``synapse_beta_bits``. With
+    ``membrane_carry`` U, i and the refractory time live on from row to row; else they begin anew in each. All begin at
+    0, and no spike comes from before an utterance.
     """
 
     op: Literal["lif"]
@@ -43,22 +80,32 @@ class LifOp(Op):
     recurrent_weights: str | None = None
     input_shift: int = 0
     recurrent_shift: int = 0
-    beta: Annotated[float, Ge(0), Le(1)]
-    beta_bits: Annotated[int, Ge(1), Le(16)] = 8
+    delays: PositiveInt | None = None
+    synapse_beta: Leak | None = None
+    synapse_beta_bits: LeakBits = 8
+    beta: Leak
+    beta_bits: LeakBits = 8
     threshold: PositiveInt
     reset: Literal["subtract", "zero"]
+    refractory: Annotated[int, Ge(0)] = 0
     membrane_carry: bool = True
     takes: ClassVar[frozenset[Kind]] = frozenset({"codes", "spikes"})
 
     @model_validator(mode="after")
     def _consistent(self) -> LifOp:
-        if not (self.beta * 2**self.beta_bits).is_integer():
-            raise ValueError(f"expected beta to be a multiple of 2^-{self.beta_bits}, found {self.beta}")
+        _check_leak("beta", self.beta, self.beta_bits)
+        _check_leak("synapse_beta", self.synapse_beta, self.synapse_beta_bits)
+        if self.delays is not None and (not self.feedforward or self.input == FEATURES):
+            raise ValueError("delays are those of spikes on their way to feedforward weights")
         return self
 
     def beta_numerator(self) -> int:
         """Return beta as the integer that the hardware multiplies by: beta * 2^beta_bits."""
         return int(self.beta * 2**self.beta_bits)
+
+    def synapse_numerator(self) -> int:
+        """Return synapse_beta as the integer that the hardware multiplies by; 0 without."""
+        return int((self.synapse_beta or 0) * 2**self.synapse_beta_bits)
 
     def infer(self, read: Sequence[Edge]) -> Edge:
         source = read[0]
@@ -83,48 +130,115 @@ class LifOp(Op):
         return found
 
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
-        return {**self.matrices(read)}
+        delays = {} if self.delays is None else {"delays": (read[0].width, self.neurons)}
+        return {**self.matrices(read), "bias": (self.neurons,), **delays}
+
+    def optional(self) -> frozenset[str]:
+        return frozenset({"bias"})
+
+    def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
+        if end == "delays" and found not in (shape, shape[:1]):
+            return f"has shape {list(found)}, expected {list(shape)} or {list(shape[:1])}"
+        if end == "delays" or (end in _LEAKS and math.prod(found) == 1):  # one number, written as [] or as [1]
+            return None
+        return super().shape_problem(end, shape, found)
 
     def tensor_name(self, end: str) -> str:
         given = {"weight": self.weights, "recurrent_weight": self.recurrent_weights}.get(end)
         return given or f"{self.name}.{end}"
 
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return integer weights, a bias of a tenth of the threshold, and every delay equally often."""
+        tensors = {
+            self.tensor_name(end): integer_weights(random, shape, self.weight_bits)
+            for end, shape in self.matrices(read).items()
+        }
+        bias = random.standard_normal(self.neurons, np.float32) * np.float32(self.threshold / 10)
+        tensors[f"{self.name}.bias"] = np.rint(bias).astype(np.int32)
+        if self.delays is not None:
+            drawn = random.integers(0, self.delays + 1, self.shapes(read)["delays"])
+            tensors[f"{self.name}.delays"] = drawn.astype(np.int32)
+        return tensors
+
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
+        if end == "bias":
+            return None if tensor.dtype in (np.int8, np.int16, np.int32) else f"has type {tensor.dtype}, expected int32"
+        if end == "delays":
+            if not np.issubdtype(tensor.dtype, np.integer):
+                return f"has type {tensor.dtype}, expected whole time steps"
+            return self._delays_problem(tensor)
         return integer_problem(tensor, *signed_range(self.weight_bits), self.weight_bits)
 
+    def _delays_problem(self, tensor: NDArray[Any]) -> str | None:
+        if tensor.size and not 0 <= tensor.min() <= tensor.max() <= (self.delays or 0):
+            return f"has delays outside 0 .. {self.delays}, the longest that the layer has ('delays')"
+        return None if (tensor == np.rint(tensor)).all() else "has delays that are no whole time steps"
+
     def state(self, read: Sequence[Edge]) -> Mapping[str, tuple[int, ...]]:
-        return {"membrane": (self.neurons,), "spikes": (read[0].steps, self.neurons)}
+        """Return membranes and the spikes of the row before; synaptic currents, waiting times and delayed inputs."""
+        carried: dict[str, tuple[int, ...]] = {"membrane": (self.neurons,)} if self.membrane_carry else {}
+        if self.membrane_carry and self.synapse_beta is not None:
+            carried["synapse"] = (self.neurons,)
+        if self.membrane_carry and self.refractory:
+            carried["refractory"] = (self.neurons,)
+        if self.recurrent:
+            carried["spikes"] = (read[0].steps, self.neurons)
+        if self.delays is not None:
+            carried["delayed"] = (self.delays, read[0].width)
+        return carried
 
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
-        """Return the spikes, uint8 [rows, steps, neurons], in words so wide that nothing saturates.
-
-        U[t,s] = floor(beta U[t,s-1]) + I[t,s]; S[t,s] = (U[t,s] >= threshold); then U is set to 0, or reduced by the
-        threshold. U[t,-1] is the last step of row t - 1 with ``membrane_carry``, else 0; U and S begin at 0.
-        """
-        source = read[0]
-        current = source.values.astype(np.int64) if self.feedforward else np.rint(source.values).astype(np.int64)
-        if self.feedforward:
-            current = current @ tensors[self.tensor_name("weight")].astype(np.int64)
-        current = shift_array(current, self.input_shift)
+        """Return the spikes, uint8 [rows, steps, neurons], in words so wide that nothing saturates."""
+        source, steps = read[0], read[0].edge.steps
+        x = source.values.astype(np.int64) if self.feedforward else np.rint(source.values).astype(np.int64)
         if source.edge.kind != "spikes":
-            current = np.repeat(current[:, None], source.edge.steps, axis=1)
-        spikes = np.zeros((len(current), source.edge.steps, self.neurons), np.uint8)
+            x = np.repeat(x[:, None], steps, axis=1)
+        bias = tensors.get(f"{self.name}.bias", np.zeros(self.neurons, np.int64)).astype(np.int64)
+        spikes = np.zeros((len(x), steps, self.neurons), np.uint8)
         for first, last in pairwise(source.starts):
-            membrane = np.zeros(self.neurons, np.int64)
-            for t in range(first, last):
-                if not self.membrane_carry:
-                    membrane = np.zeros_like(membrane)
-                for s in range(source.edge.steps):
-                    membrane = (self.beta_numerator() * membrane >> self.beta_bits) + current[t, s]
-                    if self.recurrent and t > first:
-                        weights = tensors[self.tensor_name("recurrent_weight")].astype(np.int64)
-                        membrane = membrane + shift_array(spikes[t - 1, s] @ weights, self.recurrent_shift)
-                    spikes[t, s] = fired = membrane >= self.threshold
-                    membrane = np.where(fired, membrane - self.threshold if self.reset == "subtract" else 0, membrane)
+            line = x[first:last].reshape(-1, x.shape[2])  # time step after time step
+            membrane, synapse, wait = np.zeros((3, self.neurons), np.int64)
+            for n in range(len(line)):
+                t, s = first + n // steps, n % steps
+                if s == 0 and not self.membrane_carry:
+                    membrane, synapse, wait = np.zeros((3, self.neurons), np.int64)
+                current = plain.shifted(self._plain_current(line, n, tensors) + bias, self.input_shift)
+                if self.recurrent and t > first:
+                    weights = tensors[self.tensor_name("recurrent_weight")].astype(np.int64)
+                    current = current + plain.shifted(spikes[t - 1, s] @ weights, self.recurrent_shift)
+                if self.synapse_beta is not None:
+                    current = (self.synapse_numerator() * synapse // 2**self.synapse_beta_bits) + current
+                synapse = current
+                resting = wait > 0
+                new = self.beta_numerator() * membrane // 2**self.beta_bits + synapse
+                fired = (new >= self.threshold) & ~resting
+                new = np.where(fired, new - self.threshold if self.reset == "subtract" else 0, new)
+                membrane = np.where(resting, membrane, new)
+                wait = np.where(fired, self.refractory, np.maximum(wait - 1, 0))
+                spikes[t, s] = fired
         return spikes
 
+    def _plain_current(self, line: NDArray[np.int64], n: int, tensors: Tensors) -> NDArray[np.int64]:
+        """Return W^T x of a time step, every synapse looking back by its delay."""
+        if not self.feedforward:
+            return line[n]
+        weights = tensors[self.tensor_name("weight")].astype(np.int64)
+        if self.delays is None:
+            return line[n] @ weights
+        delays = tensors[f"{self.name}.delays"].astype(np.int64)
+        delays = np.broadcast_to(delays[:, None] if delays.ndim == 1 else delays, weights.shape)
+        past = n - delays
+        seen = np.where(past >= 0, line[np.maximum(past, 0), np.arange(len(weights))[:, None]], 0)
+        return (seen * weights).sum(axis=0)
+
     def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
-        return {**self.shapes(read), "beta": (1,), "threshold": (1,)}
+        leaks = ("beta", "threshold") if self.synapse_beta is None else ("beta", "threshold", "synapse_beta")
+        return {**self.shapes(read), **dict.fromkeys(leaks, (1,))}
+
+    def float_problem(self, end: str, tensor: NDArray[Any]) -> str | None:
+        return finite_problem(tensor) or (self._delays_problem(tensor) if end == "delays" else None)
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         tensors = exact.tensors
@@ -132,21 +246,42 @@ class LifOp(Op):
         x = source.values.astype(np.float32)
         if self.input == FEATURES:
             x = x / np.float32(2**source.edge.bits)
-        current = x @ tensors[self.tensor_name("weight")].astype(np.float32) if self.feedforward else x
+        current = self._float_current(x, source, tensors) if self.feedforward else x
         if source.edge.kind != "spikes":
             current = np.repeat(current[:, None], source.edge.steps, axis=1)
-        recurrent = np.zeros((self.neurons, self.neurons), np.float32)
+        recurrent = None
         if self.recurrent:
             recurrent = tensors[self.tensor_name("recurrent_weight")].astype(np.float32)
-        beta, threshold = (float(tensors[f"{self.name}.{end}"][0]) for end in ("beta", "threshold"))
+        beta, threshold = (float(tensors[f"{self.name}.{end}"].item()) for end in ("beta", "threshold"))
         spikes = lif_float(
-            current, recurrent, source.starts, beta, threshold, self.reset == "subtract", self.membrane_carry
-        )
+            current, recurrent, source.starts, beta, threshold, self.reset == "subtract", self.membrane_carry,
+            bias=tensors.get(f"{self.name}.bias"), refractory=self.refractory,
+            alpha=None if self.synapse_beta is None else float(tensors[f"{self.name}.synapse_beta"].item()),
+        )  # fmt: skip
         return spikes, source.starts
+
+    def _float_current(self, x: NDArray[np.float32], source: Signal, tensors: Tensors) -> NDArray[np.float32]:
+        """Return W^T x of every time step; with delays, delay after delay in ascending order."""
+        weights = tensors[self.tensor_name("weight")].astype(np.float32)
+        if self.delays is None:
+            return x @ weights
+        delays = np.rint(tensors[f"{self.name}.delays"]).astype(np.int64)
+        delays = np.broadcast_to(delays[:, None] if delays.ndim == 1 else delays, weights.shape)
+        current = np.zeros((*x.shape[:2], self.neurons), np.float32)
+        for delay in np.unique(delays).tolist():
+            late = delayed(source.values, source.starts, delay).astype(np.float32)
+            current += late @ np.where(delays == delay, weights, np.float32(0))
+        return current
 
 
 class SpikeSumOp(Op):
-    """A linear readout: out[t] = sum_s sum_j S[t,s,j] W_j over all time steps of a row."""
+    """A linear readout: y[t] = sum_s sum_j S[t,s,j] W_j over all time steps of a row.
+
+    With ``beta`` below 1 it leaks, y = floor(beta y) + sum_j S[t,s,j] W_j in each time step, and y[t] is that of the
+    last one. ``beta``: a multiple of 2^-``beta_bits``. With ``carry`` y goes on from row to row, and begins at 0 in an
+    utterance; else it begins at 0 in each row. ``neurons``: how many outputs. Tensors: ``<name>.weight`` [inputs,
+    neurons] of ``weight_bits``, or the one that ``weights`` names; where it leaks a float network has ``<name>.beta``.
+    """
 
     op: Literal["spike_sum"]
     over_frames: ClassVar[bool] = True
@@ -155,7 +290,19 @@ class SpikeSumOp(Op):
     neurons: PositiveInt
     weight_bits: SpikeWeightBits = 8
     weights: str | None = None
+    beta: Leak = 1.0
+    beta_bits: LeakBits = 8
+    carry: bool = False
     takes: ClassVar[frozenset[Kind]] = frozenset({"spikes"})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SpikeSumOp:
+        _check_leak("beta", self.beta, self.beta_bits)
+        return self
+
+    def beta_numerator(self) -> int:
+        """Return beta as the integer that the hardware multiplies by: beta * 2^beta_bits."""
+        return int(self.beta * 2**self.beta_bits)
 
     def infer(self, read: Sequence[Edge]) -> Edge:
         return Edge(self.neurons, 1, read[0].stride, "codes", bits=32)
@@ -167,23 +314,58 @@ class SpikeSumOp(Op):
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {**self.matrices(read)}
 
+    def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
+        one = end in _LEAKS and math.prod(found) == 1
+        return None if one else super().shape_problem(end, shape, found)
+
     def tensor_name(self, end: str) -> str:
-        return self.weights or f"{self.name}.{end}"
+        return self.weights if end == "weight" and self.weights else f"{self.name}.{end}"
+
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        return {self.tensor_name("weight"): integer_weights(random, self.shapes(read)["weight"], self.weight_bits)}
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         return integer_problem(tensor, *signed_range(self.weight_bits), self.weight_bits)
 
+    def state(self, read: Sequence[Edge]) -> Mapping[str, tuple[int, ...]]:
+        return {"sum": (self.neurons,)} if self.carry else {}
+
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
         """Return the sums, int64 [rows, neurons], in words so wide that nothing saturates."""
         weights = tensors[self.tensor_name("weight")].astype(np.int64)
-        return np.asarray(read[0].values.sum(axis=1, dtype=np.int64) @ weights)
+        out = np.zeros((len(read[0].values), self.neurons), np.int64)
+        for first, last in pairwise(read[0].starts):
+            y = np.zeros(self.neurons, np.int64)
+            for t in range(first, last):
+                y = y if self.carry else np.zeros_like(y)
+                for spikes in read[0].values[t]:
+                    y = self.beta_numerator() * y // 2**self.beta_bits + spikes.astype(np.int64) @ weights
+                out[t] = y
+        return out
+
+    def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
+        return self.shapes(read) if self.beta == 1 else {**self.shapes(read), "beta": (1,)}
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         tensors = exact.tensors
         spikes, starts = read[0].values, read[0].starts
         weights = tensors[self.tensor_name("weight")].astype(np.float32)
-        rows = [spikes[a:b].sum(axis=1, dtype=np.float32) @ weights for a, b in pairwise(starts)]
-        return np.concatenate(rows), starts
+        if self.beta == 1 and not self.carry:
+            rows = [spikes[a:b].sum(axis=1, dtype=np.float32) @ weights for a, b in pairwise(starts)]
+            return np.concatenate(rows), starts
+        beta = np.float32(1 if self.beta == 1 else tensors[f"{self.name}.beta"].item())
+        out = np.zeros((len(spikes), self.neurons), np.float32)
+        for first, last in pairwise(starts):
+            sums = spikes[first:last].astype(np.float32) @ weights  # [rows, steps, neurons]
+            y = np.zeros(self.neurons, np.float32)
+            for t, row in enumerate(sums, first):
+                y = y if self.carry else np.zeros_like(y)
+                for step in row:
+                    y = beta * y + step
+                out[t] = y
+        return out, starts
 
 
 OPS.register("lif", LifOp)

@@ -64,6 +64,9 @@ class LinearOp(WeightedOp):
             return sums
         return np.asarray(read[1].values + np.rint(self.output_scale * sums).astype(np.int64))
 
+    def operands(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
+        return x[:, None, :, None]
+
     def multiply(self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], Starts]:
         return matrix_product(codes, weight), starts
 
@@ -79,6 +82,8 @@ class LinearOp(WeightedOp):
             return super().float_values(read, exact, unit)
         x = self.float_input(read, unit)
         y = x @ exact.tensors[self.tensor_name("weight")].astype(x.dtype)
+        if (bias := exact.tensors.get(self.tensor_name("bias"))) is not None:
+            y = y + bias.astype(x.dtype)
         return (y if len(read) == 1 else read[1].values + y), read[0].starts
 
 

@@ -7,6 +7,7 @@ classes of this file alone: whoever multiplies matrices runs every `WeightedOp`,
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, resc
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
 from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
+from accelsim.ops import plain
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
 
@@ -30,6 +32,8 @@ FEATURES = "features"
 FLOAT_BITS = 16
 LARGEST_INTEGER_BITS = 8
 SUM_BITS = 32
+DEVIATIONS = 4.0
+"""How many deviations the largest code of generated tensors stands for."""
 ANY_LENGTH = 2**31
 """Rows of the longest utterance where nothing limits it."""
 
@@ -54,10 +58,9 @@ class Edge:
     """What travels from one op to the next: rows of ``width`` values, one row for every ``stride`` frames of the input.
 
     ``kind``: ``real`` numbers in the format of the unit that made them; ``codes``, integers of ``bits`` that stand for
-    scale (code - zero_point); ``spikes``, 0 or 1 in each of ``steps`` time steps of a row. Other edges pass the number of
-    steps on to the spiking ops behind them. ``bands``: into how many
-    bands a row is divided, channels side by side within a band. ``distances``: the rows stand for distances between
-    frames, not for frames.
+    scale (code - zero_point); ``spikes``, 0 or 1 in each of ``steps`` time steps of a row. Other edges pass the number
+    of steps on to the spiking ops behind them. ``bands``: into how many bands a row is divided, channels side by side
+    within a band. ``distances``: the rows stand for distances between frames, not for frames.
     """
 
     width: int
@@ -140,6 +143,19 @@ class Op(Model):
         """Return the deviation of what it gives, from those of what it reads."""
         return (read[0] if read else 1.0) * self.spread
 
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return tensors drawn at random, by their full names: normal numbers of deviation 0.1, unless an op says else.
+
+        ``spread``: the deviation of what it reads first; ``last``: whether it gives the outputs.
+        """
+        return {self.tensor_name(end): normal(random, shape, 0.1) for end, shape in self.shapes(read).items()}
+
+    def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
+        """Return what is wrong with the shape that was found of a tensor, ``shape`` being that of `shapes`."""
+        return None if shape == found else f"has shape {list(found)}, expected {list(shape)}"
+
     def tensor_name(self, end: str) -> str:
         """Return the full name of a tensor."""
         return f"{self.name}.{end}"
@@ -176,16 +192,24 @@ class Op(Model):
         """Return the bits of one of its values in memory; ``number_bits``: of the numbers of the unit that makes it."""
         return {"real": number_bits, "codes": given.bits, "spikes": 1}[given.kind]
 
-    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
-        """Return its values in plain NumPy: the definition that every digital engine meets bit for bit."""
-        raise NotImplementedError
+    def starts(self, read: Sequence[Signal]) -> Starts:
+        """Return where each utterance starts in the rows that it gives, [utterances + 1]."""
+        return read[0].starts
 
+    @abstractmethod
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        """Return its values in plain NumPy: the definition that every digital engine meets bit for bit.
+
+        ``number``: of the unit's values; its sums are float32 ones, its norms plain, its softmax shifted. An op that
+        reads nothing is given the rows between which its distances lie. Calls nothing of `accelsim.kernels`.
+        """
+
+    @abstractmethod
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         """Return its values in the float network, whose tensors ``exact`` has, and the starts of its rows.
 
         ``unit``: what features are divided by, see `accelsim.workload.WorkloadSpec`.
         """
-        raise NotImplementedError
 
 
 class DatapathOp(Op):
@@ -268,6 +292,13 @@ class WeightedOp(DatapathOp):
     ) -> tuple[Values, Starts]:
         """Return sums of float16 products and their bias, in the formats of a datapath."""
 
+    @abstractmethod
+    def operands(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
+        """Return in plain NumPy what every sum multiplies, in the order of its weights: [rows', positions, inputs, 1].
+
+        Where every channel is multiplied for itself: [rows', positions, inputs, channels]. x: [rows, width].
+        """
+
     def positions(self, given: Edge) -> int:
         """Return on how many positions of a row the matrix is used."""
         return 1
@@ -301,6 +332,34 @@ class WeightedOp(DatapathOp):
         scales: dict[str, tuple[int, ...]] = dict.fromkeys(("weight_scale", "input_scale", "output_scale"), ())
         return {"weight": weight, **scales, "bias": weight[-1:]}
 
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return weights that give values of deviation 1, a bias, and scales that reach four deviations.
+
+        Integer weights are rounded normal numbers with a third of the largest weight as their deviation.
+        """
+        shapes = self.shapes(read)
+        tensors: dict[str, NDArray[Any]] = {}
+        weight, shape = self.tensor_name("weight"), shapes["weight"]
+        fan_in = math.sqrt(math.prod(shape[:-1]))
+        if self.in_float():
+            tensors[weight] = normal(random, shape, 1 / (spread * fan_in)).astype(np.float16)
+        else:
+            tensors[weight] = integer_weights(random, shape, self.weight_bits)
+            sample = tensors[weight][:4096].astype(np.float64)
+            deviation = float(np.sqrt(np.square(sample).mean())) or 1.0
+            if self.gives == "real":
+                gain = 1 / (spread * deviation * fan_in)
+                tensors[f"{self.name}.weight_scale"] = np.array(gain, np.float32)
+                tensors[f"{self.name}.input_scale"] = np.array(DEVIATIONS * spread / LARGEST_CODE, np.float32)
+                if not last:
+                    tensors[f"{self.name}.output_scale"] = np.array(DEVIATIONS / LARGEST_CODE, np.float32)
+        bias = normal(random, shapes["bias"], 0.1)
+        whole = self.gives == "codes"
+        tensors[f"{self.name}.bias"] = np.rint(bias * 100).astype(np.int32) if whole else bias
+        return tensors
+
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         if end == "weight" and self.in_float():
             if tensor.dtype != np.float16:
@@ -332,16 +391,55 @@ class WeightedOp(DatapathOp):
         """Return what the op gives, from its sums."""
         return sums
 
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        weight, bias = tensors[self.tensor_name("weight")], tensors.get(f"{self.name}.bias")
+        if self.in_float():
+            sums = self._plain_sums(plain.real(read[0], number), plain.rounded(weight, number), read[0].starts)
+            if bias is not None:
+                sums = sums + plain.rounded(bias, number)
+            return self._flat(plain.rounded(sums, number))
+        wide = weight.astype(np.int64)
+        if self.gives == "codes":
+            top = 1 << (self.input_bits - 1)
+            words = np.clip(np.rint(self.source(read) * self.input_scale) - self.input_offset, -top, top - 1)
+            sums = self._plain_sums(words.astype(np.int64), wide, read[0].starts)
+            return self.finish(self._flat(sums if bias is None else sums + bias.astype(np.int64)), read)
+        input_scale = tensors[f"{self.name}.input_scale"]
+
+        def code(x: NDArray[Any], scale: NDArray[Any]) -> NDArray[Any]:
+            return np.clip(np.rint(x / np.float32(scale)), -127, 127)
+
+        codes = code(plain.real(read[0], number), input_scale).astype(np.int64)
+        scale = np.float32(input_scale * tensors[f"{self.name}.weight_scale"])
+        y = self._plain_sums(codes, wide, read[0].starts).astype(np.float32) * scale
+        y = y if bias is None else y + bias.astype(np.float32)
+        if (output_scale := tensors.get(f"{self.name}.output_scale")) is not None:
+            y = code(y, output_scale) * np.float32(output_scale)
+        return self._flat(plain.rounded(y, number))
+
+    def _plain_sums(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
+        """Return the sums of products [rows', positions, outputs], inputs ascending, in the type of the weights."""
+        matrix = weight.reshape(-1, weight.shape[-1])
+        seen = self.operands(x, weight, starts)
+        sums = np.zeros((*seen.shape[:2], matrix.shape[1]), matrix.dtype)
+        for i, row in enumerate(matrix):
+            sums = sums + seen[:, :, i] * row
+        return sums
+
+    @staticmethod
+    def _flat(values: NDArray[Any]) -> NDArray[Any]:
+        """Return [rows, positions, outputs] as rows."""
+        return values.reshape(len(values), -1)
+
     def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         full_scale = 1 << (self.input_bits - 1)
         codes, unit.clamped[self.name] = requantise(
             self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1
         )
         sums, starts = unit.multiply(self, codes.astype(np.int8), read[0].starts)
-        sums = sums.reshape(len(sums), -1)
         if (bias := unit.tensors.get(self.tensor_name("bias"))) is not None:
             sums = sums + bias.astype(np.int64)
-        return self.finish(sums, read), starts
+        return self.finish(self._flat(sums), read), starts
 
     def _scaled(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         name, tensors, number = self.name, unit.tensors, unit.vector.number
@@ -349,8 +447,7 @@ class WeightedOp(DatapathOp):
         codes, clamped = quantise(unit.real(read[0]), input_scale)
         sums, starts = unit.multiply(self, codes, read[0].starts)
         scale = float(tensors[f"{name}.input_scale"] * tensors[f"{name}.weight_scale"])
-        y = rescale(sums, scale, tensors.get(f"{name}.bias"))
-        y = y.reshape(len(y), -1)
+        y = self._flat(rescale(sums, scale, tensors.get(f"{name}.bias")))
         unit.clamped[name] = clamped
         if f"{name}.output_scale" not in tensors:
             return values_of(y, number), starts
@@ -398,10 +495,10 @@ class Datapath:
     """The units that compute values: their number formats, what multiplies integers, and what they counted.
 
     ``vector``, ``attention``, ``array``: how the vector unit computes, the attention (as the vector unit unless it is
-    given), and what multiplies float16 weights. ``multiplier``: how integers are multiplied, exactly unless it is given.
-    ``longest``: rows of the longest utterance, for vectors of distances; ``reach``: no more distances than these.
-    Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_exceptions`` ``exceptions[op]`` what went wrong
-    with an op's numbers.
+    given), and what multiplies float16 weights. ``multiplier``: how integers are multiplied, exactly unless it is
+    given. ``longest``: rows of the longest utterance, for vectors of distances; ``reach``: no more distances than
+    these. Afterwards ``clamped[op]`` holds codes that were clamped, and with ``count_exceptions`` ``exceptions[op]``
+    what went wrong with an op's numbers.
     """
 
     tensors: Tensors
@@ -456,8 +553,8 @@ def evaluate(
     for op in ops:
         if progress is not None:
             progress(op.name)
-        if not op.reads():  # distances of the frames that were computed last
-            unit.longest = next(reversed(signals.values())).longest()
+        if not op.reads():
+            unit.longest = longest_computed(signals)
         read = [signals[name] for name in op.reads()]
         unit.exceptions_of(op)  # of every op, also of one that can have none
         try:
@@ -468,6 +565,11 @@ def evaluate(
         for name in op.reads():
             if last_reader is not None and last_reader[name] == op.name:
                 signals.pop(name, None)
+
+
+def longest_computed(signals: dict[str, Signal]) -> int:
+    """Return the rows of the longest utterance where frames were computed last: distances stand between these."""
+    return next(signal for signal in reversed(signals.values()) if not signal.edge.distances).longest()
 
 
 def float_words(op: Any, x: NDArray[Any], unit: float | None) -> NDArray[Any]:
@@ -492,6 +594,20 @@ def real(edge: Edge) -> Edge:
 def largest_weight(bits: int) -> int:
     """Return the largest symmetric weight of so many bits, 2^(bits - 1) - 1; one bit stands for -1 and 1."""
     return max((1 << (bits - 1)) - 1, 1)
+
+
+def normal(random: np.random.Generator, shape: tuple[int, ...], deviation: float) -> NDArray[np.float32]:
+    """Return normal numbers."""
+    return random.standard_normal(shape, np.float32) * np.float32(deviation)
+
+
+def integer_weights(random: np.random.Generator, shape: tuple[int, ...], bits: int) -> NDArray[np.int8]:
+    """Return rounded normal numbers whose deviation is a third of the largest weight; of one bit their signs."""
+    largest = largest_weight(bits)
+    drawn = normal(random, shape, max(largest / 3, 1))
+    if bits == 1:
+        return np.where(drawn < 0, -1, 1).astype(np.int8)
+    return np.clip(np.rint(drawn), -largest, largest).astype(np.int8)
 
 
 def integer_problem(tensor: NDArray[Any], low: int, high: int, bits: int) -> str | None:

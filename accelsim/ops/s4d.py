@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -25,7 +26,7 @@ from accelsim.kernels.ssm import (
     radius,
     recurrence,
 )
-from accelsim.ops.op import OPS, Datapath, Edge, Op, Signal, Tensors, float_words
+from accelsim.ops.op import OPS, Datapath, Edge, Op, Signal, Tensors, float_words, normal
 
 PARTS = ("a", "b", "c")
 MACS_PER_STATE = 8
@@ -35,10 +36,11 @@ MACS_PER_STATE = 8
 class S4dOp(Op):
     """A layer of ``kernels`` state-space kernels of ``states`` complex states; `accelsim.kernels.ssm` has its maths.
 
-    Tensors ``<weights>.a``, ``.b`` and ``.c`` [kernels, states, 2], (re, im), whose levels stand for scale / q * level;
-    ``weights`` is the op's name unless it is given. u = clamp(round(input_scale source) - input_offset) are signed codes
-    of ``code_bits``, as states and outputs are; ``output_gain``: from columns of level steps to codes of y. An op that
-    takes real numbers reads output_scale y. The source has one value for every kernel, or one for all.
+    y[t] = Re(C x[t]), x[t + 1] = A x[t] + B u[t], A diagonal. Tensors ``<weights>.a``, ``.b`` and ``.c`` [kernels,
+    states, 2], (re, im), whose levels of ``weight_bits`` stand for ``scale`` / q * level, q the largest; ``weights`` is
+    the op's name unless it is given. u = clamp(round(``input_scale`` source) - ``input_offset``) are signed codes of
+    ``code_bits``, as states and outputs are; ``output_gain``: from columns of level steps to codes of y. An op that
+    takes real numbers reads ``output_scale`` y. The source has one value for every kernel, or one for all.
     """
 
     op: Literal["s4d"]
@@ -73,6 +75,20 @@ class S4dOp(Op):
 
     def tensor_name(self, end: str) -> str:
         return f"{self.weights or self.name}.{end}"
+
+    def generated(
+        self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return levels: A of radius 0.5 to 0.95 and of any angle, rounded towards 0, so that states decay; B and C."""
+        shape, q = (self.kernels, self.states), largest_level(self.weight_bits)
+        radius, angle = random.uniform(0.5, 0.95, shape), random.uniform(-math.pi, math.pi, shape)
+        a = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1) / self.state_gain()
+        drawn = {"a": np.trunc(a), "b": normal(random, (*shape, 2), q / 3), "c": normal(random, (*shape, 2), q / 3)}
+        if self.weight_bits == 1:
+            levels = {part: np.where(x < 0, -1, 1) for part, x in {**drawn, "a": a}.items()}
+        else:
+            levels = {part: np.clip(np.rint(x), -q, q) for part, x in drawn.items()}
+        return {self.tensor_name(part): x.astype(np.int8) for part, x in levels.items()}
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         """Return what is wrong with levels: not numbers, out of range, or with A states that do not decay, |a| >= 1."""

@@ -59,7 +59,7 @@ class PlacementSpec(Model):
 
 
 class PlacementFile(Model):
-    """A placement as a file of its own, as ``accelsim schedule --placement`` writes it: what ``placement`` of a chip says."""
+    """A placement in a separate file, as ``accelsim schedule --placement`` writes it."""
 
     placement: dict[str, PlacementSpec]
 
@@ -67,7 +67,7 @@ class PlacementFile(Model):
 class EngineSpec(Model):
     """An engine of a chip: its kind, and which components play which of its roles.
 
-    A role that is left out is played by the one component of the chip that can.
+    A role that is left out is played by the one component of the chip that can; an empty list leaves it unplayed.
     """
 
     kind: str

@@ -26,15 +26,19 @@ NEVER = 2**62
 
 @dataclass(frozen=True)
 class Link:
-    """A bounded channel as the engine needs it: capacity in tokens, latency in cycles of the consumer's clock."""
+    """A bounded channel as the engine needs it: capacity in tokens, latency in cycles of the consumer's clock.
+
+    ``tensor``: what it carries, where several channels join the same two components.
+    """
 
     producer: str
     consumer: str
     capacity: int
     latency: int
+    tensor: str = ""
 
     def name(self) -> str:
-        return f"{self.producer}->{self.consumer}"
+        return f"{self.producer}->{self.consumer}" + (f" of {self.tensor}" if self.tensor else "")
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,18 @@ class Timeline:
         inside = np.searchsorted(arrived, arrived, "right") - np.searchsorted(finished, arrived, "right")
         return int(inside.max())
 
+    def begun_ps(self) -> NDArray[np.int64]:
+        """Return when each frame's first job after the paced one began, but not before the frame arrived.
+
+        A job that waits for no input of its frame, as a recurrent matrix, may run ahead of it.
+        """
+        return np.maximum(self.started_ps, self.arrived_ps)
+
     def worked_ps(self) -> int:
-        """Return for how long at least one frame was worked on, from its first job after the paced one to its end."""
-        order = np.argsort(self.started_ps, kind="stable")
-        started, finished = self.started_ps[order], self.finished_ps[order]
+        """Return for how long at least one frame was worked on, from its `begun_ps` to its end."""
+        begun = self.begun_ps()
+        order = np.argsort(begun, kind="stable")
+        started, finished = begun[order], self.finished_ps[order]
         before = np.concatenate([started[:1], np.maximum.accumulate(finished)[:-1]])
         return int(np.maximum(finished - np.maximum(started, before), 0).sum())
 

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accelsim.execute.graph_values import GraphValues
-from accelsim.ops.graph import AttentionOp, LayerNormOp, WeightedOp
 
 from accelsim import library
 from accelsim.data import data_folder, load
@@ -23,6 +21,9 @@ from accelsim.kernels.activation import glu, silu
 from accelsim.kernels.attention import RelativePositions, attention, sinusoids, whole_utterances
 from accelsim.kernels.conv import convolve, depthwise
 from accelsim.kernels.norm import layer_norm, softmax
+from accelsim.ops.attention import AttentionOp
+from accelsim.ops.norm import LayerNormOp
+from accelsim.ops.op import Datapath, Signal, WeightedOp
 
 torch = pytest.importorskip("torch")
 
@@ -117,14 +118,19 @@ def check_layer_by_layer(network, tensors, codes):
     shape, seen = network.shape, {}
     for name, module in network.named_modules():
         module.register_forward_hook(lambda _, inputs, output, name=name: seen.__setitem__(name, (inputs[0], output)))
-    values = GraphValues(integer.graph(shape), integer.rows(shape), tensors)
+    net = integer.network(shape, SCALE)
+
+    def compute(op, given, starts):
+        read = [Signal(x, starts, net.edges[name]) for name, x in zip(op.reads(), given, strict=True)]
+        return op.compute(read, Datapath(tensors, longest=int(starts[-1])))[0]
+
     logits, _ = integer.run(shape, tensors, codes, SCALE)
     for x, ours in zip(codes, logits, strict=True):
         inputs = torch.from_numpy(x.astype(np.float32)).view(1, len(x), shape.bands, shape.planes) * SCALE
         with torch.inference_mode():
             theirs, _ = network(inputs, torch.tensor([len(x)]))
         checked = 0
-        for op in values.ops:
+        for op in net.ops:
             name = op.name
             if isinstance(op, AttentionOp):
                 block = name.removesuffix(".heads")
@@ -132,9 +138,7 @@ def check_layer_by_layer(network, tensors, codes):
                 place = f"{block}.linear_pos"
                 given = [found[0].numpy(), *([seen[place][1].numpy()] if place in seen else [])]
                 if shape.position.endswith("no_linear"):
-                    positions = next(other for other in values.ops if other.name == op.positions)
-                    frames = len(found[0])
-                    given.append(values.compute(positions, {}, np.array([0, frames]), frames)[0])
+                    given.append(compute(net.by_name[op.positions], [], np.array([0, len(found[0])])))
                 wanted = found[1].numpy()
             elif isinstance(op, WeightedOp | LayerNormOp):
                 # The front end, blocks and norms see a batch of one utterance, linear_pos rows of distances.
@@ -143,7 +147,7 @@ def check_layer_by_layer(network, tensors, codes):
             else:
                 continue
             starts = np.array([0, len(given[0])])
-            found, _ = values.compute(op, dict(zip(op.reads(), given, strict=True)), starts, len(given[0]))
+            found = compute(op, given, starts)
             step = float(tensors[f"{name}.output_scale"]) if f"{name}.output_scale" in tensors else 0.0
             differ = np.abs(found - wanted)
             # Sums of floats in another order may tip a code that lies between two over to its neighbour.

@@ -12,7 +12,8 @@ from chips import clocking, links, rsnn28nm
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.engines.deploy import deploy
+from accelsim.schedule import Schedule
 from accelsim.simulate import Clocking, Link, simulate
 from accelsim.workload import load_workload
 
@@ -76,7 +77,7 @@ def earliest(
 def test_earliest_schedule(seed, period):
     rng = np.random.default_rng([seed, period])
     chip = rsnn28nm()
-    schedule = build_schedule(load_workload("rsnn_paper_activity"), chip)
+    schedule = deploy(load_workload("rsnn_paper_activity"), chip).schedule
     chain = [
         Link(link.producer, link.consumer, int(rng.integers(1, 4)), int(rng.integers(1, 8))) for link in links(chip)
     ]

@@ -11,24 +11,26 @@ from math import ceil
 
 import numpy as np
 import pytest
-from accelsim.execute.graph_counts import GraphCounts
+from graphs import counted, rows_in
 
-from accelsim.architecture import Architecture, load_architecture
-from accelsim.schedule import Schedule, build_schedule
-from accelsim.workload import Workload, load_workload
+from accelsim.architecture import load_architecture
+from accelsim.engines.deploy import Deployment, deploy
+from accelsim.schedule.mapping import TileMap
+from accelsim.workload import load_workload
 
 BLOCKS = 12
 CELLS = 128 * 128
 
 
 @cache
-def scheduled(paper: str, bits: int) -> tuple[Workload, Architecture, Schedule]:
-    """Return a paper's network with weights of so many bits, as `--set` has it, and its chip with planes for them."""
+def deployed(paper: str, bits: int) -> tuple[Deployment, TileMap]:
+    """Return a paper's network with weights of so many bits, as `--set` has it, on its chip with planes for them."""
     planes = bits - 1
     keys = {"components.crossbar.planes": str(planes), "components.adc.units": str(planes * 128 // 64)}
     workload = load_workload(f"conformer_{paper}", {"graph.blocks.weight_bits": str(bits)})
     chip = load_architecture(f"memristor_conformer_{paper}", keys)
-    return workload, chip, build_schedule(workload, chip)
+    deployment = deploy(workload, chip)
+    return deployment, deployment.engines["crossbar_tiles"].map  # type: ignore[attr-defined]
 
 
 # Matrices of a block, inputs x outputs. Tiles: ceil(inputs / 128) ceil(outputs / 128); conversions of a plane and
@@ -59,15 +61,14 @@ LARGE = {
 @pytest.mark.parametrize(("paper", "bits", "matrices"), [("42m", 4, SMALL), ("77m", 4, LARGE)])
 def test_the_matrices_of_a_block(paper: str, bits: int, matrices: dict[str, tuple[int, int]]) -> None:
     """All matrices lie on tiles but those of the front end and the output layer, and no others do."""
-    _, _, schedule = scheduled(paper, bits)
-    assert schedule.tile_map is not None
-    dense = [m for m in schedule.tile_map.mappings if not m.matrix.depthwise]
+    _, tile_map = deployed(paper, bits)
+    dense = [m for m in tile_map.mappings if not m.matrix.depthwise]
     sizes = {m.matrix.name: (m.matrix.inputs, m.matrix.outputs) for m in dense}
     assert sizes == {f"blocks.{i}.{name}": size for i in range(BLOCKS) for name, size in matrices.items()}
     for mapping in dense:
         inputs, outputs = sizes[mapping.matrix.name]
         assert mapping.tiles == ceil(inputs / 128) * ceil(outputs / 128)
-    columns = {m.matrix.name: (m.matrix.inputs, m.matrix.outputs) for m in schedule.tile_map.mappings if m not in dense}
+    columns = {m.matrix.name: (m.matrix.inputs, m.matrix.outputs) for m in tile_map.mappings if m not in dense}
     width = matrices["attention.out"][0]
     assert columns == {f"blocks.{i}.conv.depthwise": (31, width) for i in range(BLOCKS)}
 
@@ -86,9 +87,7 @@ def test_the_matrices_of_a_block(paper: str, bits: int, matrices: dict[str, tupl
 def test_tiles_arrays_cells_and_conversions(
     paper: str, bits: int, per_block: int, tiles: int, arrays: int, conversions: int, depthwise: int
 ) -> None:
-    workload, chip, schedule = scheduled(paper, bits)
-    tile_map = schedule.tile_map
-    assert tile_map is not None
+    deployment, tile_map = deployed(paper, bits)
     for block in range(BLOCKS):
         inside = [m for m in tile_map.mappings if m.matrix.name.startswith(f"blocks.{block}.")]
         assert sum(m.tiles for m in inside) == per_block
@@ -103,24 +102,26 @@ def test_tiles_arrays_cells_and_conversions(
 
     # What is counted in a run of 5 frames. The papers' figure has linear_pos in every frame; here it is evaluated once,
     # for the 9 distances between the frames of the longest utterance.
-    watts = {m.matrix.name: np.zeros(5) for m in tile_map.mappings}
-    counts = GraphCounts(schedule, workload, chip, np.array([0, 5]), watts)
-    counted = counts.activity({}, dict.fromkeys(watts, 0), {}).conversions
+    names = [m.matrix.name for m in tile_map.mappings]
+    watts = {n: np.zeros(9 if "linear_pos" in n else 5 * rows_in(deployment.network, n)) for n in names}
+    conversions_of = counted(deployment, [5], watts).conversions
     once = sum(m.conversions_per_frame for m in tile_map.mappings if m.matrix.name.endswith("linear_pos"))
     assert once == (0 if paper == "42m" else 12 * 2_048 * (bits - 1))
-    assert sum(made for made, _ in counted.values()) == 5 * (conversions + depthwise - once) + 9 * once
+    assert sum(made for made, _ in conversions_of.values()) == 5 * (conversions + depthwise - once) + 9 * once
 
 
 def test_cells_of_the_77m_as_stated() -> None:
     """453 M at 4 bits, 1.057 G at 8: those of the arrays, without the depthwise columns."""
-    million = {bits: scheduled("77m", bits)[2].tile_map.total("arrays") * CELLS / 1e6 for bits in (4, 8)}  # type: ignore[union-attr]
+    million = {bits: deployed("77m", bits)[1].total("arrays") * CELLS / 1e6 for bits in (4, 8)}
     assert (round(million[4]), round(million[8])) == (453, 1_057)
 
 
 @pytest.mark.parametrize(("paper", "numbers"), [("42m", 2_484 + 36), ("77m", 4_608 + 48)])
 def test_the_chips_have_the_tiles_that_they_need(paper: str, numbers: int) -> None:
     """Those of the matrices, and of the depthwise columns 12 x 384 / 128 and 12 x 512 / 128."""
-    _, chip, schedule = scheduled(paper, 4)
-    assert schedule.tile_map is not None
-    assert sum(m.numbers for m in schedule.tile_map.mappings) == numbers
-    assert {part.tiles for part in chip.components().values() if hasattr(part, "tiles")} == {1, numbers}  # 1: features
+    deployment, tile_map = deployed(paper, 4)
+    assert sum(m.numbers for m in tile_map.mappings) == numbers
+    assert {part.tiles for part in deployment.chip.components().values() if hasattr(part, "tiles")} == {
+        1,
+        numbers,
+    }  # 1: features

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import execute
-from graphs import IDEAL, chip, frames, graph, tile_keys, without
+from graphs import IDEAL, ON_TILES, chip, frames, graph, tile_keys, without
 
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.pipeline import operate
-from accelsim.schedule import build_schedule
 
 PERIOD_PS = 10_000  # of the clock, 100 MHz
 
@@ -33,15 +33,16 @@ def ends(
 ) -> np.ndarray:
     """Return the cycle in which each frame is finished; frames come as soon as there is room."""
     changed = {
-        **tile_keys(planes=3, clusters=clusters), **IDEAL, "placement": "{}", "pacing.mode": "back_to_back",
+        **tile_keys(planes=3, clusters=clusters), **IDEAL,
+        "placement": f"{{{ON_TILES}}}", "pacing.mode": "back_to_back",
         "components.activations.banks": 4 * clusters, "channels.11.latency": 3, **keys,
     }  # fmt: skip
     architecture = chip(changed) if engine else without(chip(changed), "attention")
     assert architecture.spec.channels[11].name() == "adc->accumulator"
     workload = graph(folder, layers, bands=bands)
-    schedule = build_schedule(workload, architecture)
-    activity = execute(schedule, workload, architecture, frames(workload, lengths)).activity
-    timeline = operate(architecture, schedule, activity, sum(lengths)).timeline
+    deployment = deploy(workload, architecture)
+    activity = execute(deployment, frames(workload, lengths)).activity
+    timeline = operate(architecture, deployment.schedule, activity, sum(lengths)).timeline
     assert (timeline.finished_ps % PERIOD_PS == 0).all()
     return timeline.finished_ps // PERIOD_PS
 
@@ -104,7 +105,7 @@ def test_the_slowest_stage_sets_the_interval(tmp_path: Path, keys: dict[str, Any
 @pytest.mark.parametrize(("copies", "frames_", "cycles"), [(1, 2, 62), (2, 2, 31), (3, 3, 31), (4, 4, 4 * 9)])
 def test_copies_divide_the_interval(tmp_path: Path, copies: int, frames_: int, cycles: int) -> None:
     """Each copy converts 30 cycles for its frames, so that as many frames as copies take 31: until b's 9 are more."""
-    finished = chain(tmp_path, 80, {"placement": f"{{y: {{copies: {copies}}}}}"})
+    finished = chain(tmp_path, 80, {"placement": f"{{{ON_TILES}, y: {{copies: {copies}}}}}"})
     assert (finished[50 + frames_ : 70] - finished[50 : 70 - frames_]).tolist() == [cycles] * (20 - frames_)
 
 

@@ -26,13 +26,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import execute
 from chips import batch_of
 from safetensors.numpy import save_file
 
 from accelsim.architecture import load_architecture
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.pipeline import operate
-from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
 
 FRAMES = 20
@@ -52,7 +52,7 @@ name: product
 weights: weights.safetensors
 inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 128}}
 graph:
-  - {name: y, op: linear, input: features, outputs: 128, weight_bits: 2, weights: w, input_offset: 128}
+  - {name: y, op: linear, input: features, outputs: 128, weight_bits: 2, weights: w, gives: codes, input_offset: 128}
 """
 
 
@@ -83,12 +83,12 @@ def picojoules(
         },
     )
     network = load_workload(folder)
-    schedule = build_schedule(network, chip)
+    deployment = deploy(network, chip)
     magnitudes = [m for m in range(128) if m.bit_count() == ones]
     inputs = generator.choice(magnitudes, (FRAMES, 128)) * generator.choice([-1, 1], (FRAMES, 128))
     batch = batch_of((inputs + 128).astype(np.uint8), [0, FRAMES])
-    activity = execute(schedule, network, chip, batch).activity
-    energy = operate(chip, schedule, activity, FRAMES).bill.energy_j
+    activity = execute(deployment, batch).activity
+    energy = operate(chip, deployment.schedule, activity, FRAMES).bill.energy_j
     return {name: energy[name]["dynamic"] * 1e12 / FRAMES for name in TERMS}
 
 

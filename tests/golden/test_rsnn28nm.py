@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accelsim.execute import Activity, Execution, execute, service_of
 from chips import batch_of, rsnn28nm, write_speech_network
 
 import accelsim
 from accelsim.architecture import Architecture, ArchitectureSpec
 from accelsim.cost import price
 from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.pipeline import clocking, links
 from accelsim.result import Result
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.schedule import Schedule
 from accelsim.schema.cost import CostTable
 from accelsim.simulate import Ledger, Timeline, close_books, simulate
 from accelsim.workload import load_workload
@@ -70,11 +71,12 @@ OUTPUTS = [[1, 2, 3], [-2, 9, 0]]
 def by_hand(tmp_path: Path) -> tuple[Architecture, Schedule, Execution, Timeline, Ledger]:
     tensors = {"l0.w": np.array(W, np.int8), "l0.r": np.array(R, np.int8), "out.w": np.array(V, np.int8)}
     path = write_speech_network(tmp_path, tensors, features=2, hidden=[2], classes=3, steps=2, threshold=60)
-    keys = {"layers.l0.beta": "0.5", "layers.l0.input_shift": "0", "layers.l0.recurrent_shift": "0"}
+    keys = {"graph.l0.beta": "0.5", "graph.l0.input_shift": "0", "graph.l0.recurrent_shift": "0"}
     workload = load_workload(path, keys)
     chip = rsnn28nm({"components.pe.pes": 2, "pacing.mode": "back_to_back"})
-    schedule = build_schedule(workload, chip)
-    execution = execute(schedule, workload, chip, batch_of(np.array(FEATURES, np.uint8), [0, 2]))
+    deployment = deploy(workload, chip)
+    schedule = deployment.schedule
+    execution = execute(deployment, batch_of(np.array(FEATURES, np.uint8), [0, 2]))
     service = service_of(schedule, chip, execution.activity)
     timeline = simulate(schedule, links(chip, schedule), service, clocking(chip, schedule), 2)
     ledger = close_books(schedule, service, timeline, execution.activity)

@@ -9,13 +9,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from accelsim.architecture import Architecture
+from accelsim.schema.placement import PlacementSpec
 from accelsim.workload import Workload
 
+WEIGHTED = ("linear", "conv", "depthwise")
 PIECE = 8
 """Bits of a code."""
+
+
+def placed(chip: Architecture, op: Any) -> tuple[str | None, Any]:
+    """Return the engine that a layer is said to run on, and its settings, from the entries of the chip's placement.
+
+    An entry is the layer's own, a pattern's, the last before the others, or its kind's, in this order of importance.
+    """
+    said = chip.spec.placement
+    fitting = [key for key in said if key != op.name and any(c in key for c in "*?[") and fnmatchcase(op.name, key)]
+    entries = [said[key] for key in (op.name, *fitting[::-1], "op:" + op.op) if key in said]
+    engine = None
+    for entry in entries:
+        engine = engine or entry.engine
+    return engine, entries[0] if entries else PlacementSpec()
 
 
 class PlainCounts:
@@ -51,9 +68,9 @@ class PlainCounts:
                 continue
             if op.op == "attention":
                 self.attention(op, t, length)
-            elif not op.weighted:
+            elif op.op not in WEIGHTED:
                 self.vector(op, t, self.rows_made(op, t, place, length))
-            elif self.digital(op.name):
+            elif self.digital(op):
                 self.array(op, t, self.rows_made(op, t, place, length))
             else:
                 self.tiles(op, t, self.rows_made(op, t, place, length))
@@ -62,12 +79,12 @@ class PlainCounts:
         """Of distances all are made in the first frame, those of the longest utterance; of a batch in its first."""
         if op.name in self.distances:
             return len(range(-(max(self.lengths) - 1), max(self.lengths))) if t == 0 else 0
-        batch = self.chip.placement(op.name).batch if op.weighted and self.digital(op.name) else 1
+        batch = placed(self.chip, op)[1].batch if op.op in WEIGHTED and self.digital(op) else 1
         frames = [place + i for i in range(batch) if place % batch == 0 and place + i < length]
         return len(frames) * (self.rows[self.last].stride // self.rows[op.name].stride)
 
-    def digital(self, layer: str) -> bool:
-        return self.chip.placement(layer).where == "digital" or "crossbar" not in self.part
+    def digital(self, op: Any) -> bool:
+        return placed(self.chip, op)[0] == "digital" or "crossbar" not in self.part
 
     def note(self, job: str, component: str, t: int, cycles: int, **counts: int) -> None:
         for name, count in counts.items():
@@ -173,12 +190,13 @@ class PlainCounts:
             banks[word % len(banks)] += 1
         cycles = max(banks) * held.cycles_per_access
         self.note(op.name, "weights", t, cycles, read=words, write=0, bank_accesses=max(banks))
-        rows_read = rows * (
-            1 if op.input in self.distances else self.rows[op.name].stride // self.rows[op.input].stride
-        )
-        operations = rows_read * self.rows[op.input].width * len(QUANTISED) + rows * self.rounding(op)
+        operations = self.rows_read(op, rows) * self.rows[op.input].width * len(QUANTISED) + rows * self.rounding(op)
         self.on_vector(op.name, t, operations, 0)
         self.memory(op.name, t, self.words_read(op, rows), rows * self.words(op.name))
+
+    def rows_read(self, op: Any, rows: int) -> int:
+        each = 1 if op.input in self.distances else self.rows[op.name].stride // self.rows[op.input].stride
+        return rows * each
 
     def rounding(self, op: Any) -> int:
         """A sum becomes a value, and where it is rounded to a code that code a value again."""
@@ -193,7 +211,11 @@ class PlainCounts:
         crossbar, dac, adc, adders = (self.part[name] for name in ("crossbar", "dac", "adc", "accumulator"))
         hold, shift_add, registers, bus = (self.part[n] for n in ("sample_hold", "shift_add", "tile_inputs", "bus"))
         assert hold.kind == "sample_hold"
-        inputs, outputs = self.workload.tensors[f"{op.name}.weight"].shape
+        *window, outputs = self.workload.tensors[f"{op.name}.weight"].shape
+        inputs = 1  # of the unrolled matrix: a convolution has one vector for every place of its window
+        for n in window:
+            inputs *= n
+        vectors = rows * (self.rows[op.name].bands if op.op == "conv" else 1)
         alone = op.op == "depthwise"  # a column for every channel, which has inputs of its own
         bits = op.weight_bits - 1 if crossbar.sign == "pair" else op.weight_bits
         planes = len(range(0, bits, crossbar.cell_bits))
@@ -206,21 +228,21 @@ class PlainCounts:
         across = len(range(0, outputs, crossbar.columns))
 
         written, busiest, cycles, transfers, width = 0, 0, 0, 0, outputs if alone else inputs
-        for _ in range(rows):
+        for _ in range(vectors):
             per_tile = [columns if alone else used for used, columns in tiles]  # the new row's codes
             written, busiest = written + sum(per_tile), max(per_tile)
             cycles += words_of_registers(busiest, registers)
             transfers += len(range(0, width * PIECE, bus.width_bits))
         job = f"{op.name}.deliver"
-        self.note(job, "tile_inputs", t, cycles, write=written, busiest=busiest, rows=rows)
+        self.note(job, "tile_inputs", t, cycles, write=written, busiest=busiest, rows=vectors)
         self.note(job, "bus", t, len(range(0, transfers, bus.lanes)), transfer=transfers)
-        self.on_vector(job, t, rows * width * len(QUANTISED), 0)
+        self.on_vector(job, t, self.rows_read(op, rows) * self.rows[op.input].width * len(QUANTISED), 0)
         self.memory(job, t, self.words_read(op, rows), 0)
 
-        copies, phases = self.chip.placement(op.name).copies, dac.bits if dac.mode == "bit_serial" else 1
+        copies, phases = placed(self.chip, op)[1].copies, dac.bits if dac.mode == "bit_serial" else 1
         for copy in range(copies):
             at = op.name if copies == 1 else f"{op.name}/{copy}"
-            mine = rows if t % copies == copy else 0
+            mine = vectors if t % copies == copy else 0
             nanowatts = 0
             if mine:
                 watts = self.watts[op.name]
@@ -248,7 +270,7 @@ class PlainCounts:
                 self.note(job, "shift_add", t, add_cycles, add=conversions, rows=mine, busiest=most)
 
         added = groups = transfers = 0
-        for _ in range(rows):
+        for _ in range(vectors):
             below = (len(tiles) // across - 1) * outputs
             added += below
             shared = [0] * (adders.units * across)  # all adders of the tiles beside each other
@@ -258,11 +280,11 @@ class PlainCounts:
             transfers += len(range(0, outputs * adders.width_bits, bus.width_bits))
         job = f"{op.name}.collect"
         cycles = groups * adders.cycles_per_group
-        self.note(job, "accumulator", t, cycles, add=added, write=rows * outputs, groups=groups)
+        self.note(job, "accumulator", t, cycles, add=added, write=vectors * outputs, groups=groups)
         self.note(job, "bus", t, len(range(0, transfers, bus.lanes)), transfer=transfers)
         self.on_vector(job, t, rows * self.rounding(op), 0)
         self.memory(job, t, 0, rows * self.words(op.name))
-        self.macs[job] += rows * inputs * outputs
+        self.macs[job] += vectors * inputs * outputs
 
 
 QUANTISED = ("times 1 / scale", "rounded and clamped")

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from reference_graph import WEIGHTED, placed
 
 from accelsim.architecture import Architecture
 from accelsim.workload import Workload
@@ -18,7 +19,7 @@ from accelsim.workload import Workload
 
 @dataclass
 class PlainTiles:
-    """``sums`` multiplies as `accelsim.execute.graph_values.Sums` do; ``watts[layer]``: of the cells, per row."""
+    """``sums`` multiplies as `accelsim.ops.op.Multiply` do; ``watts[layer]``: of the cells, per row."""
 
     workload: Workload
     chip: Architecture
@@ -35,12 +36,12 @@ class PlainTiles:
         self.first: dict[str, int] = {}
         tile = 0
         for op in self.workload.graph.ops:
-            if not op.weighted or self.chip.placement(op.name).where == "digital":
+            if op.op not in WEIGHTED or placed(self.chip, op)[0] == "digital":
                 continue
             self.first[op.name] = tile
             inputs, outputs = self.workload.tensors[f"{op.name}.weight"].shape
             row_tiles = 1 if op.op == "depthwise" else ceil(inputs, self.crossbar.rows)
-            tile += self.chip.placement(op.name).copies * row_tiles * ceil(outputs, self.crossbar.columns)
+            tile += placed(self.chip, op)[1].copies * row_tiles * ceil(outputs, self.crossbar.columns)
 
     def sums(self, op: Any, codes: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = self.workload.tensors[f"{op.name}.weight"].astype(int)
@@ -48,7 +49,7 @@ class PlainTiles:
             if op.op == "linear":
                 return codes.astype(int) @ weights, starts
             return depthwise(codes.astype(int), weights, starts), starts
-        copies = self.chip.placement(op.name).copies
+        copies = placed(self.chip, op)[1].copies
         rows, columns = (len(weights) if op.op == "depthwise" else self.crossbar.rows), self.crossbar.columns
         grid = ceil(weights.shape[0], rows), ceil(weights.shape[1], columns)
         found = np.zeros((len(codes), weights.shape[1]))

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import Execution, execute
-from accelsim.ops.graph import AttentionOp
 from graphs import IDEAL, Streaming, chip, frames, graph, streaming, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import pipeline
 from accelsim.architecture import Architecture
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
+from accelsim.ops.attention import AttentionOp
 from accelsim.record import Outcome
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.schedule import Schedule
 from accelsim.workload import Batch, Workload
 
 PERIOD_PS = 40_000_000_000
@@ -46,10 +47,11 @@ def run(
     workload: Workload, architecture: Architecture, lengths: Sequence[int], stride: int
 ) -> tuple[Schedule, Execution, Outcome, Batch]:
     """Run utterances of so many frames of the output, and return what came of it."""
-    schedule = build_schedule(workload, architecture)
+    deployment = deploy(workload, architecture)
+    schedule = deployment.schedule
     batch = frames(workload, [stride * length for length in lengths])
-    execution = execute(schedule, workload, architecture, batch, seed=1)
-    operation = pipeline.operate(architecture, schedule, execution.activity, execution.frames(batch))
+    execution = execute(deployment, batch, seed=1)
+    operation = pipeline.operate(architecture, schedule, execution.activity, execution.frames)
     return schedule, execution, operation, batch
 
 
@@ -94,7 +96,6 @@ def latency_ps(execution: Execution, operation: Outcome) -> list[np.ndarray]:
     """Return from when to when each frame takes, utterance by utterance."""
     timeline = operation.timeline
     waits = timeline.finished_ps - timeline.arrived_ps
-    assert execution.starts is not None
     return [waits[a:b] for a, b in pairwise(execution.starts.tolist())]
 
 
@@ -141,7 +142,7 @@ def test_engines_hold_what_a_chunk_sees_and_no_utterance(tmp_path: Path) -> None
     with pytest.raises(
         InputError, match=r"layer 'blocks\.0\.attention\.heads' sees 12 frames, 'attention' holds .* 11"
     ):
-        build_schedule(workload, chip(keys(shape) | {"components.attention.frames": 11}))
+        deploy(workload, chip(keys(shape) | {"components.attention.frames": 11}))
 
 
 def test_memory_does_not_grow_with_the_utterance(tmp_path: Path) -> None:

@@ -7,15 +7,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from accelsim.execute.graph_values import GraphValues
-from accelsim.ops.graph import LinearOp
 
 from accelsim import library
 from accelsim.data import data_folder
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
-from accelsim.kernels.activation import dequantise, quantise
+from accelsim.kernels.activation import quantise
 from accelsim.kernels.converters import AdcTransfer, adc_codes
 from accelsim.kernels.crossbar import digits
+from accelsim.ops.linear import LinearOp
+from accelsim.ops.op import Datapath, Signal, evaluate
 from accelsim.score.ctc import CtcWords
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
@@ -23,7 +23,7 @@ if not FOLDER.joinpath("integer.py").exists():
     pytest.skip("the recipes come with a source checkout", allow_module_level=True)
 sys.path.append(str(FOLDER))
 
-from integer import FEATURES, graph, rows, run  # noqa: E402
+from integer import FEATURES, graph, network, run  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from shape import POSITIONS, FrontConv, Shape  # noqa: E402
@@ -137,19 +137,19 @@ def test_linear_pos_clips_where_nothing_else_does():
     shape, tensors = committed()
     codes = [feature_codes(u.mfcc) for u in load_an4("test")[:3]]
     starts = np.cumsum([0, *map(len, codes)])
-    network = GraphValues(graph(shape), rows(shape), tensors)
-    values = {FEATURES: dequantise(np.concatenate(codes), SCALE)}
+    net, unit = network(shape, SCALE), Datapath(tensors)
+    signals = {FEATURES: Signal(np.concatenate(codes), starts, net.edges[FEATURES])}
     share = {}
-    for op in network.ops:
+    for op in net.ops:
         name = op.name
         if isinstance(op, LinearOp) and name.startswith("blocks."):
-            x = quantise(values[op.input], float(tensors[f"{name}.input_scale"]))[0] / 128
+            x = quantise(signals[op.input].values, float(tensors[f"{name}.input_scale"]))[0] / 128
             levels = digits(tensors[f"{name}.weight"], weight_bits=4, cell_bits=1, sign="pair").astype(int)
             planes = levels[:, 0] - levels[:, 1]
             tiles = range(0, x.shape[1], 128)
             sums = np.stack([x[:, k : k + 128] @ plane[k : k + 128] for plane in planes for k in tiles])
             share[name] = adc_codes(sums, AdcTransfer(4, 4))[1] / sums.size
-        values[name], starts = network.compute(op, values, starts, int(np.diff(starts).max()))
+        evaluate([op], signals, net.edges, unit)
     positions = {name: value for name, value in share.items() if name.endswith("linear_pos")}
     assert min(positions.values()) > 0.1, positions
     assert max(share[name] for name in share.keys() - positions.keys()) < 0.01, share

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelsim.execute import service_of
-from accelsim.execute.graph_counts import GraphCounts
-from graphs import Shape, chip, graph, shapes, tile_keys
+from graphs import Shape, chip, counted, graph, rows_in, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph import PlainCounts
 
+from accelsim.engines.crossbar_tiles import Convert
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import service_of
+from accelsim.ops.op import WeightedOp
 from accelsim.pipeline import operate
-from accelsim.schedule import build_schedule, part_of
+from accelsim.schedule import part_of
 from accelsim.workload import Workload
 
 
@@ -46,9 +48,9 @@ def chips(draw: st.DrawFn, layers: list[str]) -> tuple[dict[str, Any], str]:
         placing = {f"components.{part}.units": clusters for part in ("vector", "attention")}
     else:
         for name in layers:
-            tile = not name.startswith("front.conv") and draw(st.integers(0, 3)) > 0
+            tile = draw(st.integers(0, 3)) > 0
             more = f"copies: {draw(st.integers(1, 3))}" if tile else f"batch: {draw(st.integers(1, 3))}"
-            placed[name] = f"{{where: {'tile' if tile else 'digital'}, {more}}}"
+            placed[name] = f"{{engine: {'crossbar_tiles' if tile else 'digital'}, {more}}}"
         placing = tile_keys(tiles=400, planes=8, clusters=clusters, shared_by=draw(st.sampled_from([1, 7, 64])))
         keys |= {
             "components.crossbar.cell_bits": draw(st.integers(1, 2)), "components.crossbar.device": "ideal",
@@ -83,17 +85,25 @@ def test_counts_and_cycles_are_those_of_plain_loops(data: st.DataObject, shape: 
     The power of the cells is drawn: what they take is another test's business, here in which frame it is booked.
     """
     workload, lengths = network(shape), [*lengths, data.draw(st.integers(1, 5))]
-    keys, name = data.draw(chips([op.name for op in workload.graph.ops if op.weighted]))
+    keys, name = data.draw(chips([op.name for op in workload.graph.ops if isinstance(op, WeightedOp)]))
     room = {f"channels.{i}.capacity": 1 for i in range(6 if name == "memristor_conformer" else 2)}
     architecture = chip({**keys, **room, "components.attention.frames": max(lengths)}, name)
-    schedule = build_schedule(workload, architecture)
-    starts = np.cumsum([0, *lengths])
-    tiled = [m.matrix.name for m in schedule.tile_map.mappings] if schedule.tile_map else []
+    deployment = deploy(workload, architecture)
+    schedule = deployment.schedule
+    tiles = deployment.engines.get("crossbar_tiles")
+    tiled = [op.name for op in tiles.ops] if tiles else []
     generator = np.random.default_rng(1)
-    watts = {name: generator.random(2 * max(lengths) - 1 if "linear_pos" in name else starts[-1]) for name in tiled}
-    counting = GraphCounts(schedule, workload, architecture, starts, watts)
-    activity = counting.activity({}, dict.fromkeys(tiled, 0), {})
-    plain = PlainCounts(workload, architecture, lengths, {name: power.tolist() for name, power in watts.items()})
+    # Of every row: of distances, and of all rows that a layer gives in the frames.
+    watts = {
+        name: generator.random(2 * max(lengths) - 1 if "linear_pos" in name else sum(lengths) * rows_in(workload, name))
+        for name in tiled
+    }
+    activity = counted(deployment, lengths, watts)
+    booked = {
+        name: power.tolist() if "linear_pos" in name else [sum(of) for of in power.reshape(-1, rows_in(workload, name))]
+        for name, power in watts.items()
+    }
+    plain = PlainCounts(workload, architecture, lengths, booked)
 
     members = {(job.name, part_of(member)): (job.name, member) for job in schedule.jobs for member in job.members()}
     assert members.keys() == plain.seen.keys()
@@ -104,9 +114,9 @@ def test_counts_and_cycles_are_those_of_plain_loops(data: st.DataObject, shape: 
         cycles = np.broadcast_to(service[member], (plain.frames,)).tolist()
         assert cycles == by_frame(plain.busy[where], plain.frames), where
     assert {job: macs["dense"] for job, macs in activity.macs.items()} == dict(plain.macs)
-    conversions = Counter({job.layer: 0 for job in schedule.jobs if job.work["stage"] == "convert"})
+    conversions = Counter({job.layer: 0 for job in schedule.jobs if isinstance(job.work, Convert)})
     for job in schedule.jobs:
-        if job.work["stage"] == "convert":
+        if isinstance(job.work, Convert):
             conversions[job.layer] += sum(plain.seen[job.name, "adc"]["convert"].values())
     assert {layer: made for layer, (made, _) in activity.conversions.items()} == dict(conversions)
 

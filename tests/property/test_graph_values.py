@@ -12,20 +12,18 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from accelsim.execute import Execution, execute
-from accelsim.execute.graph_values import GraphValues
-from graphs import IDEAL, Shape, chip, frames, graph, shapes, tile_keys
+from graphs import IDEAL, ON_TILES, Shape, chip, frames, graph, shapes, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_graph_tiles import PlainTiles, depthwise
 
 from accelsim.devices import load_device
-from accelsim.kernels.activation import dequantise
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import Execution, execute
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import depthwise_power, program_tiles, read_power
 from accelsim.kernels.number import Arithmetic
-from accelsim.schedule import build_schedule
-from accelsim.schema.workload import FEATURES
+from accelsim.ops.op import FEATURES, Datapath, WeightedOp, evaluate
 from accelsim.workload import Workload
 
 FLOAT32 = {"components.vector.number": "float32", "components.attention.number": "float32"}
@@ -50,21 +48,20 @@ def run(
     workload: Workload, keys: dict[str, Any], lengths: Sequence[int] = LENGTHS, *, seed: int = 0, of: str = ""
 ) -> Execution:
     architecture = chip(keys, of or "memristor_conformer")
-    schedule = build_schedule(workload, architecture)
-    return execute(schedule, workload, architecture, frames(workload, lengths), seed=seed)
+    return execute(deploy(workload, architecture), frames(workload, lengths), seed=seed)
 
 
 def values(workload: Workload, sums: Any = None, number: Any = "float16", lengths: Sequence[int] = LENGTHS):
     """Return the outputs of the graph alone, on any sums of products."""
-    spec, batch = workload.spec, frames(workload, lengths)
-    plain = GraphValues(graph.ops, graph.edges, workload.tensors, vector=Arithmetic(number), sums=sums)
-    codes = np.clip(batch.features.astype(int) - spec.feature_offset, -127, 127).astype(np.int8)
-    return plain.run(FEATURES, dequantise(codes, spec.feature_scale, number), batch.starts)
+    net = workload.graph
+    signals = {FEATURES: frames(workload, lengths).signal(net.edges[FEATURES])}
+    evaluate(net.ops, signals, net.edges, Datapath(workload.tensors, Arithmetic(number), multiplier=sums))
+    return signals[net.last.name].values
 
 
 def placement(copies: int, *digital: str) -> dict[str, str]:
     """Return a placement of so many copies, with some layers on the digital array."""
-    said = [f"'*': {{copies: {copies}}}", *(f"'{layer}': {{engine: digital}}" for layer in digital)]
+    said = [ON_TILES, f"'*': {{copies: {copies}}}", *(f"'{layer}': {{engine: digital}}" for layer in digital)]
     return {"placement": f"{{{', '.join(said)}}}"}
 
 
@@ -104,7 +101,7 @@ def test_ideal_parts_are_exact(shape, cell_bits, sign, copies, dac, clusters, nu
 
 def matrices(workload: Workload, *patterns: str) -> list[str]:
     """Return the layers with weights that the patterns name."""
-    names = [op.name for op in workload.graph.ops if op.weighted]
+    names = [op.name for op in workload.graph.ops if isinstance(op, WeightedOp)]
     return [name for pattern in patterns for name in fnmatch.filter(names, pattern)]
 
 
@@ -129,14 +126,14 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
         if p < 0:
             continue
         keys = {
-            **tile_keys(), **IDEAL, **FLOAT32, "placement": "{}", "components.crossbar.cell_bits": cell_bits,
-            "components.dac.mode": mode, "components.adc.ideal": False,
+            **tile_keys(), **IDEAL, **FLOAT32, "placement": f"{{{ON_TILES}}}",
+            "components.crossbar.cell_bits": cell_bits, "components.dac.mode": mode, "components.adc.ideal": False,
             "components.adc.precision_bits": p, "components.adc.range_bits": r,
         }  # fmt: skip
         architecture, batch = chip(keys), frames(workload, [3])
         batch.features[0], batch.features[1] = 255, 80
         batch.features[1, 0] = 81  # sums of 64 * 127 / 128, the largest, and 1 / 128, the smallest
-        found = execute(build_schedule(workload, architecture), workload, architecture, batch)
+        found = execute(deploy(workload, architecture), batch)
         outcomes[name] = found
         exact = np.clip(batch.features.astype(int) - 80, -127, 127) @ workload.tensors["y.weight"].astype(int)
         scale = np.float32(workload.tensors["y.input_scale"] * workload.tensors["y.weight_scale"])
@@ -146,7 +143,7 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
 
 
 SMALL = Shape(positions="relative", width=12, feed_forward=70, heads=3)
-FRONT_AND_END = "front.*: {engine: digital}, output: {engine: digital}"
+FRONT_AND_END = ON_TILES + ", front.*: {engine: digital}, output: {engine: digital}"
 NOISY = {**tile_keys(clusters=1), "placement": f"{{'*.linear1': {{copies: 2}}, {FRONT_AND_END}}}"}
 
 
@@ -220,7 +217,7 @@ def test_power_is_booked_in_the_frame_of_its_rows() -> None:
         "{name: y, op: linear, input: pool, outputs: 3}",
     ]
     workload, lengths = network(layers), [5, 1, 4]
-    keys = {**tile_keys(planes=8), **FLOAT32, "placement": "{}", "components.crossbar.device": "gaussian",
+    keys = {**tile_keys(planes=8), **FLOAT32, "placement": f"{{{ON_TILES}}}", "components.crossbar.device": "gaussian",
             "components.crossbar.noise": "none"}  # fmt: skip
     counts = run(workload, keys, lengths).activity.counts
     plain = PlainTiles(workload, chip(keys), seed=0)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accelsim.execute import Execution, execute
-from chips import batch_of
+from chips import batch_of, tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tiles_cycles import run_timing, write_layer
 
 from accelsim.architecture import load_architecture
 from accelsim.devices import load_device
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
 from accelsim.kernels.converters import AdcTransfer, DacTransfer, dac_codes
 from accelsim.kernels.crossbar import multiply, program_tiles
-from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
 
 FRAMES = 7
@@ -28,13 +28,13 @@ def run_values(
     inputs: int, outputs: int, bits: int, changes: dict[str, str], seed: int = 0, network: dict[str, str] | None = None
 ):
     """Return features, weights and what the chip makes of them."""
-    chip = load_architecture("memristor_tile", {"components.crossbar.tiles": "40", **changes})
+    chip = load_architecture("memristor_tile", {**tiles(40), **changes})
     with tempfile.TemporaryDirectory() as folder:
         workload = load_workload(write_layer(Path(folder), inputs, outputs, bits), network)
     features = np.random.default_rng(seed).integers(0, 256, (FRAMES, inputs)).astype(np.uint8)
     batch = batch_of(features, [0, FRAMES])
-    execution: Execution = execute(build_schedule(workload, chip), workload, chip, batch, seed=seed)
-    return features.astype(int) - 128, workload.tensor("w"), execution
+    execution: Execution = execute(deploy(workload, chip), batch, seed=seed)
+    return features.astype(int) - 128, workload.tensors["w"], execution
 
 
 @settings(max_examples=30, deadline=None)
@@ -66,7 +66,7 @@ def test_clamped_inputs_are_counted() -> None:
     changes = {"components.crossbar.device": "ideal"}
     x, _, execution = run_values(20, 5, 4, changes)
     assert execution.activity.saturations["y"] == 0
-    _, _, narrow = run_values(20, 5, 4, changes, network={"layers.y.input_bits": "4"})
+    _, _, narrow = run_values(20, 5, 4, changes, network={"graph.y.input_bits": "4"})
     assert narrow.activity.saturations["y"] == np.count_nonzero((x < -8) | (x > 7)) > 0
 
 
@@ -121,7 +121,7 @@ def test_copies_divide_the_interval_between_frames(copies: int) -> None:
 @pytest.mark.parametrize(
     ("placement", "message"),
     [
-        ("{z: {copies: 2}}", r"placement names a layer 'z', there is none"),
+        ("{z: {copies: 2}}", r"placement names 'z', there is no such layer \(one of: y\)"),
         ("{y: {copies: 0}}", r"copies.: must be greater than 0, found 0"),
         ("{y: {copies: 50}}", r"matrix 'y' is larger than the chip: it needs 50 tiles of 40"),
         ("{y: {converters: [{plane: 1}]}}", r"expected precision_bits, range_bits or both"),

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import execute, service_of
 from chips import text
 from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 from hypothesis import HealthCheck, given, settings
@@ -18,11 +17,12 @@ from hypothesis import strategies as st
 
 from accelsim.architecture import ArchitectureSpec, load_architecture
 from accelsim.components import KINDS
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute, service_of
 from accelsim.explore.reuse import Reuse, functional, is_functional, rescaled
 from accelsim.explore.space import Point
 from accelsim.explore.workers import Job, evaluate
 from accelsim.pipeline import clocking, links, run
-from accelsim.schedule import build_schedule
 from accelsim.schema import json_schema
 from accelsim.simulate import simulate
 from accelsim.workload import load_batch, load_workload
@@ -55,7 +55,7 @@ def inputs(workload: str) -> tuple[Any, Any]:
 def execution(chip: Any) -> Any:
     """Return the values and counts of a few frames."""
     network, batch = inputs(chip.spec.workload)
-    return execute(build_schedule(network, chip), network, chip, batch, seed=1)
+    return execute(deploy(network, chip), batch, seed=1)
 
 
 def changed(chip: Any, component: str, key: str) -> dict[str, str]:
@@ -117,7 +117,7 @@ def test_every_key_that_a_kind_lists_is_tried() -> None:
 def test_which_keys_are_functional() -> None:
     spec = load_architecture("memristor_tile").spec
     assert is_functional("components.adc.precision_bits", spec)
-    assert is_functional("workload.layers.phones.weight_bits", spec)
+    assert is_functional("workload.graph.phones.weight_bits", spec)
     assert is_functional("placement.phones.copies", spec)
     assert not is_functional("components.adc.rate", spec)
     assert not is_functional("clocks.main.frequency", spec)
@@ -183,8 +183,9 @@ def test_a_timeline_at_another_clock(slow: str, fast: str) -> None:
     timelines, ticks = [], []
     for frequency in (slow, fast):
         chip = load_architecture(SPIKING[0], {"clocks.main.frequency": frequency, "pacing.mode": "back_to_back"})
-        schedule, batch = build_schedule(network, chip), load_batch(network)
-        service = service_of(schedule, chip, execute(schedule, network, chip, batch, seed=0).activity)
+        deployment, batch = deploy(network, chip), load_batch(network)
+        schedule = deployment.schedule
+        service = service_of(schedule, chip, execute(deployment, batch, seed=0).activity)
         clocks = clocking(chip, schedule)
         timelines.append(simulate(schedule, links(chip, schedule), service, clocks, 12))
         ticks.append(clocks.tick_ps())

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accelsim.execute import Activity, execute, service_of
-from accelsim.execute.spiking import _Run
 from chips import (
     clocking,
     links,
@@ -24,7 +22,9 @@ from hypothesis import strategies as st
 from reference_chip import Chip, Link, Loop, Matrix, Task
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.schedule import Schedule, build_schedule
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import Activity, execute, service_of
+from accelsim.schedule import Schedule
 from accelsim.simulate import Timeline, close_books, simulate
 from accelsim.workload import Workload, load_batch, load_workload
 
@@ -73,7 +73,7 @@ def plain_loop(chip: Architecture, workload: Workload, drives: dict[str, np.ndar
     spec = workload.spec
     frames = len(next(iter(drives.values())))
     pe_tasks, lif_tasks, source = [], [], "to_datapath"
-    for layer in spec.layers:
+    for layer in spec.graph:
         width = layer.neurons
         if layer.op == "spike_sum":
             name = f"{layer.name}.sum"
@@ -212,10 +212,13 @@ def test_random_activity(mode: str, data: st.DataObject) -> None:
         )
         workload = load_workload(path)
     seed = data.draw(st.integers(0, 10_000))
-    schedule, batch = build_schedule(workload, chip), load_batch(workload)
-    activity = execute(schedule, workload, chip, batch, seed=seed).activity
+    deployment, batch = deploy(workload, chip), load_batch(workload)
+    schedule = deployment.schedule
+    activity = execute(deployment, batch, seed=seed).activity
     # What was drawn does not leave `execute`, so it is drawn once more.
-    drives = _Run(schedule, workload, chip, batch, lambda _: None).draw(workload.spec.inputs, seed)
+    again = deployment.engines["spike_pes"].start(batch, seed, lambda _: None)
+    again.draw(workload.spec.inputs)
+    drives = again.drives
     timeline, counts = engine(chip, schedule, activity, len(batch.features))
     assert_equal(chip, schedule, timeline, counts, plain_loop(chip, workload, drives))
 
@@ -241,8 +244,9 @@ def test_speech(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             "pacing.frame_period": "5 ms",
         }
     )
-    schedule, batch = build_schedule(workload, chip), load_batch(workload)
-    execution = execute(schedule, workload, chip, batch)
+    deployment, batch = deploy(workload, chip), load_batch(workload)
+    schedule = deployment.schedule
+    execution = execute(deployment, batch)
     spikes = execution.spikes
     for layer in spikes.values():
         assert 0.05 < layer.mean() < 0.95

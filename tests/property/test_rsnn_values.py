@@ -7,17 +7,17 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from accelsim.execute import execute
 from chips import batch_of, rsnn28nm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_rsnn import Layer, Network, Neurons, bit_serial, rows_of_spikes
 
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.kernels import accumulate
 from accelsim.kernels.lif import lif
-from accelsim.schedule import build_schedule
-from accelsim.schema.workload import WorkloadSpec
-from accelsim.workload import Workload
+from accelsim.ops.graph import Graph
+from accelsim.workload import Workload, WorkloadSpec
 
 seeds = st.integers(0, 2**32 - 1)
 sets_of_pes = st.sampled_from([1, 2, 4])
@@ -142,13 +142,14 @@ def network(
             "op": "lif", "name": name, "input": source, "neurons": neurons, "weight_bits": 4, "weights": weights,
             "recurrent_weights": weights + "r", "input_shift": shifts[index], "recurrent_shift": shifts[index + 2],
             "beta": betas[index] / 8, "beta_bits": 3, "threshold": thresholds[index], "reset": reset,
+            "membrane_carry": carry,
         }  # fmt: skip
 
     readout = {"op": "spike_sum", "name": "out", "input": "two", "neurons": classes, "weight_bits": 4, "weights": "c"}
     layers = [lif_layer(0, "one", "features", first, "a"), lif_layer(1, "two", "one", second, "b"), readout]
     inputs = {"source": "speech", "dataset": "none", "split": "none", "features": {"bands": features}}
     spec = WorkloadSpec.model_validate(
-        {"name": "n", "weights": "n", "time_steps": steps, "membrane_carry": carry, "inputs": inputs, "layers": layers}
+        {"name": "n", "weights": "n", "time_steps": steps, "inputs": inputs, "graph": layers}
     )
     chip = rsnn28nm(
         {
@@ -170,7 +171,15 @@ def network(
         )  # fmt: skip
         plain.layers.append(Layer(name, tensors[weights].tolist(), shifts[index], index == 0, neurons))
     plain.readout = tensors["c"].tolist()
-    workload = Workload(spec=spec, tensors=tensors, reference=None, decoder=None, folder=Path(), sha256="")
+    workload = Workload(
+        spec=spec,
+        graph=Graph.of(spec.graph, spec.features()),
+        tensors=tensors,
+        reference=None,
+        decoder=None,
+        folder=Path(),
+        sha256="",
+    )
     return workload, chip, plain
 
 
@@ -203,7 +212,7 @@ def test_whole_network(
     mode, sets = mode_and_sets
     workload, chip, plain = network(seed, mode, sets, reset, carry, accumulator_bits, membrane_bits, output_bits, skip)
     features = integers(np.random.default_rng(seed + 1), 0, 255, (starts[-1], workload.spec.inputs.width()), np.uint8)
-    execution = execute(build_schedule(workload, chip), workload, chip, batch_of(features, starts))
+    execution = execute(deploy(workload, chip), batch_of(features, starts))
     expected = plain.run(features.tolist(), starts)
     assert {name: spikes.tolist() for name, spikes in execution.spikes.items()} == expected["spikes"]
     assert execution.outputs.tolist() == expected["outputs"]
@@ -216,7 +225,7 @@ def test_small_words_do_saturate() -> None:
     for seed in range(20):
         workload, chip, _ = network(seed, "two steps merged", 2, "subtract", True, 4, 4, 4)
         features = integers(np.random.default_rng(seed), 0, 255, (8, workload.spec.inputs.width()), np.uint8)
-        execution = execute(build_schedule(workload, chip), workload, chip, batch_of(features, [0, 8]))
+        execution = execute(deploy(workload, chip), batch_of(features, [0, 8]))
         for layer, count in execution.activity.saturations.items():
             everywhere[layer] += count
     assert min(everywhere.values()) > 50
@@ -225,7 +234,7 @@ def test_small_words_do_saturate() -> None:
 @pytest.mark.parametrize("mode", ["one step", "two steps merged", "two steps unmerged", "two steps sequential"])
 def test_same_bits_for_any_number_of_threads_and_any_split_into_batches(mode: str) -> None:
     workload, chip, _ = network(5, mode, 2, "subtract", True, 6, 8, 8)
-    schedule = build_schedule(workload, chip)
+    deployment = deploy(workload, chip)
     lengths = [1, 7, 30, 2, 11, 50, 3]
     starts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
     features = integers(np.random.default_rng(9), 0, 255, (starts[-1], workload.spec.inputs.width()), np.uint8)
@@ -233,7 +242,7 @@ def test_same_bits_for_any_number_of_threads_and_any_split_into_batches(mode: st
     def run(first: int, last: int) -> tuple[np.ndarray, dict, dict]:
         part = features[starts[first] : starts[last]]
         of_part = [start - starts[first] for start in starts[first : last + 1]]
-        execution = execute(schedule, workload, chip, batch_of(part, of_part))
+        execution = execute(deployment, batch_of(part, of_part))
         return execution.outputs, dict(execution.spikes), dict(execution.activity.saturations)
 
     before = numba.get_num_threads()

@@ -424,7 +424,7 @@ def test_one_step_by_hand(shared_by: int, reads: int) -> None:
         ("imssa", {"components.dac.units": "30"}, r"'dac' drives 30 of 58 rows of layer 's4d'"),
         ("imssa", {"components.adc.range_bits": "6"}, r"it has codes of 8 bits, 'adc' of 6"),
         ("imssa", {"components.dac.mode": "bit_serial"}, r"fed back as one voltage each: 'dac' must be 'amplitude'"),
-        ("imssa10", {"components.weights.entries": "700"}, r"768 weights do not fit the 700 entries of 'weights'"),
+        ("imssa10", {"components.weights.entries": "700"}, r"the weights take 768 words of 'weights', which has 700"),
         ("imssa10", {"components.array.weight_bits": "3"}, r"layer 'encoder' has 4-bit weights, 'array' takes 3 bits"),
         ("memristor_tile", {}, r"no state_crossbar: it needs .*registers with 'stores: states'"),
     ],

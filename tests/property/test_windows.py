@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 
 from accelsim.errors import DeadlockError
 from accelsim.schedule.job import Job, Schedule
-from accelsim.schedule.windows import Delay, Window, slots
+from accelsim.schedule.windows import Delay, FrameWindow, slots
 from accelsim.simulate import Clocking, Link, simulate
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> Window:
+def windows(draw: st.DrawFn) -> FrameWindow:
     if draw(st.integers(0, 3)) == 0:
-        return Window(whole=True)
-    return Window(draw(st.integers(0, 4)), draw(st.integers(0, 4)), batch=draw(st.sampled_from([1, 1, 2, 3])))
+        return FrameWindow(whole=True)
+    return FrameWindow(draw(st.integers(0, 4)), draw(st.integers(0, 4)), batch=draw(st.sampled_from([1, 1, 2, 3])))
 
 
 def starts_of(lengths: list[int]) -> np.ndarray:
     return np.cumsum([0, *lengths])
 
 
-def plain_tokens(window: Window, lengths: list[int]) -> tuple[list[int], list[int]]:
+def plain_tokens(window: FrameWindow, lengths: list[int]) -> tuple[list[int], list[int]]:
     """Walk through the frames with the tokens at hand: take up to the last that frame t reads, drop those behind it."""
     taken, freed = [], []
     for n in lengths:
@@ -47,7 +47,7 @@ def plain_tokens(window: Window, lengths: list[int]) -> tuple[list[int], list[in
 
 
 @given(windows(), LENGTHS)
-def test_tokens(window: Window, lengths: list[int]) -> None:
+def test_tokens(window: FrameWindow, lengths: list[int]) -> None:
     taken, freed = window.tokens(starts_of(lengths))
     wanted = plain_tokens(window, lengths)
     assert (taken.tolist(), freed.tolist()) == wanted
@@ -63,14 +63,14 @@ def test_tokens_by_hand() -> None:
     has     2  3  4  5  5   taken 2 1 1 1 0
     let go  0  0  1  2  5   freed 0 0 1 1 3
     """
-    taken, freed = Window(ahead=1, behind=2).tokens(np.array([0, 5]))
+    taken, freed = FrameWindow(ahead=1, behind=2).tokens(np.array([0, 5]))
     assert taken.tolist() == [2, 1, 1, 1, 0] and freed.tolist() == [0, 0, 1, 1, 3]
-    taken, freed = Window(whole=True).tokens(np.array([0, 3, 4]))
+    taken, freed = FrameWindow(whole=True).tokens(np.array([0, 3, 4]))
     assert taken.tolist() == [3, 0, 0, 1] and freed.tolist() == [0, 0, 3, 1]
-    assert Window(batch=2).worked_on(np.array([0, 3, 5])).tolist() == [2, 0, 1, 2, 0]
+    assert FrameWindow(batch=2).worked_on(np.array([0, 3, 5])).tolist() == [2, 0, 1, 2, 0]
 
 
-def run(path: list[Window], lengths: list[int], capacities: dict[str, int]) -> None:
+def run(path: list[FrameWindow], lengths: list[int], capacities: dict[str, int]) -> None:
     """A source, a chain of layers with windows, and a sum of the source and the chain's end."""
     names = ["source", *(f"layer{i}" for i in range(len(path))), "sum"]
     windows = {f"layer{i}": window for i, window in enumerate(path)}
@@ -88,7 +88,7 @@ def run(path: list[Window], lengths: list[int], capacities: dict[str, int]) -> N
     simulate(Schedule(tuple(jobs)), links, service, clocking, int(starts[-1]), tokens=tokens)
 
 
-def least(path: list[Window], longest: int) -> dict[str, int]:
+def least(path: list[FrameWindow], longest: int) -> dict[str, int]:
     names = ["source", *(f"layer{i}" for i in range(len(path))), "sum"]
     delays = {"source": Delay()}
     for i, window in enumerate(path):
@@ -99,12 +99,12 @@ def least(path: list[Window], longest: int) -> dict[str, int]:
         for i, window in enumerate(path)
     }
     sizes[f"{names[-2]}->sum"] = 1
-    return sizes | {"source->sum": slots(delays["source"], delays["sum"], Window(), longest)}
+    return sizes | {"source->sum": slots(delays["source"], delays["sum"], FrameWindow(), longest)}
 
 
 @settings(deadline=None)
 @given(st.lists(windows(), min_size=1, max_size=3), LENGTHS)
-def test_least_room_is_enough(path: list[Window], lengths: list[int]) -> None:
+def test_least_room_is_enough(path: list[FrameWindow], lengths: list[int]) -> None:
     """With the slots that the closed form gives, nothing waits for ever."""
     run(path, lengths, least(path, max(lengths)))
 
@@ -112,16 +112,16 @@ def test_least_room_is_enough(path: list[Window], lengths: list[int]) -> None:
 @pytest.mark.parametrize(
     ("path", "channel"),
     [
-        ([Window(ahead=2, behind=2)], "source->layer0"),
-        ([Window(ahead=2, behind=2)], "source->sum"),
-        ([Window(whole=True)], "source->layer0"),
-        ([Window(whole=True)], "source->sum"),
-        ([Window(ahead=2), Window(ahead=3)], "source->sum"),
-        ([Window(ahead=1, batch=3)], "source->layer0"),
-        ([Window(whole=True), Window(ahead=1)], "source->sum"),
+        ([FrameWindow(ahead=2, behind=2)], "source->layer0"),
+        ([FrameWindow(ahead=2, behind=2)], "source->sum"),
+        ([FrameWindow(whole=True)], "source->layer0"),
+        ([FrameWindow(whole=True)], "source->sum"),
+        ([FrameWindow(ahead=2), FrameWindow(ahead=3)], "source->sum"),
+        ([FrameWindow(ahead=1, batch=3)], "source->layer0"),
+        ([FrameWindow(whole=True), FrameWindow(ahead=1)], "source->sum"),
     ],
 )
-def test_fewer_slots_are_a_deadlock(path: list[Window], channel: str) -> None:
+def test_fewer_slots_are_a_deadlock(path: list[FrameWindow], channel: str) -> None:
     """The closed form is tight: utterances of 12 frames, longer than every window.
 
     Past the layers one slot may be missing: the source has given a layer its token before it waits for room there. Were

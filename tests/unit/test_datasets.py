@@ -151,7 +151,7 @@ def test_download_is_checked_unpacked_and_drawn(tmp_path, monkeypatch):
         download = replace(known.download, url=url, checksum=checksum)
         registered = DATASETS._registered["mini_librispeech"]
         changed = replace(registered, entry=replace(known, download=download))
-        monkeypatch.setitem(DATASETS._registered, "mini_librispeech", changed)
+        monkeypatch.setitem(DATASETS._found, "mini_librispeech", changed)
 
     serve(f"sha256:{'0' * 64}")
     with pytest.raises(InputError, match="does not have the pinned checksum"):

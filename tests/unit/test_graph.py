@@ -8,29 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute.graph_values import GraphValues
-from accelsim.ops.graph import (
-    AddOp,
-    AnyGraphOp,
-    AttentionOp,
-    ConformerOp,
-    GraphOp,
-    LayerNormOp,
-    PositionsOp,
-    LinearOp,
-    Rows,
-    WeightedOp,
-    expanded,
-    graph_rows,
-    tensor_shapes,
-)
 from pydantic import TypeAdapter
 from safetensors.numpy import save_file
 
 from accelsim.errors import InputError
 from accelsim.generated import generated_tensors
 from accelsim.kernels.attention import sinusoids
-from accelsim.workload import load_workload
+from accelsim.ops.attention import AttentionOp, PositionsOp
+from accelsim.ops.conformer import ConformerOp
+from accelsim.ops.elementwise import AddOp
+from accelsim.ops.graph import Graph
+from accelsim.ops.lif import LifOp, SpikeSumOp
+from accelsim.ops.linear import LinearOp
+from accelsim.ops.norm import LayerNormOp
+from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
+from accelsim.workload import AnyOp, load_workload
 
 POSITIONS = ("none", "relative", "relative_no_linear", "learnable", "learnable_no_linear")
 SMALL = """schema: accelsim/workload@1
@@ -49,12 +41,11 @@ graph:
 
 
 def small_tensors() -> dict[str, np.ndarray]:
-    ops = small_ops(positions="learnable_no_linear")
-    return generated_tensors(ops, graph_rows(ops, "features", 8), "features", 1)
+    return generated_tensors(small_graph(positions="learnable_no_linear"), 1)
 
 
-def small_ops(blocks: int = 1, width: int = 12, positions: str = "none") -> list[GraphOp]:
-    """Return the ops of the workload above."""
+def small_graph(blocks: int = 1, width: int = 12, positions: str = "none") -> Graph:
+    """Return the graph of the workload above."""
     text: list[dict[str, Any]] = [
         {"op": "conv", "name": "conv", "input": "features", "channels": 2, "stride": [2, 2]},
         {"op": "relu", "name": "relu", "input": "conv"},
@@ -66,7 +57,14 @@ def small_ops(blocks: int = 1, width: int = 12, positions: str = "none") -> list
         },
         {"op": "linear", "name": "output", "input": f"blocks.{blocks - 1}.norm", "outputs": 5},
     ]  # fmt: skip
-    return expanded(TypeAdapter(list[AnyGraphOp]).validate_python(text))
+    return Graph.of(TypeAdapter(list[AnyOp]).validate_python(text), Edge(8, 8))
+
+
+def values(graph: Graph, tensors: dict[str, np.ndarray], x: np.ndarray, starts: list[int]) -> Signal:
+    """Return what a graph gives, computed exactly, from features [rows, width] in real numbers."""
+    signals = {FEATURES: Signal(x, np.array(starts), graph.edges[FEATURES])}
+    evaluate(graph.ops, signals, graph.edges, Datapath(tensors, reach=graph.reach))
+    return signals[graph.last.name]
 
 
 def write(folder: Path, text: str = SMALL, tensors: dict[str, np.ndarray] | None = None) -> Path:
@@ -85,12 +83,11 @@ def problems(path: Path) -> list[str]:
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
     workload = load_workload(write(tmp_path))
-    assert workload.spec.family() == "graph" and workload.spec.outputs() == 5
-    assert [op.name for op in workload.graph.ops] == [
-        op.name for op in small_ops(positions="learnable_no_linear")
-    ]
-    rows = workload.graph.edges
-    assert rows["conv"] == Rows(8, 4, 2) and rows["pool"] == Rows(4, 2, 2) and rows["output"] == Rows(5, 1, 2)
+    assert workload.graph.given.width == 5
+    assert workload.graph.ops == small_graph(positions="learnable_no_linear").ops
+    edges = workload.graph.edges
+    assert edges["features"] == Edge(8, 8, 1, "codes", bits=8)
+    assert edges["conv"] == Edge(8, 4, 2) and edges["pool"] == Edge(4, 2, 2) and edges["output"] == Edge(5, 1, 2)
     tensors = small_tensors()
     del tensors["conv.bias"], tensors["conv.output_scale"]
     load_workload(write(tmp_path, tensors=tensors))  # these may be missing
@@ -101,9 +98,9 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     [
         (
             {"front.weight": None, "front.weights": np.zeros((4, 12), np.int8)},
-            [r"no tensor 'front\.weight' \(did you mean 'front\.weights'\?\) in weights\.safetensors"],
+            [r"no tensor 'front\.weight' in weights\.safetensors \(did you mean 'front\.weights'\?\)"],
         ),
-        ({"output.input_scale": None}, [r"no tensor 'output\.input_scale' \(did you mean 'output\..*_scale'\?\) .*"]),
+        ({"output.input_scale": None}, [r"no tensor 'output\.input_scale' in .*"]),
         (
             {"front.weight": np.zeros((12, 4), np.int8)},
             [r"tensor 'front\.weight' has shape \[12, 4\], expected \[4, 12\] in .*"],
@@ -144,12 +141,16 @@ def test_wrong_tensors(tmp_path: Path, changed: dict[str, Any], messages: list[s
     tensors = {name: value for name, value in (small_tensors() | changed).items() if value is not None}
     found = problems(write(tmp_path, tensors=tensors))
     assert len(found) == len(messages), found
+    lines = SMALL.splitlines()
     for message, wanted in zip(found, messages, strict=True):
-        assert re.fullmatch(rf"workload\.yaml:5: {wanted}", message), message
+        assert (match := re.fullmatch(rf"workload\.yaml:(\d+): {wanted}", message)), message
+        # The line is that of the op whose tensor it is.
+        name = re.search(r"tensor '(\w+)\.", message)
+        assert name is not None and f"name: {name[1]}," in lines[int(match[1]) - 1], message
 
 
 def test_an_empty_file_of_weights(tmp_path: Path) -> None:
-    assert "workload.yaml:5: no tensor 'conv.weight' in weights.safetensors" in problems(write(tmp_path, tensors={}))
+    assert "workload.yaml:6: no tensor 'conv.weight' in weights.safetensors" in problems(write(tmp_path, tensors={}))
 
 
 RANDOM = """inputs: {source: random, frames: 2, frame_period: 10 ms, features: 8, input_ones: 0.1, spikes: 0.1,
@@ -163,51 +164,54 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
     ("old", "new", "line", "message"),
     [
         # What an op reads, and what it is called.
-        ("input: pool", "input: pol", 1, r"layer 'front' reads 'pol', which is not before it; did you mean 'pool'\?"),
-        ("input: features", "input: relu", 1, r"layer 'conv' reads 'relu', which is not before it; one of: features"),
-        ("name: relu", "name: conv", 1, r"two layers are named 'conv'"),
-        ("name: relu", "name: features", 1, r"two layers are named 'features'"),
-        ("name: relu, input: conv", "name: relu, input: features", 1, r"layer 'conv' is read by none"),
-        ("input: blocks.0.norm", "input: front", 1, r"layer 'blocks\.0\.norm' is read by none"),
+        ("input: pool", "input: pol", 9, r"layer 'front' reads 'pol', which is not before it; did you mean 'pool'\?"),
+        ("input: features", "input: relu", 6, r"layer 'conv' reads 'relu', which is not before it; one of: features"),
+        ("name: relu", "name: conv", 7, r"two layers are named 'conv'"),
+        ("name: relu", "name: features", 7, r"two layers are named 'features'"),
+        ("name: relu, input: conv", "name: relu, input: features", 6, r"layer 'conv' is read by none"),
+        ("input: blocks.0.norm", "input: front", 10, r"layer 'blocks\.0\.norm' is read by none"),
         ("{op: relu", "{op: rely", 7, r"unknown op 'rely' \(did you mean 'relu'\?\)"),
         ("outputs: 12}", "outputs: 12, weight_bit: 4}", 9,
          r"unknown key 'weight_bit' \(did you mean 'weight_bits'\?\)"),
         ("outputs: 12}", "outputs: 12, weight_bits: 9}", 9,
-         r"'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
+         r"'weight_bits': must be 1 to 8, or 16 for float16, found 9"),
+        ("outputs: 12}", "outputs: 12, weight_bits: 0}", 9,
+         r"'weight_bits': must be 1 to 8, or 16 for float16, found 0"),
         ("outputs: 12}", "outputs: 12, weight_bits: 1}", 9,
-         r"'weight_bits': must be 2 to 8, or 16 for float16, found 1"),
+         r"tensor 'front\.weight' has values other than -1 and 1 \(1 bit\) in weights\.safetensors"),
         ("stride: [2, 2]", "stride: [2]", 6, r"'stride': expected at least 2 items, found 1"),
         # Widths and rates that do not fit.
-        ("channels: 2,", "channels: 2, bands: 3,", 1, r"layer 'conv': 8 inputs are not channels of 3 bands"),
-        ("channels: 2,", "channels: 2, kernel: [3, 2],", 1, r"layer 'conv': a kernel has an odd number .* \[3, 2\]"),
-        ("size: [1, 2]", "size: [1, 5]", 1, r"layer 'pool': it takes the largest of 5 bands, found 4"),
-        ("outputs: 12}", "outputs: 16}", 1,
+        ("channels: 2,", "channels: 2, bands: 3,", 6, r"layer 'conv': 8 inputs are not channels of 3 bands"),
+        ("channels: 2,", "channels: 2, kernel: [3, 2],", 6,
+         r"tensor 'conv\.weight' has shape \[3, 3, 1, 2\], expected \[3, 2, 1, 2\] in weights\.safetensors"),
+        ("size: [1, 2]", "size: [1, 5]", 8, r"layer 'pool': it takes the largest of 5 bands, found 4"),
+        ("outputs: 12}", "outputs: 16}", 10,
          r"layer 'blocks\.0\.ff1\.add': it adds rows of 12 to rows of 16, or of another rate"),
-        (LINEAR, "{op: add, name: sum, input: blocks.0.norm, residual: features}\n  - " + LINEAR, 1,
+        (LINEAR, "{op: add, name: sum, input: blocks.0.norm, residual: features}\n  - " + LINEAR, 12,
          r"layer 'sum': it adds rows of 12 to rows of 8, or of another rate"),
         (LINEAR, "{op: linear, name: wide, input: features, outputs: 12}\n  - "
-         "{op: add, name: sum, input: blocks.0.norm, residual: wide}\n  - " + LINEAR, 1,
+         "{op: add, name: sum, input: blocks.0.norm, residual: wide}\n  - " + LINEAR, 13,
          r"layer 'sum': it adds rows of 12 to rows of 12, or of another rate"),
         (LINEAR, "{op: add, name: sum, input: front, residual: blocks.0.norm, factor: 0}\n  - " + LINEAR, 12,
          r"'factor': must be greater than 0, found 0"),
         (LINEAR, "{op: linear, name: odd, input: front, outputs: 3}\n  - {op: glu, name: glu, input: odd}\n  - "
-         + LINEAR, 1, r"layer 'glu': a gated linear unit needs an even number of inputs, found 3"),
+         + LINEAR, 13, r"layer 'glu': a gated linear unit needs an even number of inputs, found 3"),
         # Attention and positions.
-        ("heads: 2", "heads: 5", 1, r"layer 'blocks\.0\.attention\.heads': 36 inputs are not q, k and v of 5 heads"),
+        ("heads: 2", "heads: 5", 10, r"layer 'blocks\.0\.attention\.heads': 36 inputs are not q, k and v of 5 heads"),
         (LINEAR, "{op: linear, name: qkv, input: front, outputs: 13}\n  - "
-         "{op: attention, name: heads, input: qkv, heads: 1}\n  - " + LINEAR, 1,
+         "{op: attention, name: heads, input: qkv, heads: 1}\n  - " + LINEAR, 13,
          r"layer 'heads': 13 inputs are not q, k and v of 1 heads"),
-        (LINEAR, OWN + "{op: attention, name: heads, input: front, heads: 1, positions: p}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: attention, name: heads, input: front, heads: 1, positions: p}\n  - " + LINEAR, 13,
          r"layer 'heads': position vectors of 12 do not fit a width of 4"),
-        (LINEAR, "{op: attention, name: heads, input: front, heads: 1, positions: pool}\n  - " + LINEAR, 1,
+        (LINEAR, "{op: attention, name: heads, input: front, heads: 1, positions: pool}\n  - " + LINEAR, 12,
          r"layer 'heads' needs vectors of distances, and 'pool' gives rows of frames"),
-        (LINEAR, OWN + "{op: attention, name: heads, input: p, heads: 1}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: attention, name: heads, input: p, heads: 1}\n  - " + LINEAR, 13,
          r"layer 'heads' attends over frames, and 'p' gives vectors of distances"),
-        (LINEAR, OWN + "{op: depthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: depthwise, name: mixed, input: p, taps: 3}\n  - " + LINEAR, 13,
          r"layer 'mixed' \(depthwise\) works over frames, and 'p' gives vectors of distances"),
-        (LINEAR, OWN + "{op: add, name: sum, input: p, residual: front}\n  - " + LINEAR, 1,
+        (LINEAR, OWN + "{op: add, name: sum, input: p, residual: front}\n  - " + LINEAR, 13,
          r"layer 'sum' mixes rows of frames with vectors of distances"),
-        (LINEAR, "{op: positions, name: p, width: 13}\n  - " + LINEAR, 1,
+        (LINEAR, "{op: positions, name: p, width: 13}\n  - " + LINEAR, 12,
          r"layer 'p': sinusoids need an even width, found 13"),
         ("positions: learnable_no_linear", "positions: learnt", 11, r"'positions': unknown value 'learnt' .*"),
         ("reach: 4", "order: [ff1, conv, ff1]", 10, r".*a block has each module once, found order ff1, conv, ff1"),
@@ -215,10 +219,8 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
         ("reach: 4", "order: [conv, gru]", 11,
          r"'order\[1\]': unknown value 'gru' \(one of: ff1, ff2, conv, attention\)"),
         # The workload around the graph.
-        ("graph:", "layers:\n  - {op: linear, name: l, input: features, outputs: 2, weight_bits: 8}\ngraph:", 1,
-         r"expected either 'layers' or a 'graph'"),
-        (SMALL[SMALL.index("inputs:"):], RANDOM + "\n" + SMALL[SMALL.index("graph:"):], 1,
-         r"a graph needs inputs of recorded speech, not random activity"),
+        ("graph:", "layers:\n  - {op: linear, name: l, input: features, outputs: 2, weight_bits: 8}\ngraph:", 5,
+         r"unknown key 'layers'.*"),
         ("weights: weights.safetensors\n", "", 1,
          r"expected either 'weights', a safetensors file, or 'generated_weights'"),
         ("name: small", "name: small\ngenerated_weights: {seed: 1}", 1,
@@ -227,7 +229,7 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
          r"generated weights recognise nothing: leave out 'score'"),
         ("weights: weights.safetensors\n", "generated_weights: {seed: -1}\n", 3,
          r"'seed': must be at least 0, found -1"),
-        ("graph:", CTC.replace(", d", "") + "graph:", 1, r"the score names 4 classes, the network has 5"),
+        ("graph:", CTC.replace(", d", "") + "graph:", 5, r"the score names 4 classes, the network has 5"),
         ("graph:", "input_bits: 4\ngraph:", 1, r"features of speech are 8-bit codes, found 'input_bits: 4'"),
     ],
 )  # fmt: skip
@@ -240,19 +242,29 @@ def test_wrong_graphs(tmp_path: Path, old: str, new: str, line: int, message: st
 def test_outputs_that_depend_on_no_input(tmp_path: Path) -> None:
     lines = SMALL.splitlines(keepends=True)[:5]
     lines += ["  - {op: positions, name: p, width: 4}\n", "  - {op: linear, name: output, input: p, outputs: 5}\n"]
-    message = "workload.yaml:1: layer 'output' gives the outputs, and they do not depend on 'features'"
+    message = "workload.yaml:7: layer 'output' gives the outputs, and they do not depend on 'features'"
     assert problems(write(tmp_path, "".join(lines))) == [message]
 
 
-def test_neither_layers_nor_graph(tmp_path: Path) -> None:
+def test_random_activity_drives_spiking_ops_alone(tmp_path: Path) -> None:
+    """Said once for each item of the file, at its line."""
+    items = {"conv": "conv", "relu": "relu", "pool": "max_pool", "front": "linear", "blocks": "conformer"}
+    items["output"] = "linear"
+    head, graph = SMALL[: SMALL.index("inputs:")], SMALL[SMALL.index("graph:") :]
+    found = problems(write(tmp_path, head + RANDOM + "\n" + graph))
+    lines = [7, 8, 9, 10, 11, 13]
+    assert found == [
+        f"workload.yaml:{line}: random activity drives spiking ops alone, found '{name}' ({op})"
+        for line, (name, op) in zip(lines, items.items(), strict=True)
+    ]
+
+
+def test_no_graph(tmp_path: Path) -> None:
     head = "".join(SMALL.splitlines(keepends=True)[:4])
-    assert problems(write(tmp_path, head)) == ["workload.yaml:1: expected either 'layers' or a 'graph'"]
-
-
-def test_generated_weights_belong_to_graphs(tmp_path: Path) -> None:
-    head = "".join(SMALL.splitlines(keepends=True)[:4]).replace("weights: weights.safetensors", "generated_weights: {}")
-    layers = "layers: [{op: linear, name: l, input: features, outputs: 2, weight_bits: 8, weights: w}]\n"
-    assert problems(write(tmp_path, head + layers)) == ["workload.yaml:1: only graphs have generated weights"]
+    assert problems(write(tmp_path, head)) == ["workload.yaml:1: missing key 'graph'"]
+    assert problems(write(tmp_path, head + "graph: []\n")) == [
+        "workload.yaml:5: 'graph': expected at least 1 items, found 0"
+    ]
 
 
 FEED_FORWARD = ["norm", "linear1", "silu", "linear2", "add"]
@@ -266,7 +278,7 @@ ATTENTION = {
 }
 
 
-def conformer(**changed: Any) -> list[GraphOp]:
+def conformer(**changed: Any) -> list[Op]:
     given: dict[str, Any] = {
         "op": "conformer", "name": "b", "input": "features", "blocks": 1, "width": 8, "heads": 2, "feed_forward": 16,
         "kernel": 3, "weight_bits": 5,
@@ -288,8 +300,7 @@ def test_the_ops_of_a_block(positions: str) -> None:
     assert heads.positions == (None if positions == "none" else f"b.0.attention.{last}")
     reach = [op.reach for op in ops if isinstance(op, PositionsOp)]
     assert reach == ([] if positions == "none" else [3 if positions.startswith("learnable") else None])
-    made = graph_rows(ops, "features", 8)["b.0.norm"]
-    assert (made.width, made.stride) == (8, 1)
+    assert Graph.of(ops, Edge(8)).given == Edge(8)
 
 
 def test_order_and_blocks() -> None:
@@ -300,29 +311,22 @@ def test_order_and_blocks() -> None:
     assert next(op for op in ops if op.name == "b.1.conv.norm").reads() == ("b.0.norm",)
 
 
-def pair(positions: str, seed: int = 7) -> tuple[list[GraphOp], dict[str, Rows], dict[str, np.ndarray]]:
-    """Return a network of two blocks of width 64 with generated weights."""
-    ops = small_ops(2, 64, positions)
-    rows = graph_rows(ops, "features", 8)
-    return ops, rows, generated_tensors(ops, rows, "features", seed)
-
-
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_generated_tensors(positions: str) -> None:
-    ops, rows, tensors = pair(positions)
-    assert tensors.keys() == {
-        name
-        for name in tensor_shapes(ops, rows)
+    graph = small_graph(2, 64, positions)
+    tensors = generated_tensors(graph, 7)
+    shapes = {op.tensor_name(end): shape for op in graph.ops for end, shape in op.shapes(graph.read(op)).items()}
+    assert {name: value.shape for name, value in tensors.items()} == {
+        name: shape
+        for name, shape in shapes.items()
         if name != "output.output_scale" and not name.endswith(".table_scale")  # the table is in float
     }
-    assert {name: value.shape for name, value in tensors.items()} == {
-        name: shape for name, shape in tensor_shapes(ops, rows).items() if name in tensors
-    }
-    for op in ops:
+    assert list(graph.tensor_problems(tensors)) == []
+    for op in graph.ops:
         if isinstance(op, WeightedOp):
             weight, largest = tensors[f"{op.name}.weight"], 2 ** (op.weight_bits - 1) - 1
             assert weight.dtype == np.int8 and largest / 2 < np.abs(weight.astype(int)).max() <= largest
-    again, other = pair(positions)[2], pair(positions, seed=8)[2]
+    again, other = generated_tensors(graph, 7), generated_tensors(graph, 8)
     for name, tensor in tensors.items():
         assert tensor.tobytes() == again[name].tobytes() and tensor.dtype == again[name].dtype
     drawn = [name for name in tensors if tensors[name].ndim]
@@ -330,44 +334,46 @@ def test_generated_tensors(positions: str) -> None:
 
 
 def test_an_op_keeps_its_draws_when_those_behind_it_change() -> None:
-    ops = small_ops()
-    some, rows = ops[:4], graph_rows(ops, "features", 8)
-    few, all_of_them = (generated_tensors(part, rows, "features", 1) for part in (some, ops))
+    graph = small_graph()
+    some = Graph.of(graph.ops[:5], graph.edges["features"])
+    few, all_of_them = generated_tensors(some, 1), generated_tensors(graph, 1)
+    assert few.keys() == {name for name in all_of_them if name.split(".")[0] in ("conv", "front")} | {
+        name for name in all_of_them if name.startswith("blocks.0.ff1.norm")
+    }
     for name in few:
         np.testing.assert_array_equal(few[name], all_of_them[name])
 
 
 def test_smallest_generated_weights() -> None:
-    """Two bits and one weight, which is often 0: still a scale."""
-    ops: list[GraphOp] = [LinearOp(op="linear", name="one", input="x", outputs=1, weight_bits=2)]
-    rows = graph_rows(ops, "x", 1)
-    drawn = [generated_tensors(ops, rows, "x", seed) for seed in range(20)]
-    assert {int(tensors["one.weight"][0, 0]) for tensors in drawn} == {-1, 0, 1}
-    assert all(np.isfinite(tensors["one.weight_scale"]) for tensors in drawn)
+    """Two bits and one weight, which is often 0: still a scale; one bit is never 0."""
+    for bits, found in ((2, {-1, 0, 1}), (1, {-1, 1})):
+        op = LinearOp(op="linear", name="one", input="features", outputs=1, weight_bits=bits)
+        drawn = [generated_tensors(Graph.of([op], Edge(1)), seed) for seed in range(20)]
+        assert {int(tensors["one.weight"][0, 0]) for tensors in drawn} == found
+        assert all(np.isfinite(tensors["one.weight_scale"]) for tensors in drawn)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_values_of_generated_weights_fill_the_codes(positions: str) -> None:
     """Every matrix gives values of deviation near 1, and few of the codes are clamped."""
-    ops, rows, tensors = pair(positions)
+    graph = small_graph(2, 64, positions)
+    tensors = generated_tensors(graph, 7)
     x = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
-    starts = np.array([0, 120, 300])
-    network = GraphValues(ops, rows, tensors)
-    logits = network.run("features", x, starts)
-    assert logits.shape == (150, 5) and list(network.starts["output"]) == [0, 60, 150]
+    logits = values(graph, tensors, x, [0, 120, 300])
+    assert logits.values.shape == (150, 5) and list(logits.starts) == [0, 60, 150]
 
-    values, offsets, codes = {"features": x}, {"features": starts}, {}
-    longest = 90
-    for op in ops:
-        starts = offsets[op.reads()[0]] if op.reads() else offsets["front"]
-        values[op.name], offsets[op.name] = network.compute(op, values, starts, longest)
+    unit = Datapath(tensors, reach=graph.reach)
+    signals = {FEATURES: Signal(x, np.array([0, 120, 300]), graph.edges[FEATURES])}
+    evaluate(graph.ops, signals, graph.edges, unit)
+    codes = {}
+    for op in graph.ops:
         if isinstance(op, WeightedOp):
             # Attention averages over frames, so its outputs are smaller, the more so the less alike the frames are.
-            low = 0.3 if op.name.endswith("attention.out") else 0.75
-            assert low < values[op.name].std() < 1.3, (op.name, values[op.name].std())
-            written = 0 if op is ops[-1] else values[op.name].size
-            codes[op.name] = network.clamped[op.name] / (values[op.input].size + written)
-    np.testing.assert_array_equal(values["output"], logits)
+            low, given = 0.3 if op.name.endswith("attention.out") else 0.75, signals[op.name].values
+            assert low < given.std() < 1.3, (op.name, given.std())
+            written = 0 if op is graph.last else given.size
+            codes[op.name] = unit.clamped[op.name] / (signals[op.input].values.size + written)
+    np.testing.assert_array_equal(signals["output"].values, logits.values)
     assert max(codes.values()) < 0.02 and np.mean(list(codes.values())) < 0.003, codes
 
 
@@ -381,9 +387,22 @@ def test_generated_workload(tmp_path: Path) -> None:
     assert other.sha256 != workload.sha256
 
 
+def test_weights_that_are_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An op that does not say how: what an op has by itself are real numbers, which neurons do not take."""
+    for op in (LifOp, SpikeSumOp):
+        monkeypatch.setattr(op, "generated", Op.generated)
+    text = SMALL.replace("weights: weights.safetensors", "generated_weights: {seed: 1}")
+    lif = "  - {op: lif, name: lif, input: features, neurons: 5, beta: 0.5, threshold: 8, reset: zero}\n"
+    ops = "graph:\n" + lif + "  - {op: spike_sum, name: sum, input: lif, neurons: 5}\n"
+    assert problems(write(tmp_path, text[: text.index("graph:")] + ops)) == [
+        "workload.yaml:6: no weights are drawn for 'lif' (lif) (give them in a file, 'weights')",
+        "workload.yaml:7: no weights are drawn for 'sum' (spike_sum) (give them in a file, 'weights')",
+    ]
+
+
 def test_positions_before_everything_else() -> None:
     """They stand for the longest utterance, also where no op came before; beyond its reach a table's last vector."""
-    ops: list[GraphOp] = [
+    ops: list[DatapathOp] = [
         PositionsOp(op="positions", name="p", width=2, reach=1),
         PositionsOp(op="positions", name="s", width=2),
         AddOp(op="add", name="sum", input="p", residual="s"),
@@ -394,18 +413,16 @@ def test_positions_before_everything_else() -> None:
     one = np.ones((1, 2), np.float32)
     tensors = {"p.table": table, "heads.u": one, "heads.v": one, "norm.gain": one[0], "norm.bias": one[0]}
     x = np.random.default_rng(0).standard_normal((5, 6)).astype(np.float32)
-    network = GraphValues(ops, graph_rows(ops, "features", 6), tensors)
-    assert network.run("features", x, np.array([0, 2, 5])).shape == (5, 2)
-    found, _ = network.compute(ops[0], {}, np.array([0, 3]), 3)
+    graph = Graph.of(ops, Edge(6))
+    assert values(graph, tensors, x, [0, 2, 5]).values.shape == (5, 2)
+    found, _ = ops[0].compute([], Datapath(tensors, longest=3))
     np.testing.assert_array_equal(found, table[[2, 2, 1, 0, 0]])
     codes: dict[str, np.ndarray] = {"p.table": table.astype(np.int8), "p.table_scale": np.array(0.5, np.float32)}
-    np.testing.assert_array_equal(GraphValues(ops, {}, codes).compute(ops[0], {}, np.array([0, 3]), 3)[0], found / 2)
-    np.testing.assert_array_equal(network.compute(ops[1], {}, np.array([0, 3]), 3)[0], sinusoids(3, 2))
+    np.testing.assert_array_equal(ops[0].compute([], Datapath(codes, longest=3))[0], found / 2)
+    np.testing.assert_array_equal(ops[1].compute([], Datapath(tensors, longest=3))[0], sinusoids(3, 2))
 
 
 def test_values_that_are_not_numbers_name_the_layer() -> None:
-    ops = small_ops()
-    rows = graph_rows(ops, "features", 8)
-    network = GraphValues(ops, rows, generated_tensors(ops, rows, "features", 1))
+    graph = small_graph()
     with pytest.raises(ValueError, match=r"layer 'conv': a value to be quantised is not a number"):
-        network.run("features", np.full((4, 8), np.nan, np.float32), np.array([0, 4]))
+        values(graph, generated_tensors(graph, 1), np.full((4, 8), np.nan, np.float32), [0, 4])

@@ -1,4 +1,7 @@
-"""What a graph needs of a chip, and what is said where the chip does not have it: names, numbers, exit code 2."""
+"""What a graph needs of a chip's parts, and what is said where the chip does not have it: names, numbers, exit code 2.
+
+Which engine runs an op is in test_deploy_errors.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accelsim.execute import execute
 from chips import write_random_network
 from graphs import IDEAL, TILE_PARTS, Shape, chip, frames, graph, tile_keys, without, write_graph
 
 from accelsim.architecture import load_architecture
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.errors import InputError
-from accelsim.schedule import build_schedule
 from accelsim.workload import load_workload
 
 SHAPE = Shape(positions="relative")
@@ -24,14 +27,15 @@ ATTENTION = [
     "{name: qkv, op: linear, input: features, outputs: 1200}",
     "{name: heads, op: attention, input: qkv, heads: 2}",
 ]
-KEYS = tile_keys(planes=8)
+TILES = '"op:linear": {engine: crossbar_tiles}, "op:depthwise": {engine: crossbar_tiles}'
+KEYS = {**tile_keys(planes=8), "placement": f"{{{TILES}, 'front.*': {{engine: digital}}}}"}
 
 
 def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memristor_conformer") -> list[str]:
     """Return what the schedule says, without the names of workload and chip in front."""
     with pytest.raises(InputError) as error:
-        build_schedule(graph(folder, layers), chip(keys, name))
-    return [re.sub(r"^workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
+        deploy(graph(folder, layers), chip(keys, name))
+    return [re.sub(r"workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -53,23 +57,17 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
          r"matrix 'blocks\.0\.conv\.depthwise': depthwise columns have no inputs in common, .*"),
         (["{name: y, op: depthwise, input: features, taps: 65}"], {},
          r"matrix 'y': a depthwise column of 65 taps is longer than a tile of 64 rows"),
-        (["{name: y, op: conv, input: features, channels: 3}"], {},
-         r"layer 'y' \(conv\) cannot lie on tiles: place it with 'where: digital'"),
         # Placement.
-        (SHAPE, {"placement": "{block.0.ff1.linear1: {copies: 2}}"},
-         r"placement names a layer 'block\.0\.ff1\.linear1', there is none with weights "
-         r"\(did you mean 'blocks\.0\.ff1\.linear1'\?\)"),
-        (SHAPE, {"placement": "{blocks.0.norm: {copies: 2}}"},
-         r"placement names a layer 'blocks\.0\.norm', there is none with weights.*"),
         (LINEAR, {"placement": "{y: {adc: ad}}"},
-         r"layer 'y' has no converters named 'ad' \(did you mean 'adc'\?\)"),
+         r"--set placement: layer 'y' has no converters named 'ad' \(did you mean 'adc'\?\)"),
         (LINEAR, {"placement": "{y: {converters: [{plane: 3, range_bits: 4}]}}"},
-         r"layer 'y' has 3 converters along plane, found plane 3"),
-        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"}, r"layer 'y' asks for 13 bits of 'adc', .* 8"),
+         r"--set placement: layer 'y' has 3 converters along plane, found plane 3"),
+        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"},
+         r"--set placement: layer 'y' asks for 13 bits of 'adc', .* 8"),
         # Memories, queue, clusters.
-        (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers outside tiles"),
+        (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers"),
         (LINEAR, {"components.features.entries": 11},
-         r"12 features of a frame do not fit the 11 entries of 'features'"),
+         r".*memristor_conformer\.yaml:\d+: 12 features of a frame do not fit the 11 entries of 'features'"),
         (ATTENTION, {"components.activations.rows": 1418, "components.activations.banks": 2},
          r"the buffers between layers take 89 KiB for utterances of 60 frames, 'activations' has 89"),
         (["{name: a, op: relu, input: features}", "{name: y, op: relu, input: a}"],
@@ -82,16 +80,19 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
         # The digital array.
         (LINEAR, {"placement": "{y: {engine: digital}}", "components.weights.rows": 1, "components.weights.banks": 1,
                   "components.weights.width_bits": 239},
-         r"the weights take 0 KiB, 'weights' has 0"),
+         r"the weights take 2 words of 'weights', which has 1"),
         (LINEAR, {"placement": "{y: {engine: digital}}", "components.array.weight_bits": 3},
-         r"layer 'y' has 4-bit weights and 8-bit inputs, 'array' takes 3 and 8"),
+         r"layer 'y' has 4-bit weights, 'array' takes 3 bits"),
+        (LINEAR, {"placement": "{y: {engine: digital}}", "components.array.input_bits": 7},
+         r"layer 'y' has 8-bit inputs, 'array' takes 7 bits"),
         # Graphs whose rates do not fit.
         (["{name: a, op: attention, input: features, heads: 2}", "{name: y, op: max_pool, input: a, size: [2, 1]}"], {},
          r"layer 'a' attends over 2 rows for one of the outputs: pool or stride before it"),
     ],
 )  # fmt: skip
 def test_a_graph_that_does_not_fit(tmp_path: Path, layers: Any, keys: dict[str, Any], message: str) -> None:
-    found = problems(tmp_path, layers, {**KEYS, "placement": "{}", **keys})
+    said = keys.get("placement", "{}").removeprefix("{").removesuffix("}")
+    found = problems(tmp_path, layers, {**KEYS, **keys, "placement": f"{{{TILES}, {said}}}"})
     assert re.fullmatch(message, "\n".join(found)), found
 
 
@@ -101,61 +102,83 @@ def test_what_just_fits(tmp_path: Path) -> None:
     Buffers of `ATTENTION`: 60 frames of an utterance and 15 beyond, 1200 codes each; a row of 400 float16 outputs.
     """
     bits = (60 + 15) * 1200 * 8 + 400 * 16
-    keys: dict[str, Any] = {"placement": "{}", "components.activations.rows": 1419, "components.activations.banks": 2}
+    placement = f"{{{TILES}}}"
+    keys: dict[str, Any] = {"placement": placement, "components.activations.rows": 1419,
+                            "components.activations.banks": 2}  # fmt: skip
     assert 1418 * 2 * 256 < bits <= 1419 * 2 * 256
-    build_schedule(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
-    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {"components.queue.entries": 15, "placement": "{}"}
-    build_schedule(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
+    deploy(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
+    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {
+        "components.queue.entries": 15,
+        "placement": placement,
+    }
+    deploy(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
+
+
+def said(network: Any, architecture: Any) -> str:
+    """Return the one problem of a network on a chip."""
+    with pytest.raises(InputError) as error:
+        deploy(network, architecture)
+    (problem,) = error.value.problems
+    return str(problem)
 
 
 def test_a_layer_that_the_chip_has_no_part_for(tmp_path: Path) -> None:
     network = graph(tmp_path, SHAPE)
-    with pytest.raises(InputError, match=r"layer 'blocks\.0\.attention\.heads' \(attention\) needs exactly one .* "
-                                         r"kind attention_engine, found 0"):  # fmt: skip
-        build_schedule(network, without(chip(KEYS), "attention"))
-    with pytest.raises(InputError, match=r"layer 'front\.linear' \(linear\) needs exactly one .* mac_array, found 0"):
-        build_schedule(network, without(chip(KEYS), "array"))
-    with pytest.raises(InputError, match=r"needs a memory with 'stores: weights'"):
-        build_schedule(network, without(chip(KEYS), "weights"))
-    with pytest.raises(InputError, match=r"matrices on tiles need a component of kind adc"):
-        build_schedule(network, without(chip(KEYS), "adc"))
-    with pytest.raises(InputError, match=r"needs a bounded channel from 'queue' to 'tile_inputs'"):
-        cut = chip({**KEYS, "channels.3.lockstep": True})
-        build_schedule(network, cut)
+    message = said(network, without(chip(KEYS), "attention"))
+    assert "no engine of the chip runs layer 'blocks.0.attention.heads' (attention); " in message
+    assert "; 'digital': it needs an attention engine; " in message
+    for part in ("array", "weights"):
+        message = said(network, without(chip(KEYS), part))
+        needed = {"array": "an array of integer multipliers", "weights": "a memory with 'stores: weights'"}[part]
+        assert message.endswith(f"'digital' cannot run layer 'front.linear' (linear), placed there: it needs {needed} "
+                                f"('crossbar_tiles' can)"), message  # fmt: skip
+    with pytest.raises(InputError) as error:
+        deploy(network, without(chip(KEYS), "adc"))
+    assert [str(problem) for problem in error.value.problems] == [
+        f"--set placement: workload 'small_graph' on 'memristor_conformer': placement of '{key}' names engine "
+        "'crossbar_tiles', which the chip does not have: it needs converters"
+        for key in ("op:linear", "op:depthwise")
+    ]
 
 
 def test_networks_and_chips_of_other_kinds(tmp_path: Path) -> None:
     """A graph on a spiking chip, and a spiking network on a chip for graphs: both say what they miss."""
-    with pytest.raises(InputError, match=r"'small_graph' on 'rsnn28nm': .* needs exactly one .* vector_unit, found 0"):
-        build_schedule(graph(tmp_path, LINEAR), load_architecture("rsnn28nm"))
+    message = said(graph(tmp_path, LINEAR), load_architecture("rsnn28nm"))
+    assert "'small_graph' on 'rsnn28nm': no engine of the chip runs layer 'y' (linear); " in message
+    assert "'spike_pes': a spike_pes does not run linear; no crossbar_tiles: it needs converters, a crossbar" in message
     spiking = load_workload(write_random_network(tmp_path, features=7, hidden=[9], classes=3, steps=1, frames=2))
-    with pytest.raises(InputError, match=r"on 'memristor_conformer': a spiking network needs .* pe_array, found 0"):
-        build_schedule(spiking, chip(KEYS))
+    with pytest.raises(InputError) as error:
+        deploy(spiking, chip({**KEYS, "placement": "{}"}))
+    lif, spike_sum = map(str, error.value.problems)
+    assert "on 'memristor_conformer': no engine of the chip runs layer 'l0' (lif); " in lif
+    assert "layer 'out' (spike_sum); 'crossbar_tiles': a crossbar_tiles does not run spike_sum; " in spike_sum
+    assert all("; no spike_pes: it needs a controller, LIF units, " in one for one in (lif, spike_sum)), lif
 
 
 def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
     network, architecture = graph(tmp_path, Shape()), chip({**KEYS, **IDEAL})
-    schedule = build_schedule(network, architecture)
-    message = r"1 utterances are longer than the 60 frames of the attention engine: 'u1' has 61"
+    deployment = deploy(network, architecture)
+    message = r"1 utterances are longer than the 60 frames of engine 'digital': 'u1' has 61"
     with pytest.raises(InputError, match=message):
-        execute(schedule, network, architecture, frames(network, [60, 61, 2]))
+        execute(deployment, frames(network, [60, 61, 2]))
 
     layers = [
         "{name: pool, op: max_pool, input: features, size: [3, 1]}",
         "{name: y, op: linear, input: pool, outputs: 2}",
     ]
-    network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": "{}"})
-    schedule = build_schedule(network, architecture)
-    with pytest.raises(InputError, match=r"layer 'pool' takes 3 rows for one of its own: no utterance is so long"):
-        execute(schedule, network, architecture, frames(network, [2, 1]))
+    network, architecture = graph(tmp_path, layers), chip({**KEYS, **IDEAL, "placement": f"{{{TILES}}}"})
+    deployment = deploy(network, architecture)
+    with pytest.raises(InputError, match=r"layer 'pool': it takes 3 rows for one of its own: no utterance is so long"):
+        execute(deployment, frames(network, [2, 1]))
 
 
 @pytest.mark.parametrize(
     ("line", "keys", "message"),
     [
         ("{name: y, op: linear, input: features, outputs: 5, weight_bits: 9}", (),
-         r"workload\.yaml:8: 'weight_bits': must be 2 to 8, or 16 for float16, found 9"),
-        ("{name: y, op: linear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={}"),
+         r"workload\.yaml:8: 'weight_bits': must be 1 to 8, or 16 for float16, found 9"),
+        ("{name: y, op: linear, input: features, outputs: 1000}",
+         ("components.crossbar.tiles=2", "placement={y: {engine: crossbar_tiles}}"),
          r"matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
     ],
 )  # fmt: skip

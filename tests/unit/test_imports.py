@@ -22,13 +22,15 @@ FLOORS = [
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
+    {"ops"},
     {"generated"},
     {"architecture", "workload"},
+    {"placement"},
     {"schedule"},
-    {"execute"},
+    {"engines"},
     {"simulate"},
     {"cost"},
-    {"operations"},
+    {"throughput"},
     {"plugins"},
     {"record"},
     {"pipeline"},
@@ -99,6 +101,19 @@ def test_nothing_is_imported_from_a_floor_above(path: Path) -> None:
             if FLOOR[other] > FLOOR[room] or (FLOOR[other] == FLOOR[room] and other != room):
                 wrong.append(f"line {line}: {room} may not import {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_outside_an_engine_knows_its_name() -> None:
+    """What all engines share may be imported, a single engine may not: a new one needs no edit elsewhere."""
+    shared = {"deploy", "engine", "execute", "wires"}
+    for path in modules():
+        for name, line in imports(path):
+            parts = name.split(".")
+            if parts[:2] == ["accelsim", "engines"] and room_of(path) != "engines":
+                assert parts[2] in shared, f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        if path.parent.name == "engines" and path.stem in shared:
+            wrong = {name for name, _ in imports(path) if name.startswith("accelsim.engines.")}
+            assert all(name.split(".")[2] in shared for name in wrong), f"{path.name}: {wrong}"
 
 
 def test_nothing_but_the_command_line_prints_or_exits() -> None:

@@ -28,6 +28,12 @@ from mykernel import weigh
 values = np.array([2.0], sys.argv[1] if len(sys.argv) > 1 else "float32")
 value, stats = float(weigh(values)), weigh.stats
 """
+BY_PATH = """
+import importlib.util, sys
+found = importlib.util.spec_from_file_location("by_path", sys.path[2] + "/mykernel.py")
+sys.modules["mykernel"] = sys.modules["by_path"] = importlib.util.module_from_spec(found)
+found.loader.exec_module(sys.modules["by_path"])
+"""
 REPORT = """
 hits, misses = sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
 print(json.dumps([value, hits, misses, stats.cache_path]))
@@ -137,6 +143,13 @@ def test_a_plugins_kernel_and_its_helpers(tree):
         tree / "accelsim" / "kernels" / "number.py", "return in_number(a + b, half)", "return in_number(a - b, half)"
     )
     assert run(tree, PLUGIN)[:3] == [4.0, 0, 1]
+
+
+def test_a_plugins_file_under_another_name(tree):
+    """As a module that is installed, then by its path, as --plugin loads it: code knows its module by name."""
+    assert run(tree, PLUGIN)[:3] == [6.0, 0, 1]
+    assert run(tree, BY_PATH + PLUGIN)[:3] == [6.0, 0, 1]
+    assert run(tree, BY_PATH + PLUGIN)[:3] == [6.0, 1, 0]
 
 
 def test_processes_that_start_together(tree):

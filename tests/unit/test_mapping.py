@@ -16,7 +16,7 @@ def conformer(width: int, forward: int, bits: int, blocks: int, positions: bool)
         ("qkv", width, 3 * width), ("out", width, width), ("pw1", width, 2 * width), ("pw2", width, width),
     ]  # fmt: skip
     if positions:
-        graph.append(("linear_pos", width, width))
+        layers.append(("linear_pos", width, width))
     matrices = []
     for block in range(blocks):
         matrices += [Matrix(f"{block}.{name}", rows, columns, bits) for name, rows, columns in layers]

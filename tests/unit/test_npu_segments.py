@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from graphs import Streaming, chip, frames, graph, write_graph
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import execute
+from accelsim.engines.npu.planner import lpddr_bits, plan, sizes
 from accelsim.library import find
+from accelsim.ops.activation import ReluOp
+from accelsim.ops.graph import Graph
+from accelsim.ops.op import Edge
 from accelsim.pipeline import operate, run_in_full
 from accelsim.record import record
 from accelsim.schedule import Job
@@ -24,9 +29,10 @@ BETWEEN = ("cpu", "sequencer")
 """What passes on tensors, and takes them."""
 
 
-def two_npus(folder: Path, second: str, **compiler: Any) -> Architecture:
+def two_npus(folder: Path, second: str, l2: dict[str, int] | None = None, **compiler: Any) -> Architecture:
     """Return a chip of two NPUs, ``a`` and ``b``; layers that fit the pattern ``second`` are on b, all others on a."""
     data = yaml.safe_load(find("edge_npu", "arch").read_text())
+    data["components"]["l2"] |= l2 or {}
     data["components"] |= {f"{name}_b": spec for name, spec in list(data["components"].items())}
     data["channels"] += [
         channel | {"from": f"{channel['from']}_b", "to": f"{channel['to']}_b"} for channel in list(data["channels"])
@@ -93,6 +99,51 @@ def test_what_goes_between_engines(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [each.name for each in deployment.schedule.jobs if each.last] == ["end"]
     assert deployment.engines["a"].plan().chunk == deployment.engines["b"].plan().chunk == 4  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("second", ["*.ff1.*", "*.linear2", "*.glu", "*.attention.*"])
+@pytest.mark.parametrize("rows", [40, 56, 70, 84])
+def test_parts_of_a_network_in_little_room(tmp_path: Path, second: str, rows: int) -> None:
+    """In 12 bytes a row: each NPU moves over its LPDDR what its plan says, and what it gives others is made whole."""
+    workload = graph(tmp_path, SHAPE.layers(), bands=SHAPE.bands)
+    npus = two_npus(tmp_path, second, {"banks": 67, "weight_banks": 64, "width_bits": 32, "rows": rows})
+    deployment = deploy(workload, npus)
+    seen = False
+    for name, engine in deployment.engines.items():
+        made, ours = engine.plan(), {op.name for op in engine.ops}
+        assert made is not None
+        jobs = [each for each in deployment.schedule.jobs if each.layer in ours]
+        work = [each.work.row() for each in jobs]
+        moved = sum(row.get("spill_in", 0) + row.get("spill_out", 0) for row in work)
+        assert moved + sum(row["weight_bits"] for row in work if row["stage"] == "load") == made.lpddr_bits, name
+        for op in engine.ops:  # a tensor of which a piece alone exists at a time cannot go to another engine
+            if any(reader not in ours for reader in workload.graph.readers[op.name]):
+                inside = [group.split(" .. ") for group in made.pieces]
+                order = [each.name for each in engine.ops]
+                for first, *last in inside:
+                    end = order.index(last[0] if last else first)
+                    assert not order.index(first) <= order.index(op.name) < end, (op.name, first, last)
+        seen = seen or bool(made.pieces or made.spilled or not made.state_in_l2)
+    assert seen, "the sizes reach the case"
+    both = execute(deployment, frames(workload, [32]))
+    operate(npus, deployment.schedule, both.activity, both.frames)
+
+
+def test_chains_end_where_others_work() -> None:
+    """Of a, b, c, d, e in a row, c is of another engine, 4 rows a chunk, 16 values of 16 bits: 1024 bits each."""
+    names = ["features", "a", "b", "c", "d", "e"]
+    ops = [ReluOp(op="relu", name=name, input=before) for before, name in pairwise(names)]
+    network = Graph.of(ops, Edge(16, kind="codes", bits=8))
+    ours = [op for op in ops if op.name != "c"]
+    chunk = sizes(network, ours, 4, {"features": 8, **dict.fromkeys(names[1:], 16)})
+    assert chunk.tensors == {"features": 512, **dict.fromkeys(names[1:], 1024)}
+    # c is there when b, the second op, is done; d is the third.
+    assert (chunk.arrivals, chunk.ends, chunk.readers["c"]) == ({"c": 1}, {"b"}, [2])
+    whole = plan(chunk, 2048, split=True)
+    assert [(group.first, group.last) for group in whole.groups] == [(0, 1), (2, 3)] and whole.peak_bits == 2048
+    # What finds no room goes out and comes in, c as well: a, c and d twice, b and e, which nobody here reads, once.
+    nothing = plan(chunk, 1, split=False)
+    assert nothing.spilled == {*names} and lpddr_bits(chunk, nothing) == 512 + (3 * 2 + 2) * 1024
 
 
 CONVOLUTIONS = [

@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import Execution, execute
 from chips import write_timit
 
+from accelsim.engines.execute import Execution, execute
 from accelsim.explore.reuse import Reuse
 from accelsim.pipeline import Stages, run_in_full, score, trace
 from accelsim.record import record
 from accelsim.simulate import Window
 
 
-def every_second_frame(schedule: Any, network: Any, chip: Any, batch: Any, **options: Any) -> Execution:
+def every_second_frame(deployment: Any, batch: Any, **options: Any) -> Execution:
     """Run a network over the even frames of every utterance only, as one does that subsamples by two."""
     kept = [np.arange(first, last, 2) for first, last in pairwise(batch.starts)]
     starts = np.cumsum([0, *(len(frames) for frames in kept)])
     fewer = dataclasses.replace(batch, features=batch.features[np.concatenate(kept)], starts=starts)
-    return dataclasses.replace(execute(schedule, network, chip, fewer, **options), starts=starts, subsampling=2)
+    done = execute(deployment, fewer, **options)
+    return dataclasses.replace(done, starts=starts, output_starts=starts, subsampling=2)
 
 
 def test_frames_of_the_schedule_are_those_of_the_execution() -> None:
@@ -31,7 +32,7 @@ def test_frames_of_the_schedule_are_those_of_the_execution() -> None:
     overrides = {"workload.inputs.frames": "20", "pacing.frame_period": "20 ms", "operating_points": "{}"}
     stages = Stages(execute=every_second_frame)
     run = run_in_full("rsnn28nm", "rsnn_paper_activity", overrides=overrides, stages=stages)
-    assert run.execution.frames(run.batch) == 10
+    assert run.execution.frames == 10
     slowest = int(np.max(run.outcome.timeline.finished_ps - run.outcome.timeline.arrived_ps))
     overrides["clocks.main.frequency"] = f"{run.outcome.architecture.clock_hz() * slowest * 1e-12 / 15e-3:.0f} Hz"
     run = run_in_full("rsnn28nm", "rsnn_paper_activity", overrides=overrides, stages=stages)
@@ -61,7 +62,7 @@ def test_outputs_are_split_where_the_utterances_of_the_schedule_start(
     stages = Stages(execute=every_second_frame, score=judge)
     run = run_in_full("rsnn28nm", "rsnn_phoneme", overrides={"workload.inputs.dataset": "timit_sample"}, stages=stages)
     ((outputs, starts),) = seen
-    assert len(outputs) == starts[-1] == run.execution.frames(run.batch) < len(run.batch.features)
+    assert len(outputs) == starts[-1] == run.execution.frames < len(run.batch.features)
     parts = [outputs[first:last] for first, last in pairwise(starts)]
     alone = run.workload.scorer().score(parts, run.batch.references)
     assert run.accuracy == alone

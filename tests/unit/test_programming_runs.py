@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelsim.execute import Execution, execute
 
 import accelsim
 from accelsim.architecture import load_architecture
+from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
 from accelsim.explore.reuse import Reuse, is_functional
 from accelsim.explore.space import Point
@@ -73,12 +73,12 @@ def test_the_headline_tells_the_spread() -> None:
     assert "programming runs" not in rows(run("memristor_tile"))["frame error rate"].note
 
 
-def without_cells(schedule: Any, network: Any, chip: Any, batch: Any, **options: Any) -> Execution:
+def without_cells(deployment: Any, batch: Any, **options: Any) -> Execution:
     """Run a tile, and beside it the whole numbers that it stands for."""
-    layer = network.spec.layers[0]
+    (layer,) = deployment.network.graph.ops
     inputs = np.clip(batch.features.astype(np.int64) - layer.input_offset, -128, 127)
-    exact = inputs @ network.tensor(layer.weights).astype(np.int64)
-    return dataclasses.replace(execute(schedule, network, chip, batch, **options), exact=lambda: exact)
+    exact = inputs @ deployment.network.tensors[layer.weights].astype(np.int64)
+    return dataclasses.replace(execute(deployment, batch, **options), exact=lambda: exact)
 
 
 def test_the_same_integers_without_cells() -> None:

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import simpy
-from accelsim.execute import Activity
 
+from accelsim.engines.execute import Activity
 from accelsim.errors import InvariantError
 from accelsim.schedule.job import Job, Schedule
 from accelsim.simulate import Clocking, Link, Timeline, close_books, simulate

@@ -1,12 +1,12 @@
 """Graphs on an NPU: a sequencer goes through the steps of a chunk in order, DMA brings weights, a CPU starts it all.
 
-A frame of the schedule is a chunk, as long as the chunks of the graph's attention, or as the workload says. The CPU
-starts it when its features have arrived and reads the outputs when it is done. In between the sequencer leads every
-step: products on the systolic array, all else on the vector unit, operands in L2. DMA engine 0 streams the weights of
-the next step into one half of the weight banks while the present step works from the other. Tensors that do not stay
-in L2 stream through engine 1 during the step that makes or reads them. An op that falls back runs on the CPU, with
-copies there and back. Which op takes the chunk in how many pieces is planned in `accelsim.engines.npu.planner`.
-What another engine makes is written into L2 by the step that takes it first.
+A frame of the schedule is a chunk, as long as the chunks of the graph's attention, or as the workload says. A CPU, if
+there is one, starts it when its features have arrived and reads the outputs when it is done. In between the sequencer
+leads every step: products on the systolic array, all else on the vector unit, operands in L2. DMA engine 0 streams the
+weights of the next step into one half of the weight banks while the present step works from the other. Tensors that do
+not stay in L2 stream through engine 1 during the step that makes or reads them. An op that falls back runs on the CPU,
+with copies there and back. Which op takes the chunk in how many pieces is planned in `accelsim.engines.npu.planner`.
+What comes from elsewhere is written into L2 by the step that takes it first.
 """
 
 from __future__ import annotations
@@ -85,7 +85,11 @@ class _Piece:
 
 
 class Npu(Engine):
-    """A sequencer with a systolic array, a vector unit and L2, and a CPU for what these do not do."""
+    """A sequencer with a systolic array, a vector unit and L2, and a CPU for what these do not do.
+
+    Without a CPU a chunk starts by itself when its features have come into their memory, weights are loaded as soon as
+    there is room, outputs stay in L2, and nothing can fall back.
+    """
 
     kind = "npu"
     runs = (WeightedOp, VectorOp, AttentionOp, PositionsOp)
@@ -98,7 +102,7 @@ class Npu(Engine):
         "dram": of_class("a DRAM", Dram),
         "cpu": of_class("a CPU", Cpu),
     }
-    needs = (frozenset(roles),)
+    needs = (frozenset(roles) - {"cpu"},)
     lockstep = (("array", "sequencer"), ("vector", "sequencer"), ("l2", "sequencer"), ("dram", "dma"))
     flows = (("cpu", "sequencer"), ("sequencer", "cpu"), ("cpu", "dma"), ("dma", "sequencer"))
     entries = ("sequencer", "cpu")
@@ -145,7 +149,7 @@ class Npu(Engine):
         return self.takers(op)
 
     def source(self) -> str | None:
-        return self.parts.name("cpu")
+        return self.parts.name("cpu") if "cpu" in self.parts else None
 
     def start(self, batch: Batch, seed: int, tell: Tell) -> NpuRun:
         return NpuRun(self, tell)
@@ -197,7 +201,12 @@ class Npu(Engine):
         for op in self.ops:
             if not self.works(op):
                 continue
-            if op.name in self.on_cpu and not self.compiler.on_cpu(op.op):
+            if op.name in self.on_cpu and "cpu" not in self.parts:
+                self.problems.add(
+                    f"layer '{op.name}' ({op.op}): the NPU does not take it in layout {self.compiler.layout}, "
+                    "and it has no CPU"
+                )
+            elif op.name in self.on_cpu and not self.compiler.on_cpu(op.op):
                 self.problems.add(
                     f"layer '{op.name}' ({op.op}): the NPU does not take it in layout {self.compiler.layout}, "
                     f"and the CPU has no kernel for it ('compiler.cpu')"
@@ -345,8 +354,9 @@ class Npu(Engine):
         }
 
     def _taken_first_by(self, name: str, op: Op) -> bool:
-        """Return whether a tensor comes from another engine, and an op is the first of this one that reads it."""
-        return name in self.sizes.arrivals and self.sizes.ops[self.sizes.readers[name][0]] is op
+        """Return whether a tensor comes from elsewhere, not by the CPU, and an op is the first that reads it."""
+        arrives = name in self.sizes.arrivals or (name == FEATURES and "cpu" not in self.parts)
+        return arrives and self.sizes.ops[self.sizes.readers[name][0]] is op
 
     def _weighted(
         self, op: WeightedOp, at: str, base: dict[str, Any], weights: int, group: Group, piece: int
@@ -416,38 +426,45 @@ class Npu(Engine):
     # Jobs
 
     def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
-        cpu, sequencer, dma = (self.parts.name(role) for role in ("cpu", "sequencer", "dma"))
-        start, ready = wires.inside(cpu, sequencer), wires.inside(dma + WEIGHTS, sequencer)
-        begin, done = wires.inside(cpu, dma + WEIGHTS), wires.inside(sequencer, cpu)
+        sequencer, dma = (self.parts.name(role) for role in ("sequencer", "dma"))
+        ready = wires.inside(dma + WEIGHTS, sequencer)
+        cpu, start, begin, done = "", "", "", ""
+        if hosted := "cpu" in self.parts:
+            cpu = self.parts.name("cpu")
+            start, begin, done = (
+                wires.inside(*ends) for ends in ((cpu, sequencer), (cpu, dma + WEIGHTS), (sequencer, cpu))
+            )
         pieces, last = self.pieces, self.graph.last.name
         ends = last in self.sizes.tensors and self.works(self.graph.last) and self.graph.last in self.ops
         order = [piece.layer for piece in pieces]
         first_loaded = next((place for place, piece in enumerate(pieces) if piece.weights), None)
         jobs: list[Job] = []
         loads: list[Job] = []
-        if ops[0] is self.ops[0]:
+        if hosted and ops[0] is self.ops[0]:
             jobs.append(self._start(pieces, start, begin, wires))
         ours = {op.name for op in ops}
         for place, piece in enumerate(pieces):
             if piece.layer not in ours:
                 continue
-            from_cpu = place == 0 or pieces[place - 1].on_cpu
-            to_cpu = ends if place + 1 == len(pieces) else pieces[place + 1].on_cpu
+            at_end = place + 1 == len(pieces)
+            from_cpu = hosted and (place == 0 or pieces[place - 1].on_cpu)
+            to_cpu = hosted and (ends if at_end else pieces[place + 1].on_cpu)
             entry = cpu if piece.on_cpu else sequencer
             takes = wires.taken(piece.layer, entry) if place == order.index(piece.layer) else ()
             gives = wires.given(piece.layer, entry) if piece.layer not in order[place + 1 :] else ()
             if piece.on_cpu:
                 takes = (*(() if from_cpu else (done,)), *takes)
-                gives = (*(() if to_cpu or place + 1 == len(pieces) else (start,)), *gives)
+                gives = (*(() if to_cpu or at_end else (start,)), *gives)
                 jobs.append(self._cpu_job(piece.name, piece.layer, piece.work, takes=takes, gives=gives))
                 continue
             if piece.weights:
-                loads.append(self._load(piece, (begin,) if place == first_loaded else (), (ready,)))
+                loads.append(self._load(piece, (begin,) if hosted and place == first_loaded else (), (ready,)))
                 takes = (ready, *takes)
             takes = (*((start,) if from_cpu else ()), *takes)
             gives = (*((done,) if to_cpu else ()), *gives)
-            jobs.append(Job.of(piece.name, piece.layer, self._members(piece), piece.work, takes=takes, gives=gives))
-        if ends and self.graph.last in ops:
+            members, finishes = self._members(piece), at_end and ends and not hosted
+            jobs.append(Job.of(piece.name, piece.layer, members, piece.work, takes=takes, gives=gives, last=finishes))
+        if hosted and ends and self.graph.last in ops:
             outputs = End(out_bits=self.sizes.tensors[last] * (last not in self.planned.spilled))
             takes = () if pieces[-1].on_cpu else (done,)
             jobs.append(self._cpu_job("end", last, outputs, takes=takes, last=True))

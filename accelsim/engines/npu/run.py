@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from accelsim.components.cpu import Cpu
 from accelsim.components.systolic_array import SystolicArray
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.engines.engine import Counts, Grid, Macs, Run, Tell
@@ -78,7 +79,7 @@ class NpuRun(Run):
         self.engine, self.tell = engine, tell
         self.unit = datapath(engine.network, engine.array, engine.vector)
         self.edges, self.tensors = engine.graph.edges, engine.tensors
-        self.dma, self.dram, self.cpu = (engine.parts.spec(role) for role in ("dma", "dram", "cpu"))
+        self.dma, self.dram = (engine.parts.spec(role) for role in ("dma", "dram"))
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         for op in ops:
@@ -159,7 +160,8 @@ class NpuRun(Run):
 
         ``read`` and ``written``: besides, in the DRAM; ``received``: from another engine into L2; ``sent``: to others.
         """
-        copies = self.cpu.copies(taken + state) + self.cpu.copies(given) + self.cpu.copies(sent)
+        cpu: Cpu = self.engine.parts.spec("cpu")
+        copies = cpu.copies(taken + state) + cpu.copies(given) + cpu.copies(sent)
         return {
             "cpu": {"dispatch": 1, "copy": copies, "operation": operations},
             "tensors": self._l2("tensors", read=taken + state, written=given + received),

@@ -1,0 +1,1 @@
+"""Parts of chips and networks that accelsim does not have."""
