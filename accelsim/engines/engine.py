@@ -264,7 +264,10 @@ class Run(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no random activity")
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        """Compute a segment as `values` does, but without analogue devices and in float32."""
+        """Compute a segment as `values` does, but without analogue devices.
+
+        An engine that is inexact by its numbers alone computes it in float32.
+        """
         self.values(ops, signals)
 
     @abstractmethod
