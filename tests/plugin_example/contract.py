@@ -1,6 +1,6 @@
 """The parts pass accelsim's own suites: python -m pytest contract.py, with the package installed."""
 
-from accelsim.testing import ComponentContract, DeviceContract
+from accelsim.testing import ComponentContract, DeviceContract, EngineContract
 
 
 class TestComponents(ComponentContract):
@@ -12,3 +12,7 @@ class TestComponents(ComponentContract):
 class TestDevice(DeviceContract):
     files = ("log_normal",)
     cell_bits = (1, 2)
+
+
+class TestEngine(EngineContract):
+    cases = {"activation": [("flash_tile", "flash_frames")]}
