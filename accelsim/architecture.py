@@ -70,8 +70,9 @@ class ChannelSpec(Model):
     """A link from one component to another.
 
     Either bounded (``capacity`` tokens, ``latency`` cycles of the consumer), or ``lockstep``: no storage, both ends
-    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that takes
-    them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router ``end``.
+    work on the same job at the same time. Tokens of a bounded channel may go ``over`` a bus or a mesh: the job that
+    takes them then occupies it for as long as their words take. On a mesh they go from router ``start`` to router
+    ``end``.
     """
 
     from_: Annotated[str, Field(alias="from")]

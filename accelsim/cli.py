@@ -100,7 +100,7 @@ PlacementOption = Annotated[
     typer.Option(
         "--placement",
         metavar="FILE.yaml",
-        help="Read which engine runs which op from a file, as 'accelsim schedule CHIP --placement FILE.yaml' writes it.",
+        help="Read which engine runs which op from a file that 'accelsim schedule CHIP --placement FILE.yaml' wrote.",
     ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write result.json into this folder.")]
@@ -442,7 +442,8 @@ def schema(
 
 @app.command(
     epilog="Examples:\n\n  accelsim schedule rsnn28nm\n\n"
-    "  accelsim schedule memristor_conformer --placement mine.yaml; accelsim run memristor_conformer --placement mine.yaml"
+    "  accelsim schedule memristor_conformer --placement mine.yaml\n\n"
+    "  accelsim run memristor_conformer --placement mine.yaml"
 )
 def schedule(
     architecture: Architecture,

@@ -231,7 +231,9 @@ def place(network: Workload, chip: Architecture) -> Placement:
         wanted = None if by is None else entries[by].engine
         if not op.reads() and wanted is None:
             reader = engine_of.get(graph.readers[op.name][0])
-            wanted = reader if reader and isinstance(op, found[reader].kind.runs) else None
+            if reader is None:
+                continue  # who reads it is told to have no engine
+            wanted = reader if isinstance(op, found[reader].kind.runs) else None
         site = _site(op, graph, chip, found, missing, wanted, by, homeless)
         if site is not None:
             engine_of[op.name] = site.name

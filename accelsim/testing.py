@@ -1,8 +1,9 @@
-"""What every component, device and engine promises, as suites of tests for pytest; accelsim's own pass the same ones.
+"""What every component, device, op and engine promises, as suites of tests for pytest; accelsim's own pass the same.
 
 A plug-in's author names what it registers in a test file:
 
-    from accelsim.testing import ComponentContract, DeviceContract, EngineContract
+    from accelsim.ops.op import Edge
+    from accelsim.testing import ComponentContract, DeviceContract, EngineContract, OpCase, OpContract
 
     class TestFlashAdc(ComponentContract):
         names = ["flash_adc"]
@@ -11,6 +12,9 @@ A plug-in's author names what it registers in a test file:
     class TestMyCell(DeviceContract):
         files = ["my_cell.yaml"]
 
+    class TestSquare(OpContract):
+        cases = {"square": [OpCase({"input": "x"}, {"x": Edge(6)})]}
+
     class TestMyEngine(EngineContract):
         cases = {"my_engine": [("my_chip", "my_network")]}
 """
@@ -18,12 +22,14 @@ A plug-in's author names what it registers in a test file:
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from accelsim import library
@@ -36,8 +42,10 @@ from accelsim.engines.execute import Execution, execute, service_of
 from accelsim.engines.wires import TRANSFER
 from accelsim.errors import InputError
 from accelsim.kernels.cells import RESTING
-from accelsim.kernels.number import Number
-from accelsim.ops.op import FEATURES, Op, Signal
+from accelsim.kernels.number import Arithmetic, Number
+from accelsim.ops import plain
+from accelsim.ops.graph import Graph
+from accelsim.ops.op import FEATURES, OPS, Datapath, DatapathOp, Edge, Op, ShortForm, Signal, Tensors, VectorOp
 from accelsim.pipeline import arbitration, clocking, links, operate
 from accelsim.placement import ENGINES, Parts
 from accelsim.schedule.job import Job, Schedule, Work, part_of
@@ -323,6 +331,255 @@ class DeviceContract:
         except ValueError:
             return
         raise AssertionError(f"cells of {bits} bits took the level {1 << bits}")
+
+
+@dataclass(frozen=True)
+class OpCase:
+    """An op to be tested: its ``keys``, less name and op, and the edges by the names of what it reads.
+
+    An op that reads nothing, a table of distances, gets an edge of any name: rows between which distances lie.
+    """
+
+    keys: Data
+    read: Mapping[str, Edge]
+
+
+NUMBERS: Sequence[Number] = ("float32", "float16")
+
+
+class OpContract:
+    """Tests of ops; ``cases``: by the name that a workload uses for an op, the forms of it that are tested.
+
+    For a short form, a case reads the edge of the features.
+    """
+
+    cases: ClassVar[Mapping[str, Sequence[OpCase]]] = {}
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: Any) -> None:
+        """Run each test for each op, and each of its forms where it asks for one; pytest calls this."""
+        if "case" not in metafunc.fixturenames:
+            metafunc.parametrize("name", cls.cases)
+            return
+        pairs = [(name, case) for name, cases in cls.cases.items() for case in cases]
+        ids = [f"{name}-{place}" for name, cases in cls.cases.items() for place in range(len(cases))]
+        metafunc.parametrize(("name", "case"), pairs, ids=ids)
+
+    def entry(self, name: str, case: OpCase) -> Op | ShortForm:
+        """Return an op read from its keys, as from a YAML file."""
+        return parse(OPS[name], parse_yaml(yaml.safe_dump({"name": "tested", "op": name, **case.keys})))
+
+    def op(self, name: str, case: OpCase) -> Op:
+        """Return the op of a case, of a short form the last one."""
+        entry = self.entry(name, case)
+        return entry.ops()[-1] if isinstance(entry, ShortForm) else entry
+
+    def edges(self, name: str, case: OpCase) -> list[Edge]:
+        """Return the edges that the op of a case reads."""
+        entry = self.entry(name, case)
+        if isinstance(entry, ShortForm):
+            graph = Graph.of([entry], case.read[FEATURES])
+            return graph.read(graph.last)
+        return [case.read[one] for one in entry.reads()]
+
+    def tensors(self, name: str, case: OpCase, seed: int) -> Tensors:
+        """Return the tensors that the op draws."""
+        op, random = self.op(name, case), np.random.default_rng(seed)
+        return op.generated(self.edges(name, case), 1.0, random, last=bool(seed % 2))
+
+    def signals(self, name: str, case: OpCase, seed: int, lengths: Sequence[int], number: Number) -> list[Signal]:
+        """Return random values of what the op reads, utterances of so many of its own rows."""
+        op, edges = self.op(name, case), self.edges(name, case) or list(case.read.values())
+        random = np.random.default_rng(seed)
+        given = op.infer(edges)
+        made = []
+        for edge in edges:
+            rows = [length * given.stride // edge.stride for length in lengths]
+            starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+            if edge.distances:
+                width, starts = 2 * max(lengths) - 1, np.zeros(1, np.int64)
+                values = plain.rounded(random.normal(0, 1, (width, edge.width)), number)
+            else:
+                values = drawn_values(random, edge, int(starts[-1]), number)
+            made.append(Signal(values, starts, edge))
+        return made
+
+    def reference(self, op: Op, read: Sequence[Signal], tensors: Tensors, number: Number) -> NDArray[Any]:
+        """Return the values of the reference."""
+        with np.errstate(all="ignore"):
+            return op.reference(read, tensors, number)
+
+    def test_says_what_it_is(self, name: str) -> None:
+        """Its class has an equation in its docstring, which names every key."""
+        kind = OPS[name]
+        docs = [one.__doc__ or "" for one in kind.__mro__ if issubclass(one, Op | ShortForm) and one not in _BASES]
+        assert kind.__doc__ and docs[0], "its class has no docstring"
+        said = " ".join(docs)
+        if issubclass(kind, Op):
+            assert "=" in said, "its docstring has no equation"
+        keys = kind.model_fields.keys() - {"name", "op", "input", "inputs"}
+        unsaid = [key for key in sorted(keys) if not re.search(rf"\b{key}\b", said)]
+        assert not unsaid, f"its docstring does not say what these keys are: {unsaid}"
+        const = json_schema(kind)["properties"]["op"].get("const")
+        assert const == name, f"""its class needs the key op: Literal["{name}"]"""
+
+    def test_refuses_an_unknown_key_and_names_the_nearest(self, name: str) -> None:
+        """A misspelt key is refused with the right one."""
+        case = self.cases[name][0]
+        key, value = next(iter(case.keys.items()))
+        try:
+            self.entry(name, OpCase({f"{key}x": value}, case.read))
+        except InputError as error:
+            told = str(error)
+            assert f"unknown key '{key}x'" in told and f"did you mean '{key}'?" in told, told
+            return
+        raise AssertionError(f"the key '{key}x' was accepted")
+
+    def test_tensors_fit(self, name: str, case: OpCase) -> None:
+        """What an op draws for itself is all that it needs, and nothing is wrong with it; nothing else is read."""
+        for seed in range(4):
+            op, edges, tensors = self.op(name, case), self.edges(name, case), self.tensors(name, case, seed)
+            shapes = op.shapes(edges)
+            names = {op.tensor_name(end): end for end in shapes}
+            assert len(names) == len(shapes), "two tensors have one name"
+            assert not tensors.keys() - names.keys(), f"drew tensors that it does not read: {tensors.keys()}"
+            missing = {end for one, end in names.items() if one not in tensors} - op.optional()
+            assert not missing, f"drew no {sorted(missing)}"
+            for one, tensor in tensors.items():
+                problem = op.shape_problem(names[one], shapes[names[one]], tensor.shape)
+                problem = problem or op.tensor_problem(names[one], tensor, tensors)
+                assert problem is None, f"'{one}' {problem}"
+
+    def test_gives_what_it_infers(self, name: str, case: OpCase) -> None:
+        """Its values are rows of the width that it infers, as many as it says, whatever its input and number format."""
+        op, edges = self.op(name, case), self.edges(name, case)
+        given = op.infer(edges)
+        assert given.width >= 1 and given.width % given.bands == 0, f"{given.bands} bands of {given.width} values"
+        for number in NUMBERS:
+            read = self.signals(name, case, 1, (3, 5), number)
+            values, starts = self.reference(op, read, self.tensors(name, case, 1), number), op.starts(read)
+            shape = (given.width,) if given.kind != "spikes" else (edges[0].steps, given.width)
+            assert values.shape[1:] == shape, f"gives {values.shape[1:]}, inferred {shape}"
+            if op.reads() and not given.distances:
+                assert len(values) == starts[-1] and len(starts) == 3, f"{len(values)} rows, starts {starts}"
+            if given.kind == "real":
+                assert values.dtype == np.float32, f"real values travel as float32, found {values.dtype}"
+                assert _same(values, plain.rounded(values, number)), f"values that {number} does not have"
+
+    def test_computes_its_reference(self, name: str, case: OpCase) -> None:
+        """An op of a datapath computes what its reference says, bit for bit, in both number formats."""
+        op = self.op(name, case)
+        if not isinstance(op, DatapathOp):
+            return
+        for seed, lengths in enumerate([(4,), (1, 6), (3, 2, 5), (2, 9)]):
+            for number in NUMBERS:
+                read, tensors = self.signals(name, case, seed, lengths, number), self.tensors(name, case, seed)
+                how = Arithmetic(number)
+                unit = Datapath(tensors, vector=how, array=how, longest=read[0].longest())
+                values, starts = op.compute(read if op.reads() else [], unit)
+                wanted = self.reference(op, read, tensors, number)
+                assert values.shape == wanted.shape, f"computes {values.shape}, its reference gives {wanted.shape}"
+                wrong = int(np.count_nonzero((values != wanted) & ~(np.isnan(values) & np.isnan(wanted))))
+                assert not wrong, f"{wrong} of {values.size} values are not those of its reference in {number}"
+                assert starts.tolist() == op.starts(read).tolist(), "the rows start elsewhere than it says"
+
+    def test_counts_its_work(self, name: str, case: OpCase) -> None:
+        """An op of a vector unit says what it does for a row, in whole numbers."""
+        op = self.op(name, case)
+        if isinstance(op, VectorOp):
+            work = op.work(self.edges(name, case), Arithmetic())
+            for what in ("operations", "special", "special_per_row"):
+                value = getattr(work, what)
+                assert isinstance(value, int) and value >= 0, f"{what} is {value}"
+
+    def test_utterances_do_not_meet(self, name: str, case: OpCase) -> None:
+        """What an op gives of an utterance does not depend on those before and behind it."""
+        op, tensors = self.op(name, case), self.tensors(name, case, 0)
+        read = self.signals(name, case, 3, (4, 3, 5), "float32")
+        if not op.reads() or op.infer([signal.edge for signal in read]).distances:
+            return
+        together, starts = self.reference(op, read, tensors, "float32"), op.starts(read)
+        for place in range(3):
+            alone = self.reference(op, [_utterance(signal, place) for signal in read], tensors, "float32")
+            assert _same(alone, together[starts[place] : starts[place + 1]]), f"utterance {place} is another alone"
+
+    def test_window_is_all_that_it_reads(self, name: str, case: OpCase) -> None:
+        """A row outside an op's window does not change what it gives; one behind it may, where the op keeps a state."""
+        op, tensors = self.op(name, case), self.tensors(name, case, 0)
+        read = self.signals(name, case, 5, (12,), "float32")
+        edges = [signal.edge for signal in read]
+        window, given = op.window(edges), op.infer(edges)
+        if not op.reads() or window.whole or given.distances:
+            return
+        group = given.stride // edges[0].stride
+        values = self.reference(op, read, tensors, "float32")
+        others = self.signals(name, case, 6, (12,), "float32")
+        for t in range(len(values)):
+            begin = t // window.chunk * window.chunk
+            first, last = group * begin - window.behind, group * (begin + window.chunk) - 1 + window.ahead
+            places = np.arange(len(read[0].values))
+            outside = places > last if op.state(edges) else (places > last) | (places < first)
+            changed = []
+            for signal, other in zip(read, others, strict=True):
+                mine = outside if len(signal.values) == len(outside) else np.zeros(len(signal.values), bool)
+                choice = mine.reshape(-1, *([1] * (signal.values.ndim - 1)))
+                changed.append(replace(signal, values=np.where(choice, other.values, signal.values)))
+            again = self.reference(op, changed, tensors, "float32")
+            assert _same(again[t], values[t]), f"row {t} depends on rows outside {first} .. {last} of its input"
+
+    def test_has_a_float_network(self, name: str, case: OpCase) -> None:
+        """The float network gives finite numbers, rows like those of the quantised one."""
+        op, edges = self.op(name, case), self.edges(name, case)
+        read = self.signals(name, case, 2, (4, 3), "float32")
+        drawn, tensors = self.tensors(name, case, 2), {}
+        for end, shape in op.float_shapes(edges).items():
+            tensor = drawn.get(op.tensor_name(end), np.full(shape, 0.5))
+            codes = tensor.dtype == np.int8  # which stand for fractions
+            tensors[op.tensor_name(end)] = tensor.astype(np.float32) / np.float32(256 if codes else 1)
+            problem = op.shape_problem(end, shape, tensor.shape) or op.float_problem(end, tensors[op.tensor_name(end)])
+            assert problem is None, f"'{end}' {problem}"
+        exact = Datapath(tensors, longest=read[0].longest())
+        values, starts = op.float_values(read if op.reads() else [], exact, None)
+        wanted = self.reference(op, read, drawn, "float32")
+        assert values.shape == wanted.shape, f"gives {values.shape}, the quantised network {wanted.shape}"
+        assert np.isfinite(values).all(), "a value of the float network is no finite number"
+        assert starts.tolist() == op.starts(read).tolist()
+
+    def test_short_form_stands_for_ops(self, name: str, case: OpCase) -> None:
+        """What a short form stands for is a graph, whose ops are registered and named after it."""
+        entry = self.entry(name, case)
+        if isinstance(entry, ShortForm):
+            graph = Graph.of([entry], case.read[FEATURES])
+            assert all(one.op in OPS and one.name.startswith(f"{entry.name}.") for one in graph.ops)
+
+
+_BASES = (Op, ShortForm)
+
+
+def drawn_values(random: np.random.Generator, edge: Edge, rows: int, number: Number = "float32") -> NDArray[Any]:
+    """Return random values of an edge: normal numbers of deviation 2, codes of all values, or as many 1 as 0."""
+    if edge.kind == "spikes":
+        return random.integers(0, 2, (rows, edge.steps, edge.width)).astype(np.uint8)
+    if edge.kind == "real":
+        return plain.rounded(random.normal(0, 2, (rows, edge.width)), number)
+    if edge.bits > 8:
+        return random.integers(-1000, 1001, (rows, edge.width))
+    if edge.zero_point:
+        return random.integers(0, 1 << edge.bits, (rows, edge.width)).astype(np.uint8)
+    return random.integers(-(1 << (edge.bits - 1)), 1 << (edge.bits - 1), (rows, edge.width)).astype(np.int8)
+
+
+def _utterance(signal: Signal, place: int) -> Signal:
+    """Return one utterance of a signal; vectors of distances as they are."""
+    if signal.edge.distances:
+        return signal
+    first, last = signal.starts[place : place + 2].tolist()
+    return Signal(signal.values[first:last], np.array([0, last - first], np.int64), signal.edge)
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return whether values are equal, NaN being equal to NaN."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _refused(kind: Kind, data: Data) -> str:

@@ -45,12 +45,12 @@ class GeneratedWeights(Model):
 class WorkloadSpec(Model):
     """A quantised network: a ``graph`` of ops in order, each reading ``features`` or ops before it.
 
-    ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise nothing,
-    and serve for cycles, energy and speed. ``reference_weights``: the same network in float.
-    Features are codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale.
-    ``time_steps``: how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take
-    codes reads (code - input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that
-    an NPU works on at a time, where no attention says how many; one unless it is given.
+    ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise
+    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
+    codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
+    how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
+    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
+    time, where no attention says how many; one unless it is given.
     """
 
     name: str
@@ -161,6 +161,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     content = b"".join(file.read_bytes() for file in files)
     digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
+    cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
     tensors: Tensors = {}
     reference = None
     if spec.generated_weights is not None:
@@ -168,10 +169,10 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
         tensors = _read_tensors(path.parent / spec.weights, digest)
-        _check_tensors(graph, tensors, source, spec.weights, reference=False)
+        _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
-        _check_tensors(graph, reference, source, spec.reference_weights, reference=True)
+        _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
@@ -192,7 +193,9 @@ def _graph(spec: WorkloadSpec, source: Source) -> Graph:
     if isinstance(spec.inputs, RandomInputs):
         wrong = {graph.places[op.name] for op in graph.ops if not op.spiking}
         problems += [
-            source.problem(f"random activity drives spiking ops alone, found '{item.name}' ({item.op})", ("graph", place))
+            source.problem(
+                f"random activity drives spiking ops alone, found '{item.name}' ({item.op})", ("graph", place)
+            )
             for place, item in enumerate(spec.graph)
             if place in wrong
         ]
@@ -331,11 +334,13 @@ def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source:
         )
 
 
-def _check_tensors(graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool) -> None:
+def _check_tensors(
+    graph: Graph, tensors: Tensors, source: Source, file: str, *, reference: bool, cut_short: bool
+) -> None:
     """Raise InputError with everything that is wrong with the tensors of a file, at the lines of their ops."""
     problems = [
         source.problem(f"{message} in {file}", ("graph", place), hint)
-        for place, message, hint in graph.tensor_problems(tensors, reference=reference)
+        for place, message, hint in graph.tensor_problems(tensors, reference=reference, cut_short=cut_short)
     ]
     if problems:
         raise InputError(problems)

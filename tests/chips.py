@@ -118,8 +118,8 @@ def write_speech_network(
     for index, neurons in enumerate(hidden):
         layers.append(
             f"  - {{name: l{index}, op: lif, input: {before}, neurons: {neurons}, weight_bits: 4, weights: l{index}.w, "
-            f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, membrane_carry: {text(carry)}, "
-            f"beta: 0.75, threshold: {threshold}, reset: {reset}}}"
+            f"recurrent_weights: l{index}.r, input_shift: {-3 if index == 0 else 2}, recurrent_shift: 1, "
+            f"membrane_carry: {text(carry)}, beta: 0.75, threshold: {threshold}, reset: {reset}}}"
         )
         before = f"l{index}"
     layers.append(

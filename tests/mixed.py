@@ -205,9 +205,7 @@ def _op(random: np.random.Generator, made: list[Made], name: str, last: bool) ->
     keys: dict = {"name": name, "input": source}
     if op == "lif_currents":
         keys |= {"op": "lif", "neurons": width, "feedforward": False, "weight_bits": weights}
-        if before.kind != "codes":  # currents are sums: put a matrix in front
-            op = "sums"
-        elif before.keys["op"] == "s4d":
+        if before.kind != "codes" or before.keys["op"] == "s4d":  # currents are sums: put a matrix in front
             op = "sums"
     if op in ("lif", "lif_currents"):
         neurons = width if op == "lif_currents" else out
@@ -222,8 +220,16 @@ def _op(random: np.random.Generator, made: list[Made], name: str, last: bool) ->
         return Made({**keys, "op": op, "neurons": out, "weight_bits": weights}, ("pes",), "codes", out)
     if op == "s4d":
         kernels = out if width == 1 else width
-        keys |= {"op": op, "kernels": kernels, "states": int(random.integers(1, 4)), "weight_bits": 2, "scale": 0.65,
-                 "output_gain": 0.5, "output_scale": 0.02, "input_scale": 0.5 if before.kind == "features" else 8.0}
+        keys |= {
+            "op": op,
+            "kernels": kernels,
+            "states": int(random.integers(1, 4)),
+            "weight_bits": 2,
+            "scale": 0.65,
+            "output_gain": 0.5,
+            "output_scale": 0.02,
+            "input_scale": 0.5 if before.kind == "features" else 8.0,
+        }
         keys["input_offset"] = 60 if before.kind == "features" else 0
         alone = not last or kernels <= 64 // (4 * keys["states"] + 2)  # several crossbars do not end a frame together
         return Made(keys, ("kernels", "array") if alone else ("array",), "codes", kernels)
@@ -236,8 +242,12 @@ def _op(random: np.random.Generator, made: list[Made], name: str, last: bool) ->
         keys |= {"op": op, "channels": 2, "kernel": [3, 1], "bands": width, "weight_bits": weights}
         return Made(keys, ("digital", "clusters"), "real", 2 * width)
     if op == "depthwise":
-        keys |= {"op": op, "taps": int(random.integers(1, 5)), "causal": bool(random.integers(0, 2)),
-                 "weight_bits": weights}
+        keys |= {
+            "op": op,
+            "taps": int(random.integers(1, 5)),
+            "causal": bool(random.integers(0, 2)),
+            "weight_bits": weights,
+        }
         return Made(keys, ("digital", "clusters"), "real", width)
     if op == "attention":
         return Made({**keys, "op": op, "heads": 1}, ("digital",), "real", width // 3)

@@ -1,7 +1,7 @@
 """What components can do for an engine, whatever their kind: store, convert, multiply, move.
 
-An engine asks for a part by one of these classes, so that a new kind of memory, converter, array or network that derives
-from one fits without an edit.
+An engine asks for a part by one of these classes, so that a new kind of memory, converter, array or network that
+derives from one fits without an edit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Memory(ComponentSpec):
         return values
 
     def accesses(self, read: Any, write: Any, share: int = 1) -> dict[str, Any]:
-        """Return the counts of reads and writes of words; ``share``: into how many equal parts its banks are divided."""
+        """Return the counts of reads and writes of words; ``share``: the number of equal parts of its banks."""
         return {"read": read, "write": write}
 
 
@@ -56,9 +56,9 @@ class Converter(ComponentSpec):
     def transfer(self, changes: dict[str, int]) -> AdcTransfer | Any:
         """Return the transfer function of one converter, with some of its bits changed.
 
-        It is an `accelsim.kernels.converters.AdcTransfer`, or any object with ``bits`` and a method ``transfer(currents)`` that
-        takes partial sums in weight units and returns what their codes stand for, and which of them clipped. Raises
-        ValueError for bits that it has not.
+        It is an `accelsim.kernels.converters.AdcTransfer`, or any object with ``bits`` and a method
+        ``transfer(currents)`` that takes partial sums in weight units and returns what their codes stand for, and which
+        of them clipped. Raises ValueError for bits that it has not.
         """
 
 

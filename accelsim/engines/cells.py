@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
 from accelsim.devices import Device
 from accelsim.kernels.crossbar import NoiseModel, Tiles, program_tiles
 from accelsim.schedule.mapping import TileMapping
 
 
+def first_tile(chip: Architecture, crossbar: str) -> int:
+    """Return the number of a crossbar's first tile in draws: no two tiles of a chip share one, so none share a draw.
+
+    The tiles of the crossbars that stand before it in the file come first.
+    """
+    before = takewhile(lambda part: part[0] != crossbar, chip.components().items())
+    return sum(spec.tiles for _, spec in before if isinstance(spec, Crossbar))
+
+
 class Cells:
     """Programs matrices; ``cells`` and ``write_pulses`` keep count.
 
-    ``seed`` decides every draw.
+    ``seed`` decides every draw, with the numbers of the tiles, which begin at ``first_tile``, see `first_tile`.
     """
 
-    def __init__(self, crossbar: Crossbar, device: Device, seed: int) -> None:
-        self.crossbar, self.device, self.seed = crossbar, device, seed
+    def __init__(self, crossbar: Crossbar, device: Device, seed: int, first_tile: int = 0) -> None:
+        self.crossbar, self.device, self.seed, self.first_tile = crossbar, device, seed, first_tile
         self.cells = self.write_pulses = 0
 
     def noise(self) -> NoiseModel:
@@ -37,7 +49,7 @@ class Cells:
             sign=mapping.sign,
             tile_rows=mapping.matrix.inputs if mapping.matrix.depthwise else crossbar.rows,
             tile_columns=crossbar.columns,
-            first_tile=mapping.first_tile + copy * mapping.row_tiles * mapping.column_tiles,
+            first_tile=self.first_tile + mapping.first_tile + copy * mapping.row_tiles * mapping.column_tiles,
         )
 
     def programming(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.sample_hold import SampleHold
 from accelsim.components.shift_add import ShiftAdd
 from accelsim.components.vector_unit import VectorUnit
-from accelsim.engines.cells import Cells
+from accelsim.engines.cells import Cells, first_tile
 from accelsim.engines.cluster import CODE_BITS, QUANTISE, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.errors import InputError, did_you_mean
@@ -173,6 +173,8 @@ class CrossbarTiles(Engine):
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:
             self._check_tiles()
+            if self.cluster is None:
+                self._check_order()
 
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
@@ -350,7 +352,7 @@ class CrossbarTiles(Engine):
         return TileMap(())
 
     def _check_tiles(self) -> None:
-        """See that every kind of part in a tile stands in enough tiles, and that drivers and converters serve all cells."""
+        """See that every kind of part stands in enough tiles, and that drivers and converters serve all cells."""
         add, parts = self.problems.add, self.parts
         with_converter: dict[str, int] = {}
         for op in (op for op in self.ops if isinstance(op, WeightedOp)):
@@ -371,6 +373,29 @@ class CrossbarTiles(Engine):
         elif (places := self.network_part.places()) is not None and places < self.crossbar.tiles:
             name = parts.name("crossbar")
             add(f"'{parts.name('network')}' has {places} routers, '{name}' {self.crossbar.tiles} tiles")
+
+    def _check_order(self) -> None:
+        """The accumulator adds sums of a frame in the order of the layers: none may need those of a later frame."""
+        waits: dict[str, bool] = {}  # by what depends on a sum, whether it needs sums of later frames
+        for op in self.graph.ops:
+            read = [waits[name] for name in op.reads() if name in waits]
+            window = self.frames_read(op) if read else FrameWindow()
+            later = any(read) or window.whole or window.ahead > 0 or window.batch > 1
+            if op.name in self.maps:
+                if self.placed(op).copies > 1 and not self.frames_read(op).plain():
+                    self.problems.add(
+                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, "
+                        "each with the inputs of its own frames, do not share"
+                    )
+                if later:
+                    name = self.parts.name("accumulator")
+                    self.problems.add(
+                        f"layer '{op.name}' reads frames ahead of its own whose sums '{name}' adds, and '{name}' adds "
+                        f"those of '{op.name}' first"
+                    )
+                waits[op.name] = False
+            elif read:
+                waits[op.name] = later
 
     def _check_converters(self, op: WeightedOp) -> None:
         """A layer may split a converter's bits in its own way; more bits than it has would be another converter."""
@@ -440,7 +465,8 @@ class TileRun(Run):
         self.engine, self.seed, self.tell = engine, seed, tell
         self.inexact = engine.cluster is not None
         crossbar = engine.crossbar
-        self.cells = Cells(crossbar, engine.chip.devices[engine.parts.name("crossbar")], seed)
+        name = engine.parts.name("crossbar")
+        self.cells = Cells(crossbar, engine.chip.devices[name], seed, first_tile(engine.chip, name))
         self.dac = converters.DacTransfer(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}
@@ -448,7 +474,6 @@ class TileRun(Run):
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, self._datapath(self._multiply, self.tallies.clamped))
-        self.starts |= {op.name: signals[op.name].starts for op in ops if op.name in signals}
         self.tallies.programming = self.cells.programming()
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
@@ -473,7 +498,7 @@ class TileRun(Run):
         )
 
     def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
-        """Multiply codes by an op's weights on its tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
+        """Multiply codes by an op's weights on tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
         engine, mapping = self.engine, self.engine.maps[op.name]
         full_scale = 1 << (op.input_bits - 1)
         weight = engine.tensors[op.tensor_name("weight")]
@@ -507,9 +532,10 @@ class TileRun(Run):
             else:
                 product = multiply(tiles, drives[mine], **how)
                 power = read_power(tiles, drives[mine], self.dac, per_tile=per_tile)
-                sums[mine], watts[mine] = product.values, power.reshape(len(power), -1)
+                sums[mine], watts[mine] = product.values, power.reshape(len(power), groups)
                 self.clipped[op.name] += int(product.clipped.sum())
         rows = len(vectors) // places
+        self.starts[op.name] = starts
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
         return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
@@ -647,7 +673,8 @@ class TileRun(Run):
     def _per_frame(self, op: WeightedOp, grid: Grid) -> NDArray[np.float64]:
         """Return the power of a layer's cells, summed over its rows of a frame: [frames, groups of a copy].
 
-        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of none.
+        All rows of distances are of the first frame. Rows that a pool leaves over at the end of an utterance are of
+        none.
         """
         watts, rows_in = self.watts[op.name], self.engine.rows_in(op.name)
         found = np.zeros((grid.frames, watts.shape[1]))

@@ -1,8 +1,8 @@
 """Digital arrays, vector units and attention engines.
 
 With a task queue, every op is a task that waits for its operands, frame by frame; vector units, attention engines and
-banks of activation memory stand in clusters, and consecutive ops share a cluster. Without one, an array does its ops one
-after the other: dense layers, and state-space kernels whose states lie in registers beside it.
+banks of activation memory stand in clusters, and consecutive ops share a cluster. Without one, an array does its ops
+one after the other: dense layers, and state-space kernels whose states lie in registers beside it.
 """
 
 from __future__ import annotations

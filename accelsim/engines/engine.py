@@ -1,7 +1,7 @@
 """What an engine is: the parts that it needs, the ops that it runs, how they become jobs, and what they compute.
 
-An engine is made for one network on one chip and knows the ops that are placed on it. Nothing outside an engine knows its
-name: the rest of the house asks it for jobs, then for values, then for counts.
+An engine is made for one network on one chip and knows the ops that are placed on it. Nothing outside an engine knows
+its name: the rest of the house asks it for jobs, then for values, then for counts.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Tallies:
     """What an engine's kernels counted over a whole run, by layer.
 
     ``clamped``: saturated words; ``sparsity``: zeros and all inputs; ``conversions``: analogue-to-digital conversions
-    and how many of them clipped; ``exceptions``: of floating-point numbers, by name; ``programming``: cells and write pulses.
+    and how many of them clipped; ``exceptions``: of floating-point numbers, by name; ``programming``: cells and write
+    pulses.
     """
 
     clamped: dict[str, int] = field(default_factory=dict)
@@ -110,9 +111,10 @@ class Wires(ABC):
 class Engine(EngineKind, ABC):
     """One engine with the ops of one network; subclasses say the rest.
 
-    ``runs``: the classes of ops that it runs; ``roles``: its parts; ``needs``: sets of roles of which one must be whole;
-    ``settings``: the keys of ``placement`` that it reads. ``lockstep`` and ``flows``: pairs of roles that work on one
-    job, and between which tokens go; ``entries`` and ``exits``: the roles that take and give what travels between ops.
+    ``runs``: the classes of ops that it runs; ``roles``: its parts; ``needs``: sets of roles of which one must be
+    whole; ``settings``: the keys of ``placement`` that it reads. ``lockstep`` and ``flows``: pairs of roles that work
+    on one job, and between which tokens go; ``entries`` and ``exits``: the roles that take and give what travels
+    between ops.
     """
 
     kind: ClassVar[str]
@@ -203,7 +205,7 @@ class Engine(EngineKind, ABC):
     def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
         """Return the jobs of connected ops, in order: a segment of the graph."""
 
-    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:  # noqa: B027
+    def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:
         """Note whether the buffers between ops fit; ``held``: tokens of the channels behind each op.
 
         ``longest``: frames of the longest utterance that all engines can hold.

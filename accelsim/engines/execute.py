@@ -29,8 +29,8 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated words, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by name.
-    ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
+    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by
+    name. ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]

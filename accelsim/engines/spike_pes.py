@@ -5,10 +5,10 @@ time, the whole datapath in lock-step, one row per step.
 
 What the paper's neurons do not have: a synaptic current with a leak is one more word of state in the membrane memory
 and one more update of a LIF unit; a refractory time one more word; a bias one more word, which is only read. Spikes
-that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input have
-different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one time
-step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its sums
-from frame to frame keeps its accumulators in the membrane memory.
+that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input
+have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one
+time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its
+sums from frame to frame keeps its accumulators in the membrane memory.
 """
 
 from __future__ import annotations
@@ -188,8 +188,13 @@ class SpikePes(Engine):
         """Return the job of one weight matrix, led by the PEs; memory, bus and selectors go in lock-step."""
         groups = -(-neurons // self.pe.pes)
         accesses = -(-self.pe.pes * self.pe.weight_bits // self.parts.spec(role).width_bits)
-        parts = [("pe", self.parts.name("pe")), ("select", self.parts.name("select")), ("weights", self.parts.name(role)),
-                 ("bus", self.parts.name("bus")), ("control", self.parts.name("control"))]  # fmt: skip
+        parts = [
+            ("pe", self.parts.name("pe")),
+            ("select", self.parts.name("select")),
+            ("weights", self.parts.name(role)),
+            ("bus", self.parts.name("bus")),
+            ("control", self.parts.name("control")),
+        ]
         work = Rows(name, *self._walk(op, name), groups, accesses)
         return Job.of(f"{op.name}.{name}", op.name, parts, work, takes=takes, gives=gives)
 

@@ -20,9 +20,11 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device
+from accelsim.engines.cells import first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, readout_counts, readout_job
+from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
@@ -300,6 +302,7 @@ class StateRun(Run):
         """Run a layer on fresh cells of a device, and put the codes of its outputs into ``signals``."""
         assert isinstance(op, S4dOp)
         crossbar, source = self.engine.crossbar, signals[op.input]
+        first = 2 * PLANES_PER_TILE * first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
         cells = pulses = 0
 
         def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -320,7 +323,7 @@ class StateRun(Run):
                 program,
                 curves,
                 voltage=crossbar.read_voltage,
-                first_array=self.engine.maps[op.name].first_crossbar,
+                first_array=first + self.engine.maps[op.name].first_crossbar,
                 rows=crossbar.rows,
                 columns=crossbar.columns,
             )

@@ -71,7 +71,8 @@ class GraphWires(Wires):
         for op in graph.ops:
             reads = [read for read in dict.fromkeys(op.reads()) if read in names]
             if op.name in names:
-                # What depends on no input is worked on once a run, when the first frame comes to its place in the graph.
+                # What depends on no input is worked on once a run, when the first frame comes to its place in the
+                # graph.
                 self.sources[op.name] = reads or [before]
             before = next(iter(reads), before)
         self.source = self._source()

@@ -24,9 +24,9 @@ class ConformerOp(ShortForm):
 
     A block adds its modules in the ``order`` given and ends in a LayerNorm: ``ff1``, ``ff2`` x + FF(x) / 2 with
     ``feed_forward`` hidden values and SiLU; ``conv`` pointwise1, GLU, depthwise of ``kernel`` taps, LayerNorm, SiLU,
-    pointwise2; ``attention`` of ``heads`` heads. ``positions`` as in arXiv 2606.13379. The matrices have
-    ``weight_bits``. ``width`` must be that of the input. With a ``chunk`` the blocks stream: attention sees a chunk and
-    ``left`` frames before it, see `AttentionOp`, and the convolution is causal.
+    pointwise2; ``attention`` of ``heads`` heads. ``positions`` as in arXiv 2606.13379, learnable ones up to ``reach``
+    frames away. The matrices have ``weight_bits``. ``width`` must be that of the input. With a ``chunk`` the blocks
+    stream: attention sees a chunk and ``left`` frames before it, see `AttentionOp`, and the convolution is causal.
     """
 
     op: Literal["conformer"]

@@ -100,23 +100,25 @@ class Graph:
         """Return whether an op depends on distances between frames alone."""
         return self.edges[name].distances
 
-    def tensor_problems(self, tensors: Tensors, *, reference: bool = False) -> Iterator[tuple[int, str, str | None]]:
+    def tensor_problems(
+        self, tensors: Tensors, *, reference: bool = False, cut_short: bool = False
+    ) -> Iterator[tuple[int, str, str | None]]:
         """Yield everything that is wrong with tensors: place of the op, message, hint.
 
         Missing, of a wrong shape or type, out of range, not finite, or read by no op; with ``reference``, of the float
-        network.
+        network. ``cut_short``: the tensors may be those of more layers than the graph has.
         """
-        wanted = {
-            op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops
-        }
+        wanted = {op.name: op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op)) for op in self.ops}
         known = {op.tensor_name(end): op for op in reversed(self.ops) for end in wanted[op.name]}
         nobody_reads = [name for name in tensors if name not in known]
+        misspelt: set[str | None] = set()  # one mistake, not two
         for op in self.ops:
             for end, shape in wanted[op.name].items():
                 name = op.tensor_name(end)
                 if name not in tensors:
                     if end not in op.optional():
                         hint = did_you_mean(name, nobody_reads)
+                        misspelt.add(nearest(name, nobody_reads))
                         yield self.places[op.name], f"no tensor '{name}'", hint
                     continue
                 problem = op.shape_problem(end, shape, tensors[name].shape)
@@ -128,12 +130,23 @@ class Graph:
                     )
                 if problem is not None:
                     yield self.places[op.name], f"tensor '{name}' {problem}", None
+        rest = [name for name in nobody_reads if name not in misspelt]
+        yield from self._unread(rest, known, tensors, cut_short)
+
+    def _unread(
+        self, names: Iterable[str], known: Mapping[str, Op], tensors: Tensors, cut_short: bool
+    ) -> Iterator[tuple[int, str, str | None]]:
+        """Yield the problem of each of the tensors that no op reads; ``known``: the names that ops read."""
+        layers = {name.rpartition(".")[0] for name in known}
         free = [name for name in known if name not in tensors]
-        for name in tensors:
-            if name not in known:
-                near = nearest(name, known)  # whose place in the file is the best there is
-                place = self.places[known[near].name] if near is not None else 0
-                yield place, f"no layer reads tensor '{name}'", did_you_mean(name, free or known)
+        for name in names:
+            layer = name.rpartition(".")[0]
+            if cut_short and layer not in layers:
+                continue
+            near = nearest(name, known)  # its layer's place in the file is the best there is
+            place = 0 if near is None else self.places[known[near].name]
+            hint = did_you_mean(name, [other for other in free if other.rpartition(".")[0] == layer] or free)
+            yield place, f"no layer reads tensor '{name}'", hint
 
 
 def _edge(op: Op, edges: Mapping[str, Edge]) -> Edge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -40,6 +41,9 @@ def _check_leak(name: str, leak: float | None, bits: int) -> None:
     """Raise ValueError for a leak that is no multiple of 2^-bits."""
     if leak is not None and not (leak * 2**bits).is_integer():
         raise ValueError(f"expected {name} to be a multiple of 2^-{bits}, found {leak}")
+
+
+_LEAKS = frozenset({"beta", "threshold", "synapse_beta"})
 
 
 class LifOp(Op):
@@ -135,7 +139,9 @@ class LifOp(Op):
     def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
         if end == "delays" and found not in (shape, shape[:1]):
             return f"has shape {list(found)}, expected {list(shape)} or {list(shape[:1])}"
-        return None if end == "delays" else super().shape_problem(end, shape, found)
+        if end == "delays" or (end in _LEAKS and math.prod(found) == 1):  # one number, written as [] or as [1]
+            return None
+        return super().shape_problem(end, shape, found)
 
     def tensor_name(self, end: str) -> str:
         given = {"weight": self.weights, "recurrent_weight": self.recurrent_weights}.get(end)
@@ -246,11 +252,11 @@ class LifOp(Op):
         recurrent = None
         if self.recurrent:
             recurrent = tensors[self.tensor_name("recurrent_weight")].astype(np.float32)
-        beta, threshold = (float(tensors[f"{self.name}.{end}"][0]) for end in ("beta", "threshold"))
+        beta, threshold = (float(tensors[f"{self.name}.{end}"].item()) for end in ("beta", "threshold"))
         spikes = lif_float(
             current, recurrent, source.starts, beta, threshold, self.reset == "subtract", self.membrane_carry,
             bias=tensors.get(f"{self.name}.bias"), refractory=self.refractory,
-            alpha=None if self.synapse_beta is None else float(tensors[f"{self.name}.synapse_beta"][0]),
+            alpha=None if self.synapse_beta is None else float(tensors[f"{self.name}.synapse_beta"].item()),
         )  # fmt: skip
         return spikes, source.starts
 
@@ -308,6 +314,10 @@ class SpikeSumOp(Op):
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {**self.matrices(read)}
 
+    def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
+        one = end in _LEAKS and math.prod(found) == 1
+        return None if one else super().shape_problem(end, shape, found)
+
     def tensor_name(self, end: str) -> str:
         return self.weights if end == "weight" and self.weights else f"{self.name}.{end}"
 
@@ -345,7 +355,7 @@ class SpikeSumOp(Op):
         if self.beta == 1 and not self.carry:
             rows = [spikes[a:b].sum(axis=1, dtype=np.float32) @ weights for a, b in pairwise(starts)]
             return np.concatenate(rows), starts
-        beta = np.float32(1 if self.beta == 1 else tensors[f"{self.name}.beta"][0])
+        beta = np.float32(1 if self.beta == 1 else tensors[f"{self.name}.beta"].item())
         out = np.zeros((len(spikes), self.neurons), np.float32)
         for first, last in pairwise(starts):
             sums = spikes[first:last].astype(np.float32) @ weights  # [rows, steps, neurons]

@@ -106,8 +106,11 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
     lines += ["", "## Predicted, calibrated, assumed", "", _ROLES]
     for name, result in zip(names, results, strict=True):
         lines.append(f"- {_text(name)}")
-        for role, told in result.provenance.model_dump().items():
+        for role, told in result.provenance.model_dump(exclude={"plugins"}).items():
             lines.append(f"    - {role}: " + ("; ".join(map(_text, told)) or "nothing"))
+        if plugins := result.provenance.plugins:
+            used = (f"{one.name} of {one.distribution or one.module}" for one in plugins)
+            lines.append("    - plug-ins: " + "; ".join(map(_text, used)))
     return "\n".join(lines) + "\n"
 
 

@@ -29,7 +29,7 @@ def part_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Work:
-    """What a job does, for the kernels that count it; every engine has a small type of its own for each kind of work."""
+    """What a job does, for the kernels that count it; every engine has a small type for each kind of work."""
 
     stage: ClassVar[str] = ""
     """The kind of work, as the printed schedule calls it."""
@@ -45,13 +45,13 @@ class Job:
     """One piece of work that a component repeats in every frame.
 
     ``component`` leads; the ``lockstep`` members work on the same job at the same time and the slowest of all sets
-    the pace. ``roles``: what each of them is for, the leading one first, by the names of the engine's roles; several may
-    have one role. The job starts when there is a token, or as many as `Tokens` say, on every channel that it ``takes``
-    from, and ends by putting one on every channel that it ``gives`` to. ``paced`` jobs wait for their frame to arrive
-    from outside; the frame is finished when the ``last`` job ends. ``work`` says how the kernels cut it.
-    Of a layer that is programmed in several ``copies``, each works on its share of the frames: ``copy``, copy + copies,
-    copy + 2 copies and so on; a channel carries a token in the frames in which both of its ends have work.
-    A component that stands in every tile is named with the tile's number: ``adc[3]``.
+    the pace. ``roles``: what each of them is for, the leading one first, by the names of the engine's roles; several
+    may have one role. The job starts when there is a token, or as many as `Tokens` say, on every channel that it
+    ``takes`` from, and ends by putting one on every channel that it ``gives`` to. ``paced`` jobs wait for their frame
+    to arrive from outside; the frame is finished when the ``last`` job ends. ``work`` says how the kernels cut it. Of a
+    layer that is programmed in several ``copies``, each works on its share of the frames: ``copy``, copy + copies, copy
+    + 2 copies and so on; a channel carries a token in the frames in which both of its ends have work. A component that
+    stands in every tile is named with the tile's number: ``adc[3]``.
     """
 
     name: str

@@ -59,7 +59,7 @@ class PlacementSpec(Model):
 
 
 class PlacementFile(Model):
-    """A placement as a file of its own, as ``accelsim schedule --placement`` writes it: what ``placement`` of a chip says."""
+    """A placement in a separate file, as ``accelsim schedule --placement`` writes it."""
 
     placement: dict[str, PlacementSpec]
 

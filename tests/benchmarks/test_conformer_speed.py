@@ -12,13 +12,15 @@ from collections import Counter
 import numba
 import numpy as np
 import pytest
-from accelsim.execute.cells import Cells
 from property import reference_tile
 
 import accelsim
+from accelsim.architecture import load_architecture
 from accelsim.data import data_folder
 from accelsim.data.an4 import FILE
 from accelsim.devices import load_device
+from accelsim.engines.cells import Cells
+from accelsim.engines.deploy import deploy
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.pipeline import Stages, run_in_full
 
@@ -81,8 +83,9 @@ def test_the_77m_shape_on_ten_seconds_of_speech(programming: Counter) -> None:
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     cells = run.execution.activity.programming["cells"]
-    frames = run.execution.frames(run.batch)
-    plain_frame = _plain_seconds_per_frame(run.schedule.tile_map)
+    frames = run.execution.frames
+    deployment = deploy(run.workload, load_architecture("memristor_conformer_77m"))
+    plain_frame = _plain_seconds_per_frame(deployment.engines["crossbar_tiles"].map)
     rest = wall - programming["wall"] - spent["weights"] - spent["features"]
     busy = processor - programming["processor"]
     values = (used["execute"] - programming["processor"]) / 2

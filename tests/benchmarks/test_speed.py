@@ -32,23 +32,24 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from chips import batch_of, clocking, links, rsnn28nm
 from accelsim.cost import price
-from accelsim.execute import execute, service_of
-from accelsim.schedule import build_schedule
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute, service_of
 from accelsim.simulate import Trace, close_books, simulate
 from accelsim.workload import load_workload
 
 frames, what = int(sys.argv[3]), sys.argv[4]
-workload = load_workload(sys.argv[2], {"layers.l0.threshold": sys.argv[5], "layers.l1.threshold": sys.argv[6]})
+workload = load_workload(sys.argv[2], {"graph.l0.threshold": sys.argv[5], "graph.l1.threshold": sys.argv[6]})
 chip = rsnn28nm()
-schedule = build_schedule(workload, chip)
+deployment = deploy(workload, chip)
+schedule = deployment.schedule
 generator = np.random.default_rng(0)
 bits = generator.random((frames, 40, 8), np.float32) < 0.43
 features = np.packbits(bits, axis=2)[:, :, 0]
 del bits
-warm = execute(schedule, workload, chip, batch_of(features[:50], [0, 50]))
+warm = execute(deployment, batch_of(features[:50], [0, 50]))
 batch = batch_of(features, list(range(0, frames, 1000)) + [frames])
 begun = time.process_time()  # of this process alone: other work on the machine does not count
-execution = execute(schedule, workload, chip, batch)
+execution = execute(deployment, batch)
 values = time.process_time() - begun
 if what == "trace":
     # Off and on in turn, so that both see the same machine.

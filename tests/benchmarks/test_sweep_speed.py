@@ -18,7 +18,8 @@ from accelsim.explore.sweep import sweep
 pytestmark = pytest.mark.benchmark
 
 CHIP = "memristor_tile"
-ROOMY = ["crossbar.tiles=6", "dac.units=768", "tile_inputs.entries=256"]
+TILED = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "tile_outputs")
+ROOMY = [*(f"{part}.tiles=6" for part in TILED), "dac.units=768", "tile_inputs.entries=256"]
 AXES = [
     *ROOMY,
     "crossbar.rows=64,96,128,192,256",

@@ -173,6 +173,14 @@ CASES: dict[str, Case] = {
         needs_data=True,
     ),
     "imssa10_unscored": Case("imssa10", overrides=_SAMPLE | {"workload.inputs.seconds": "2", "workload.score": "null"}),
+    # Two engines.
+    "tiles_and_pes": Case("tiles_and_pes", overrides=_utterances(2)),
+    "state_and_vector": Case("state_and_vector", overrides=_utterances(20), needs_data=True),
+    "state_and_vector_unscored": Case(
+        "state_and_vector",
+        overrides=_SAMPLE
+        | {"workload.inputs.seconds": "2", "workload.score": "null", "components.vector.number": "float32"},
+    ),
     # Graphs on tiles and digital arrays.
     "memristor_conformer": Case(
         "memristor_conformer", overrides=_utterances(1) | {"programming_runs": "1"}, needs_data=True

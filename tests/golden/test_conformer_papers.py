@@ -121,4 +121,7 @@ def test_the_chips_have_the_tiles_that_they_need(paper: str, numbers: int) -> No
     """Those of the matrices, and of the depthwise columns 12 x 384 / 128 and 12 x 512 / 128."""
     deployment, tile_map = deployed(paper, 4)
     assert sum(m.numbers for m in tile_map.mappings) == numbers
-    assert {part.tiles for part in deployment.chip.components().values() if hasattr(part, "tiles")} == {1, numbers}  # 1: features
+    assert {part.tiles for part in deployment.chip.components().values() if hasattr(part, "tiles")} == {
+        1,
+        numbers,
+    }  # 1: features

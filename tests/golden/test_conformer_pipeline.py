@@ -33,7 +33,8 @@ def ends(
 ) -> np.ndarray:
     """Return the cycle in which each frame is finished; frames come as soon as there is room."""
     changed = {
-        **tile_keys(planes=3, clusters=clusters), **IDEAL, "placement": f"{{{ON_TILES}}}", "pacing.mode": "back_to_back",
+        **tile_keys(planes=3, clusters=clusters), **IDEAL,
+        "placement": f"{{{ON_TILES}}}", "pacing.mode": "back_to_back",
         "components.activations.banks": 4 * clusters, "channels.11.latency": 3, **keys,
     }  # fmt: skip
     architecture = chip(changed) if engine else without(chip(changed), "attention")

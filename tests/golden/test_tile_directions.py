@@ -28,6 +28,7 @@ def tile(*, range_bits: int = 4, precision_bits: int = 4, rows: int = 128, share
         **{f"{name}.tiles": tiles for name in TILED},
         "crossbar.rows": rows,
         "dac.units": 6 * rows,
+        "tile_inputs.entries": rows,
         "adc.range_bits": range_bits,
         "adc.precision_bits": precision_bits,
         "adc.shared_by": shared_by,

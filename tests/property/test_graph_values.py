@@ -126,8 +126,8 @@ def test_converters_that_hold_every_sum_are_exact(mode: str, precision: int, cel
         if p < 0:
             continue
         keys = {
-            **tile_keys(), **IDEAL, **FLOAT32, "placement": f"{{{ON_TILES}}}", "components.crossbar.cell_bits": cell_bits,
-            "components.dac.mode": mode, "components.adc.ideal": False,
+            **tile_keys(), **IDEAL, **FLOAT32, "placement": f"{{{ON_TILES}}}",
+            "components.crossbar.cell_bits": cell_bits, "components.dac.mode": mode, "components.adc.ideal": False,
             "components.adc.precision_bits": p, "components.adc.range_bits": r,
         }  # fmt: skip
         architecture, batch = chip(keys), frames(workload, [3])

@@ -172,7 +172,14 @@ def network(
         plain.layers.append(Layer(name, tensors[weights].tolist(), shifts[index], index == 0, neurons))
     plain.readout = tensors["c"].tolist()
     workload = Workload(
-        spec=spec, graph=Graph.of(spec.graph, spec.features()), tensors=tensors, reference=None, decoder=None, folder=Path(), sha256="")
+        spec=spec,
+        graph=Graph.of(spec.graph, spec.features()),
+        tensors=tensors,
+        reference=None,
+        decoder=None,
+        folder=Path(),
+        sha256="",
+    )
     return workload, chip, plain
 
 

@@ -1,4 +1,4 @@
-"""Options of neurons and readouts on PEs: values by the ops' references, counts by plain loops, and what does not fit."""
+"""Options of neurons and readouts on PEs: values by references, counts by plain loops, and what does not fit."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from accelsim.ops.op import FEATURES
 from accelsim.workload import Batch, Workload
 
 WIDE = {
-    "components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "31", "components.membranes.width_bits": "31",
-    "components.fc_accumulator.width_bits": "31", "components.membranes.entries": "1000",
+    "components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "31", "components.membranes.width_bits":
+    "31", "components.fc_accumulator.width_bits": "31", "components.membranes.entries": "1000",
     "components.spike_registers.entries": "1000",
 }  # fmt: skip
 INPUTS, HIDDEN, CLASSES = 5, 7, 6

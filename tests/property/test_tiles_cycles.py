@@ -35,7 +35,8 @@ name: layer
 weights: weights.safetensors
 inputs: {{source: speech, dataset: librivox_sample, split: test, features: {{bands: {inputs}}}}}
 graph:
-  - {{name: y, op: linear, input: features, outputs: {outputs}, weight_bits: {bits}, weights: w, gives: codes, input_offset: 128}}
+  - {{name: y, op: linear, input: features, outputs: {outputs}, weight_bits: {bits}, weights: w, gives: codes,
+  input_offset: 128}}
 """
     )
     return folder
@@ -163,7 +164,9 @@ def test_a_second_layer_needs_tiles_of_its_own(tmp_path: Path) -> None:
     path = folder / "workload.yaml"
     second = "  - {name: z, op: linear, input: y, outputs: 140, weight_bits: 3, weights: w, gives: codes}\n"
     path.write_text(path.read_text() + second)
-    with pytest.raises(InputError, match=r"the matrices need 8 tiles, the chip has 3: 5 are missing, from matrix 'y' on"):
+    with pytest.raises(
+        InputError, match=r"the matrices need 8 tiles, the chip has 3: 5 are missing, from matrix 'y' on"
+    ):
         deploy(load_workload(path), load_architecture("memristor_tile"))
 
 

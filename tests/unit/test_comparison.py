@@ -21,7 +21,7 @@ from accelsim.explore.sweep import load_sweep, run_sweep
 from accelsim.library import root
 from accelsim.pipeline import run
 from accelsim.report.comparison import chips_markdown, chips_table, markdown, place
-from accelsim.result import AccuracyRecord, AdcRecord, Result
+from accelsim.result import AccuracyRecord, AdcRecord, PluginRecord, Result
 from accelsim.schema.paper import Figure
 
 ACCURACY = AccuracyRecord(
@@ -246,7 +246,21 @@ def test_the_page_of_chips_says_what_was_heard_and_what_is_calibrated(monkeypatc
         {
             "accuracy": speech(9.0).model_copy(update={"runs": [8.0, 10.0], "reference_value": 7.5}),
             "area_mm2": 3.0,
-            "provenance": {"predicted": ["area"], "calibrated": [], "assumptions": ["5 | 6\nbits", "a <b>"]},
+            "provenance": {
+                "predicted": ["area"],
+                "calibrated": [],
+                "assumptions": ["5 | 6\nbits", "a <b>"],
+                "plugins": [
+                    PluginRecord(
+                        group="accelsim.ops",
+                        name="gate",
+                        distribution=None,
+                        version=None,
+                        module="my_gate.py",
+                        sha256=None,
+                    )
+                ],
+            },
         },
     )
     page = chips_markdown(results, list(rows.values()), "accelsim compare a b c -o chips.md")
@@ -267,7 +281,8 @@ def test_the_page_of_chips_says_what_was_heard_and_what_is_calibrated(monkeypatc
     )
     last = lines[lines.index("- chip2") + 1 :]
     assert last == [
-        "    - predicted: area", "    - calibrated: nothing", r"    - assumptions: 5 \| 6 bits; a \<b\>"
+        "    - predicted: area", "    - calibrated: nothing", r"    - assumptions: 5 \| 6 bits; a \<b\>",
+        "    - plug-ins: gate of my_gate.py",
     ]  # fmt: skip
 
 

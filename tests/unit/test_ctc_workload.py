@@ -93,7 +93,7 @@ def loaded(folder: Path, **changed: str | None) -> Workload:
         ({"score": WORDS.replace("decoder.safe", "decode.safe")},
          r"no weights at .*decode.safetensors \(did you mean 'decoder.safetensors'\?\)"),
         ({"score": "{kind: ctc_classes, names: ['', A, B]}"},
-         r"workload.yaml:1: the score names 3 classes, the network has 5"),
+         r"workload.yaml:9: the score names 3 classes, the network has 5"),
         ({"score": PHONES.replace("}", ", beam: -1}")}, r"workload.yaml:9: 'beam': must be at least 0, found -1"),
         ({"score": PHONES.replace("}", ", unit: word}")}, r"workload.yaml:9: 'unit': unknown value 'word'"),
         ({"score": PHONES.replace("}", ", decoder: d}")}, r"workload.yaml:9: unknown key 'decoder'"),

@@ -18,6 +18,7 @@ from accelsim.ops.attention import AttentionOp, PositionsOp
 from accelsim.ops.conformer import ConformerOp
 from accelsim.ops.elementwise import AddOp
 from accelsim.ops.graph import Graph
+from accelsim.ops.lif import LifOp, SpikeSumOp
 from accelsim.ops.linear import LinearOp
 from accelsim.ops.norm import LayerNormOp
 from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
@@ -181,7 +182,8 @@ CTC = "score: {kind: ctc_classes, names: ['', a, b, c, d]}\n"
         ("stride: [2, 2]", "stride: [2]", 6, r"'stride': expected at least 2 items, found 1"),
         # Widths and rates that do not fit.
         ("channels: 2,", "channels: 2, bands: 3,", 6, r"layer 'conv': 8 inputs are not channels of 3 bands"),
-        ("channels: 2,", "channels: 2, kernel: [3, 2],", 6, r"layer 'conv': a kernel has an odd number .* \[3, 2\]"),
+        ("channels: 2,", "channels: 2, kernel: [3, 2],", 6,
+         r"tensor 'conv\.weight' has shape \[3, 3, 1, 2\], expected \[3, 2, 1, 2\] in weights\.safetensors"),
         ("size: [1, 2]", "size: [1, 5]", 8, r"layer 'pool': it takes the largest of 5 bands, found 4"),
         ("outputs: 12}", "outputs: 16}", 10,
          r"layer 'blocks\.0\.ff1\.add': it adds rows of 12 to rows of 16, or of another rate"),
@@ -385,7 +387,10 @@ def test_generated_workload(tmp_path: Path) -> None:
     assert other.sha256 != workload.sha256
 
 
-def test_weights_that_are_not_drawn(tmp_path: Path) -> None:
+def test_weights_that_are_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An op that does not say how: what an op has by itself are real numbers, which neurons do not take."""
+    for op in (LifOp, SpikeSumOp):
+        monkeypatch.setattr(op, "generated", Op.generated)
     text = SMALL.replace("weights: weights.safetensors", "generated_weights: {seed: 1}")
     lif = "  - {op: lif, name: lif, input: features, neurons: 5, beta: 0.5, threshold: 8, reset: zero}\n"
     ops = "graph:\n" + lif + "  - {op: spike_sum, name: sum, input: lif, neurons: 5}\n"

@@ -62,7 +62,8 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
          r"--set placement: layer 'y' has no converters named 'ad' \(did you mean 'adc'\?\)"),
         (LINEAR, {"placement": "{y: {converters: [{plane: 3, range_bits: 4}]}}"},
          r"--set placement: layer 'y' has 3 converters along plane, found plane 3"),
-        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"}, r"--set placement: layer 'y' asks for 13 bits of 'adc', .* 8"),
+        (LINEAR, {"placement": "{y: {converters: [{range_bits: 9}]}}"},
+         r"--set placement: layer 'y' asks for 13 bits of 'adc', .* 8"),
         # Memories, queue, clusters.
         (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers"),
         (LINEAR, {"components.features.entries": 11},
@@ -106,7 +107,10 @@ def test_what_just_fits(tmp_path: Path) -> None:
                             "components.activations.banks": 2}  # fmt: skip
     assert 1418 * 2 * 256 < bits <= 1419 * 2 * 256
     deploy(graph(tmp_path, ATTENTION), chip({**KEYS, **keys}))
-    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {"components.queue.entries": 15, "placement": placement}
+    keys = {f"components.{part}.tiles": 12 for part in TILE_PARTS} | {
+        "components.queue.entries": 15,
+        "placement": placement,
+    }
     deploy(graph(tmp_path, SHAPE), chip({**KEYS, **keys}))
 
 
@@ -173,7 +177,8 @@ def test_utterances_that_are_too_long_or_too_short(tmp_path: Path) -> None:
     [
         ("{name: y, op: linear, input: features, outputs: 5, weight_bits: 9}", (),
          r"workload\.yaml:8: 'weight_bits': must be 1 to 8, or 16 for float16, found 9"),
-        ("{name: y, op: linear, input: features, outputs: 1000}", ("components.crossbar.tiles=2", "placement={y: {engine: crossbar_tiles}}"),
+        ("{name: y, op: linear, input: features, outputs: 1000}",
+         ("components.crossbar.tiles=2", "placement={y: {engine: crossbar_tiles}}"),
          r"matrix 'y' is larger than the chip: it needs 8 tiles of 2"),
     ],
 )  # fmt: skip

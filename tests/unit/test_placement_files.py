@@ -16,8 +16,8 @@ from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
 from accelsim.errors import InputError
-from accelsim.placement import load_placement, placement_text
 from accelsim.pipeline import arbitration, clocking, links
+from accelsim.placement import load_placement, placement_text
 from accelsim.simulate import simulate
 from accelsim.workload import load_workload
 
@@ -74,8 +74,10 @@ def test_entries_of_a_chip_for_its_own_network_do_not_refuse_another(tmp_path: P
     chip = load_architecture("memristor_conformer")
     assert "front.*" in chip.spec.placement
     assert deploy(network, chip).placement.engine_of == {"one": "crossbar_tiles"}
-    changed = load_architecture("memristor_conformer", {"placement": "{one: {engine: digital}, front: {engine: digital}}"})
-    with pytest.raises(InputError, match="--set placement.*placement names 'front', there is no such layer"):
+    changed = load_architecture(
+        "memristor_conformer", {"placement": "{one: {engine: digital}, front: {engine: digital}}"}
+    )
+    with pytest.raises(InputError, match=r"--set placement.*placement names 'front', there is no such layer"):
         deploy(network, changed)
 
 
@@ -93,14 +95,15 @@ def chain(tmp_path: Path) -> Path:
     (folder / "workload.yaml").write_text(
         "schema: accelsim/workload@1\nname: chain\nweights: weights.safetensors\n"
         "inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 8}}\n"
-        "graph:\n  - {name: a, op: linear, gives: codes, input: features, outputs: 6, weight_bits: 4, input_offset: 80}\n"
+        "graph:\n  - {name: a, op: linear, gives: codes, input: features, outputs: 6, weight_bits: 4, "
+        "input_offset: 80}\n"
         "  - {name: b, op: linear, gives: codes, input: a, outputs: 3, weight_bits: 4, input_scale: 0.01}\n"
     )
     return folder
 
 
 def test_tokens_over_a_bus_by_hand(tmp_path: Path) -> None:
-    """Six sums of 32 bits over a bus of 16: 12 words. The array needs 3 x 1 = 3 steps; the bus makes the job 12 cycles."""
+    """Six sums of 32 bits over a bus of 16: 12 words. The array needs 3 x 1 = 3 steps; the bus needs 12 cycles."""
     network = load_workload(chain(tmp_path))
     timelines = {}
     for over in (False, True):

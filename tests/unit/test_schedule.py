@@ -180,7 +180,11 @@ def test_a_missing_part_is_named() -> None:
 
 
 def test_a_missing_channel_is_named() -> None:
-    channels = [c for c in rsnn28nm().spec.model_dump(mode="json", by_alias=True, exclude_unset=True)["channels"] if c["to"] != "lif"]
+    channels = [
+        c
+        for c in rsnn28nm().spec.model_dump(mode="json", by_alias=True, exclude_unset=True)["channels"]
+        if c["to"] != "lif"
+    ]
     with pytest.raises(InputError, match="needs a bounded channel from 'pe' to 'lif'"):
         deploy(network(), changed(channels=channels))
 

@@ -53,7 +53,7 @@ def problems(path: Path) -> list[str]:
 def test_reads_what_was_written(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     workload = load_workload(write_with_reference(tmp_path, tensors))
     for name, tensor in tensors.items():
-        assert np.array_equal(workload.tensor(name), tensor)
+        assert np.array_equal(workload.tensors[name], tensor)
         assert np.array_equal(workload.reference[name], tensor)
     assert load_workload(tmp_path).sha256 == workload.sha256, "a folder stands for its workload.yaml"
 
@@ -124,8 +124,8 @@ def test_wrong_tensor(
         ({"out__w": np.full((4, 3), np.inf)}, "tensor 'out.w' holds NaN or infinity in float.safetensors"),
         ({"out__w": np.zeros((3, 4))}, "tensor 'out.w' has shape [3, 4], expected [4, 3] in float.safetensors"),
         ({"l0__beta": None}, "no tensor 'l0.beta' in float.safetensors"),
-        ({"l0__beta": [np.nan]}, "tensor 'l0.beta' in float.safetensors is not one finite number"),
-        ({"l0__threshold": [1.0, 2.0]}, "tensor 'l0.threshold' in float.safetensors is not one finite number"),
+        ({"l0__beta": [np.nan]}, "tensor 'l0.beta' holds NaN or infinity in float.safetensors"),
+        ({"l0__threshold": [1.0, 2.0]}, "tensor 'l0.threshold' has shape [2], expected [1] in float.safetensors"),
     ],
 )
 def test_wrong_reference(tmp_path: Path, tensors: dict[str, np.ndarray], changed: dict, message: str) -> None:
@@ -149,7 +149,11 @@ def test_all_wrong_tensors_at_once(tmp_path: Path, tensors: dict[str, np.ndarray
         ("input: l0,", "input: l1,", "layer 'out' reads 'l1', which is not before it; one of: features, l0"),
         ("name: out", "name: l0", "two layers are named 'l0'"),
         ("reset: subtract", "reset: substract", "unknown value 'substract' (did you mean 'subtract'?)"),
-        ("weight_bits: 4, weights: out.w", "weight_bits: 4", "layer 'out' names no weights"),
+        (
+            "weight_bits: 4, weights: out.w",
+            "weight_bits: 4",
+            "no tensor 'out.weight' in weights.safetensors (did you mean 'out.w'?)",
+        ),
         ("time_steps: 2", "time_step: 2", "unknown key 'time_step' (did you mean 'time_steps'?)"),
         ("time_steps: 2", "time_steps: 0", "'time_steps': must be greater than 0"),
         ("time_steps: 2", "time_steps: 2\ninput_bits: 4", "features of speech are 8-bit codes"),

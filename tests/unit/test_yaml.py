@@ -165,13 +165,13 @@ nothing:
     ("path", "text", "location", "expected"),
     [
         ("clock", "1 MHz", ("clock",), "1 MHz"),
-        ("layers.l0.threshold", "1e-3", ("layers", 0, "threshold"), 1e-3),
-        ("layers.1.threshold", "{x: [1]}", ("layers", 1, "threshold"), {"x": [1]}),
-        ("layers.l1.threshold.0", "9", ("layers", 1, "threshold", 0), 9),
-        ("layers.l0.new", "'text'", ("layers", 0, "new"), "text"),
+        ("graph.l0.threshold", "1e-3", ("graph", 0, "threshold"), 1e-3),
+        ("graph.1.threshold", "{x: [1]}", ("graph", 1, "threshold"), {"x": [1]}),
+        ("graph.l1.threshold.0", "9", ("graph", 1, "threshold", 0), 9),
+        ("graph.l0.new", "'text'", ("graph", 0, "new"), "text"),
         ("new", "", ("new",), None),
         ("a.b.c", "2", ("a.b", "c"), 2),
-        ("layers.1", "5", ("layers", 1), 5),
+        ("graph.1", "5", ("graph", 1), 5),
     ],
 )
 def test_override(path, text, location, expected):
@@ -191,15 +191,15 @@ def test_override(path, text, location, expected):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("layer.l0.threshold", "1", r"^--set layer.l0.threshold: no 'layer.l0.threshold' in chip.yaml "
-         r"\(did you mean 'layers.l0.threshold'\?\)$"),
-        ("x.threshold", "1", r"did you mean 'layers.l0.threshold'\?"),
-        ("layers.l7.threshold", "1", r"did you mean 'layers.l\d.threshold'\?"),
-        ("layers.2", "1", r"no 'layers.2'"),
-        ("layers.-1", "1", r"no 'layers.-1'"),
+        ("grap.l0.threshold", "1", r"^--set grap.l0.threshold: no 'grap.l0.threshold' in chip.yaml "
+         r"\(did you mean 'graph.l0.threshold'\?\)$"),
+        ("x.threshold", "1", r"did you mean 'graph.l0.threshold'\?"),
+        ("graph.l7.threshold", "1", r"did you mean 'graph.l\d.threshold'\?"),
+        ("graph.2", "1", r"no 'graph.2'"),
+        ("graph.-1", "1", r"no 'graph.-1'"),
         ("clock.x", "1", r"no 'clock.x' in chip.yaml \(did you mean 'clock'\?\)"),
         ("nothing.x", "1", r"no 'nothing.x'"),
-        ("zzz.qqq", "1", r"one of: clock, layers, again, a.b, nothing"),
+        ("zzz.qqq", "1", r"one of: clock, graph, again, a.b, nothing"),
         ("", "1", r"no '' in chip.yaml"),
         ("clock", "no", r"^--set clock: 'no' is neither a boolean"),
         ("clock", "[1", r"^--set clock: not valid YAML"),

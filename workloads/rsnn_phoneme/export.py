@@ -19,7 +19,8 @@ from align import NAMES, STATES
 from safetensors.numpy import save_file
 from train import BETA_BITS, CLASSES, DELAY, MATRICES, Rsnn
 
-from accelsim.execute.reference import float_outputs
+from accelsim.ops.floating import float_outputs
+from accelsim.ops.op import FEATURES
 from accelsim.workload import load_batch, load_workload
 
 HERE = Path(__file__).parent
@@ -128,7 +129,9 @@ def tune() -> dict[str, str]:
     """
     workload = load_workload(HERE, {"inputs.dataset": "mini_librispeech", "inputs.split": "dev"})
     batch = load_batch(workload)
-    outputs = list(float_outputs(workload, batch))
+    assert workload.reference is not None
+    features = batch.signal(workload.graph.edges[FEATURES])
+    outputs = list(float_outputs(workload.graph, workload.reference, features, workload.spec.reference_unit))
     judge = workload.scorer(reference=True)
     rates: dict[tuple[float, ...], float] = {}
 

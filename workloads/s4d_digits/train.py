@@ -250,7 +250,7 @@ reference_weights: float.safetensors
 reference_unit: {level}
 inputs:
   {{source: speech, dataset: zero_one, split: test, features: {{kind: waveform, rate_hz: {rate}, level: {level}}}}}
-layers:
+graph:
   - {{name: s4d, op: s4d, input: features, kernels: 1, states: {states}, weight_bits: {bits}, scale: {scale!r},
      weights: s4d, input_offset: 128, output_gain: {output_gain}}}
 score: {{kind: utterance_class, decoder: readout.safetensors, readout: {name}, classes: [zero, one],

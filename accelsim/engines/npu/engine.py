@@ -119,6 +119,7 @@ class Npu(Engine):
         self.array: SystolicArray = self.parts.spec("array")
         self.vector: VectorUnit = self.parts.spec("vector")
         self.l2: L2 = self.parts.spec("l2")
+        self.number_bits = NUMBER_BITS[self.vector.number]
         self.on_cpu = frozenset(op.name for op in self.ops if self.works(op) and self.compiler.falls_back(op.op))
         self.rows = self.frame // self.graph.given.stride
         found = len(problems.found)
@@ -279,7 +280,7 @@ class Npu(Engine):
 
     def _sizes(self) -> Chunk:
         """Return the sizes of a chunk; what reads nothing lies in LPDDR in the numbers of the vector unit."""
-        number, graph = NUMBER_BITS[self.vector.number], self.graph
+        number, graph = self.number_bits, self.graph
         bits = {FEATURES: graph.edges[FEATURES].bits}
         for op in graph.ops:
             bits[op.name] = op.value_bits(graph.edges[op.name], self.tensors, number) if op.reads() else number

@@ -1,0 +1,102 @@
+"""What every op promises, whatever it is: asked of each one that is registered, in several forms."""
+
+from __future__ import annotations
+
+from accelsim.ops.op import FEATURES, OPS, Edge
+from accelsim.testing import OpCase, OpContract
+
+REAL, BANDS = Edge(6), Edge(12, 4)
+CODES = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=80)
+CODE_BANDS = Edge(12, 4, kind="codes", bits=8, scale=0.03125, zero_point=80)
+SUMS = Edge(5, kind="codes", bits=32)
+SPIKES, TWO_STEPS = Edge(6, kind="spikes", bits=1), Edge(6, kind="spikes", bits=1, steps=2)
+DISTANCES = Edge(6, distances=True)
+X = {"input": "x"}
+
+
+def each(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
+    """Return the same form of an op on several edges."""
+    return [OpCase({**X, **keys}, {"x": edge}) for edge in edges]
+
+
+def weighted(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
+    """Return an op with weights of all kinds on several edges."""
+    bits = [case for b in (1, 3, 8, 16) for case in each({**keys, "weight_bits": b}, *edges)]
+    return bits + each({**keys, "gives": "codes", "input_bits": 5, "input_scale": 0.25, "input_offset": 20}, *edges)
+
+
+CASES = {
+    **{name: each({}, REAL, CODES, BANDS) for name in ("relu", "silu", "sigmoid", "tanh", "gelu", "glu", "layer_norm")},
+    "add": [OpCase({"input": "x", "residual": "y", "factor": 0.5}, {"x": REAL, "y": CODES})],
+    "multiply": [OpCase({"input": "x", "by": "y"}, {"x": BANDS, "y": CODE_BANDS})],
+    "concat": [
+        OpCase({"inputs": ["x", "y"]}, {"x": first, "y": second})
+        for first, second in [(REAL, CODES), (BANDS, Edge(8, 4)), (CODES, CODES), (BANDS, REAL), (CODE_BANDS, BANDS)]
+    ],
+    "slice": [
+        *each({"begin": 1, "end": 4}, REAL, CODES, BANDS),
+        *each({"begin": 1, "of": "channels"}, BANDS, CODE_BANDS),
+        *each({"end": 2, "of": "channels"}, REAL),
+    ],
+    **{name: [*each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS)]
+       for name in ("max_pool", "avg_pool")},
+    "linear": [
+        *weighted({"outputs": 5}, REAL, CODES),
+        OpCase(
+            {"input": "x", "residual": "y", "outputs": 5, "gives": "codes", "output_scale": 0.25,
+             "input_activation": "relu"},
+            {"x": CODES, "y": SUMS},
+        ),
+        OpCase({"input": "x", "outputs": 4}, {"x": DISTANCES}),
+    ],
+    "depthwise": [
+        case for taps, dilation, causal in [(3, 1, False), (4, 1, False), (2, 3, False), (3, 2, True)]
+        for case in weighted({"taps": taps, "dilation": dilation, "causal": causal}, REAL, CODES)
+    ],
+    "conv": [
+        *weighted({"channels": 4}, BANDS, CODE_BANDS),
+        *weighted({"channels": 4, "kernel": [4, 2], "stride": [2, 1]}, BANDS),
+        *weighted({"channels": 4, "kernel": [2, 3], "dilation": [3, 2], "stride": [1, 2]}, BANDS),
+        *weighted({"channels": 4, "kernel": [3, 1], "dilation": [2, 1], "causal": True, "bands": 1}, CODES),
+        *weighted({"channels": 3, "kernel": [4, 3], "stride": [3, 2], "depthwise": True}, BANDS, CODE_BANDS),
+    ],
+    "positions": [OpCase({"width": 6}, {"rows": REAL}), OpCase({"width": 5, "reach": 4}, {"rows": REAL})],
+    "attention": [
+        *each({"heads": 2}, BANDS, CODE_BANDS),
+        *each({"heads": 2, "chunk": 3, "left": 4}, BANDS),
+        OpCase({"input": "x", "heads": 3, "positions": "p"}, {"x": Edge(18), "p": DISTANCES}),
+        OpCase({"input": "x", "heads": 1, "positions": "p", "chunk": 2, "left": 2}, {"x": Edge(18), "p": DISTANCES}),
+    ],
+    "s4d": [
+        OpCase({**X, "kernels": 6, "states": 3, "weight_bits": bits, "scale": 0.5, "output_gain": 0.5,
+                "input_offset": 80}, {"x": edge})
+        for bits in (1, 4) for edge in (CODES, Edge(1, kind="codes", bits=8, zero_point=80))
+    ],
+    "lif": [
+        OpCase({"input": name, "neurons": 4, "beta": 0.75, "threshold": 6, "reset": reset, **more}, {name: edge})
+        for name, edge, reset, more in [
+            (FEATURES, CODES, "zero", {"weight_bits": 1}),
+            ("x", SPIKES, "subtract", {"weight_bits": 4, "membrane_carry": False}),
+            ("x", TWO_STEPS, "zero", {"recurrent": False, "refractory": 2, "synapse_beta": 0.5}),
+            ("x", TWO_STEPS, "subtract", {"delays": 3, "input_shift": -1, "recurrent_shift": 1}),
+            ("x", Edge(4, kind="codes", bits=32), "zero", {"feedforward": False, "input_shift": -3}),
+        ]
+    ],
+    "spike_sum": [
+        case for edge in (SPIKES, TWO_STEPS) for more in ({}, {"beta": 0.5}, {"beta": 0.75, "carry": True})
+        for case in each({"neurons": 3, "weight_bits": 4, **more}, edge)
+    ],
+    "conformer": [
+        OpCase({"input": FEATURES, "blocks": 1, "width": 6, "heads": 2, "feed_forward": 5, "kernel": 3,
+                "positions": positions, **more}, {FEATURES: REAL})
+        for positions, more in [("none", {}), ("relative", {"chunk": 2, "left": 3})]
+    ],
+}  # fmt: skip
+
+
+class TestOps(OpContract):
+    cases = CASES
+
+
+def test_every_op_is_tested() -> None:
+    assert set(CASES) == {name for name, entry in OPS.items() if entry.__module__.startswith("accelsim.")}
