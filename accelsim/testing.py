@@ -22,6 +22,7 @@ A plug-in's author names what it registers in a test file:
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from accelsim import library
@@ -38,7 +38,7 @@ from accelsim.components import KINDS, ComponentSpec, Kind
 from accelsim.devices import DEVICES, Device, load_device
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.engine import Engine, Grid, Run
-from accelsim.engines.execute import Execution, execute, service_of
+from accelsim.engines.execute import execute, frame_starts, service_of
 from accelsim.engines.wires import TRANSFER
 from accelsim.errors import InputError
 from accelsim.kernels.cells import RESTING
@@ -367,7 +367,7 @@ class OpContract:
 
     def entry(self, name: str, case: OpCase) -> Op | ShortForm:
         """Return an op read from its keys, as from a YAML file."""
-        return parse(OPS[name], parse_yaml(yaml.safe_dump({"name": "tested", "op": name, **case.keys})))
+        return parse(OPS[name], parse_yaml(json.dumps({"name": "tested", "op": name, **case.keys})))
 
     def op(self, name: str, case: OpCase) -> Op:
         """Return the op of a case, of a short form the last one."""
@@ -600,12 +600,12 @@ class _Kept(dict[str, Signal]):
 
 @dataclass(frozen=True)
 class Ran:
-    """A network that ran on a chip: what each op gave, what each engine's run counted, and the books of the whole."""
+    """A network whose ops ran on a chip: what each gave, by name, and the engines' runs, which count on a grid."""
 
     deployment: Deployment
+    batch: Batch
     signals: Mapping[str, Signal]
     runs: Mapping[str, Run]
-    execution: Execution
     grid: Grid
 
     def jobs(self, kind: str) -> Iterator[tuple[Engine, Job]]:
@@ -619,19 +619,17 @@ class Ran:
 
 def run_small(network: Workload, chip: Architecture, lengths: Sequence[int] = (3, 5)) -> Ran:
     """Run a network on a chip over utterances of so many frames, whose features are drawn at random."""
-    deployment = deploy(network, chip)
-    edge = network.graph.edges[FEATURES]
-    frames = max(deployment.frame, 1)
-    starts = np.cumsum([0, *(length * frames for length in lengths)]).astype(np.int64)
+    deployment, edge = deploy(network, chip), network.graph.edges[FEATURES]
+    starts = np.cumsum([0, *(length * deployment.frame for length in lengths)]).astype(np.int64)
     codes = np.random.default_rng(0).integers(0, 1 << edge.bits, (starts[-1], edge.width)).astype(np.uint8)
     names = tuple(f"utterance {n}" for n in range(len(lengths)))
     batch = Batch(codes, starts, names, "random features", None, 0.01 * len(codes), 0.01)
-    execution = execute(deployment, batch)
     runs = {name: engine.start(batch, 0, lambda _: None) for name, engine in deployment.engines.items()}
     signals = _Kept({FEATURES: batch.signal(edge)})
     for segment in deployment.segments:
         runs[segment.engine].values(segment.ops, signals)
-    return Ran(deployment, signals, runs, execution, Grid(execution.starts, deployment.frame))
+    grid = Grid(frame_starts(deployment, signals[network.graph.last.name]), deployment.frame)
+    return Ran(deployment, batch, signals, runs, grid)
 
 
 class EngineContract:
@@ -681,9 +679,10 @@ class EngineContract:
         pairs = {role for pair in (*kind.lockstep, *kind.flows) for role in pair}
         called = {role for roles in kind.job_roles.values() for role in roles}
         named = {*(role for need in kind.needs for role in need), *pairs, *kind.entries, *kind.exits, *called}
-        assert not (unknown := named - kind.roles.keys()), f"it has no such roles: {sorted(unknown)}"
-        keys = PlacementSpec.model_fields.keys() - {"engine"}
-        assert not (unknown := kind.settings - keys), f"placement has no such keys: {sorted(unknown)}"
+        lacking = sorted(named - kind.roles.keys())
+        assert not lacking, f"it has no such roles: {lacking}"
+        unknown = sorted(kind.settings - (PlacementSpec.model_fields.keys() - {"engine"}))
+        assert not unknown, f"placement has no such keys: {unknown}"
 
     def test_refuses_with_a_reason(self, name: str) -> None:
         """Whichever parts it has, of those that it needs, it takes an op or says in words why not."""
@@ -758,13 +757,14 @@ class EngineContract:
     def test_the_books_close_in_any_order(self, name: str) -> None:
         """All jobs end, every component's cycles add up, and the order of the processes does not matter."""
         for one in self.ran(name):
-            chip, schedule, activity = one.deployment.chip, one.deployment.schedule, one.execution.activity
-            outcome = operate(chip, schedule, activity, one.execution.frames)
+            chip, schedule = one.deployment.chip, one.deployment.schedule
+            execution = execute(one.deployment, one.batch)
+            activity, frames = execution.activity, execution.frames
+            outcome = operate(chip, schedule, activity, frames)
             for order in (tuple(reversed(schedule.leaders())), tuple(sorted(schedule.leaders()))):
                 again = simulate(
                     schedule, links(chip, schedule), service_of(schedule, chip, activity), clocking(chip, schedule),
-                    one.execution.frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule),
-                    process_order=order,
+                    frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule), process_order=order,
                 )  # fmt: skip
                 assert again.finished_ps.tolist() == outcome.timeline.finished_ps.tolist(), "order matters"
                 assert again.cycles == outcome.timeline.cycles, "where the cycles go depends on the order"
