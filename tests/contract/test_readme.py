@@ -22,7 +22,7 @@ if not README.exists():
 # Commands that are not run here: how each begins, and why.
 NOT_RUN = {
     "pip install": "installs; .ci/run runs both commands word for word",
-    "accelsim sweep memristor_tile -s crossbar.tiles=6": "24 configurations; tests/unit/test_sweep.py runs such sweeps",
+    "accelsim sweep memristor_tile -s adc": "12 configurations; tests/unit/test_sweep.py runs such sweeps",
     "accelsim search": "200 trials",
     "accelsim report runs/": "needs the runs of the reader; tests/unit/test_report.py makes such pages",
     "accelsim validate mychip.yaml": "the reader's file; tests/unit/test_architecture.py has such mistakes",

@@ -292,7 +292,8 @@ def test_values_of_state_crossbars_and_a_vector_unit_by_equation(number: str) ->
     deployment = deployed("state_and_vector", "s4d_gated", {"components.vector.number": number})
     batch = load_batch(deployment.network)
     batch = batch_of(batch.features[40:120], [0, 50, 80])
-    tensors, op = deployment.network.tensors, deployment.network.graph.by_name
+    tensors = deployment.network.tensors
+    op: Mapping[str, Any] = deployment.network.graph.by_name
     F, R = np.float32, reference_vector.rounder(number)
 
     def norm(name: str, codes: NDArray[Any], scale: float) -> NDArray[Any]:
