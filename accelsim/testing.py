@@ -1,9 +1,9 @@
-"""What every component, device and op promises, as suites of tests for pytest; accelsim's own pass the same ones.
+"""What every component, device, op and engine promises, as suites of tests for pytest; accelsim's own pass the same.
 
 A plug-in's author names what it registers in a test file:
 
     from accelsim.ops.op import Edge
-    from accelsim.testing import ComponentContract, DeviceContract, OpCase, OpContract
+    from accelsim.testing import ComponentContract, DeviceContract, EngineContract, OpCase, OpContract
 
     class TestFlashAdc(ComponentContract):
         names = ["flash_adc"]
@@ -14,34 +14,45 @@ A plug-in's author names what it registers in a test file:
 
     class TestSquare(OpContract):
         cases = {"square": [OpCase({"input": "x"}, {"x": Edge(6)})]}
+
+    class TestMyEngine(EngineContract):
+        cases = {"my_engine": [("my_chip", "my_network")]}
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from accelsim import library
-from accelsim.architecture import load_cost
+from accelsim.architecture import Architecture, load_architecture, load_cost
 from accelsim.components import KINDS, ComponentSpec, Kind
 from accelsim.devices import DEVICES, Device, load_device
+from accelsim.engines.deploy import Deployment, deploy
+from accelsim.engines.engine import Engine, Grid, Run
+from accelsim.engines.execute import execute, frame_starts, service_of
+from accelsim.engines.wires import TRANSFER
 from accelsim.errors import InputError
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.number import Arithmetic, Number
 from accelsim.ops import plain
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, OPS, Datapath, DatapathOp, Edge, Op, ShortForm, Signal, Tensors, VectorOp
-from accelsim.schedule import Job, Schedule
+from accelsim.pipeline import arbitration, clocking, links, operate
+from accelsim.placement import ENGINES, Parts
+from accelsim.schedule.job import Job, Schedule, Work, part_of
 from accelsim.schema import json_schema, parse, parse_yaml
+from accelsim.schema.placement import PlacementSpec
 from accelsim.simulate import Clocking, Link, simulate
+from accelsim.workload import Batch, Workload, load_workload
 
 Data = Mapping[str, Any]
 
@@ -356,7 +367,7 @@ class OpContract:
 
     def entry(self, name: str, case: OpCase) -> Op | ShortForm:
         """Return an op read from its keys, as from a YAML file."""
-        return parse(OPS[name], parse_yaml(yaml.safe_dump({"name": "tested", "op": name, **case.keys})))
+        return parse(OPS[name], parse_yaml(json.dumps({"name": "tested", "op": name, **case.keys})))
 
     def op(self, name: str, case: OpCase) -> Op:
         """Return the op of a case, of a short form the last one."""
@@ -578,3 +589,182 @@ def _refused(kind: Kind, data: Data) -> str:
     except InputError as error:
         return str(error)
     raise AssertionError(f"these keys were accepted: {dict(data)}")
+
+
+class _Kept(dict[str, Signal]):
+    """Signals, of which none is dropped when its last reader has read it."""
+
+    def pop(self, name: str, *default: Any) -> Any:
+        return self.get(name, *default)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A network whose ops ran on a chip: what each gave, by name, and the engines' runs, which count on a grid."""
+
+    deployment: Deployment
+    batch: Batch
+    signals: Mapping[str, Signal]
+    runs: Mapping[str, Run]
+    grid: Grid
+
+    def jobs(self, kind: str) -> Iterator[tuple[Engine, Job]]:
+        """Return the jobs of the engines of a kind; none of those that only take the features in."""
+        placement = self.deployment.placement
+        for job in self.deployment.schedule.jobs:
+            engine = self.deployment.engines.get(placement.engine_of.get(job.layer, ""))
+            if engine is not None and engine.kind == kind:
+                yield engine, job
+
+
+def run_small(network: Workload, chip: Architecture, lengths: Sequence[int] = (3, 5)) -> Ran:
+    """Run a network on a chip over utterances of so many frames, whose features are drawn at random."""
+    deployment, edge = deploy(network, chip), network.graph.edges[FEATURES]
+    starts = np.cumsum([0, *(length * deployment.frame for length in lengths)]).astype(np.int64)
+    codes = np.random.default_rng(0).integers(0, 1 << edge.bits, (starts[-1], edge.width)).astype(np.uint8)
+    names = tuple(f"utterance {n}" for n in range(len(lengths)))
+    batch = Batch(codes, starts, names, "random features", None, 0.01 * len(codes), 0.01)
+    runs = {name: engine.start(batch, 0, lambda _: None) for name, engine in deployment.engines.items()}
+    signals = _Kept({FEATURES: batch.signal(edge)})
+    for segment in deployment.segments:
+        runs[segment.engine].values(segment.ops, signals)
+    grid = Grid(frame_starts(deployment, signals[network.graph.last.name]), deployment.frame)
+    return Ran(deployment, batch, signals, runs, grid)
+
+
+class EngineContract:
+    """Tests of kinds of engines; ``cases``: by kind, pairs of a chip and a small network that has ops for the engine.
+
+    Both are names of the libraries or paths; `networks` may give more. ``digital``: the kinds of engines whose values
+    are to the bit those that the ops define, by default all. ``number``: by kind, the format of their real numbers.
+    """
+
+    cases: ClassVar[Mapping[str, Sequence[tuple[str | Path, str | Path]]]] = {}
+    digital: ClassVar[Sequence[str] | None] = None
+    number: ClassVar[Mapping[str, Number]] = {}
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: Any) -> None:
+        """Run each test for each kind of engine; pytest calls this."""
+        metafunc.parametrize("name", sorted(cls.cases))
+
+    def networks(self, name: str) -> Iterable[tuple[Workload, Architecture]]:
+        """Return networks and the chips that they are to run on, with an engine of a kind."""
+        return [(load_workload(network), load_architecture(chip)) for chip, network in self.cases[name]]
+
+    def ran(self, name: str) -> list[Ran]:
+        """Return what `networks` give when they run; they run once for all tests."""
+        kept: dict[str, list[Ran]] = type(self).__dict__.get("_ran") or {}
+        if name not in kept:
+            kept[name] = [run_small(network, chip) for network, chip in self.networks(name)]
+            type(self)._ran = kept  # type: ignore[attr-defined]
+        assert any(True for one in kept[name] for _ in one.jobs(name)), f"no network has a job on an engine '{name}'"
+        return kept[name]
+
+    def test_says_what_it_is(self, name: str) -> None:
+        """The engine is of a kind that is registered, has a docstring, and says in words what each part must be."""
+        kind = ENGINES[name]
+        assert kind.kind == name, f"'{name}' is registered with the kind '{kind.kind}'"
+        assert issubclass(kind, Engine), "it does not derive from accelsim.engines.engine.Engine"
+        assert inspect.getdoc(kind) not in (None, inspect.getdoc(Engine)), "its class has no docstring"
+        assert kind.runs and all(issubclass(op, Op) for op in kind.runs), "it runs no classes of ops"
+        assert kind.roles and all(role.what for role in kind.roles.values()), "a role does not say what plays it"
+
+    def test_names_roles_that_it_has(self, name: str) -> None:
+        """Needs, lock-step pairs, flows, entries, exits and what jobs call a part name roles; settings are keys."""
+        kind = ENGINES[name]
+        assert issubclass(kind, Engine)
+        assert kind.needs, "it says no set of parts that it needs"
+        assert kind.entries and kind.exits, "it says no role that takes, or gives, what travels between ops"
+        pairs = {role for pair in (*kind.lockstep, *kind.flows) for role in pair}
+        called = {role for roles in kind.job_roles.values() for role in roles}
+        named = {*(role for need in kind.needs for role in need), *pairs, *kind.entries, *kind.exits, *called}
+        lacking = sorted(named - kind.roles.keys())
+        assert not lacking, f"it has no such roles: {lacking}"
+        unknown = sorted(kind.settings - (PlacementSpec.model_fields.keys() - {"engine"}))
+        assert not unknown, f"placement has no such keys: {unknown}"
+
+    def test_refuses_with_a_reason(self, name: str) -> None:
+        """Whichever parts it has, of those that it needs, it takes an op or says in words why not."""
+        kind = ENGINES[name]
+        for one in self.ran(name):
+            graph, sites = one.deployment.network.graph, one.deployment.placement.sites
+            for site in (site for site in sites.values() if site.kind is kind):
+                whole = [need for need in kind.needs if site.parts.has(need)]
+                for roles in (*whole, frozenset(site.parts.names)):
+                    names = {role: site.parts.names[role] for role in roles}
+                    parts = Parts(names, site.parts.components)
+                    for op in (op for op in graph.ops if isinstance(op, kind.runs)):
+                        reason = kind.refuses(op, graph.read(op), graph.edges[op.name], parts)
+                        assert reason is None or (isinstance(reason, str) and reason), f"{op.op}: {reason!r}"
+
+    def test_jobs_name_their_parts(self, name: str) -> None:
+        """A job's parts play the roles that it names, tokens go over channels of the chip, and its work has a type."""
+        for one in self.ran(name):
+            chip = one.deployment.chip
+            bounded = {channel.name() for channel in chip.spec.channels if not channel.lockstep}
+            for engine, job in one.jobs(name):
+                assert len(job.roles) == len(job.members()), f"{job.name}: {job.roles} for {job.members()}"
+                assert type(job.work) is not Work, f"{job.name} does not say what it does"
+                for role, member in zip(job.roles, job.members(), strict=True):
+                    if role == TRANSFER:
+                        continue
+                    roles = engine.job_roles.get(role, (role,))
+                    plays = [part for each in roles for part in engine.parts.names.get(each, ())]
+                    assert part_of(member) in plays, f"{job.name}: '{member}' plays no {' or '.join(roles)}"
+                for channel in (*job.takes, *job.gives):
+                    ends = "->".join(part_of(end) for end in channel.split("->"))
+                    assert ends in bounded, f"{job.name}: the chip has no channel {channel}"
+
+    def test_counts_what_its_parts_declare(self, name: str) -> None:
+        """Whole numbers, none below zero, of what its kind declares, for every part of a job and for no other."""
+        for one in self.ran(name):
+            components = one.deployment.chip.components()
+            for engine, job in one.jobs(name):
+                counted, macs = one.runs[engine.name].count(job, one.grid)
+                roles = set(job.roles) - {TRANSFER}
+                assert counted.keys() == roles, f"{job.name} has the roles {sorted(roles)}, counts {sorted(counted)}"
+                for role, counts in counted.items():
+                    for member in job.in_role(role):
+                        kind = KINDS[components[part_of(member)].kind]
+                        unknown = counts.keys() - kind.actions.keys() - kind.counts.keys()
+                        assert not unknown, f"{job.name}: a {kind.name} counts no {sorted(unknown)}"
+                    for count, value in counts.items():
+                        values = np.asarray(value)
+                        assert np.issubdtype(values.dtype, np.integer), f"{job.name}: {count} is {values.dtype}"
+                        assert values.shape in ((), (one.grid.frames,)), f"{job.name}: {count} has shape {values.shape}"
+                        assert (values >= 0).all(), f"{job.name}: {count} is below 0"
+                assert macs is None or macs.performed + macs.skipped == macs.dense, f"{job.name}: {macs}"
+
+    def test_values_are_what_the_ops_define(self, name: str) -> None:
+        """Every op gives what its `reference` gives of what it reads; not so on parts that are analogue."""
+        if self.digital is not None and name not in self.digital:
+            return
+        for one in self.ran(name):
+            placement, network = one.deployment.placement, one.deployment.network
+            for op in network.graph.ops:
+                engine = one.deployment.engines[placement.engine_of[op.name]]
+                if engine.kind != name or not op.reads():
+                    continue
+                read = [one.signals[source] for source in op.reads()]
+                wanted = op.reference(read, network.tensors, self.number.get(name, "float32"))
+                found = one.signals[op.name].values
+                assert np.array_equal(np.asarray(found, np.float64), np.asarray(wanted, np.float64), equal_nan=True), (
+                    f"layer '{op.name}' ({op.op}) of '{network.spec.name}' differs from its definition"
+                )
+                assert np.array_equal(one.signals[op.name].starts, op.starts(read)), f"layer '{op.name}': its rows"
+
+    def test_the_books_close_in_any_order(self, name: str) -> None:
+        """All jobs end, every component's cycles add up, and the order of the processes does not matter."""
+        for one in self.ran(name):
+            chip, schedule = one.deployment.chip, one.deployment.schedule
+            execution = execute(one.deployment, one.batch)
+            activity, frames = execution.activity, execution.frames
+            outcome = operate(chip, schedule, activity, frames)
+            for order in (tuple(reversed(schedule.leaders())), tuple(sorted(schedule.leaders()))):
+                again = simulate(
+                    schedule, links(chip, schedule), service_of(schedule, chip, activity), clocking(chip, schedule),
+                    frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule), process_order=order,
+                )  # fmt: skip
+                assert again.finished_ps.tolist() == outcome.timeline.finished_ps.tolist(), "order matters"
+                assert again.cycles == outcome.timeline.cycles, "where the cycles go depends on the order"

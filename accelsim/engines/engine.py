@@ -126,6 +126,8 @@ class Engine(EngineKind, ABC):
     flows: ClassVar[Sequence[tuple[str, str]]] = ()
     entries: ClassVar[Sequence[str]]
     exits: ClassVar[Sequence[str]]
+    job_roles: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """What jobs call a part that serves them in several ways: the name, and the roles of which it is one."""
     compiles: ClassVar[bool] = False
     """Whether it reads the ``compiler`` section of a chip."""
     number_bits: int = 32

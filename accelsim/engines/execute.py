@@ -15,7 +15,7 @@ from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
-from accelsim.ops.op import FEATURES
+from accelsim.ops.op import FEATURES, Signal
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
 from accelsim.schema.workload import RandomInputs
 from accelsim.workload import Batch
@@ -99,8 +99,7 @@ def execute(
     except ValueError as error:
         raise InputError.of(str(error)) from None
     outputs = signals[graph.last.name]
-    rows = deployment.frame // graph.given.stride
-    starts = np.concatenate([[0], np.cumsum(-(-np.diff(outputs.starts) // rows))]).astype(np.int64)
+    starts = frame_starts(deployment, outputs)
     _check_lengths(deployment, batch, starts)
     activity = activity_of(deployment, runs, Grid(starts, deployment.frame))
 
@@ -114,6 +113,12 @@ def execute(
     return Execution(
         outputs.values, spikes, activity, starts, outputs.starts, deployment.frame, exact if inexact else None
     )
+
+
+def frame_starts(deployment: Deployment, outputs: Signal) -> NDArray[np.int64]:
+    """Return where each utterance starts in the frames of the schedule, from its rows of the outputs."""
+    rows = deployment.frame // deployment.network.graph.given.stride
+    return np.concatenate([[0], np.cumsum(-(-np.diff(outputs.starts) // rows))]).astype(np.int64)
 
 
 def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Activity:

@@ -103,6 +103,9 @@ class SpikePes(Engine):
         ("bus", "pe"), ("control", "pe"), ("membranes", "lif"), ("lif", "spikes"),
     )  # fmt: skip
     flows = (("pe", "lif"), ("spikes", "select"), ("pe", "readout"), ("currents", "lif"))
+    job_roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "weights": ("input_weights", "recurrent_weights", "readout_weights")
+    }
     entries = ("select", "currents")
     exits = ("spikes", "readout")
 
@@ -388,11 +391,12 @@ class SpikeRun(Run):
             sums, leaks = layer.neurons * self.pe.sets, self.engine.leaks(layer)
             lif = {"update": sums * leaks, "neurons": sums * (leaks > 0), "time_steps": leaks}
             kept = {"read": sums * layer.carry, "write": sums * layer.carry}
-            return {
+            counts = {
                 "readout": {"groups": every_frame(1), "add": added, "write": every_frame(layer.neurons)},
                 "lif": {name: every_frame(value) for name, value in lif.items()},
                 "membranes": {name: every_frame(value) for name, value in kept.items()},
-            }, None
+            }
+            return {role: counts[role] for role in job.roles}, None
         updates = layer.neurons * steps
         states = 1 if layer.synapse_beta is None else 2  # the synaptic current is one more state with a leak
         read, written = self.engine.words(layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -144,6 +145,29 @@ def test_the_network_of_the_readme_runs(tmp_path):
     for text in told:
         done = python(tmp_path, "-m", *shlex.split(text))
         assert done.returncode == 0, f"{text}: {done.stdout}{done.stderr}"
+
+
+def test_the_converter_of_the_readme_serves_on_a_chip(tmp_path):
+    """Its file, its prices and a chip that names it; the chip before takes four times as long for its conversions."""
+    (code,) = [b.text for b in blocks("python") if 'component_kind("flash_adc"' in b.text]
+    (prices,) = [b.text for b in blocks("yaml") if "kind: flash_adc, action: convert" in b.text]
+    (tmp_path / "flash_adc.py").write_text(code)
+    table = {"schema": "accelsim/cost@1", "name": "mine", "base": "cmos28", "node": "28 nm", "voltage": "0.9 V"}
+    (tmp_path / "prices.yaml").write_text(yaml.safe_dump(table | {"temperature": "300 K"} | yaml.safe_load(prices)))
+    chip = yaml.safe_load(library.find("memristor_tile", "arch").read_text())
+    flash = {"kind": "flash_adc", "tiles": 3, "units": 48, "shared_by": 8, "ways": 4, "thresholds": [-8, -2, 2, 8]}
+    chip["components"]["adc"] = flash
+    chip["technology"]["cost"] = "prices.yaml"
+    (tmp_path / "mychip.yaml").write_text(yaml.safe_dump(chip))
+    short = ("-s", "workload.inputs.seconds=0.2", "-s", "workload.score=null", "--json")
+    mine = accelsim(tmp_path, "run", "mychip.yaml", "--plugin", "flash_adc.py", *short)
+    assert mine.returncode == 0, mine.stderr
+    before = accelsim(tmp_path, "run", "memristor_tile", *short)
+    cycles = [
+        next(c["busy_cycles"] for c in json.loads(done.stdout)["components"] if c["name"] == "adc")
+        for done in (mine, before)
+    ]
+    assert 4 * cycles[0] == cycles[1] > 0
 
 
 def test_no_reason_is_out_of_date():

@@ -1,6 +1,7 @@
 """The parts pass accelsim's own suites: python -m pytest contract.py, with the package installed."""
 
-from accelsim.testing import ComponentContract, DeviceContract
+from accelsim.ops.op import Edge
+from accelsim.testing import ComponentContract, DeviceContract, EngineContract, OpCase, OpContract
 
 
 class TestComponents(ComponentContract):
@@ -12,3 +13,11 @@ class TestComponents(ComponentContract):
 class TestDevice(DeviceContract):
     files = ("log_normal",)
     cell_bits = (1, 2)
+
+
+class TestEngine(EngineContract):
+    cases = {"activation": [("flash_tile", "flash_frames")]}
+
+
+class TestOp(OpContract):
+    cases = {"hard_swish": [OpCase({"input": "x"}, {"x": edge}) for edge in (Edge(6), Edge(6, kind="codes", bits=32))]}

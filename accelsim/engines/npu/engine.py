@@ -11,9 +11,9 @@ What comes from elsewhere is written into L2 by the step that takes it first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -107,6 +107,9 @@ class Npu(Engine):
     flows = (("cpu", "sequencer"), ("sequencer", "cpu"), ("cpu", "dma"), ("dma", "sequencer"))
     entries = ("sequencer", "cpu")
     exits = ("sequencer", "cpu")
+    job_roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "tensors": ("l2",), "half": ("l2",), "loader": ("dma",), "streams": ("dma",)
+    }  # fmt: skip
     compiles = True
     in_sequence = True
 
