@@ -120,7 +120,8 @@ class Npu(Engine):
         self.vector: VectorUnit = self.parts.spec("vector")
         self.l2: L2 = self.parts.spec("l2")
         self.number_bits = NUMBER_BITS[self.vector.number]
-        self.on_cpu = frozenset(op.name for op in self.ops if self.works(op) and self.compiler.falls_back(op.op))
+        falling = frozenset(op.name for op in self.ops if self.works(op) and self.compiler.falls_back(op.op))
+        self.on_cpu = falling if "cpu" in self.parts else frozenset()
         self.rows = self.frame // self.graph.given.stride
         found = len(problems.found)
         self._check_chunk()
@@ -204,7 +205,7 @@ class Npu(Engine):
         for op in self.ops:
             if not self.works(op):
                 continue
-            if op.name in self.on_cpu and "cpu" not in self.parts:
+            if self.compiler.falls_back(op.op) and "cpu" not in self.parts:
                 self.problems.add(
                     f"layer '{op.name}' ({op.op}): the NPU does not take it in layout {self.compiler.layout}, "
                     "and it has no CPU"
