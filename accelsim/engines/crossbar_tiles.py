@@ -174,7 +174,8 @@ class CrossbarTiles(Engine):
         if self.maps:
             self._check_tiles()
             if self.cluster is None:
-                self._check_order()
+                self._check_copies()
+                self.check_order(self.parts.name("accumulator"), self.maps)
 
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
@@ -374,28 +375,14 @@ class CrossbarTiles(Engine):
             name = parts.name("crossbar")
             add(f"'{parts.name('network')}' has {places} routers, '{name}' {self.crossbar.tiles} tiles")
 
-    def _check_order(self) -> None:
-        """The accumulator adds sums of a frame in the order of the layers: none may need those of a later frame."""
-        waits: dict[str, bool] = {}  # by what depends on a sum, whether it needs sums of later frames
+    def _check_copies(self) -> None:
+        """See that no layer in several copies reads frames around its own: each copy has the inputs of its frames."""
         for op in self.graph.ops:
-            read = [waits[name] for name in op.reads() if name in waits]
-            window = self.frames_read(op) if read else FrameWindow()
-            later = any(read) or window.whole or window.ahead > 0 or window.batch > 1
-            if op.name in self.maps:
-                if self.placed(op).copies > 1 and not self.frames_read(op).plain():
-                    self.problems.add(
-                        f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, "
-                        "each with the inputs of its own frames, do not share"
-                    )
-                if later:
-                    name = self.parts.name("accumulator")
-                    self.problems.add(
-                        f"layer '{op.name}' reads frames ahead of its own whose sums '{name}' adds, and '{name}' adds "
-                        f"those of '{op.name}' first"
-                    )
-                waits[op.name] = False
-            elif read:
-                waits[op.name] = later
+            if op.name in self.maps and self.placed(op).copies > 1 and not self.frames_read(op).plain():
+                self.problems.add(
+                    f"layer '{op.name}' reads frames around its own, which its {self.placed(op).copies} copies, "
+                    "each with the inputs of its own frames, do not share"
+                )
 
     def _check_converters(self, op: WeightedOp) -> None:
         """A layer may split a converter's bits in its own way; more bits than it has would be another converter."""

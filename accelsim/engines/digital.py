@@ -100,6 +100,7 @@ class Digital(Engine):
             self._check_tasks(self.cluster)
         else:
             self._check_states()
+            self.check_order(self.parts.name("array"), [op.name for op in self.ops if self.works(op)])
 
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:

@@ -7,7 +7,7 @@ its name: the rest of the house asks it for jobs, then for values, then for coun
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -197,6 +197,27 @@ class Engine(EngineKind, ABC):
         together = max(batch, -(-window.chunk // rows))
         return FrameWindow(-(-window.ahead // rows), -(-window.behind // rows), batch=together)
 
+    def check_order(self, part: str, names: Collection[str]) -> None:
+        """See that a part can do ops frame by frame, in their order: none may need another's results of later frames.
+
+        ``names``: the ops that the part does.
+        """
+        ahead: dict[str, bool] = {}  # by what depends on one of them, whether it needs later frames of it
+        for op in self.graph.ops:
+            read = [ahead[name] for name in op.reads() if name in ahead]
+            window = self.frames_read(op) if read else FrameWindow()
+            later = any(read) or window.whole or window.ahead > 0 or window.batch > 1
+            if op.name not in names:
+                if read:
+                    ahead[op.name] = later
+                continue
+            if later:
+                self.problems.add(
+                    f"layer '{op.name}' needs later frames of layers before it, and '{part}' does all of them frame by "
+                    "frame, in the order of the layers"
+                )
+            ahead[op.name] = False
+
     def longest(self) -> int:
         """Return the frames of the longest utterance that the engine can hold."""
         return ANY_LENGTH
@@ -245,7 +266,10 @@ class Run(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no random activity")
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        """Compute a segment as `values` does, but without analogue devices and in float32."""
+        """Compute a segment as `values` does, but without analogue devices.
+
+        An engine that is inexact by its numbers alone computes it in float32.
+        """
         self.values(ops, signals)
 
     @abstractmethod

@@ -136,7 +136,7 @@ class TileMapping:
             "cells": self.cells,
             "used": self.cells_used,
             "padded": self.cells_padded,
-            "conversions per frame": self.conversions_per_frame,
+            "conversions per vector": self.conversions_per_frame,
         }
 
 
@@ -161,7 +161,7 @@ class TileMap:
     def table(self) -> list[dict[str, int | str]]:
         """Return one printable row per matrix and a last one with the sums."""
         rows = [mapping.row() for mapping in self.mappings]
-        summed = ("tiles", "arrays", "columns", "cells", "used", "padded", "conversions per frame")
+        summed = ("tiles", "arrays", "columns", "cells", "used", "padded", "conversions per vector")
         last: dict[str, int | str] = {"matrix": "all"}
         for key in summed:
             last[key] = sum(int(row[key]) for row in rows)

@@ -184,7 +184,7 @@ class CostTable(Model):
 
     name: str
     description: str = ""
-    base: Annotated[list[Base], BeforeValidator(_listed, json_schema_input_type=str | list[str | Base])] = []
+    base: Annotated[list[Base], BeforeValidator(_listed, json_schema_input_type=str | Base | list[str | Base])] = []
     node: Length
     voltage: PositiveVoltage
     temperature: Temperature

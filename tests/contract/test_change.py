@@ -304,3 +304,17 @@ def test_of_two_arrays_one_must_be_named(tmp_path: Path) -> None:
     workload = graph(tmp_path / "net", list(CODES))
     with pytest.raises(InputError, match=r"layers 'b', 'c' \(linear\) could run on 'array0' and on 'array1'"):
         deploy(workload, arrays(tmp_path / "two.yaml", 2, {"a": {"engine": "array0"}}))
+
+
+def test_one_array_takes_no_layer_that_needs_later_frames_of_another(tmp_path: Path) -> None:
+    """It does a frame's layers in turn; two arrays can, the second one then works some frames behind the first."""
+    layers = [
+        "{name: a, op: conv, gives: codes, input: features, channels: 1, weight_bits: 8, input_offset: 80}",
+        "{name: b, op: conv, gives: codes, input: a, channels: 1, weight_bits: 8, input_scale: 0.01}",
+    ]
+    workload = graph(tmp_path / "net", layers)
+    with pytest.raises(InputError, match=r"layer 'b' needs later frames of layers before it, and 'array0' does"):
+        deploy(workload, arrays(tmp_path / "one.yaml", 1, {}))
+    two = arrays(tmp_path / "two.yaml", 2, {"a": {"engine": "array0"}, "b": {"engine": "array1"}})
+    deployment = deploy(workload, two)
+    assert [window.ahead for window in deployment.schedule.windows.values()] == [1, 1]

@@ -332,6 +332,7 @@ CASES: dict[str, Case] = {
         overrides=_SAMPLE | _utterances(2) | {"workload.graph.blocks.chunk": "4", "workload.graph.blocks.left": "12"},
     ),
     "edge_npu_384": Case("edge_npu", "conformer_stream_384", _BLOCK | {"workload.inputs.seconds": "2"}),
+    "edge_npu_tiles": Case("edge_npu_tiles", overrides=_SAMPLE | _BLOCK | _utterances(1) | {"programming_runs": "2"}),
     "edge_npu_phone": Case("edge_npu_phone", overrides=_SAMPLE | _utterances(1)),
     "edge_npu_phone_vanilla_8": Case(
         "edge_npu_phone",

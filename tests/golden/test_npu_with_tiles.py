@@ -232,6 +232,15 @@ def test_energies_add_up_and_the_link_costs_its_words() -> None:
     assert bill.energy_j["adc"]["dynamic"] == pytest.approx(conversions * per_conversion)
 
 
+def test_its_float_network_stands_beside_it() -> None:
+    """The workload of the chip is `separable_8` with the weights of `separable_16` as the network in float."""
+    ours, floats = load_workload("conformer_stream/separable_8_tiles"), load_workload("conformer_stream")
+    assert chip().spec.workload == ours.spec.name
+    assert ours.reference is not None and ours.reference.keys() == floats.tensors.keys()
+    assert all(np.array_equal(ours.reference[name], floats.tensors[name]) for name in floats.tensors)
+    assert all(np.array_equal(ours.tensors[name], tensor) for name, tensor in network()[0].tensors.items())
+
+
 @pytest.mark.parametrize("arbitration", ["oldest_first", "fixed_priority", "round_robin"])
 def test_chunks_back_to_back_come_to_an_end(arbitration: str) -> None:
     deployment, execution = mixed()

@@ -211,7 +211,7 @@ def test_a_layer_that_waits_for_later_sums_is_refused(taps: int, stride: int, re
     if not refused:
         run(network(layers, weights), load_architecture("memristor_tile", {**SMALL, **IDEAL}), [5])
         return
-    with pytest.raises(InputError, match=r"'b' reads frames ahead of its own whose sums 'accumulator' adds"):
+    with pytest.raises(InputError, match=r"'b' needs later frames of layers before it, and 'accumulator' does"):
         deploy(network(layers, weights), load_architecture("memristor_tile", {**SMALL, **IDEAL}))
 
 
