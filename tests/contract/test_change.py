@@ -235,6 +235,13 @@ def test_a_systolic_array_needs_no_cpu(tmp_path: Path) -> None:
     assert not any(component.kind == "cpu" for component in alone.components)
     assert alone.performance.latency_cycles.max < hosted.performance.latency_cycles.max
     workload = graph(tmp_path / "same", SHAPE.layers(), bands=SHAPE.bands)
+    jobs = {job.name: job for job in deploy(workload, load_architecture(tmp_path / "chip.yaml")).schedule.jobs}
+    assert [name for name, job in jobs.items() if job.paced] == ["load"]
+    assert [name for name, job in jobs.items() if job.last] == ["output"]
+    # A chunk of 16 frames of 8 bands comes into L2 with the first step, as 8-bit codes.
+    assert jobs["c0"].takes == ("dma[0]->sequencer", "inputs->sequencer")
+    assert [job.name for job in jobs.values() if getattr(job.work, "received_bits", None)] == ["c0"]
+    assert jobs["c0"].work.received_bits == 16 * 8 * 8  # type: ignore[attr-defined]
     outputs = [run(workload, load_architecture(one), [50, 16]).outputs for one in (tmp_path / "chip.yaml", "edge_npu")]
     np.testing.assert_array_equal(*outputs)
 

@@ -120,8 +120,8 @@ class Npu(Engine):
         self.vector: VectorUnit = self.parts.spec("vector")
         self.l2: L2 = self.parts.spec("l2")
         self.number_bits = NUMBER_BITS[self.vector.number]
-        self.fallen_back = frozenset(op.name for op in self.ops if self.works(op) and self.compiler.falls_back(op.op))
-        self.on_cpu = self.fallen_back if "cpu" in self.parts else frozenset()
+        falling = frozenset(op.name for op in self.ops if self.works(op) and self.compiler.falls_back(op.op))
+        self.on_cpu = falling if "cpu" in self.parts else frozenset()
         self.rows = self.frame // self.graph.given.stride
         found = len(problems.found)
         self._check_chunk()
@@ -205,7 +205,7 @@ class Npu(Engine):
         for op in self.ops:
             if not self.works(op):
                 continue
-            if op.name in self.fallen_back and "cpu" not in self.parts:
+            if self.compiler.falls_back(op.op) and "cpu" not in self.parts:
                 self.problems.add(
                     f"layer '{op.name}' ({op.op}): the NPU does not take it in layout {self.compiler.layout}, "
                     "and it has no CPU"
