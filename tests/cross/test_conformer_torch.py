@@ -121,7 +121,9 @@ def check_layer_by_layer(network, tensors, codes):
     net = integer.network(shape, SCALE)
 
     def compute(op, given, starts):
-        read = [Signal(x, starts, net.edges[name]) for name, x in zip(op.reads(), given, strict=True)]
+        # PyTorch's tensors are numbers, those of the features too.
+        edges = [replace(net.edges[name], kind="real") for name in op.reads()]
+        read = [Signal(x, starts, edge) for x, edge in zip(given, edges, strict=True)]
         return op.compute(read, Datapath(tensors, longest=int(starts[-1])))[0]
 
     logits, _ = integer.run(shape, tensors, codes, SCALE)
