@@ -178,8 +178,34 @@ def random_network(folder: Path, seed: int, ops: int) -> tuple[Workload, dict[st
         })
     )  # fmt: skip
     save_file(_tensors(random, made), folder / "weights.safetensors")
-    placement = {one.keys["name"]: str(random.choice(one.engines)) for one in made[1:]}
-    return load_workload(folder), placement
+    return load_workload(folder), _placement(random, made)
+
+
+def _placement(random: np.random.Generator, made: list[Made]) -> dict[str, str]:
+    """Return a random engine for every op.
+
+    An array alone and tiles alone do a frame's ops in turn. So none of their ops may need later frames of another one.
+    """
+    found: dict[str, str] = {}
+    depends: dict[str, dict[str, bool]] = {"features": {}}  # by engine: whether later frames of its ops are needed
+    for one in made[1:]:
+        keys, name = one.keys, one.keys["name"]
+        ahead = keys["op"] in ("conv", "attention") or (
+            keys["op"] == "depthwise" and keys["taps"] > 1 and not keys["causal"]
+        )
+        depends[name] = {}
+        for read in (keys["input"], keys.get("residual", "features")):
+            for engine, later in depends[read].items():
+                depends[name][engine] = depends[name].get(engine, False) or later or ahead
+        fit = [engine for engine in one.engines if not depends[name].get(engine, False)]
+        if not fit:  # the last op, of kernels for an array alone: nothing else goes there
+            fit = list(one.engines)
+            others = [other for other in made[1:] if found.get(other.keys["name"]) == fit[0]]
+            found |= {other.keys["name"]: other.engines[0] for other in others}
+        found[name] = str(random.choice(fit))
+        if found[name] in ("lone", "array"):
+            depends[name][found[name]] = False
+    return found
 
 
 def _op(random: np.random.Generator, made: list[Made], name: str, last: bool) -> Made:
