@@ -246,16 +246,16 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     chosen: list[Featured | Utterance]
     if isinstance(inputs, FeatureInputs):
         ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
-        chosen, made = [*ready], (one.codes for one in ready)
+        chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     else:
         features, context = inputs.features, inputs.context
         heard = _chosen(load(inputs.dataset, inputs.split), inputs, score)
-        chosen, made = [*heard], (stacked(features.codes(one.audio), context) for one in heard)
+        chosen, of_each = [*heard], (stacked(features.codes(one.audio), context) for one in heard)
         period = features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
     codes: list[NDArray[np.uint8]] = []
-    for one in made:
+    for one in of_each:
         codes.append(one)
         if progress is not None:
             progress(inputs.dataset, len(codes), len(chosen))

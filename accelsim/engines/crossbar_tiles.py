@@ -317,17 +317,17 @@ class CrossbarTiles(Engine):
         """Return the transfer function of each of a layer's converters: [row tiles, planes, column tiles]."""
         mapping = self._mapping(op)
         chip: Converter = self.parts.all("converter")[self._converter(op)]
-        made = np.empty((mapping.row_tiles, mapping.planes, mapping.column_tiles), object)
-        changes: dict[tuple[int, ...], dict[str, int]] = {place: {} for place in np.ndindex(made.shape)}
+        transfers = np.empty((mapping.row_tiles, mapping.planes, mapping.column_tiles), object)
+        changes: dict[tuple[int, ...], dict[str, int]] = {place: {} for place in np.ndindex(transfers.shape)}
         for setting in self.placed(op).converters:
             given = setting.model_dump(include={"precision_bits", "range_bits"}, exclude_none=True)
-            chosen = np.zeros(made.shape, bool)
+            chosen = np.zeros(transfers.shape, bool)
             chosen[setting.place()] = True
             for place in np.argwhere(chosen).tolist():
                 changes[tuple(place)] |= given
         for at, change in changes.items():
-            made[at] = chip.transfer(change)
-        return made
+            transfers[at] = chip.transfer(change)
+        return transfers
 
     # Checks
 

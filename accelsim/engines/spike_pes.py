@@ -48,7 +48,7 @@ _MEMORIES = ("input_weights", "recurrent_weights", "readout_weights")
 
 
 @dataclass(frozen=True)
-class Rows(Work):
+class RowWalk(Work):
     """The rows of one matrix are added up.
 
     ``walk``: bits of features one after the other; every time step on its own (``each``), all of them sharing each row
@@ -153,7 +153,7 @@ class SpikePes(Engine):
                 )
             elif isinstance(op, LifOp):
                 jobs += self._neurons(op, takes, gives, last, wires)
-        self.matrix_jobs += [job for job in jobs if isinstance(job.work, Rows)]
+        self.matrix_jobs += [job for job in jobs if isinstance(job.work, RowWalk)]
         return jobs
 
     def _neurons(
@@ -195,7 +195,7 @@ class SpikePes(Engine):
             ("bus", self.parts.name("bus")),
             ("control", self.parts.name("control")),
         ]
-        work = Rows(name, *self._walk(op, name), groups, accesses)
+        work = RowWalk(name, *self._walk(op, name), groups, accesses)
         return Job.of(f"{op.name}.{name}", op.name, parts, work, takes=takes, gives=gives)
 
     def leaks(self, op: SpikeSumOp) -> int:
@@ -366,7 +366,7 @@ class SpikeRun(Run):
         steps, frames = self.engine.steps, int(self.batch.starts[-1])
         for index, job in enumerate(self.jobs.values()):
             work = job.work
-            assert isinstance(work, Rows)
+            assert isinstance(work, RowWalk)
             width = self._matrix_of(job)[0]
             if work.walk == "bits":
                 bits = self.engine.graph.edges[FEATURES].bits
@@ -377,7 +377,7 @@ class SpikeRun(Run):
                 self.drives[job.name] = random_spikes(self.seed, index, frames, steps, width, each, readout)
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
-        if isinstance(job.work, Rows):
+        if isinstance(job.work, RowWalk):
             return self._count_rows(job, job.work)
         layer, steps = self.layers[job.layer], self.engine.steps
 
@@ -467,7 +467,7 @@ class SpikeRun(Run):
         else:
             job = self.jobs[f"{op.name}.feedforward"]
             work = job.work
-            assert isinstance(work, Rows)
+            assert isinstance(work, RowWalk)
             delays = self.engine.delays(op, work.matrix)
             if delays is not None and delays.ndim == 1:  # a whole row is late, as its spike is
                 x = delayed(x, source.starts, delays)
@@ -506,7 +506,7 @@ class SpikeRun(Run):
     def _sum(self, op: SpikeSumOp, source: Signal) -> NDArray[np.integer]:
         job, spikes = self.jobs[f"{op.name}.sum"], source.values
         work = job.work
-        assert isinstance(work, Rows)
+        assert isinstance(work, RowWalk)
         self.drives[job.name] = spikes
         weights, bits = self._tensor(op, "weight"), self.engine.parts.spec("readout").width_bits
         low, high = signed_range(bits)
@@ -539,7 +539,7 @@ class SpikeRun(Run):
         end = "recurrent_weight" if job.work.matrix == "recurrent" else "weight"  # type: ignore[attr-defined]
         return layer.matrices(self.engine.graph.read(layer))[end]
 
-    def _count_rows(self, job: Job, work: Rows) -> tuple[Mapping[str, Counts], Macs]:
+    def _count_rows(self, job: Job, work: RowWalk) -> tuple[Mapping[str, Counts], Macs]:
         """Count one matrix: steps of the datapath, rows read, weights added and slots left idle, per frame."""
         layer, drive = self.layers[job.layer], self.drives[job.name]
         walk, skip, banks, groups = work.walk, work.skip, work.banks, work.groups
@@ -593,7 +593,7 @@ class SpikeRun(Run):
             "control": {"dispatch": blocks},
         }, macs
 
-    def _walk_late(self, job: Job, work: Rows, memory_banks: int) -> tuple[NDArray[np.int64], ...]:
+    def _walk_late(self, job: Job, work: RowWalk, memory_banks: int) -> tuple[NDArray[np.int64], ...]:
         """Return steps, rows read and accesses of the busiest bank of memory, per frame, of rows with delays.
 
         Without skipping every row is walked once for each delay that one of its weights has, whatever the spikes.

@@ -115,7 +115,7 @@ class StateCrossbar(Engine):
             rows=self.crossbar.rows,
             columns=self.crossbar.columns,
         )
-        self.maps = {lies.layer: lies for lies in maps}
+        self.maps = {mapping.layer: mapping for mapping in maps}
         self._check_settings()
         self._check_tiles()
         for op in self.layers.values():
@@ -249,7 +249,7 @@ class StateCrossbar(Engine):
             add(f"'{name('sample_hold')}' samples {spec('sample_hold').units} of {pairs} pairs of columns of {layer}")
 
     def _check_tiles(self) -> None:
-        needed = sum(lies.crossbars for lies in self.maps.values())
+        needed = sum(mapping.crossbars for mapping in self.maps.values())
         if needed > self.crossbar.tiles:
             size = f"{self.crossbar.rows} x {self.crossbar.columns}"
             self.problems.add(f"the kernels need {needed} crossbars of {size}, the chip has {self.crossbar.tiles}")

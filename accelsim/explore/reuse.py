@@ -38,10 +38,10 @@ _BYTES_PER_FRAME = 24  # of a timeline: arrived, started, finished
 
 
 class Remembered(Generic[T]):
-    """The values that were asked for last, by key; ``made`` counts those that had to be made."""
+    """The values that were asked for last, by key; ``computed`` counts those that had to be made."""
 
     def __init__(self) -> None:
-        self.made = 0
+        self.computed = 0
         self._kept: OrderedDict[Hashable, T] = OrderedDict()
         self._new: list[Hashable] = []
 
@@ -50,7 +50,7 @@ class Remembered(Generic[T]):
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        self.made += 1
+        self.computed += 1
         self._kept[key] = value = make()
         self._new.append(key)
         while len(self._kept) > room:
@@ -90,9 +90,9 @@ class Reuse:
             score_reference=self._score_reference,
         )
 
-    def made(self) -> Counter[str]:
+    def computed(self) -> Counter[str]:
         """Return how often each stage really ran."""
-        return Counter({name: kept.made for name, kept in vars(self).items()})
+        return Counter({name: kept.computed for name, kept in vars(self).items()})
 
     def _load_workload(self, name: str | Path, overrides: Mapping[str, str]) -> Workload:
         key = (str(name), *overrides.items())

@@ -23,7 +23,7 @@ from accelsim.explore.sweep import (
     fixed_and_varied,
     full_axes,
 )
-from accelsim.explore.workers import Job, evaluate
+from accelsim.explore.workers import RunTemplate, evaluate
 from accelsim.plugins import loaded_files
 from accelsim.result import check_writable
 
@@ -60,7 +60,7 @@ def run_search(
     asked = describe(what, fixed, axes, chip) | {
         "kind": "search", "method": sampler, "points": None, "seeds": 1, "constraints": list(constraints),
     }  # fmt: skip
-    reuse, job = Reuse(), Job(what.architecture, what.workload, fixed, loaded_files())
+    reuse, template = Reuse(), RunTemplate(what.architecture, what.workload, fixed, loaded_files())
     check_writable(out)
     with _optuna_errors(storage or f"sqlite:///{out.resolve() / 'study.sqlite'}") as url:
         study = _study(url, sampler, what.seed, objectives, resume)
@@ -68,7 +68,7 @@ def run_search(
             for trial in _trials(study, trials, str(out.resolve())):
                 tell(f"{trial.number} of {trials} trials", trial.number, trials)
                 settings = {key: value for axis in axes for key, value in _suggested(trial, axis).items()}
-                outcome = evaluate(job, Point(trial.number, trial.number, what.seed, settings), reuse)
+                outcome = evaluate(template, Point(trial.number, trial.number, what.seed, settings), reuse)
                 store.add(outcome)
                 _report(study, trial, outcome, objectives, limits)
     return store

@@ -16,7 +16,7 @@ from accelsim.explore.metrics import metric_named
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
 from accelsim.explore.store import Outcome, Store
-from accelsim.explore.workers import Job, evaluate_here, evaluate_in_processes, evaluate_on_cluster
+from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
 from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
 from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
@@ -162,11 +162,11 @@ def run_sweep(
     }  # fmt: skip
     store = begin_or_resume(out, asked, resume)
     left = _in_order(points, axes, chip, store.done())
-    job = Job(what.architecture, what.workload, fixed, loaded_files())
+    template = RunTemplate(what.architecture, what.workload, fixed, loaded_files())
     done = len(points) - len(left)
     tell(f"{done} of {len(points)} points", done, len(points))
     with closing_on_error(store):
-        for outcome in _outcomes(job, left, jobs, scheduler):
+        for outcome in _outcomes(template, left, jobs, scheduler):
             store.add(outcome)
             done += 1
             tell(f"{done} of {len(points)} points", done, len(points))
@@ -292,7 +292,7 @@ def _values_of(point: Point, keys: Sequence[str]) -> tuple[Any, ...]:
     return (point.seed, *(point.keys.get(key) for key in keys))
 
 
-def _outcomes(job: Job, points: Sequence[Point], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
+def _outcomes(template: RunTemplate, points: Sequence[Point], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
     if scheduler is not None:
-        return evaluate_on_cluster(job, points, scheduler)
-    return evaluate_in_processes(job, points, jobs) if jobs > 1 else evaluate_here(job, points)
+        return evaluate_on_cluster(template, points, scheduler)
+    return evaluate_in_processes(template, points, jobs) if jobs > 1 else evaluate_here(template, points)

@@ -36,7 +36,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 
 
 @dataclass(frozen=True)
-class Job:
+class RunTemplate:
     """What every point runs: an architecture and a workload, by name or path, and the keys that all points set.
 
     ``plugins``: files that a process runs before its first point.
@@ -59,28 +59,28 @@ class Job:
         return shlex.join(["accelsim", "run", self.architecture, *tail])
 
 
-def evaluate(job: Job, point: Point, reuse: Reuse) -> Outcome:
+def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
     """Run a point; whatever goes wrong becomes its outcome."""
     try:
-        for file in job.plugins:
+        for file in template.plugins:
             load_plugin(file)
-        overrides, stages = job.overrides(point), reuse.stages()
-        run = run_in_full(job.architecture, job.workload, overrides=overrides, seed=point.seed, stages=stages)
-        return Outcome(point, record(run, job.command(point)))
+        overrides, stages = template.overrides(point), reuse.stages()
+        run = run_in_full(template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages)
+        return Outcome(point, record(run, template.command(point)))
     except AccelsimError as error:
         return Outcome(point, None, str(error))
     except Exception as error:  # a mistake in accelsim must not take the other points with it
         return Outcome(point, None, f"{type(error).__name__}: {error}")
 
 
-def evaluate_here(job: Job, points: Sequence[Point]) -> Iterator[Outcome]:
+def evaluate_here(template: RunTemplate, points: Sequence[Point]) -> Iterator[Outcome]:
     """Run the points one after the other in this process."""
     reuse = Reuse()
     for point in points:
-        yield evaluate(job, point, reuse)
+        yield evaluate(template, point, reuse)
 
 
-def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Iterator[Outcome]:
+def evaluate_in_processes(template: RunTemplate, points: Sequence[Point], jobs: int) -> Iterator[Outcome]:
     """Run the points in several processes and yield each as it is done.
 
     Every process works through a stretch of its own, because neighbours share values; one that is done takes from the
@@ -91,7 +91,7 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
     stretches = [deque(points[i * len(points) // jobs : (i + 1) * len(points) // jobs]) for i in range(jobs)]
     attempts: dict[int, int] = {}
     with _threads_shared_out(jobs):
-        workers = [_Worker(job) for _ in range(jobs)]
+        workers = [_Worker(template) for _ in range(jobs)]
     doing: dict[int, Point] = {}
 
     def begin(index: int) -> None:
@@ -120,7 +120,7 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
                         hint = 'in a script call sweep under `if __name__ == "__main__":`'
                         raise AccelsimError(f"the processes for the points do not start (exit code {code}); {hint}")
                     with _threads_shared_out(jobs):
-                        workers[index] = _Worker(job)
+                        workers[index] = _Worker(template)
                     if attempts[point.number] < _ATTEMPTS:
                         stretches[index].appendleft(point)
                     else:
@@ -134,7 +134,7 @@ def evaluate_in_processes(job: Job, points: Sequence[Point], jobs: int) -> Itera
             worker.stop()
 
 
-def evaluate_on_cluster(job: Job, points: Sequence[Point], scheduler: str) -> Iterator[Outcome]:
+def evaluate_on_cluster(template: RunTemplate, points: Sequence[Point], scheduler: str) -> Iterator[Outcome]:
     """Run the points on the workers of a Dask scheduler and yield each task's as it is done.
 
     The workers need this version of accelsim and the same files, plug-ins too. A task is 16 neighbouring points; Dask
@@ -145,7 +145,7 @@ def evaluate_on_cluster(job: Job, points: Sequence[Point], scheduler: str) -> It
         from distributed import CancelledError, KilledWorker, as_completed
 
         groups = [points[i : i + _POINTS_PER_TASK] for i in range(0, len(points), _POINTS_PER_TASK)]
-        tasks = {client.submit(_evaluate_task, job, group, pure=False): group for group in groups}
+        tasks = {client.submit(_evaluate_task, template, group, pure=False): group for group in groups}
         try:
             for future in as_completed(list(tasks), loop=client.loop, raise_errors=False):
                 error = None if future.status == "finished" else future.exception()
@@ -164,11 +164,11 @@ def evaluate_on_cluster(job: Job, points: Sequence[Point], scheduler: str) -> It
 class _Worker:
     """A process that runs points for as long as its connection is open."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, template: RunTemplate) -> None:
         context = multiprocessing.get_context("spawn")
         self.news: News = []
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, template), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -195,7 +195,7 @@ class _Worker:
         return self.process.exitcode or 0
 
 
-def _work(connection: Connection, job: Job) -> None:
+def _work(connection: Connection, template: RunTemplate) -> None:
     # An interrupt is for the parent, whose end of the connection then closes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     reuse = Reuse()
@@ -203,7 +203,7 @@ def _work(connection: Connection, job: Job) -> None:
         while True:
             point, news = connection.recv()
             reuse.timelines.learn(news)
-            connection.send((evaluate(job, point, reuse), reuse.timelines.news()))
+            connection.send((evaluate(template, point, reuse), reuse.timelines.news()))
     except (EOFError, OSError):
         return
 
@@ -224,11 +224,11 @@ def _threads_shared_out(jobs: int) -> Iterator[None]:
 _OF_THREAD = threading.local()
 
 
-def _evaluate_task(job: Job, points: Sequence[Point]) -> list[Outcome]:
+def _evaluate_task(template: RunTemplate, points: Sequence[Point]) -> list[Outcome]:
     """Run points on a Dask worker; each of its threads remembers what it made."""
     if not hasattr(_OF_THREAD, "reuse"):
         _OF_THREAD.reuse = Reuse()
-    return [evaluate(job, point, _OF_THREAD.reuse) for point in points]
+    return [evaluate(template, point, _OF_THREAD.reuse) for point in points]
 
 
 @contextmanager

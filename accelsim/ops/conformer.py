@@ -56,21 +56,19 @@ class ConformerOp(ShortForm):
 
     def ops(self) -> list[Op]:
         """Return the ops of all blocks, in order."""
-        made: list[Op] = []
+        ops: list[Op] = []
         x = self.input
         for block in range(self.blocks):
             name = f"{self.name}.{block}"
             for module in self.order:
                 inside = {"conv": self._convolution, "attention": self._attention}.get(module, self._feed_forward)
-                made += inside(f"{name}.{module}", x)
+                ops += inside(f"{name}.{module}", x)
                 factor = 0.5 if module in ("ff1", "ff2") else 1.0
-                made.append(
-                    AddOp(op="add", name=f"{name}.{module}.add", input=made[-1].name, residual=x, factor=factor)
-                )
-                x = made[-1].name
-            made.append(LayerNormOp(op="layer_norm", name=f"{name}.norm", input=x))
-            x = made[-1].name
-        return made
+                ops.append(AddOp(op="add", name=f"{name}.{module}.add", input=ops[-1].name, residual=x, factor=factor))
+                x = ops[-1].name
+            ops.append(LayerNormOp(op="layer_norm", name=f"{name}.norm", input=x))
+            x = ops[-1].name
+        return ops
 
     def _linear(self, name: str, x: str, outputs: int) -> LinearOp:
         return LinearOp(op="linear", name=name, input=x, outputs=outputs, weight_bits=self.weight_bits)
@@ -98,7 +96,7 @@ class ConformerOp(ShortForm):
         ]  # fmt: skip
 
     def _attention(self, name: str, x: str) -> list[Op]:
-        made: list[Op] = [
+        ops: list[Op] = [
             LayerNormOp(op="layer_norm", name=f"{name}.norm", input=x),
             self._linear(f"{name}.qkv", f"{name}.norm", 3 * self.width),
         ]
@@ -106,18 +104,18 @@ class ConformerOp(ShortForm):
         if self.positions != "none":
             reach = self.reach if self.positions.startswith("learnable") else None
             p = f"{name}.positions"
-            made.append(PositionsOp(op="positions", name=p, width=self.width, reach=reach))
+            ops.append(PositionsOp(op="positions", name=p, width=self.width, reach=reach))
             if not self.positions.endswith("no_linear"):
-                made.append(self._linear(f"{name}.linear_pos", p, self.width))
-                p = made[-1].name
-        made.append(
+                ops.append(self._linear(f"{name}.linear_pos", p, self.width))
+                p = ops[-1].name
+        ops.append(
             AttentionOp(
                 op="attention", name=f"{name}.heads", input=f"{name}.qkv", heads=self.heads, positions=p,
                 chunk=self.chunk, left=self.left,
             )
         )  # fmt: skip
-        made.append(self._linear(f"{name}.out", f"{name}.heads", self.width))
-        return made
+        ops.append(self._linear(f"{name}.out", f"{name}.heads", self.width))
+        return ops
 
 
 OPS.register("conformer", ConformerOp)

@@ -36,12 +36,12 @@ def _plain_places(size: int, new: int, taps: int, stride: int, dilation: int, ca
 
 def _plain_window(x: NDArray[Any], starts: Starts, taps: int, stride: int, dilation: int, causal: bool) -> NDArray[Any]:
     """Return in plain NumPy the rows that each new row reads within its utterance, zeros beyond: [rows', taps, ...]."""
-    made = []
+    parts = []
     for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         places = _plain_places(last - first, -(-(last - first) // stride), taps, stride, dilation, causal)
         padded = np.concatenate([x[first:last], np.zeros_like(x[:1])])  # row -1 is the one of zeros
-        made.append(padded[places])
-    return np.concatenate(made)
+        parts.append(padded[places])
+    return np.concatenate(parts)
 
 
 class DepthwiseOp(WeightedOp):

@@ -63,14 +63,14 @@ class Stream:
         return Signal(values, _one_utterance(len(values)), self.graph.edges[name])
 
     def _constants(self) -> dict[str, Signal]:
-        """Return vectors of distances and what is made of them alone: the same for every chunk."""
-        made: dict[str, Signal] = {}
+        """Return vectors of distances and what is signals of them alone: the same for every chunk."""
+        signals: dict[str, Signal] = {}
         self.unit.longest = self.graph.reach
         for op in self.graph.ops:
             if self.graph.distances(op.name):
-                values, starts = cast(DatapathOp, op).compute([made[name] for name in op.reads()], self.unit)
-                made[op.name] = Signal(values, starts, self.graph.edges[op.name])
-        return made
+                values, starts = cast(DatapathOp, op).compute([signals[name] for name in op.reads()], self.unit)
+                signals[op.name] = Signal(values, starts, self.graph.edges[op.name])
+        return signals
 
     def _advance(self, op: Op, read: list[Signal]) -> NDArray[Any]:
         """Return an op's values of the chunk, and keep the rows that it will need of it."""

@@ -21,7 +21,7 @@ from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
 from accelsim.explore.reuse import Reuse, functional, is_functional, rescaled
 from accelsim.explore.space import Point
-from accelsim.explore.workers import Job, evaluate
+from accelsim.explore.workers import RunTemplate, evaluate
 from accelsim.pipeline import clocking, links, run
 from accelsim.schema import json_schema
 from accelsim.simulate import simulate
@@ -146,7 +146,7 @@ def test_which_keys_are_functional() -> None:
 )
 def test_a_point_is_a_run_of_its_own(points: list[dict[str, str]], seed: int) -> None:
     architecture, workload = SPIKING
-    reuse, job = Reuse(), Job(architecture, workload, FRAMES)
+    reuse, job = Reuse(), RunTemplate(architecture, workload, FRAMES)
     for number, keys in enumerate(points):
         point = Point(number, number, seed, keys)
         outcome = evaluate(job, point, reuse)
@@ -158,7 +158,7 @@ def test_a_point_is_a_run_of_its_own(points: list[dict[str, str]], seed: int) ->
 def test_prices_and_clocks_never_run_the_engine_again() -> None:
     architecture, workload = SPIKING
     reuse = Reuse()
-    job = Job(architecture, workload, {**FRAMES, "pacing.mode": "back_to_back", "operating_points": "{}"})
+    job = RunTemplate(architecture, workload, {**FRAMES, "pacing.mode": "back_to_back", "operating_points": "{}"})
     for number, keys in enumerate(
         [
             {},
@@ -170,11 +170,11 @@ def test_prices_and_clocks_never_run_the_engine_again() -> None:
         ]
     ):
         assert evaluate(job, Point(number, number, 0, keys), reuse).error is None
-    assert (reuse.executions.made, reuse.timelines.made) == (1, 1)
+    assert (reuse.executions.computed, reuse.timelines.computed) == (1, 1)
     evaluate(job, Point(9, 9, 0, {"components.pe.switch_cycles": "4"}), reuse)
-    assert (reuse.executions.made, reuse.timelines.made) == (1, 2)
+    assert (reuse.executions.computed, reuse.timelines.computed) == (1, 2)
     evaluate(job, Point(10, 10, 1, {}), reuse)
-    assert reuse.executions.made == 2
+    assert reuse.executions.computed == 2
 
 
 @pytest.mark.parametrize(("slow", "fast"), [("100 MHz", "1 GHz"), ("500 MHz", "30 MHz")])
@@ -196,8 +196,8 @@ def test_a_timeline_at_another_clock(slow: str, fast: str) -> None:
 
 def test_what_one_learns_the_other_need_not_make() -> None:
     ours, theirs = Reuse(), Reuse()
-    job, point = Job(*SPIKING, {**FRAMES, "operating_points": "{}"}), Point(0, 0, 0, {})
+    job, point = RunTemplate(*SPIKING, {**FRAMES, "operating_points": "{}"}), Point(0, 0, 0, {})
     expected = evaluate(job, point, ours).result
     theirs.timelines.learn(ours.timelines.news())
     assert evaluate(job, point, theirs).result == expected
-    assert (theirs.timelines.made, theirs.timelines.news(), ours.timelines.news()) == (0, [], [])
+    assert (theirs.timelines.computed, theirs.timelines.news(), ours.timelines.news()) == (0, [], [])

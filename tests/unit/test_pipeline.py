@@ -78,4 +78,4 @@ def test_a_sweep_keeps_scores_of_other_utterances_apart(tmp_path: Path, monkeypa
     starts[1] += 1
     stages.score(run.workload, run.batch, run.execution.outputs, starts)
     stages.score(run.workload, run.batch, run.execution.outputs, run.batch.starts)
-    assert reuse.accuracies.made == 2
+    assert reuse.accuracies.computed == 2

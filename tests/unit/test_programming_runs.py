@@ -16,7 +16,7 @@ from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
 from accelsim.explore.reuse import Reuse, is_functional
 from accelsim.explore.space import Point
-from accelsim.explore.workers import Job, evaluate
+from accelsim.explore.workers import RunTemplate, evaluate
 from accelsim.library import find
 from accelsim.pipeline import Stages, run_in_full
 from accelsim.record import record
@@ -121,7 +121,7 @@ def test_a_chip_without_cells_is_refused(tmp_path: Path) -> None:
 
 def test_a_sweep_programs_anew_only_what_a_key_may_change() -> None:
     assert is_functional("programming_runs", load_architecture("memristor_tile").spec)
-    reuse, job = Reuse(), Job("memristor_tile", None, TILE | {"programming_runs": "3"})
+    reuse, job = Reuse(), RunTemplate("memristor_tile", None, TILE | {"programming_runs": "3"})
     for number, (keys, seed, made) in enumerate(
         [
             ({}, 0, 3),
@@ -137,4 +137,4 @@ def test_a_sweep_programs_anew_only_what_a_key_may_change() -> None:
         command = job.command(point)
         expected = accelsim.run("memristor_tile", overrides=job.overrides(point), seed=seed, command=command)
         assert outcome.result == expected
-        assert reuse.executions.made == made
+        assert reuse.executions.computed == made

@@ -293,21 +293,21 @@ class Npu(Engine):
 
     def _pieces(self) -> list[_Piece]:
         """Return all pieces of work of a chunk in order, with the halves of the weight banks dealt out in turns."""
-        made: list[_Piece] = []
+        pieces: list[_Piece] = []
         half = 0
         for group in self.planned.groups:
             for piece in range(group.pieces):
                 for op in self.sizes.ops[group.first : group.last + 1]:
                     at = f"{op.name}/{piece}" if group.pieces > 1 else op.name
                     for each in self._of_op(op, at, group, piece):
-                        made.append(replace(each, half=half % 2))
+                        pieces.append(replace(each, half=half % 2))
                         half += bool(each.weights and not each.held)
-        last = {piece.layer: place for place, piece in enumerate(made)}
+        last = {piece.layer: place for place, piece in enumerate(pieces)}
         for name, place in last.items():
             if any(reader not in last for reader in self._readers(name)):
-                work = replace(made[place].work, sent_bits=self.sizes.tensors[name])
-                made[place] = replace(made[place], work=work)
-        return made
+                work = replace(pieces[place].work, sent_bits=self.sizes.tensors[name])
+                pieces[place] = replace(pieces[place], work=work)
+        return pieces
 
     def _readers(self, name: str) -> list[str]:
         """Return the ops that read an edge of rows."""

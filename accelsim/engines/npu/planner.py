@@ -85,9 +85,9 @@ def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) 
 
     ``bits``: of a number of each tensor. Ops that depend on distances alone are worked on before the first chunk.
     """
-    made = tuple(op for op in ops if not graph.distances(op.name))
-    own = {op.name for op in made}
-    read = {name for op in made for name in op.reads() if not graph.distances(name)}
+    computed = tuple(op for op in ops if not graph.distances(op.name))
+    own = {op.name for op in computed}
+    read = {name for op in computed for name in op.reads() if not graph.distances(name)}
     frame = chunk * graph.given.stride
 
     def of_rows(name: str, count: int) -> int:
@@ -97,7 +97,7 @@ def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) 
         name: of_rows(name, frame // graph.edges[name].stride) for name in graph.edges if name in own or name in read
     }
     weights, state, fresh, scratch = {}, {}, {}, {}
-    for op in made:
+    for op in computed:
         edges, first = graph.read(op), op.reads()[0]
         weights[op.name] = scratch[op.name] = 0
         state[op.name] = of_rows(first, op.window(edges).behind)
@@ -114,7 +114,7 @@ def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) 
         fresh[op.name] = min(state[op.name], fresh[op.name])
     arrivals, ends = _between(graph, own, {op.name for op in ops})
     arrivals = {name: place for name, place in arrivals.items() if name in tensors}
-    return Chunk(chunk, made, tensors, weights, state, fresh, scratch, arrivals, ends)
+    return Chunk(chunk, computed, tensors, weights, state, fresh, scratch, arrivals, ends)
 
 
 def _between(graph: Graph, worked: set[str], ours: set[str]) -> tuple[dict[str, int], frozenset[str]]:
@@ -142,13 +142,13 @@ def seen_distances(op: AttentionOp) -> int:
 def plan(chunk: Chunk, l2_bits: int, *, split: bool, on_cpu: frozenset[str] = frozenset()) -> Plan:
     """Return the plan of a chunk for an L2 of so many bits for tensors and state; ops ``on_cpu`` take it whole."""
     state = sum(chunk.state.values())
-    made = [
+    plans = [
         _with_room(chunk, l2_bits - (state if in_l2 else 0), in_pieces, on_cpu, in_l2, state)
         for in_l2 in (True, False)
         for in_pieces in ((False, True) if split else (False,))
         if not in_l2 or state < l2_bits
     ]
-    return min(made, key=lambda plan: (max(plan.peak_bits - l2_bits, 0), lpddr_bits(chunk, plan)))
+    return min(plans, key=lambda plan: (max(plan.peak_bits - l2_bits, 0), lpddr_bits(chunk, plan)))
 
 
 def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], state_in_l2: bool, state: int) -> Plan:
@@ -291,12 +291,12 @@ def _moved(chunk: Chunk, spilled: frozenset[str]) -> int:
     return sum(chunk.tensors[name] * ((name in chunk.places) + len(chunk.readers[name])) for name in spilled)
 
 
-def lpddr_bits(chunk: Chunk, made: Plan) -> int:
+def lpddr_bits(chunk: Chunk, plan: Plan) -> int:
     """Return the bits that a chunk moves over LPDDR: weights, spilled tensors, state that is not in L2."""
-    bits = _moved(chunk, made.spilled)
-    for group in made.groups:
+    bits = _moved(chunk, plan.spilled)
+    for group in plan.groups:
         bits += _weights(chunk, group) * (1 if group.held else group.pieces)
-    if not made.state_in_l2:
+    if not plan.state_in_l2:
         bits += state_moved(chunk)
     return bits
 
