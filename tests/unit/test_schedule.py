@@ -11,7 +11,7 @@ from chips import rsnn28nm
 
 from accelsim.architecture import Architecture, ArchitectureSpec
 from accelsim.engines.deploy import deploy
-from accelsim.engines.spike_pes import Rows
+from accelsim.engines.spike_pes import RowWalk
 from accelsim.errors import InputError
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.workload import Workload, WorkloadSpec
@@ -52,7 +52,7 @@ def test_the_jobs_of_the_paper() -> None:
     assert readout.members() == ("pe", "zero_skip", "weights_fc", "weight_bus", "controller")
     assert readout.takes == ("spike_registers->zero_skip",)
     assert readout.gives == ("pe->fc_accumulator",)
-    assert readout.work == Rows("sum", "merged", "C", banks=2, skip=True, groups=15, accesses_per_row=1)
+    assert readout.work == RowWalk("sum", "merged", "C", banks=2, skip=True, groups=15, accesses_per_row=1)
     assert readout.part("weights") == "weights_fc"
     assert len(schedule.table()) == len(schedule.jobs)
 
