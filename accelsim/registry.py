@@ -252,12 +252,12 @@ def _import(name: str) -> None:
 
 def entry_points(group: str) -> list[metadata.EntryPoint]:
     """Return the entry points of a group of all installed distributions, by name; imports nothing."""
-    return _entry_points(group, tuple(sys.path))
+    return sorted(_entry_points(tuple(sys.path)).select(group=group), key=lambda point: point.name)
 
 
-@cache  # reading the metadata of every distribution takes long
-def _entry_points(group: str, path: tuple[str, ...]) -> list[metadata.EntryPoint]:
-    return sorted(metadata.entry_points(group=group), key=lambda point: point.name)
+@cache  # reading the metadata of every distribution takes long, so all groups are read at once
+def _entry_points(path: tuple[str, ...]) -> metadata.EntryPoints:
+    return metadata.entry_points()
 
 
 def is_own(point: metadata.EntryPoint) -> bool:
