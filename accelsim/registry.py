@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from accelsim.errors import InputError, Problem, did_you_mean
 
@@ -256,7 +256,7 @@ def entry_points(group: str) -> list[metadata.EntryPoint]:
 
 
 @cache  # reading the metadata of every distribution takes long, so all groups are read at once
-def _entry_points(path: tuple[str, ...]) -> metadata.EntryPoints:
+def _entry_points(path: tuple[str, ...]) -> Any:  # SelectableGroups in Python 3.11, EntryPoints since
     return metadata.entry_points()
 
 

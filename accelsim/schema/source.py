@@ -78,7 +78,7 @@ class Source:
     def override(self, path: str, value_text: str, prefix: str = "") -> Source:
         """This source with the value at a dotted path replaced, as `--set path=value` does.
 
-        List items go by index, or by their `name`: `layers.l0.threshold`. `prefix` is what the user wrote before
+        List items go by index, or by their `name`: `graph.l0.threshold`. `prefix` is what the user wrote before
         the path, for messages. Raises InputError.
         """
         file = f"--set {prefix}{path}"
