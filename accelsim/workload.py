@@ -234,6 +234,12 @@ def _read_source(path: Path) -> tuple[Source, list[Path]]:
     return source.based_on(base, ("set",)), [path, path_of_base]
 
 
+def workload_name(workload: str | Path) -> str | None:
+    """Return the ``name`` in a workload's file, found by name, folder or path, without its tensors."""
+    data = _read_source(find_workload(workload))[0].data
+    return data.get("name") if isinstance(data, dict) else None
+
+
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
     """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
     inputs, score = workload.spec.inputs, workload.spec.score

@@ -23,7 +23,7 @@ from accelsim.pipeline import Progress, run, split_overrides
 from accelsim.result import Record, Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, parse
 from accelsim.schema.paper import Figure, Paper, PaperRun, StudyRun
-from accelsim.workload import load_workload
+from accelsim.workload import load_workload, workload_name
 
 CHIP_METRICS = (
     "error_percent", "audio_per_frame_s", "cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s",
@@ -154,6 +154,8 @@ def _is_run(result: Result, paper: Paper, name: str) -> bool:
     assert isinstance(spec, PaperRun)  # the paper's check: no figure of a study is shown beside a run
     for_chip, for_network = split_overrides(spec.set)
     try:
+        if result.workload.name != workload_name(spec.workload):  # seen without its tensors, which may take long
+            return False
         chip = load_architecture(paper.architecture, for_chip)
         # What a point sets is no setting of the run that has the point.
         points = [point for point in chip.spec.operating_points.values() if point.items() <= for_chip.items()]
