@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from accelsim.architecture import Architecture
-from accelsim.components import ComponentSpec
+from accelsim.components import KINDS, ComponentSpec
 from accelsim.components.abstract import Interconnect
 from accelsim.errors import LONGEST_LIST, InputError, Problem, did_you_mean, nearest
 from accelsim.ops.graph import Graph
@@ -457,8 +457,8 @@ def check_channels(chip: Architecture) -> None:
     """Raise InputError for channels of a chip that no engine could ever use.
 
     A lock-step channel joins two parts that work on one job, in either direction; tokens go from an engine's exits to
-    any engine's entries, and between the parts that an engine says. What plays no role in an engine is there for its
-    area alone, and may be joined to anything.
+    any engine's entries, and between the parts that an engine says. A component that no kind of engine has a role for
+    is there for its area alone: tokens may go there and on, but it works with nothing in lock-step.
     """
     sites, _ = sites_of(chip)
     together: set[frozenset[str]] = set()
@@ -483,7 +483,11 @@ def check_channels(chip: Architecture) -> None:
             networks = [name for name, spec in components.items() if isinstance(spec, Interconnect)]
             message = f"channel {channel.name()} goes over '{channel.over}', which is no bus or mesh"
             problems.add(message, did_you_mean(channel.over, networks), ("channels", index, "over"))
-        if not {a, b} <= playing:
+        if idle := [name for name in (a, b) if name not in playing]:
+            useless = [name for name in idle if not _has_role(components[name])]
+            if useless and (channel.lockstep or not KINDS[components[useless[0]].kind].actions):
+                message = f"'{useless[0]}' takes no part in the work of any engine: no engine uses the channel"
+                problems.add(message, None, ("channels", index))
             continue
         locked, flowing = frozenset((a, b)) in together, (a, b) in flows
         if locked if channel.lockstep else flowing:
@@ -505,6 +509,11 @@ def check_chip(chip: Architecture) -> None:
     found, missing = sites_of(chip)
     _check_entries(chip, found, missing, Problems.of(chip))
     check_channels(chip)
+
+
+def _has_role(spec: ComponentSpec) -> bool:
+    """Return whether a kind of engine, of accelsim or of a plug-in that is loaded, has a role for a component."""
+    return any(role.fits(spec) for kind in ENGINES.loaded().values() for role in kind.roles.values())
 
 
 def _played(sites: Iterable[Site], roles: str) -> list[str]:
