@@ -29,6 +29,7 @@ ENTRIES = {
 
 def started(*command: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(accelsim.__file__).parents[1])}
+    environment.pop("PYTEST_ADDOPTS", None)  # meant for the tests of accelsim, as a least coverage
     return subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, env=environment, cwd=folder, timeout=600
     )
