@@ -368,7 +368,8 @@ def _site(
         why = _Homeless(op.op, "", f" could run on {' and on '.join(quoted)}", suits=able[0], at=("placement",))
     else:
         refusals = [f"'{name}': {reason}" for name, reason in reasons.items()]
-        refusals += [f"no {kind}: {reason}" for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs)]
+        wanting = ((kind, reason) for kind, reason in missing.items() if isinstance(op, ENGINES[kind].runs))
+        refusals += [f"no {kind}: {reason}" for kind, reason in wanting]
         hint = _misspelt_memory(chip)
         why = _Homeless(op.op, "no engine of the chip runs ", "; " + "; ".join(refusals or ["it has no engine"]), hint)
     homeless.setdefault(why, []).append(op.name)
@@ -396,7 +397,7 @@ def sites_of(chip: Architecture) -> tuple[dict[str, Site], dict[str, str]]:
     found: dict[str, Site] = {}
     missing: dict[str, str] = {}
     if not chip.spec.engines:
-        for name, kind in ENGINES.items():
+        for name, kind in sorted(ENGINES.items()):  # whatever was imported first
             names, wrong = _parts_of(kind, chip, EngineSpec(kind=name))
             if wrong:
                 missing[name] = "; ".join(message for message, _, _ in wrong)
