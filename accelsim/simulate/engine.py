@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,8 @@ class Timeline:
     ``cycles``, ``total``: cycles of each component's own clock. [frames]: ``arrived_ps`` (back-to-back: when its paced
     job could begin), ``started_ps`` (first job after the paced one), ``finished_ps``.
     ``job_cycles``: busy and held-up cycles of each job's leader, summed over frames.
+    ``asleep_ps[domain][state]``, ``waking_ps[domain]``, ``wakes[domain]``: how long each power domain was in each of
+    its states of rest and on its way out of them, and how often it was woken.
     """
 
     cycles: Mapping[str, Mapping[str, int]]
@@ -73,6 +75,9 @@ class Timeline:
     finished_ps: NDArray[np.int64]
     job_cycles: Mapping[str, int]
     channel_peak: Mapping[str, int]
+    asleep_ps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    waking_ps: Mapping[str, int] = field(default_factory=dict)
+    wakes: Mapping[str, int] = field(default_factory=dict)
 
     def interval_ps(self, starts: NDArray[np.int64]) -> float:
         """Return the initiation interval, in ps per frame: how often a frame is finished once the pipeline is full.
