@@ -20,11 +20,11 @@ from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    ClockFrequency,
+    FramePeriod,
     Model,
     Overrides,
-    PositiveFrequency,
     PositiveLength,
-    PositiveTime,
     PositiveVoltage,
     Registered,
     Source,
@@ -53,7 +53,7 @@ AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
-    frequency: PositiveFrequency
+    frequency: ClockFrequency
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
@@ -98,7 +98,7 @@ class Pacing(Model):
     """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
 
     mode: Literal["real_time", "back_to_back"]
-    frame_period: PositiveTime | None = None
+    frame_period: FramePeriod | None = None
 
     @model_validator(mode="after")
     def _period_given(self) -> Pacing:
