@@ -119,6 +119,8 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: int | None = None
     """How many people spoke what was scored, where that is known."""
+    unknown: int = 0
+    """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
 
 
 class AdcRecord(Record):
