@@ -20,6 +20,7 @@ from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    Effect,
     Model,
     Overrides,
     PositiveFrequency,
@@ -53,6 +54,7 @@ AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
     frequency: PositiveFrequency
 
     @model_validator(mode="after")
@@ -75,6 +77,12 @@ class ChannelSpec(Model):
     ``end``.
     """
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "capacity": Effect(cycles="less", energy="more", area="more"),
+        "latency": Effect(cycles="more", given="what a token takes from one end to the other"),
+        "start": Effect(counts="either", cycles="either"),
+        "end": Effect(counts="either", cycles="either"),
+    }
     from_: Annotated[str, Field(alias="from")]
     to: str
     capacity: PositiveInt = 1
@@ -97,6 +105,7 @@ class ChannelSpec(Model):
 class Pacing(Model):
     """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
     mode: Literal["real_time", "back_to_back"]
     frame_period: PositiveTime | None = None
 
@@ -110,6 +119,11 @@ class Pacing(Model):
 class Technology(Model):
     """Price list and operating point; ``node`` only when it differs from that of the table."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "voltage": Effect(energy="more"),
+        "temperature": Effect(energy="more"),
+        "node": Effect(energy="more", area="more"),
+    }
     cost: str
     voltage: PositiveVoltage
     temperature: Temperature
@@ -126,11 +140,17 @@ class Calibration(Model):
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "workload", "clocks", "technology", "pacing", "channels", "arbitration",
-         "operating_points", "calibrated", "assumptions"}
-    )  # fmt: skip
-    """Keys that may change cycles and prices but no value and no count, as those of a component."""
+    effects: ClassVar[Mapping[str, Effect]] = {
+        **dict.fromkeys(("name", "description", "workload", "calibrated", "assumptions"), Effect()),
+        "operating_points": Effect(),
+        "clocks": Effect(cycles="either", energy="either"),
+        "technology": Effect(energy="either", area="either"),
+        "pacing": Effect(cycles="either", energy="either"),
+        "channels": Effect(cycles="either", energy="either"),
+        "arbitration": Effect(cycles="either", energy="either"),
+        "programming_runs": Effect(values="either"),
+    }
+    """What numeric keys and whole sections may change, as for a component; a section that is not here, everything."""
     name: str
     description: str = ""
     workload: str

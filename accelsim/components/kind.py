@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.registry import Registry
-from accelsim.schema import Model
+from accelsim.schema import Effect, Model
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened in one job on one component: name of the count -> value per frame."""
@@ -27,8 +27,8 @@ class ComponentSpec(Model):
     kind: str
     clock: str | None = None
     """Clock domain; the architecture's first clock when it is not given."""
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset({"clock"})
-    """Keys that may change cycles and prices but no value and no count: a sweep over them reuses the values."""
+    effects: ClassVar[Mapping[str, Effect]] = {"clock": Effect(cycles="either", energy="either")}
+    """What each numeric key of its own may change when it grows, see `Effect`; bases declare theirs."""
 
     def instances(self) -> int:
         """Return how many copies of the priced unit the component holds (banks, PEs, neurons ..)."""
