@@ -41,6 +41,8 @@ from accelsim.schema.source import Location
 
 PICOSECONDS = 10**12
 
+SLOWEST_HZ = 1.0
+
 _PERIOD_TOLERANCE = 1e-3
 _SECTIONS = ("energy", "clock", "area", "leakage")
 
@@ -57,6 +59,8 @@ class ClockDomain(Model):
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
+        if not SLOWEST_HZ <= self.frequency <= PICOSECONDS:
+            raise ValueError("expected a frequency of 1 Hz to 1 THz")
         if abs(PICOSECONDS / self.frequency / self.period_ps() - 1) > _PERIOD_TOLERANCE:
             raise ValueError("expected a period of nearly a whole number of picoseconds (within 0.1 %)")
         return self
@@ -212,6 +216,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     spec = parse(ArchitectureSpec, source)
     fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
     spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
+    spec, clock_problems = _clocked(spec, source)
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
@@ -220,6 +225,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
         *_programming_problems(spec, source),
+        *clock_problems,
         *device_problems,
     ]
     if problems:
@@ -227,6 +233,19 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {}, devices, source)
+
+
+def _clocked(spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, list[Problem]]:
+    """Return the chip with the cycles that the times of its components take at their clocks, and what is wrong."""
+    components, problems = dict(spec.components), []
+    first = next(iter(spec.clocks.values()))
+    for name, component in components.items():
+        frequency = spec.clocks.get(component.clock or "", first).frequency  # a clock that is not there is told apart
+        try:
+            components[name] = component.clocked(frequency)
+        except ValueError as error:
+            problems.append(source.problem(str(error), ("components", name)))
+    return spec.model_copy(update={"components": components}), problems
 
 
 def _value(data: Any, key: str) -> Any:

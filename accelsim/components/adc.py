@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from accelsim.components.abstract import AdcTransfer, Converter
-from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, cycles_of, of_busiest, rows_of
+from accelsim.kernels.converters import LARGEST_ADC_BITS
 from accelsim.schema import PositiveFrequency
 
 
@@ -18,7 +19,8 @@ class Adc(Converter):
     """``units`` converters in each of ``tiles`` tiles, each shared by ``shared_by`` columns.
 
     Codes have ``precision_bits`` after the point and ``range_bits`` before it, see `accelsim.kernels.converters`.
-    ``rate``: conversions per second of one unit, for its price.
+    ``rate``: conversions per second that one unit is built for, with all of its bits. It decides the price, and a
+    conversion takes ``cycles_per_conversion`` cycles or as many as 1 / rate does, whichever are more.
     """
 
     kind: Literal["adc"]
@@ -30,6 +32,19 @@ class Adc(Converter):
     ideal: bool = False
     rate: PositiveFrequency
     cycles_per_conversion: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _few_enough_bits(self) -> Self:
+        if self.resolution() > LARGEST_ADC_BITS:
+            found = f"{self.precision_bits} + {self.range_bits}"
+            message = f"'precision_bits' and 'range_bits' must be at most {LARGEST_ADC_BITS} together, found {found}"
+            raise ValueError(message)
+        return self
+
+    def clocked(self, frequency: float) -> Self:
+        """Return the converters with the cycles of a conversion: max(cycles_per_conversion, ceil(frequency / rate))."""
+        cycles = max(self.cycles_per_conversion, cycles_of("rate", 1 / self.rate, frequency))
+        return self.model_copy(update={"cycles_per_conversion": cycles})
 
     def instances(self) -> int:
         return self.tiles * self.units

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.kind import ComponentSpec, Counts, component_kind, cycles_of
 from accelsim.schema import PositiveTime, PositiveVoltage
 
 
@@ -19,7 +19,8 @@ class Crossbar(ComponentSpec):
     A plane holds ``cell_bits`` bits of every weight. ``sign: pair`` has two arrays per plane, one for the positive and
     one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset; ``sign:
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
-    to ``read_voltage`` on the rows for ``read_time``. Before the first frame the cells are written by pulses of
+    to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
+    does, whichever are more. Before the first frame the cells are written by pulses of
     ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
 
@@ -45,6 +46,11 @@ class Crossbar(ComponentSpec):
     cells_written_at_once: PositiveInt
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
+
+    def clocked(self, frequency: float) -> Self:
+        """Return the crossbar with the cycles of a read: max(cycles_per_read, ceil(read_time * frequency))."""
+        cycles = max(self.cycles_per_read, cycles_of("read_time", self.read_time, frequency))
+        return self.model_copy(update={"cycles_per_read": cycles})
 
     def instances(self) -> int:
         return self.tiles * self.planes * self.arrays_per_plane()
