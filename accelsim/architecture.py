@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from accelsim.components import KINDS, ComponentSpec
 from accelsim.devices import Device, parse_device
@@ -127,12 +127,20 @@ class Calibration(Model):
     to: str
 
 
+class SizeRange(Model):
+    """How far a size that no source gives may lie from the one that is assumed, and why."""
+
+    low: Any
+    high: Any
+    source: str
+
+
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
     timing_and_cost: ClassVar[frozenset[str]] = frozenset(
         {"name", "description", "workload", "clocks", "technology", "pacing", "channels", "arbitration",
-         "operating_points", "calibrated", "assumptions"}
+         "operating_points", "calibrated", "assumptions", "ranges"}
     )  # fmt: skip
     """Keys that may change cycles and prices but no value and no count, as those of a component."""
     name: str
@@ -156,6 +164,8 @@ class ArchitectureSpec(Model):
     """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
     assumptions: list[str] = []
+    ranges: dict[str, SizeRange] = {}
+    """Dotted key of an assumed size of a component -> its range, which the intervals of energy and area take up."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,8 @@ class Architecture:
     """The same chip at its other operating points, by name."""
     devices: Mapping[str, Device] = field(default_factory=dict)
     """The memristor device of each component that has one, by the component's name."""
+    ends: Mapping[str, tuple[str, ComponentSpec, ComponentSpec]] = field(default_factory=dict)
+    """Key of an assumed size -> its component's name, and the component at the low and at the high end."""
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit a network; None where there is none."""
 
@@ -179,6 +191,20 @@ class Architecture:
     def of_kind(self, kind: str) -> dict[str, Any]:
         """Return the components of one kind by name."""
         return {name: spec for name, spec in self.components().items() if spec.kind == kind}
+
+    def at_ends(self) -> Iterator[tuple[str, Architecture, Architecture]]:
+        """Yield the key of every assumed size, and the chip at both ends of its range, the others as they are."""
+        for key, (name, *both) in self.ends.items():
+            low, high = (
+                dataclasses.replace(
+                    self,
+                    spec=self.spec.model_copy(update={"components": {**self.spec.components, name: part}}),
+                    operating_points={},
+                    ends={},
+                )
+                for part in both
+            )
+            yield key, low, high
 
     def period_ps(self, component: str) -> int:
         """Return the clock period of a component in picoseconds."""
@@ -220,6 +246,9 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
+    assumed = {key: of for key, of in spec.ranges.items() if _value(as_written, key) == _value(source.data, key)}
+    spec = spec.model_copy(update={"ranges": assumed})  # one that was set is no assumption of the file's
+    ends, range_problems = _ends(spec, source)
     problems = [
         *_wiring_problems(spec, source),
         *_price_problems(spec, cost, source, cost_path),
@@ -227,12 +256,13 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_programming_problems(spec, source),
         *clock_problems,
         *device_problems,
+        *range_problems,
     ]
     if problems:
         raise InputError(problems)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {}, devices, source)
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source)
 
 
 def _clocked(spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, list[Problem]]:
@@ -376,6 +406,41 @@ def _beside(path: Path, name: str, shelf: str) -> Path:
         if os.path.isfile(candidate):  # says no to a name that no file can have
             return candidate
     return find(name, f"arch/{shelf}")
+
+
+def _ends(
+    spec: ArchitectureSpec, source: Source
+) -> tuple[dict[str, tuple[str, ComponentSpec, ComponentSpec]], list[Problem]]:
+    """Return the components at the ends of every assumed size, and what is wrong with the ranges."""
+    ends, problems = {}, []
+    for key, of in spec.ranges.items():
+        where = ("ranges", key)
+        first, _, rest = key.partition(".")
+        name, _, size = rest.partition(".")
+        part = spec.components.get(name) if first == "components" else None
+        if part is None:
+            hint = did_you_mean(name, spec.components) if first == "components" else "for example components.bus.length"
+            problems.append(source.problem(f"no size of a component: '{key}'", where, hint))
+            continue
+        numbers = part.dimensions()
+        if size not in numbers or size not in part.timing_and_cost:
+            sizes = [one for one in numbers if one in part.timing_and_cost]
+            message = f"'{size}' of a {part.kind} is no size that changes energy or area alone"
+            problems.append(source.problem(message, where, did_you_mean(size, sizes)))
+            continue
+        try:
+            both = [
+                type(part).model_validate({**source.data["components"][name], size: end}) for end in (of.low, of.high)
+            ]
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            problems.append(source.problem(message, where))
+            continue
+        low, high = (one.dimensions()[size] for one in both)
+        if not low <= numbers[size] <= high:
+            problems.append(source.problem(f"expected low <= {size} <= high", where))
+        ends[key] = (name, both[0], both[1])
+    return ends, problems
 
 
 def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:

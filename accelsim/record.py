@@ -236,6 +236,19 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
+        per_utterance=_per_utterance(run, runs),
+    )
+
+
+def _per_utterance(run: Run, runs: tuple[Accuracy, ...]) -> r.UtteranceRecord | None:
+    lengths = runs[0].lengths
+    if not lengths:
+        return None
+    reference = run.reference if run.reference is not None and run.reference.lengths == lengths else None
+    return r.UtteranceRecord(
+        lengths=list(lengths),
+        errors=[list(each.errors) for each in runs],
+        reference=list(reference.errors) if reference else None,
     )
 
 

@@ -100,6 +100,17 @@ class Efficiency(Record):
     definitions: dict[str, Throughput]
 
 
+class UtteranceRecord(Record):
+    """What was counted in each utterance: ``lengths`` of what was said, ``errors`` of every programming run.
+
+    The error rate of run r is 100 sum(errors[r]) / sum(lengths) in percent. ``reference``: errors of the float network.
+    """
+
+    lengths: list[int]
+    errors: list[list[int]]
+    reference: list[int] | None = None
+
+
 class AccuracyRecord(Record):
     """``value``: on the simulated hardware, ``reference_value``: the float network on the same data; same unit.
 
@@ -125,6 +136,8 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: int | None = None
     """How many people spoke what was scored, where that is known."""
+    per_utterance: UtteranceRecord | None = None
+    """None where a score of a plug-in counts nothing by utterance."""
 
 
 class AdcRecord(Record):
