@@ -201,7 +201,7 @@ def test_ratios_and_best_values_by_hand(monkeypatch: pytest.MonkeyPatch) -> None
         "tops_per_w": ((4, 1, 5, 5), (0.25, 1.25, 1.25), {2, 3}),
         # Nothing is a multiple of nothing.
         "power_w": ((0, 1, 2, 2), (None, None, None), {0}),
-        # Records of before have none where frames came back to back, or more than all of the time where they overlapped.
+        # Records of before have none where frames came back to back, and more than 1 where they overlapped.
         "duty_cycle": ((0.5, None, None, 0.25), (None, None, 0.5), {3}),
         "audio_per_frame_s": ((0.01, 0.01, 0.01, 0.01), (1, 1, 1), set()),
     }
