@@ -59,6 +59,9 @@ class Adc(Converter):
         bits = {"precision_bits": self.precision_bits, "range_bits": self.range_bits, **changes}
         return AdcTransfer(bits["precision_bits"], bits["range_bits"], self.ideal)
 
+    def pass_cycles(self) -> int:
+        return self.shared_by * self.cycles_per_conversion
+
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}
 

@@ -66,8 +66,11 @@ class Crossbar(ComponentSpec):
         return 2 if self.sign == "pair" else 1
 
     def multipliers(self) -> int:
-        """Return the multiplications of one read, spread over its cycles."""
-        return self.tiles * self.rows * self.columns // self.cycles_per_read
+        """Return the multiplications of one read: a weight takes one cell of a plane, or four as neighbours."""
+        return self.tiles * self.rows * self.columns // (4 if self.sign == "neighbours" else 1)
+
+    def pass_cycles(self) -> int:
+        return self.cycles_per_read
 
     def programming_s(self, pulses: int) -> float:
         """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time."""

@@ -40,6 +40,9 @@ class Dac(ComponentSpec):
         """Return how many times the rows are driven for one input vector."""
         return self.bits if self.mode == "bit_serial" else 1
 
+    def pass_cycles(self) -> int:
+        return self.cycles_per_drive
+
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"drive_bits": self.bits // self.phases()}
 

@@ -46,8 +46,16 @@ class ComponentSpec(Model):
         return 1
 
     def multipliers(self) -> int:
-        """Return how many multiplications it can start per cycle, for peak figures."""
+        """Return how many multiplications it can do in a pass, which takes `pass_cycles`, for peak figures."""
         return 0
+
+    def pass_cycles(self) -> int:
+        """Return the cycles of a pass, of a part that multiplies, or of what serves one; 0 where it sets no pace."""
+        return 1 if self.multipliers() else 0
+
+    def phases(self) -> int:
+        """Return how many passes of the part that it drives a vector of inputs takes."""
+        return 1
 
     def moved_bits(self, counts: Mapping[str, int]) -> int:
         """Return how many bits passed through it, from its counts; 0 for what moves no data."""

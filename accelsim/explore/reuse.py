@@ -179,6 +179,7 @@ def rescaled(timeline: Timeline, tick_ps: int, new_tick_ps: int) -> Timeline:
         arrived_ps=times(timeline.arrived_ps),
         started_ps=times(timeline.started_ps),
         finished_ps=times(timeline.finished_ps),
+        worked_ps=times(timeline.worked_ps),
     )
 
 
