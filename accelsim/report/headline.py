@@ -123,7 +123,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     if any(o.performance.duty_cycle for o in points) and result.plan is not None:
         row(
             "duty cycle",
-            lambda o: f"{o.performance.duty_cycle:.2%}" if o.performance.duty_cycle else "",
+            lambda o: f"{o.performance.duty_cycle:.2%}",
             f"{p.deadline_misses:,} of {p.frames:,} chunks missed their deadline, the arrival of the next one",
         )
     row(

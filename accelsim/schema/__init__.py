@@ -1,5 +1,6 @@
 """The grammar of the input files: YAML with file and line, quantities with units, models."""
 
+from accelsim.schema.effects import Effect, effects_of, keeps_values, numeric_keys, undeclared
 from accelsim.schema.parse import Model, check_schema_tag, json_schema, parse
 from accelsim.schema.quantity import (
     Area,
@@ -72,6 +73,7 @@ __all__ = [
     "Current",
     "DataRate",
     "DataSize",
+    "Effect",
     "Energy",
     "EnergyPerBit",
     "EnergyPerBitLength",
@@ -123,12 +125,16 @@ __all__ = [
     "Time",
     "Voltage",
     "check_schema_tag",
+    "effects_of",
     "format_figure",
     "format_si",
     "json_schema",
+    "keeps_values",
     "load_yaml",
+    "numeric_keys",
     "override_texts",
     "parse",
     "parse_quantity",
     "parse_yaml",
+    "undeclared",
 ]

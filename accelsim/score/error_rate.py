@@ -16,7 +16,10 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``."""
+    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``.
+
+    ``errors`` and ``lengths``: of each utterance, value = 100 sum(errors) / sum(lengths); empty where a judge has none.
+    """
 
     metric: str
     value: float
@@ -26,6 +29,8 @@ class Accuracy:
     counted: str
     unit: str
     detail: Mapping[str, int]
+    errors: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
 
 def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Accuracy:
@@ -87,6 +92,8 @@ def bootstrap(
         counted=counted,
         unit="%",
         detail=detail,
+        errors=tuple(errors.tolist()),
+        lengths=tuple(lengths.tolist()),
     )
 
 
