@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.registry import Registry
-from accelsim.schema import Model, format_si
+from accelsim.schema import Effect, Model, format_si
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened in one job on one component: name of the count -> value per frame."""
@@ -28,8 +28,8 @@ class ComponentSpec(Model):
     kind: str
     clock: str | None = None
     """Clock domain; the architecture's first clock when it is not given."""
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset({"clock"})
-    """Keys that may change cycles and prices but no value and no count: a sweep over them reuses the values."""
+    effects: ClassVar[Mapping[str, Effect]] = {"clock": Effect(cycles="either", energy="either")}
+    """What each numeric key of its own may change when it grows, see `Effect`; bases declare theirs."""
 
     def clocked(self, frequency: float) -> Self:
         """Return the component as its clock of so many Hz makes it: with the cycles that its times take.
