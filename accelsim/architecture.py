@@ -14,24 +14,26 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from accelsim.components import KINDS, ComponentSpec
 from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    ClockFrequency,
+    Effect,
+    FramePeriod,
     Model,
     Overrides,
-    PositiveFrequency,
     PositiveLength,
-    PositiveTime,
     PositiveVoltage,
     Registered,
     Source,
     Temperature,
     check_schema_tag,
     format_si,
+    keeps_values,
     load_yaml,
     override_texts,
     parse,
@@ -43,6 +45,8 @@ from accelsim.schema.power import PowerDomain, PowerGate
 from accelsim.schema.source import Location
 
 PICOSECONDS = 10**12
+
+SLOWEST_HZ = 1.0
 
 _PERIOD_TOLERANCE = 1e-3
 
@@ -58,10 +62,13 @@ AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
-    frequency: PositiveFrequency
+    effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
+    frequency: ClockFrequency
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
+        if not SLOWEST_HZ <= self.frequency <= PICOSECONDS:
+            raise ValueError("expected a frequency of 1 Hz to 1 THz")
         if abs(PICOSECONDS / self.frequency / self.period_ps() - 1) > _PERIOD_TOLERANCE:
             raise ValueError("expected a period of nearly a whole number of picoseconds (within 0.1 %)")
         return self
@@ -80,6 +87,12 @@ class ChannelSpec(Model):
     ``end``.
     """
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "capacity": Effect(cycles="less", energy="more", area="more"),
+        "latency": Effect(cycles="more", given="what a token takes from one end to the other"),
+        "start": Effect(counts="either", cycles="either"),
+        "end": Effect(counts="either", cycles="either"),
+    }
     from_: Annotated[str, Field(alias="from")]
     to: str
     capacity: PositiveInt = 1
@@ -102,8 +115,9 @@ class ChannelSpec(Model):
 class Pacing(Model):
     """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
     mode: Literal["real_time", "back_to_back"]
-    frame_period: PositiveTime | None = None
+    frame_period: FramePeriod | None = None
 
     @model_validator(mode="after")
     def _period_given(self) -> Pacing:
@@ -115,6 +129,11 @@ class Pacing(Model):
 class Technology(Model):
     """Price list and operating point; ``node`` only when it differs from that of the table."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "voltage": Effect(energy="more"),
+        "temperature": Effect(energy="more"),
+        "node": Effect(energy="more", area="more"),
+    }
     cost: str
     voltage: PositiveVoltage
     temperature: Temperature
@@ -128,14 +147,29 @@ class Calibration(Model):
     to: str
 
 
+class SizeRange(Model):
+    """How far a size that no source gives may lie from the one that is assumed, and why."""
+
+    low: Any
+    high: Any
+    source: str
+
+
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "workload", "clocks", "technology", "power", "pacing", "channels", "arbitration",
-         "operating_points", "calibrated", "assumptions"}
-    )  # fmt: skip
-    """Keys that may change cycles and prices but no value and no count, as those of a component."""
+    effects: ClassVar[Mapping[str, Effect]] = {
+        **dict.fromkeys(("name", "description", "workload", "calibrated", "assumptions", "ranges"), Effect()),
+        "operating_points": Effect(),
+        "clocks": Effect(cycles="either", energy="either"),
+        "technology": Effect(energy="either", area="either"),
+        "power": Effect(cycles="either", energy="either"),
+        "pacing": Effect(cycles="either", energy="either"),
+        "channels": Effect(cycles="either", energy="either"),
+        "arbitration": Effect(cycles="either", energy="either"),
+        "programming_runs": Effect(values="either"),
+    }
+    """What numeric keys and whole sections may change, as for a component; a section that is not here, everything."""
     name: str
     description: str = ""
     workload: str
@@ -159,6 +193,8 @@ class ArchitectureSpec(Model):
     """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
     assumptions: list[str] = []
+    ranges: dict[str, SizeRange] = {}
+    """Dotted key of an assumed size of a component -> its range, which the intervals of energy and area take up."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +208,8 @@ class Architecture:
     """The same chip at its other operating points, by name."""
     devices: Mapping[str, Device] = field(default_factory=dict)
     """The memristor device of each component that has one, by the component's name."""
+    ends: Mapping[str, tuple[str, ComponentSpec, ComponentSpec]] = field(default_factory=dict)
+    """Key of an assumed size -> its component's name, and the component at the low and at the high end."""
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit a network; None where there is none."""
 
@@ -221,6 +259,20 @@ class Architecture:
         ]
         return f"{clock}; power gating: {'; '.join(off)}"
 
+    def at_ends(self) -> Iterator[tuple[str, Architecture, Architecture]]:
+        """Yield the key of every assumed size, and the chip at both ends of its range, the others as they are."""
+        for key, (name, *both) in self.ends.items():
+            low, high = (
+                dataclasses.replace(
+                    self,
+                    spec=self.spec.model_copy(update={"components": {**self.spec.components, name: part}}),
+                    operating_points={},
+                    ends={},
+                )
+                for part in both
+            )
+            yield key, low, high
+
     def period_ps(self, component: str) -> int:
         """Return the clock period of a component in picoseconds."""
         clocks = self.spec.clocks
@@ -257,22 +309,41 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     spec = parse(ArchitectureSpec, source)
     fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
     spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
+    spec, clock_problems = _clocked(spec, source)
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
+    assumed = {key: of for key, of in spec.ranges.items() if _value(as_written, key) == _value(source.data, key)}
+    spec = spec.model_copy(update={"ranges": assumed})  # one that was set is no assumption of the file's
+    ends, range_problems = _ends(spec, source)
     problems = [
         *_wiring_problems(spec, source),
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
         *_power_problems(spec, source),
         *_programming_problems(spec, source),
+        *clock_problems,
         *device_problems,
+        *range_problems,
     ]
     if problems:
         raise InputError(problems)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {}, devices, source)
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source)
+
+
+def _clocked(spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, list[Problem]]:
+    """Return the chip with the cycles that the times of its components take at their clocks, and what is wrong."""
+    components, problems = dict(spec.components), []
+    first = next(iter(spec.clocks.values()))
+    for name, component in components.items():
+        frequency = spec.clocks.get(component.clock or "", first).frequency  # a clock that is not there is told apart
+        try:
+            components[name] = component.clocked(frequency)
+        except ValueError as error:
+            problems.append(source.problem(str(error), ("components", name)))
+    return spec.model_copy(update={"components": components}), problems
 
 
 def _value(data: Any, key: str) -> Any:
@@ -409,6 +480,41 @@ def _beside(path: Path, name: str, shelf: str) -> Path:
         if os.path.isfile(candidate):  # says no to a name that no file can have
             return candidate
     return find(name, f"arch/{shelf}")
+
+
+def _ends(
+    spec: ArchitectureSpec, source: Source
+) -> tuple[dict[str, tuple[str, ComponentSpec, ComponentSpec]], list[Problem]]:
+    """Return the components at the ends of every assumed size, and what is wrong with the ranges."""
+    ends, problems = {}, []
+    for key, of in spec.ranges.items():
+        where = ("ranges", key)
+        first, _, rest = key.partition(".")
+        name, _, size = rest.partition(".")
+        part = spec.components.get(name) if first == "components" else None
+        if part is None:
+            hint = did_you_mean(name, spec.components) if first == "components" else "for example components.bus.length"
+            problems.append(source.problem(f"no size of a component: '{key}'", where, hint))
+            continue
+        numbers = part.dimensions()
+        if size not in numbers or size not in keeps_values(type(part)):
+            sizes = [one for one in numbers if one in keeps_values(type(part))]
+            message = f"'{size}' of a {part.kind} is no size that changes energy or area alone"
+            problems.append(source.problem(message, where, did_you_mean(size, sizes)))
+            continue
+        try:
+            both = [
+                type(part).model_validate({**source.data["components"][name], size: end}) for end in (of.low, of.high)
+            ]
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            problems.append(source.problem(message, where))
+            continue
+        low, high = (one.dimensions()[size] for one in both)
+        if not low <= numbers[size] <= high:
+            problems.append(source.problem(f"expected low <= {size} <= high", where))
+        ends[key] = (name, both[0], both[1])
+    return ends, problems
 
 
 def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -35,7 +35,8 @@ _OWN = frozenset({"standby", "leakage"})
 class Range:
     """A price with its spread, in SI units, and whether it was fitted.
 
-    ``row`` names the table row: two prices of one row are wrong together.
+    ``row`` names the table row, ``source`` what its number comes from, the row itself where it shares that with none:
+    two prices of one source are wrong together.
     """
 
     value: float
@@ -43,15 +44,20 @@ class Range:
     high: float
     row: str
     calibrated: bool = False
+    source: str = ""
 
     def times(self, factor: float) -> Range:
         """Return the price multiplied by a number."""
-        return Range(self.value * factor, self.low * factor, self.high * factor, self.row, self.calibrated)
+        return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
     def plus(self, other: Range) -> Range:
         """Return the sum with another part of the same price."""
         value, low, high = self.value + other.value, self.low + other.low, self.high + other.high
-        return Range(value, low, high, self.row, self.calibrated or other.calibrated)
+        return replace(self, value=value, low=low, high=high, calibrated=self.calibrated or other.calibrated)
+
+    def moves_with(self) -> str:
+        """Return the name of what it is wrong together with."""
+        return self.source or self.row
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,7 @@ class PriceList:
         dimensions: Mapping[str, float],
     ) -> Range:
         first, origin = rows[0], rows[0].origin(self.table)
+        source = self.table.source_of(first) or ""
         if first.included_in is not None:
             if not isinstance(first, EnergyPrice) and first.included_in not in _OWN:
                 self._see(first.included_in)
@@ -145,7 +152,7 @@ class PriceList:
         if isinstance(first, Modelled) and first.model is not None:
             low, high = first.spread or (1.0, 1.0)
             value = MODELS[first.model](dimensions, self._point(origin).node)
-            return Range(value, value * low, value * high, name)
+            return Range(value, value * low, value * high, name, source=source)
         laws = origin.laws.get(first.kind, {})
         points = [np.array([row.value, row.low, row.high], float) * self._to_point(row) for row in rows]
         for dimension, law in laws.items():
@@ -158,7 +165,7 @@ class PriceList:
             value, low, high = points[0]
         else:
             value, low, high = _power_law([row.at[along] for row in rows], points, dimensions[along])
-        return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows))
+        return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows), source)
 
     def _see(self, kind: str) -> None:
         """Raise ValueError where no component of a kind is on the chip."""

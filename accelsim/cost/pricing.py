@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,7 +22,7 @@ DYNAMIC, CLOCK, STANDBY, LEAKAGE, WAKE = "dynamic", "clock", "standby", "leakage
 SHARES = (DYNAMIC, CLOCK, STANDBY, LEAKAGE, WAKE)
 PROGRAMMING = "programming"
 
-_SAMPLES = 4096
+SAMPLES = 4096
 _PERCENTILES = (5, 95)
 
 
@@ -46,6 +47,7 @@ class Bill:
     its jobs; ``area_m2[component]``. ``terms`` and ``areas`` keep every line, for spreads and for other prices.
     ``programming``: the pulses that wrote the cells of a crossbar before the first frame, no part of any other figure.
     ``idle_w``: what the chip draws while nothing works, once every part that goes to rest is as far there as it goes.
+    ``ends``: the bills of the same run where an assumed size is at the low and at the high end of its range, by key.
     """
 
     energy_j: Mapping[str, Mapping[str, float]]
@@ -55,6 +57,7 @@ class Bill:
     areas: tuple[Term, ...] = field(repr=False)
     programming: tuple[Term, ...] = ()
     idle_w: float = 0.0
+    ends: Mapping[str, tuple[Bill, Bill]] = field(default_factory=dict, repr=False)
 
     def total_j(self, share: str | None = None) -> float:
         """Return the energy in joule, of all shares or of one of them."""
@@ -67,23 +70,62 @@ class Bill:
         """Return the part of the energy that rests on fitted prices, in joule."""
         return sum(term.joules() for term in self.terms if term.price.calibrated)
 
-    def spread(self, seconds: float) -> dict[str, tuple[float, float]]:
-        """Return the 5 % and 95 % points of power (W), area (m2) and power density (W/m2) over the price ranges.
+    def draws(self) -> Draws:
+        """Return what the run may have cost, over the ranges of prices and of assumed sizes.
 
-        Monte Carlo with 4,096 draws: a row lies as often below its value as above, the less often the further away in
-        the logarithm (two triangles that meet at the value), and never past its low and high ends; all amounts of one
-        row move together, different rows independently.
+        Monte Carlo with 4,096 draws: a price lies as often below its value as above, the less often the further away in
+        the logarithm (two triangles that meet at the value), and never past its low and high ends. All prices of one
+        source move together, different ones apart, and a source moves alike in every run. So do sizes: what a line
+        costs at the ends of a size's range are the ends of a factor on it, which lies between them as a price does.
         """
-        rows = sorted({term.price.row for term in (*self.terms, *self.areas)})
-        quantiles = np.random.Generator(np.random.Philox(0)).random((len(rows), _SAMPLES))
-        draws = dict(zip(rows, quantiles, strict=True))
-        power = _sampled(self.terms, draws) / seconds
-        area = _sampled(self.areas, draws)
-        return {
-            "power_w": _interval(power),
-            "area_m2": _interval(area),
-            "power_density_w_per_m2": _interval(power / area),
+        lines = {"energy": self.terms, "area": self.areas, "programming": self.programming}
+        found = {
+            name: [_drawn(t.price, _quantile(t.price.moves_with())) * t.amount for t in lines[name]] for name in lines
         }
+        for key, (low, high) in self.ends.items():
+            for name, at_low, at_high in (("energy", low.terms, high.terms), ("area", low.areas, high.areas)):
+                for i, line in enumerate(lines[name]):
+                    ends = at_low[i].joules(), at_high[i].joules()
+                    if ends != (line.joules(), line.joules()):
+                        factor = Range(1.0, ends[0] / line.joules(), ends[1] / line.joules(), key)
+                        found[name][i] = found[name][i] * _drawn(factor, _quantile(key))
+        energy: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for term, joules in zip(self.terms, found["energy"], strict=True):
+            shares = energy.setdefault(term.component, {})
+            shares[term.share] = shares.get(term.share, 0.0) + joules
+        area: dict[str, NDArray[np.float64]] = {}
+        for term, square_metres in zip(self.areas, found["area"], strict=True):
+            area[term.component] = area.get(term.component, 0.0) + square_metres
+        return Draws(energy, area, sum(found["programming"], np.zeros(SAMPLES)))
+
+    def spread(self, seconds: float) -> dict[str, tuple[float, float]]:
+        """Return the 5 % and 95 % points of power (W), area (m2) and power density (W/m2), see `draws`."""
+        drawn = self.draws()
+        power, area = drawn.total_j() / seconds, drawn.total_area_m2()
+        return {
+            "power_w": interval(power),
+            "area_m2": interval(area),
+            "power_density_w_per_m2": interval(power / area),
+        }
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a run may have cost: ``energy_j[component][share]``, ``area_m2[component]``, ``programming_j``, [draws]."""
+
+    energy_j: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    area_m2: Mapping[str, NDArray[np.float64]]
+    programming_j: NDArray[np.float64]
+
+    def total_j(self, *shares: str) -> NDArray[np.float64]:
+        """Return the energy in joule, of all shares or of those given."""
+        parts = [
+            joules for by in self.energy_j.values() for share, joules in by.items() if not shares or share in shares
+        ]
+        return sum(parts, np.zeros(SAMPLES))
+
+    def total_area_m2(self) -> NDArray[np.float64]:
+        return sum(self.area_m2.values(), np.zeros(SAMPLES))
 
 
 def price_list(architecture: Architecture) -> PriceList:
@@ -118,7 +160,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
 
     Dynamic energy from the ledger's counts; that of the clock, of standby and of leakage from its times, see
     `accelsim.simulate.PowerTimes`. How the parts wait is the architecture's ``power``. The area beside it. The energy
-    of programming stands apart. Raises InputError when a price is missing.
+    of programming stands apart. The same is done at both ends of the range of every assumed size. Raises InputError
+    when a price is missing.
     """
     prices = price_list(architecture)
     terms: list[Term] = []
@@ -153,7 +196,11 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
         if (pulses := activity.programming.get("write_pulses", 0))
     )
     areas_m2 = {t.component: t.joules() for t in areas}
-    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle)
+    ends = {
+        key: (price(low, schedule, activity, ledger), price(high, schedule, activity, ledger))
+        for key, low, high in architecture.at_ends()
+    }
+    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, ends)
 
 
 def _waiting(architecture: Architecture, prices: PriceList, name: str, times: PowerTimes) -> tuple[list[Term], float]:
@@ -216,11 +263,10 @@ def job_energy_j(
     return energy
 
 
-def _sampled(terms: Sequence[Term], draws: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    total = np.zeros(_SAMPLES)
-    for term in terms:
-        total += term.amount * _drawn(term.price, draws[term.price.row])
-    return total
+def _quantile(source: str) -> NDArray[np.float64]:
+    """Return where a source lies within its range in each draw, 0 .. 1: the same for one name in every run."""
+    key = int.from_bytes(hashlib.sha256(source.encode()).digest()[:16], "little")
+    return np.random.Generator(np.random.Philox(key=key)).random(SAMPLES)
 
 
 def _drawn(price: Range, quantile: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -236,6 +282,7 @@ def _drawn(price: Range, quantile: NDArray[np.float64]) -> NDArray[np.float64]:
     return price.value * lower * (price.high / price.value) ** above
 
 
-def _interval(samples: NDArray[np.float64]) -> tuple[float, float]:
+def interval(samples: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 5 % and 95 % points of draws."""
     low, high = np.percentile(samples, _PERCENTILES)
     return float(low), float(high)

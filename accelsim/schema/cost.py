@@ -212,7 +212,8 @@ class CostTable(Model):
 
     ``laws[kind][dimension]``: ``proportional`` (value grows with the dimension) or ``interpolate`` (power law
     between the rows that differ in it). ``base``: another table, or a list of them, whose rows hold wherever this one
-    has none for a kind (or its action); of several tables the first that has one.
+    has none for a kind (or its action); of several tables the first that has one. ``sources``: names of what several
+    rows come from: rows whose ``source`` names the same one first are wrong together, all others apart.
     """
 
     name: str
@@ -222,6 +223,7 @@ class CostTable(Model):
     voltage: PositiveVoltage
     temperature: Temperature
     laws: dict[str, dict[str, Law]] = {}
+    sources: list[str] = []
     energy: list[EnergyPrice] = []
     clock: list[ClockPrice] = []
     standby: list[StandbyPrice] = []
@@ -240,11 +242,17 @@ class CostTable(Model):
         """Return where the table's own rows hold, and how they scale."""
         return Origin(self.node, self.voltage, self.temperature, self.laws, self.leakage_scaling)
 
+    def source_of(self, row: Price) -> str | None:
+        """Return the one of ``sources`` that a row's text names first, None where it names none."""
+        named = [(row.source.find(name), name) for name in self.sources if name in row.source]
+        return min(named)[1] if named else None
+
     def on(self, bases: Sequence[CostTable]) -> CostTable:
         """Return the table with the rows of its bases beneath it, each as its own table has it.
 
         ``bases``: the tables of ``base``, in order. Where this table has laws of a kind, or constants of leakage, they
-        hold for the rows beneath it as well, but for the constants of a die of its own.
+        hold for the rows beneath it as well, but for the constants of a die of its own. A bracket of leakage holds at its
+        node.
         """
         merged: dict[str, list[Price]] = {}
         for section in SECTIONS:
@@ -260,7 +268,18 @@ class CostTable(Model):
         for table in (self, *bases):
             laws = {**table.laws, **laws}
         constants = next((table.leakage_scaling for table in (self, *bases) if table.leakage_scaling is not None), None)
-        return self.model_copy(update={**merged, "laws": laws, "leakage_scaling": constants})
+        sources = list(dict.fromkeys(name for table in (self, *bases) for name in table.sources))
+        alike = (base for base in bases if base.node == self.node)
+        bracket = next((table.leakage_bracket for table in (self, *alike) if table.leakage_bracket), [])
+        return self.model_copy(
+            update={
+                **merged,
+                "leakage_bracket": bracket,
+                "laws": laws,
+                "sources": sources,
+                "leakage_scaling": constants,
+            }
+        )
 
     def _beneath(self, row: Price, base: CostTable, how: Base) -> Price:
         origin = row.origin(base)

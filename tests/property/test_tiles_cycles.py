@@ -108,7 +108,7 @@ def test_engine_is_the_plain_loop(
         patience=longest + PATIENCE,
     )  # fmt: skip
     assert (timeline.finished_ps // loop.tick).tolist() == loop.finished
-    assert timeline.duration_ps == loop.end * loop.tick
+    assert (timeline.duration_ps, timeline.worked_ps) == (loop.end * loop.tick, loop.worked * loop.tick)
     for name in {job.component for job in schedule.jobs}:
         for state in ("busy", "wait_input", "wait_output"):
             assert timeline.cycles[name][state] == loop.spent[name, state], (name, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import accelsim
 from accelsim.architecture import load_architecture, load_cost
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
-from accelsim.cost.pricing import Bill, Term
+from accelsim.cost.pricing import Bill, Term, interval
 from accelsim.cost.scaling import node_energy_factor, voltage_energy_factor
 from accelsim.errors import InputError
 from accelsim.library import find
@@ -210,6 +211,80 @@ def test_amounts_of_one_row_move_together_and_rows_apart() -> None:
     assert widths[0] / widths[1] == pytest.approx(np.sqrt(2), rel=0.05)
     density = together.spread(1.0)["power_density_w_per_m2"]
     assert density == pytest.approx(tuple(v / 2 for v in together.spread(1.0)["power_w"]))
+
+
+def test_prices_of_one_source_move_together_and_alike_in_every_run() -> None:
+    """By hand: 2 x [1, 3] of one source is as wide as twice one of them, of two sources about sqrt(2) times as wide."""
+    area = (Term("x", "area", 1, EXACT),)
+
+    def width(first: str, second: str) -> float:
+        prices = [Range(2.0, 1.0, 3.0, row, source=source) for row, source in (("one", first), ("two", second))]
+        low, high = Bill({}, {}, {}, tuple(Term("x", "dynamic", 1, p) for p in prices), area).spread(1.0)["power_w"]
+        return high - low
+
+    assert width("CACTI", "CACTI") / width("CACTI", "NeuroSim") == pytest.approx(np.sqrt(2), rel=0.05)
+    assert width("", "") == pytest.approx(width("CACTI", "NeuroSim"), rel=0.05), "without a source a row stands alone"
+    term = Term("x", "dynamic", 3, Range(2.0, 1.0, 3.0, "row", source="CACTI"))
+    other = Term("y", "clock", 1, Range(2.0, 1.0, 3.0, "else", source="CACTI"))
+    alone, both = Bill({}, {}, {}, (term,), area).draws(), Bill({}, {}, {}, (other, term), area).draws()
+    assert np.array_equal(alone.energy_j["x"]["dynamic"], both.energy_j["x"]["dynamic"])
+    assert np.allclose(both.total_j(), both.total_j("dynamic") * 4 / 3) and np.allclose(
+        both.total_j("clock"), both.total_j() / 4
+    )
+
+
+def test_the_source_of_a_row_is_the_one_that_its_text_names_first() -> None:
+    texts = {"read": "CACTI 7, where ISAAC has 2", "write": "ISAAC, where CACTI has 2"}
+    rows = [row("sram", "1 pJ", action=action, source=text) for action, text in texts.items()]
+    mine = table(sources=["NeuroSim", "CACTI", "ISAAC"], energy=[*rows, row("dac", "1 pJ", action="drive")])
+    assert [mine.source_of(each) for each in mine.energy] == ["CACTI", "ISAAC", None]
+    listed = PriceList(mine, HERE)
+    assert [listed.energy("sram", action, {}).moves_with() for action in ("read", "write")] == ["CACTI", "ISAAC"]
+    assert listed.energy("dac", "drive", {}).moves_with() == "energy of dac drive"
+
+
+def test_an_assumed_size_widens_what_it_prices_alone() -> None:
+    """By hand: a bus of 1 mm, 0.5 to 4 mm, in proportion: its 5 and 95 % points are 0.5^0.684 and 4^0.684."""
+
+    def bill(length: float) -> Bill:
+        bus, other = Range(2.0 * length, 2.0 * length, 2.0 * length, "bus"), Range(1.0, 1.0, 1.0, "other")
+        areas = (Term("bus", "area", 1, Range(length, length, length, "wires")), Term("pe", "area", 1, EXACT))
+        return Bill({}, {}, {}, (Term("bus", "dynamic", 3, bus), Term("pe", "dynamic", 5, other)), areas)
+
+    whole = replace(bill(1.0), ends={"components.bus.length": (bill(0.5), bill(4.0))})
+    drawn = whole.draws()
+    assert interval(drawn.energy_j["bus"]["dynamic"]) == pytest.approx((6 * 0.5**0.6838, 6 * 4**0.6838), rel=0.05)
+    assert set(drawn.energy_j["pe"]["dynamic"]) == {5.0} and set(drawn.area_m2["pe"]) == {2.0}
+    assert np.allclose(drawn.energy_j["bus"]["dynamic"] / 6, drawn.area_m2["bus"]), "one length in every line"
+    assert whole.spread(2.0)["power_w"] == pytest.approx(tuple(end / 2 for end in interval(drawn.total_j())))
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ("components.weight_buss.length: {low: 1 mm, high: 2 mm, source: x}", r"no size of a component.*'weight_bus'"),
+        ("technology.voltage: {low: 1 V, high: 2 V, source: x}", "no size of a component: 'technology.voltage'"),
+        ("components.weight_bus.width_bits: {low: 1, high: 512, source: x}", "'width_bits' of a bus is no size that"),
+        ("components.weight_bus.length: {low: 1 V, high: 2 mm, source: x}", "'1 V' is a voltage, expected a length"),
+        ("components.weight_bus.length: {low: 1 mm, high: 2 mm, source: x}", "expected low <= length <= high"),
+        ("components.weight_bus.length: {low: 0.1 mm, high: 2 mm}", "source"),
+    ],
+)
+def test_a_range_that_is_none_is_told_with_its_line(tmp_path: Path, ranges: str, message: str) -> None:
+    text = find("rsnn28nm", "arch").read_text().partition("\nranges:")[0] + f"\nranges:\n  {ranges}\n"
+    (tmp_path / "chip.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"chip\.yaml:\d+: .*{message}") as error:
+        load_architecture(tmp_path / "chip.yaml")
+    assert len(error.value.problems) == 1
+
+
+def test_a_size_that_is_set_is_assumed_no_longer() -> None:
+    assert list(load_architecture("rsnn28nm").ends) == ["components.weight_bus.length"]
+    chip = load_architecture("rsnn28nm", {"components.weight_bus.length": "0.3 mm"})
+    assert list(chip.ends) == []
+    (key, low, high), *_ = load_architecture("rsnn28nm").at_ends()
+    lengths = [one.components()["weight_bus"].length for one in (low, high)]
+    assert key == "components.weight_bus.length" and lengths == pytest.approx([0.15e-3, 0.4e-3])
 
 
 def test_calibrated_share() -> None:
