@@ -251,8 +251,8 @@ class CostTable(Model):
         """Return the table with the rows of its bases beneath it, each as its own table has it.
 
         ``bases``: the tables of ``base``, in order. Where this table has laws of a kind, or constants of leakage, they
-        hold for the rows beneath it as well, but for the constants of a die of its own. A bracket of leakage holds at its
-        node.
+        hold for the rows beneath it as well, but for the constants of a die of its own. A bracket of leakage holds
+        at its node.
         """
         merged: dict[str, list[Price]] = {}
         for section in SECTIONS:
