@@ -20,12 +20,12 @@ from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    ClockFrequency,
     Effect,
+    FramePeriod,
     Model,
     Overrides,
-    PositiveFrequency,
     PositiveLength,
-    PositiveTime,
     PositiveVoltage,
     Registered,
     Source,
@@ -58,7 +58,7 @@ class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
     effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
-    frequency: PositiveFrequency
+    frequency: ClockFrequency
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
@@ -112,7 +112,7 @@ class Pacing(Model):
 
     effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
     mode: Literal["real_time", "back_to_back"]
-    frame_period: PositiveTime | None = None
+    frame_period: FramePeriod | None = None
 
     @model_validator(mode="after")
     def _period_given(self) -> Pacing:

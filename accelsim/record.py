@@ -236,6 +236,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
+        unknown=run.batch.unknown,
         per_utterance=_per_utterance(run, runs),
     )
 

@@ -136,6 +136,8 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: int | None = None
     """How many people spoke what was scored, where that is known."""
+    unknown: int = 0
+    """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
     per_utterance: UtteranceRecord | None = None
     """None where a score of a plug-in counts nothing by utterance."""
 

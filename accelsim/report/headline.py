@@ -65,7 +65,8 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
         spread = f"mean of {len(a.runs)} programming runs, sd {a.sd:.2g}; " if a.runs else ""
-        by = f", {a.speakers} speakers" if a.speakers else ""
+        by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
+        by += f", {a.speakers} speakers" if a.speakers else ""
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
