@@ -150,7 +150,7 @@ def test_scaling_factors() -> None:
     # Below 7 nm as from 10 to 7: 0.11 (5 / 7)^p with p = ln(0.15 / 0.11) / ln(10 / 7) = 0.8696, which is 0.08210.
     assert node_energy_factor(5e-9, 7e-9) == pytest.approx(0.08210 / 0.11, rel=1e-4)
     assert node_energy_factor(260e-9, 130e-9) == pytest.approx(2)
-    with pytest.raises(ValueError, match="no scaling rule for 0.5 nm, expected 1 to 1000 nm"):
+    with pytest.raises(ValueError, match=r"no scaling rule for 0\.5 nm, expected 1 to 1000 nm"):
         node_energy_factor(0.5e-9, 28e-9)
 
 
