@@ -20,8 +20,8 @@ class Crossbar(ComponentSpec):
     one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset; ``sign:
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
     to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
-    does, whichever are more. ``supply``: of the row drivers, where it is not that of the die. Before the first frame
-    the cells are written by pulses of ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
+    does, whichever are more. Before the first frame the cells are written by pulses of
+    ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
 
     kind: Literal["crossbar"]
@@ -32,7 +32,6 @@ class Crossbar(ComponentSpec):
         "columns": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
         "cell_bits": Effect(values="either", counts="either", cycles="less", energy="either", area="less"),
         "read_voltage": Effect(values="either", counts="more", cycles="more"),
-        "supply": Effect(given="the supply of the analogue parts, which bounds read_voltage"),
         "read_time": Effect(values="either", cycles="more", energy="more"),
         "write_time": Effect(cycles="more", energy="more"),
         "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
@@ -48,7 +47,6 @@ class Crossbar(ComponentSpec):
     cell_bits: Annotated[int, Ge(1), Le(6)] = 1
     sign: Literal["pair", "offset", "neighbours"] = "pair"
     read_voltage: PositiveVoltage
-    supply: PositiveVoltage | None = None
     read_time: PositiveTime
     write_time: PositiveTime
     cells_written_at_once: PositiveInt

@@ -225,10 +225,10 @@ def _of_tiles(chip: Architecture, die: Die) -> Iterator[tuple[str, Location]]:
         if not isinstance(spec, Crossbar):
             continue
         where = ("components", name)
-        supply = spec.supply or die.point.voltage
+        supply = die.point.voltage
         if spec.read_voltage > supply * (1 + _ROUNDING):
-            message = f"'{name}' reads at {spec.read_voltage:g} V, above its supply of {supply:g} V"
-            yield message + " (its key 'supply', else that of the die)", (*where, "read_voltage")
+            message = f"'{name}' reads at {spec.read_voltage:g} V, above the {supply:g} V that its die is supplied with"
+            yield message, (*where, "read_voltage")
         lowest = chip.devices[name].lowest_conductance(min(spec.read_voltage, supply))
         needed = settling_s(spec, lowest, bits, die.point.node)
         if spec.read_time < needed:
