@@ -43,8 +43,7 @@ def bill(name: str, voltage: float, temperature: float, node: float) -> dict[str
     for spec in chip(name).components().values():
         size, copies = spec.dimensions(), spec.instances()
         total["dynamic"] += sum(prices.energy(spec.kind, action, size).value for action in KINDS[spec.kind].actions)
-        clock = prices.clock(spec.kind, size)
-        total["dynamic"] += clock.value if clock else 0.0
+        total["dynamic"] += prices.clock(spec.kind, "clocked").value
         total["leakage"] += copies * prices.leakage(spec.kind, size).value
         total["area"] += copies * prices.area(spec.kind, size).value
     return total
