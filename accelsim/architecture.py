@@ -20,16 +20,18 @@ from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    ClockFrequency,
+    Effect,
+    FramePeriod,
     Model,
     Overrides,
-    PositiveFrequency,
     PositiveLength,
-    PositiveTime,
     PositiveVoltage,
     Registered,
     Source,
     Temperature,
     check_schema_tag,
+    keeps_values,
     load_yaml,
     override_texts,
     parse,
@@ -55,7 +57,8 @@ AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
-    frequency: PositiveFrequency
+    effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
+    frequency: ClockFrequency
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
@@ -79,6 +82,12 @@ class ChannelSpec(Model):
     ``end``.
     """
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "capacity": Effect(cycles="less", energy="more", area="more"),
+        "latency": Effect(cycles="more", given="what a token takes from one end to the other"),
+        "start": Effect(counts="either", cycles="either"),
+        "end": Effect(counts="either", cycles="either"),
+    }
     from_: Annotated[str, Field(alias="from")]
     to: str
     capacity: PositiveInt = 1
@@ -101,8 +110,9 @@ class ChannelSpec(Model):
 class Pacing(Model):
     """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
     mode: Literal["real_time", "back_to_back"]
-    frame_period: PositiveTime | None = None
+    frame_period: FramePeriod | None = None
 
     @model_validator(mode="after")
     def _period_given(self) -> Pacing:
@@ -114,6 +124,11 @@ class Pacing(Model):
 class Technology(Model):
     """Price list and operating point; ``node`` only when it differs from that of the table."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "voltage": Effect(energy="more"),
+        "temperature": Effect(energy="more"),
+        "node": Effect(energy="more", area="more"),
+    }
     cost: str
     voltage: PositiveVoltage
     temperature: Temperature
@@ -138,11 +153,17 @@ class SizeRange(Model):
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "workload", "clocks", "technology", "pacing", "channels", "arbitration",
-         "operating_points", "calibrated", "assumptions", "ranges"}
-    )  # fmt: skip
-    """Keys that may change cycles and prices but no value and no count, as those of a component."""
+    effects: ClassVar[Mapping[str, Effect]] = {
+        **dict.fromkeys(("name", "description", "workload", "calibrated", "assumptions", "ranges"), Effect()),
+        "operating_points": Effect(),
+        "clocks": Effect(cycles="either", energy="either"),
+        "technology": Effect(energy="either", area="either"),
+        "pacing": Effect(cycles="either", energy="either"),
+        "channels": Effect(cycles="either", energy="either"),
+        "arbitration": Effect(cycles="either", energy="either"),
+        "programming_runs": Effect(values="either"),
+    }
+    """What numeric keys and whole sections may change, as for a component; a section that is not here, everything."""
     name: str
     description: str = ""
     workload: str
@@ -423,8 +444,8 @@ def _ends(
             problems.append(source.problem(f"no size of a component: '{key}'", where, hint))
             continue
         numbers = part.dimensions()
-        if size not in numbers or size not in part.timing_and_cost:
-            sizes = [one for one in numbers if one in part.timing_and_cost]
+        if size not in numbers or size not in keeps_values(type(part)):
+            sizes = [one for one in numbers if one in keeps_values(type(part))]
             message = f"'{size}' of a {part.kind} is no size that changes energy or area alone"
             problems.append(source.problem(message, where, did_you_mean(size, sizes)))
             continue

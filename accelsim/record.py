@@ -20,7 +20,7 @@ from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Ledger, Timeline
-from accelsim.throughput import DEFAULT_DEFINITION, definitions
+from accelsim.throughput import DEFAULT_DEFINITION, Multiplied, definitions
 from accelsim.workload import Batch, Workload
 
 KIB_BITS = 8 * 1024
@@ -88,7 +88,11 @@ def record(run: Run, command: str = "") -> r.Result:
 def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    throughput = definitions(outcome.architecture, performance, total_j / seconds, area_m2)
+    idle_w = (bill.total_j("clock") + bill.total_j("leakage")) / seconds
+    throughput = definitions(
+        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=idle_w,
+        area_m2=area_m2,
+    )  # fmt: skip
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
     return r.OperationRecord(
         performance=performance,
@@ -99,7 +103,7 @@ def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
             leakage_j=bill.total_j("leakage"),
             per_frame_j=total_j / performance.frames,
             per_audio_second_j=total_j / performance.audio_seconds,
-            idle_power_w=(bill.total_j("clock") + bill.total_j("leakage")) / seconds,
+            idle_power_w=idle_w,
         ),
         power_w=total_j / seconds,
         efficiency=r.Efficiency(
@@ -118,20 +122,38 @@ def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     )
 
 
+def _multiplied(run: Run, outcome: Outcome) -> dict[str, Multiplied]:
+    """Return what each component multiplied; a layer that several components multiply for is of none of them."""
+    specs, macs = outcome.architecture.components(), run.execution.activity.macs
+    of_layer: dict[str, set[str]] = {}
+    performed: dict[str, int] = {}
+    for job in run.schedule.jobs:
+        parts = {part_of(member) for member in job.members()}
+        of_layer.setdefault(job.layer, set()).update(part for part in parts if specs[part].multipliers())
+        performed[job.layer] = performed.get(job.layer, 0) + macs.get(job.name, {"performed": 0})["performed"]
+    found: dict[str, Multiplied] = {}
+    for layer, parts in of_layer.items():
+        if len(parts) == 1:
+            part = parts.pop()
+            before = found.get(part, Multiplied(0, 0.0))
+            energy_j = outcome.bill.layer_energy_j.get(layer, 0.0)
+            found[part] = Multiplied(before.macs + performed[layer], before.energy_j + energy_j)
+    return found
+
+
 def _performance(run: Run, outcome: Outcome) -> r.Performance:
     timeline, batch, chip = outcome.timeline, run.batch, outcome.architecture
     frames, period_ps = run.execution.frames, round(1e12 / chip.clock_hz())
     frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
     starts, latency_ps = run.execution.starts, timeline.finished_ps - timeline.arrived_ps
     paced = chip.spec.pacing.mode == "real_time"
-    work_ps = (timeline.finished_ps - timeline.begun_ps()).mean() if paced else timeline.duration_ps / frames
     macs = run.execution.activity.macs.values()
     performed = sum(m["performed"] for m in macs)
     return r.Performance(
         frames=frames,
         utterances=len(batch.starts) - 1,
         cycles=-(-timeline.duration_ps // period_ps),
-        cycles_per_frame=float(work_ps / period_ps),
+        cycles_per_frame=timeline.worked_ps / frames / period_ps,
         clock_hz=chip.clock_hz(),
         seconds=timeline.duration_ps * 1e-12,
         audio_seconds=batch.audio_seconds,
@@ -144,7 +166,7 @@ def _performance(run: Run, outcome: Outcome) -> r.Performance:
         interval_cycles=timeline.interval_ps(starts) / period_ps,
         frames_in_flight=timeline.frames_in_flight(),
         utterance_latency_cycles=_latency(timeline.utterance_latency_ps(starts), period_ps),
-        duty_cycle=timeline.worked_ps() / timeline.duration_ps if paced else 0.0,
+        duty_cycle=timeline.worked_ps / timeline.duration_ps,
     )
 
 
@@ -214,6 +236,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
+        unknown=run.batch.unknown,
         per_utterance=_per_utterance(run, runs),
     )
 

@@ -35,14 +35,20 @@ class Latency(Record):
 
 
 class Performance(Record):
-    """``cycles_per_frame``: work of one frame; ``real_time_factor``: time needed over audio time (below 1: in time).
+    """When a run happened, in cycles of the chip's first clock; every figure means the same in every mode of pacing.
+
+    ``cycles`` = ceil(f T), T = ``seconds``: from the arrival of the first frame until all are done, in real time at
+    least until the period of the last one is over. ``cycles_per_frame`` = f T_work / ``frames``, T_work: the time in
+    which the chip is at work, see `Timeline.worked_ps`; it is no latency, in which a frame also waits for others, and
+    back-to-back it is ``cycles / frames``. ``duty_cycle`` = T_work / T. ``real_time_factor`` = T / audio time: back to
+    back, below 1 for a chip that keeps up; in real time 1, and above for one that does not.
 
     ``latency_cycles``: from the arrival of a frame to its end (back-to-back it arrives when its first job can begin).
+    Percentile q is a latency that a frame had: of n sorted ones, that in place ceil(q (n - 1)), from 0 on.
     ``deadline_misses``: frames that were not finished one frame period after they arrived (real-time pacing).
     ``interval_cycles``: from one finished frame to the next, on average once the pipeline is full, see
     `Timeline.interval_ps`; ``frames_in_flight``: most frames that had arrived and were not finished;
-    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end. ``duty_cycle``: share of the
-    time in which at least one frame is worked on (real-time pacing; 0 where frames come back-to-back).
+    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end.
     """
 
     frames: int
@@ -130,6 +136,8 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: int | None = None
     """How many people spoke what was scored, where that is known."""
+    unknown: int = 0
+    """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
     per_utterance: UtteranceRecord | None = None
     """None where a score of a plug-in counts nothing by utterance."""
 

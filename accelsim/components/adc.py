@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.components.abstract import AdcTransfer, Converter
-from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, cycles_of, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, Counts, component_kind, cycles_of, of_busiest, rows_of
 from accelsim.kernels.converters import LARGEST_ADC_BITS
-from accelsim.schema import PositiveFrequency
+from accelsim.schema import Effect, PositiveFrequency
 
 
 class Adc(Converter):
@@ -24,9 +24,12 @@ class Adc(Converter):
     """
 
     kind: Literal["adc"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {
-        "tiles", "units", "shared_by", "rate", "cycles_per_conversion",
-    }  # fmt: skip
+    effects = {
+        "precision_bits": Effect(values="either", cycles="more", energy="more", area="more"),
+        "range_bits": Effect(values="either", cycles="more", energy="more", area="more"),
+        "rate": Effect(cycles="less", energy="either", area="more"),
+        "cycles_per_conversion": Effect(cycles="more"),
+    }
     precision_bits: Annotated[int, Ge(0), Le(16)]
     range_bits: Annotated[int, Ge(1), Le(16)]
     ideal: bool = False
@@ -55,6 +58,9 @@ class Adc(Converter):
     def transfer(self, changes: dict[str, int]) -> AdcTransfer:
         bits = {"precision_bits": self.precision_bits, "range_bits": self.range_bits, **changes}
         return AdcTransfer(bits["precision_bits"], bits["range_bits"], self.ideal)
+
+    def pass_cycles(self) -> int:
+        return self.shared_by * self.cycles_per_conversion
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}

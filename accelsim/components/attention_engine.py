@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import NUMBER_BITS, ComponentSpec, Counts, Number, component_kind
+from accelsim.schema import Effect
 
 
 class AttentionEngine(ComponentSpec):
@@ -19,7 +20,12 @@ class AttentionEngine(ComponentSpec):
     """
 
     kind: Literal["attention_engine"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"macs", "exponentials"}
+    effects = {
+        "units": Effect(counts="either", cycles="less", energy="more", area="more"),
+        "macs": Effect(cycles="less", energy="more", area="more"),
+        "exponentials": Effect(cycles="less", energy="more", area="more"),
+        "frames": Effect(counts="either", cycles="either", energy="more", area="more", spare="shorter utterances"),
+    }
     units: PositiveInt = 1
     macs: PositiveInt
     exponentials: PositiveInt

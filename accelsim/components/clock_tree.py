@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class ClockTree(ComponentSpec):
     """Buffers and wires that clock ``flip_flops`` registers, after clock gating."""
 
     kind: Literal["clock_tree"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"flip_flops"}
+    effects = {
+        "flip_flops": Effect(energy="more", given="the registers that there are, after clock gating"),
+    }
     flip_flops: PositiveInt
 
 

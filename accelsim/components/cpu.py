@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Cpu(ComponentSpec):
@@ -20,7 +21,11 @@ class Cpu(ComponentSpec):
     """
 
     kind: Literal["cpu"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"dispatch_cycles", "operations_per_cycle"}
+    effects = {
+        "dispatch_cycles": Effect(cycles="more", energy="more", given="interrupt and driver"),
+        "copy_bits_per_cycle": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "operations_per_cycle": Effect(cycles="less", energy="more", area="more"),
+    }
     dispatch_cycles: PositiveInt
     copy_bits_per_cycle: PositiveInt
     operations_per_cycle: PositiveInt

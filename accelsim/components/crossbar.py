@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind, cycles_of
-from accelsim.schema import PositiveTime, PositiveVoltage
+from accelsim.schema import Effect, PositiveTime, PositiveVoltage
 
 
 class Crossbar(ComponentSpec):
@@ -25,11 +25,17 @@ class Crossbar(ComponentSpec):
     """
 
     kind: Literal["crossbar"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {
-        "read_time",
-        "cycles_per_read",
-        "write_time",
-        "cells_written_at_once",
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "planes": Effect(energy="more", area="more", spare="more planes than weights have"),
+        "rows": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "columns": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "cell_bits": Effect(values="either", counts="either", cycles="less", energy="either", area="less"),
+        "read_voltage": Effect(values="either", counts="more", cycles="more"),
+        "read_time": Effect(values="either", cycles="more", energy="more"),
+        "write_time": Effect(cycles="more", energy="more"),
+        "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
+        "cycles_per_read": Effect(cycles="more"),
     }
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]
@@ -60,8 +66,11 @@ class Crossbar(ComponentSpec):
         return 2 if self.sign == "pair" else 1
 
     def multipliers(self) -> int:
-        """Return the multiplications of one read, spread over its cycles."""
-        return self.tiles * self.rows * self.columns // self.cycles_per_read
+        """Return the multiplications of one read: a weight takes one cell of a plane, or four as neighbours."""
+        return self.tiles * self.rows * self.columns // (4 if self.sign == "neighbours" else 1)
+
+    def pass_cycles(self) -> int:
+        return self.cycles_per_read
 
     def programming_s(self, pulses: int) -> float:
         """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time."""

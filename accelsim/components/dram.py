@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
-from accelsim.schema import PositiveDataSize
+from accelsim.schema import Effect, PositiveDataSize
 
 _FINEST_SHARE = 10**6
 
@@ -26,7 +26,15 @@ class Dram(ComponentSpec):
     """
 
     kind: Literal["dram"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"capacity", "cycles_per_activate", "refresh_share"}
+    effects = {
+        "capacity": Effect(energy="more", area="more", spare="memory that nothing lies in"),
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "row_bytes": Effect(
+            counts="less", cycles="less", energy="more", area="more", given="the page of the data sheet"
+        ),
+        "cycles_per_activate": Effect(cycles="more", given="tRP + tRCD of the data sheet"),
+        "refresh_share": Effect(cycles="more", given="tRFC / tREFI of the data sheet"),
+    }
     capacity: PositiveDataSize
     width_bits: PositiveInt
     row_bytes: PositiveInt

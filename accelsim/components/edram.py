@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.kind import Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Edram(Memory):
     """``entries`` words of ``width_bits``; its port moves ``port_bits`` per cycle, several words side by side."""
 
     kind: Literal["edram"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "port_bits"}
+    effects = {
+        "entries": Effect(energy="more", area="more", spare="room for more words"),
+        "width_bits": Effect(values="either", counts="more", cycles="more", energy="more", area="more"),
+        "port_bits": Effect(cycles="less", energy="more", area="more"),
+    }
     entries: PositiveInt
     width_bits: PositiveInt
     port_bits: PositiveInt

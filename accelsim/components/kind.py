@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.registry import Registry
-from accelsim.schema import Model, format_si
+from accelsim.schema import Effect, Model, format_si
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened in one job on one component: name of the count -> value per frame."""
@@ -28,8 +28,8 @@ class ComponentSpec(Model):
     kind: str
     clock: str | None = None
     """Clock domain; the architecture's first clock when it is not given."""
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset({"clock"})
-    """Keys that may change cycles and prices but no value and no count: a sweep over them reuses the values."""
+    effects: ClassVar[Mapping[str, Effect]] = {"clock": Effect(cycles="either", energy="either")}
+    """What each numeric key of its own may change when it grows, see `Effect`; bases declare theirs."""
 
     def clocked(self, frequency: float) -> Self:
         """Return the component as its clock of so many Hz makes it: with the cycles that its times take.
@@ -46,8 +46,16 @@ class ComponentSpec(Model):
         return 1
 
     def multipliers(self) -> int:
-        """Return how many multiplications it can start per cycle, for peak figures."""
+        """Return how many multiplications it can do in a pass, which takes `pass_cycles`, for peak figures."""
         return 0
+
+    def pass_cycles(self) -> int:
+        """Return the cycles of a pass, of a part that multiplies, or of what serves one; 0 where it sets no pace."""
+        return 1 if self.multipliers() else 0
+
+    def phases(self) -> int:
+        """Return how many passes of the part that it drives a vector of inputs takes."""
+        return 1
 
     def moved_bits(self, counts: Mapping[str, int]) -> int:
         """Return how many bits passed through it, from its counts; 0 for what moves no data."""

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Lif(ComponentSpec):
     """``units`` neurons updated side by side; membranes are signed words of ``membrane_bits``."""
 
     kind: Literal["lif"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"units", "cycles_per_update"}
+    effects = {
+        "units": Effect(cycles="less", energy="more", area="more", spare="more units than neurons"),
+        "membrane_bits": Effect(values="either", energy="more", area="more"),
+        "cycles_per_update": Effect(cycles="more", given="what an update takes at this clock"),
+    }
     units: PositiveInt
     membrane_bits: Annotated[int, Ge(2)]
     cycles_per_update: PositiveInt = 1

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class MaxPool(ComponentSpec):
     """``units`` comparators side by side, one value each per cycle."""
 
     kind: Literal["max_pool"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"units"}
+    effects = {
+        "units": Effect(cycles="less", energy="more", area="more"),
+    }
     units: PositiveInt
 
     def instances(self) -> int:

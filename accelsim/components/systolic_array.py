@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 _OPERAND_BITS = {"int8": 8, "float16": 16}
 _SUM_BITS = {"int32": 32, "float32": 32, "float16": 16}
@@ -39,6 +40,13 @@ class SystolicArray(ComponentSpec):
     """
 
     kind: Literal["systolic_array"]
+    effects = {
+        "rows": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "columns": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "accumulator_rows": Effect(
+            counts="less", cycles="less", energy="more", area="more", spare="more rows than products have"
+        ),
+    }
     rows: PositiveInt
     columns: PositiveInt
     dataflow: Literal["weight_stationary", "output_stationary"]

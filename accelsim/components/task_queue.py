@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class TaskQueue(ComponentSpec):
@@ -18,7 +19,10 @@ class TaskQueue(ComponentSpec):
     """
 
     kind: Literal["task_queue"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_dispatch"}
+    effects = {
+        "entries": Effect(energy="more", area="more", spare="slots without a layer"),
+        "cycles_per_dispatch": Effect(cycles="more", given="what its scoreboard takes for a task"),
+    }
     entries: PositiveInt
     cycles_per_dispatch: PositiveInt = 1
 

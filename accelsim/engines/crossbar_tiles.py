@@ -613,7 +613,7 @@ class TileRun(Run):
     def _sum(self, work: Sum, op: WeightedOp, mapping: TileMapping, vectors: NDArray[np.int64]) -> Mapping[str, Counts]:
         adders: Accumulator = self.engine.parts.spec("accumulator")
         outputs = mapping.matrix.outputs
-        added = outputs * (work.row_tiles - 1)
+        added = outputs * (work.row_tiles - 1 + len(op.reads()) - 1)  # a residual is one more sum
         groups = -(-max(added, outputs) // adders.units)
         return {"accumulator": {"add": vectors * added, "write": vectors * outputs, "groups": vectors * groups}}
 

@@ -59,10 +59,7 @@ def _audio_per_frame(result: Result) -> float | None:
 
 
 def _duty_cycle(result: Result) -> float | None:
-    """Return the share of the time in which a chip works on a frame.
-
-    None where frames come back to back, and where several are worked on at once or wait: then it is no share.
-    """
+    """Return the share of the time in which a chip is at work; None for records of before that hold no such share."""
     share = result.performance.duty_cycle
     return share if 0 < share <= 1 else None
 

@@ -53,7 +53,8 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
         spread = f"mean of {len(a.runs)} programming runs, sd {a.sd:.2g}; " if a.runs else ""
-        by = f", {a.speakers} speakers" if a.speakers else ""
+        by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
+        by += f", {a.speakers} speakers" if a.speakers else ""
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
@@ -122,7 +123,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     if any(o.performance.duty_cycle for o in points) and result.plan is not None:
         row(
             "duty cycle",
-            lambda o: f"{o.performance.duty_cycle:.2%}" if o.performance.duty_cycle else "",
+            lambda o: f"{o.performance.duty_cycle:.2%}",
             f"{p.deadline_misses:,} of {p.frames:,} chunks missed their deadline, the arrival of the next one",
         )
     row(

@@ -139,9 +139,8 @@ def test_cycles_of_a_frame_on_tiles_and_pes() -> None:
     assert latency[1:].tolist() == finished[1:].tolist()
     # The first frame waits for its recurrent matrix, which begins when it arrives: 129 cycles and one on the channel.
     assert latency[0] == finished[0] + 129 + 1 - neurons
-    # The recurrent matrix of a later frame runs ahead of it, but the frame begins when it arrives.
+    # The recurrent matrix of a later frame runs ahead of it.
     assert (outcome.timeline.started_ps < outcome.timeline.arrived_ps)[1:].all()
-    assert outcome.timeline.begun_ps()[1:].tolist() == outcome.timeline.arrived_ps[1:].tolist()
 
 
 def test_score_of_tiles_and_pes(tiles_and_pes: Run) -> None:
@@ -155,8 +154,8 @@ def test_score_of_tiles_and_pes(tiles_and_pes: Run) -> None:
 def test_frames_of_tiles_and_pes_keep_up(tiles_and_pes: Run) -> None:
     performance = record(tiles_and_pes).performance
     assert (performance.deadline_misses, performance.frames_in_flight) == (0, 1)
-    assert performance.cycles_per_frame == pytest.approx(performance.latency_cycles.p50, rel=0.1)
-    assert performance.cycles_per_frame < 700, "what runs ahead of a frame is no work of it"
+    # What runs ahead of a frame is work beside its latency, and of the time between frames no more than that counts.
+    assert performance.latency_cycles.p50 < performance.cycles_per_frame < 700
     assert performance.duty_cycle == pytest.approx(performance.cycles_per_frame / 1000, rel=0.01)
 
 
