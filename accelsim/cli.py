@@ -278,9 +278,9 @@ def compare(
             _print(comparison_table(comparison))
             for row in comparison.rows:
                 if row.figure.note:
-                    _print(f"[dim]{row.figure.name}: {row.figure.note}[/]")
+                    _print(f"{row.figure.name}: {row.figure.note}", "dim")
             for reason in dict.fromkeys(comparison.missing.values()):
-                _print(f"[yellow]not run: {reason}[/]")
+                _print(f"not run: {reason}", "yellow")
         _print(tally(comparisons))
     if before is not None and (other := changed(comparisons, before)):
         typer.echo("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
@@ -643,10 +643,12 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
 
 
-def _print(what: RenderableType) -> None:
+def _print(what: RenderableType, style: str | None = None) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False).print(what)
+    # Texts come from files and are shown as they are, whatever brackets they hold.
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
+    console.print(what, style=style)
 
 
 class _DownloadBar:
@@ -692,7 +694,7 @@ def _progress() -> Iterator[Progress]:
         return
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
 from accelsim.explore.intervals import Spread
-from accelsim.report.console import ROLE_STYLE
+from accelsim.report.console import ROLE_STYLE, PlainTable
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
@@ -61,7 +61,7 @@ def comparison_table(comparison: Comparison) -> Table:
     for row in comparison.rows:
         *cells, role, verdict = _cells(row)
         colour = "dim" if row.verdict is None else _COLOURS[row.verdict]
-        table.add_row(*cells, f"[{ROLE_STYLE[row.figure.role]}]{role}[/]", f"[{colour}]{verdict}[/]")
+        table.add_row(*cells, Text(role, ROLE_STYLE[row.figure.role]), Text(verdict, colour))
     return table
 
 
@@ -140,14 +140,14 @@ def place(index: int) -> str:
 
 def chips_table(results: Sequence[Result], rows: Sequence[ChipRow]) -> Table:
     """Return chips side by side, one a column, with each further one over the first; the best values are green."""
-    chips = [escape(f"{name}\n{r.workload.name}") for name, r in zip(_names(results), results, strict=True)]
+    chips = [f"{name}\n{r.workload.name}" for name, r in zip(_names(results), results, strict=True)]
     ratios = [f"{place(index)} / first" for index in range(1, len(results))]
     if len(ratios) > 1:
         ratios = [ratio.replace(" / ", "\n/ ") for ratio in ratios]
     table = _table(None, ("", *chips, *ratios), (*chips, *ratios))
     for row in rows:
         name, *cells = _chip_cells(row, results)
-        values = [f"[green]{cell}[/]" if index in row.best else cell for index, cell in enumerate(cells)]
+        values = [Text(cell, "green" if index in row.best else "") for index, cell in enumerate(cells)]
         table.add_row(name, *values)
     return table
 
@@ -275,7 +275,8 @@ def _label(row: ChipRow, results: Sequence[Result]) -> str:
 
 
 def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    shown = None if title is None else Text(title, "table.title")
+    table = PlainTable(title=shown, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
     return table
