@@ -22,7 +22,7 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate import Clocking, Link, Supply, Timeline, Trace, Window, close_books, simulate
 from accelsim.simulate.engine import Service
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
@@ -116,8 +116,8 @@ def operate(
         arbitration=arbitration(chip, schedule),
         progress=lambda done: tell("cycles", done, frames),
     )
-    ledger = close_books(schedule, service, timeline, activity)
-    bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
+    ledger = close_books(schedule, service, timeline, activity, supplies(chip))
+    bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)
 
 
@@ -203,6 +203,15 @@ def arbitration(chip: Architecture, schedule: Schedule) -> dict[str, str]:
     policies = chip.spec.arbitration
     members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
     return {name: policies[part_of(name)] for name in members if part_of(name) in policies}
+
+
+def supplies(chip: Architecture) -> dict[str, Supply]:
+    """Return how each component is clocked and supplied; what goes to rest by itself is a domain of its own."""
+    domains, found = chip.domains(), {}
+    for name, spec in chip.components().items():
+        domain = f"{name}, by itself" if spec.standby_states() else domains.get(name)
+        found[name] = Supply(spec.instances(), chip.period_ps(name), chip.clock_gated(name), domain)
+    return found
 
 
 def clocking(chip: Architecture, schedule: Schedule) -> Clocking:

@@ -65,6 +65,10 @@ class Adc(Converter):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}
 
+    def flip_flops(self) -> int:
+        """Return 2 bits: the register of the code, and as many steps of the sequencer."""
+        return 2 * self.resolution()
+
 
 def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = rows * min(shared_by, conversions of the busiest tile) * cycles_per_conversion."""

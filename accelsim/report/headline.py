@@ -134,10 +134,14 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     )
     row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {between(u.power_w, 'W')}", "power_w")
     if result.plan is not None:
-        row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks and leakage", part=True)
+        row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks, standby and leakage", part=True)
         row("energy per second of audio", lambda o: format_si(o.energy.per_audio_second_j, "J"))
     row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
-    row("of which leakage", lambda o: share(o.energy.leakage_j, o.energy.total_j), part=True)
+    row("of which clocks", lambda o: share(o.energy.clock_j, o.energy.total_j), part=True)
+    row("of which standby", lambda o: share(o.energy.standby_j, o.energy.total_j), part=True)
+    row("of which leakage", lambda o: share(o.energy.leakage_j, o.energy.total_j), result.power_rule, part=True)
+    if any(o.energy.wake_j for o in points):
+        row("of which wake-ups", lambda o: share(o.energy.wake_j, o.energy.total_j), part=True)
     w = result.programming
     if w.cells:
         row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +12,7 @@ from accelsim.schema.parse import Model
 from accelsim.schema.quantity import (
     Length,
     NonNegativeArea,
+    NonNegativeEnergy,
     NonNegativePower,
     PositiveEnergy,
     PositiveLength,
@@ -25,6 +26,10 @@ Tag = Literal["stated", "read", "run", "derived", "estimated", "calibrated"]
 """How a number came about: printed by its authors, read in a source, given by a named tool, by arithmetic on
 others, estimated here (an assumption), or fitted to a published figure."""
 Law = Literal["proportional", "interpolate"]
+
+SECTIONS = ("energy", "clock", "standby", "area", "leakage")
+EVERY = "*"
+"""Stands for every kind of component in a row of the clock."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ class Price(Model):
     ``at``: the dimensions of the component for which the value holds, for the laws of its kind.
     ``node``, ``voltage``: where the row differs from its table; the value is scaled from there.
     ``scales: false``: the value holds at every node and supply voltage, because neither decides it.
-    ``included_in``: what already covers this one (instead of a value): the kind whose row does, or for an energy the
-    action of the same kind, or ``clock`` where the kind's energy per cycle does.
+    ``included_in``: what already covers this one (instead of a value): another kind, which must be on the chip; or of
+    the same kind another action of an energy, or another section, ``standby`` or ``leakage``.
     """
 
     kind: str
@@ -98,17 +103,45 @@ class EnergyPrice(Modelled):
 
 
 class ClockPrice(Price):
-    """Energy of one clock cycle of one instance, whether it works or not."""
+    """Energy of one flip-flop in one clock cycle, with its share of the clock's wires and buffers.
 
-    value: PositiveEnergy
-    low: PositiveEnergy
-    high: PositiveEnergy
+    ``kind: "*"`` stands for every kind without a row of its own. ``state``: ``clocked`` while the clock runs through;
+    ``gated`` for what stays while it is stopped at the component: root, trunk and gates; ``working`` in a cycle at
+    work, where that is not the price of ``clocked``: ``included_in: actions`` says that the kind's actions hold the
+    clock of the registers that they write, so that a cycle at work pays them and, here, the price of ``gated`` alone.
+    No cycle of a flip-flop is paid twice that way.
+    """
+
+    state: Literal["clocked", "gated", "working"]
+    value: NonNegativeEnergy | None = None
+    low: NonNegativeEnergy | None = None
+    high: NonNegativeEnergy | None = None
+    included_in: Literal["actions"] | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> ClockPrice:
-        if not self.low <= self.value <= self.high:
-            raise ValueError("expected low <= value <= high")
-        return self
+    def _given(self) -> ClockPrice:
+        if self.included_in is not None and self.state != "working":
+            raise ValueError("actions hold the clock of cycles at work alone: expected 'state: working'")
+        return _given_once(self, self.included_in)
+
+
+class StandbyPrice(Modelled):
+    """Power of one instance for as long as it is supplied, whether it works or not: bias and static currents.
+
+    It scales with voltage and node as an energy does, of which it is the part that does not wait for an action.
+    ``state``: of a kind that goes to rest by itself, see `accelsim.components.kind.StandbyState`. ``included_in:
+    leakage``: static logic, which at rest draws its leakage alone.
+    """
+
+    state: str | None = None
+    value: NonNegativePower | None = None
+    low: NonNegativePower | None = None
+    high: NonNegativePower | None = None
+    included_in: str | None = None
+
+    @model_validator(mode="after")
+    def _given(self) -> StandbyPrice:
+        return _given_once(self, self.included_in or self.model)
 
 
 class AreaPrice(Modelled):
@@ -126,7 +159,7 @@ class AreaPrice(Modelled):
 
 
 class LeakagePrice(Price):
-    """Leakage power of one instance at the table's voltage and temperature."""
+    """Leakage power of one instance at the table's voltage and temperature; ``included_in: standby``: that row's."""
 
     value: NonNegativePower | None = None
     low: NonNegativePower | None = None
@@ -193,6 +226,7 @@ class CostTable(Model):
     sources: list[str] = []
     energy: list[EnergyPrice] = []
     clock: list[ClockPrice] = []
+    standby: list[StandbyPrice] = []
     area: list[AreaPrice] = []
     leakage: list[LeakagePrice] = []
     leakage_scaling: LeakageScaling | None = None
@@ -217,21 +251,35 @@ class CostTable(Model):
         """Return the table with the rows of its bases beneath it, each as its own table has it.
 
         ``bases``: the tables of ``base``, in order. Where this table has laws of a kind, or constants of leakage, they
-        hold for the rows beneath it as well, but for the constants of a die of its own.
+        hold for the rows beneath it as well, but for the constants of a die of its own. A bracket of leakage holds
+        at its node.
         """
         merged: dict[str, list[Price]] = {}
-        for section in ("energy", "clock", "area", "leakage"):
+        for section in SECTIONS:
             rows: list[Price] = list(getattr(self, section))
+            priced = {row.kind for row in self.area}
             for base, how in zip(bases, self.base, strict=True):
                 given = {_whose(row) for row in rows}
-                rows += [self._beneath(row, base, how) for row in getattr(base, section) if _whose(row) not in given]
+                beneath = _spelt_out(base, section, priced) if how.own_die else getattr(base, section)
+                rows += [self._beneath(row, base, how) for row in beneath if _whose(row) not in given]
+                priced |= {row.kind for row in base.area}
             merged[section] = rows
         laws: dict[str, dict[str, Law]] = {}
         for table in (self, *bases):
             laws = {**table.laws, **laws}
         constants = next((table.leakage_scaling for table in (self, *bases) if table.leakage_scaling is not None), None)
         sources = list(dict.fromkeys(name for table in (self, *bases) for name in table.sources))
-        return self.model_copy(update={**merged, "laws": laws, "sources": sources, "leakage_scaling": constants})
+        alike = (base for base in bases if base.node == self.node)
+        bracket = next((table.leakage_bracket for table in (self, *alike) if table.leakage_bracket), [])
+        return self.model_copy(
+            update={
+                **merged,
+                "leakage_bracket": bracket,
+                "laws": laws,
+                "sources": sources,
+                "leakage_scaling": constants,
+            }
+        )
 
     def _beneath(self, row: Price, base: CostTable, how: Base) -> Price:
         origin = row.origin(base)
@@ -244,10 +292,19 @@ class CostTable(Model):
 
 
 def _whose(row: Price) -> tuple[str, str]:
-    return row.kind, getattr(row, "action", "")
+    return row.kind, getattr(row, "action", "") or getattr(row, "state", "") or ""
 
 
-_Ranged = TypeVar("_Ranged", EnergyPrice, AreaPrice, LeakagePrice)
+def _spelt_out(table: CostTable, section: str, others: Collection[str]) -> list[Price]:
+    """Return the rows of a table with those of every kind (``*``) as one for each kind that it alone prices."""
+    kinds = dict.fromkeys(row.kind for row in table.area if row.kind not in others)
+    rows: list[Price] = []
+    for row in getattr(table, section):
+        rows += [row.model_copy(update={"kind": kind}) for kind in kinds] if row.kind == EVERY else [row]
+    return rows
+
+
+_Ranged = TypeVar("_Ranged", EnergyPrice, ClockPrice, StandbyPrice, AreaPrice, LeakagePrice)
 
 
 def _given_once(price: _Ranged, instead: str | None) -> _Ranged:

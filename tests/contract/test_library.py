@@ -108,9 +108,10 @@ def test_run_keeps_the_laws_and_its_record_survives_json(name: str, tmp_path: Pa
     }
     assert total_cycles == {result.performance.cycles}
     energy = result.energy
-    parts = [part for c in result.components for part in (c.energy_j.dynamic, c.energy_j.clock, c.energy_j.leakage)]
+    parts = [c.energy_j.total() for c in result.components]
     assert sum(parts) == pytest.approx(energy.total_j)
-    assert energy.dynamic_j + energy.clock_j + energy.leakage_j == pytest.approx(energy.total_j)
+    shares = (energy.dynamic_j, energy.clock_j, energy.standby_j, energy.leakage_j, energy.wake_j)
+    assert sum(shares) == pytest.approx(energy.total_j)
     assert sum(layer.energy_j for layer in result.layers) == pytest.approx(energy.dynamic_j)
     assert sum(c.area_mm2 for c in result.components) == pytest.approx(result.area_mm2)
     assert sum(layer.macs_dense for layer in result.layers) == result.performance.macs_dense
@@ -153,9 +154,10 @@ def test_run_of_a_graph_keeps_the_laws_too(name: str, keys: dict[str, str], stre
     path = write_graph(tmp_path, network.layers(), bands=network.bands, seconds=0.3)
     result = accelsim.run(name, path, overrides=keys, seed=3)
     energy = result.energy
-    parts = [part for c in result.components for part in (c.energy_j.dynamic, c.energy_j.clock, c.energy_j.leakage)]
+    parts = [c.energy_j.total() for c in result.components]
     assert sum(parts) == pytest.approx(energy.total_j)
-    assert energy.dynamic_j + energy.clock_j + energy.leakage_j == pytest.approx(energy.total_j)
+    shares = (energy.dynamic_j, energy.clock_j, energy.standby_j, energy.leakage_j, energy.wake_j)
+    assert sum(shares) == pytest.approx(energy.total_j)
     assert sum(layer.energy_j for layer in result.layers) == pytest.approx(energy.dynamic_j)
     assert sum(c.area_mm2 for c in result.components) == pytest.approx(result.area_mm2)
     assert sum(layer.macs_dense for layer in result.layers) == result.performance.macs_performed > 0
