@@ -139,7 +139,7 @@ def _components(result: Result) -> Table:
     table = _table("component", "kind", "busy", "waits in", "waits out", "idle", LEGEND, "energy", "share", "", "mm2")
     for c in result.components:
         states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
-        joules = c.energy_j.dynamic + c.energy_j.clock + c.energy_j.leakage
+        joules = c.energy_j.total()
         table.add_row(
             c.name,
             c.kind,

@@ -42,7 +42,7 @@ def result() -> Result:
 def milliwatts(result: Result) -> Mapping[str, float]:
     seconds = result.performance.seconds
     parts = {c.name: c.energy_j for c in result.components}
-    return {name: (e.dynamic + e.clock + e.leakage) / seconds * 1e3 for name, e in parts.items()}
+    return {name: e.total() / seconds * 1e3 for name, e in parts.items()}
 
 
 def test_the_hand_sum_is_the_printed_one() -> None:
@@ -92,7 +92,11 @@ def test_isaacs_constants_as_the_other_choice_of_prices() -> None:
     prices = price_list(chip)
     adc = chip.components()["adc"]
     assert adc.dimensions()["bits"] == 8
-    assert prices.energy("adc", "convert", adc.dimensions()).value == pytest.approx(2e-3 / 1.28e9)
+    # Of them a fifth all the time, and the rest in conversions.
+    assert prices.energy("adc", "convert", adc.dimensions()).value == pytest.approx(0.8 * 2e-3 / 1.28e9)
+    standby_w = prices.standby("adc", adc.dimensions() | {"rate": 1.28e9}).value
+    assert standby_w == pytest.approx(0.2 * 2e-3)
+    assert prices.standby("adc", adc.dimensions()).value == pytest.approx(standby_w * 100e6 / 1.28e9)
     assert prices.area("adc", adc.dimensions()).value == pytest.approx(1200e-12)
     for spec in chip.components().values():
         for action in KINDS[spec.kind].actions:

@@ -111,15 +111,18 @@ def bill() -> Bill:
     terms = (
         Term("pe", "dynamic", 1000, ADD),
         Term("fc_accumulator", "dynamic", 200, FITTED),
-        Term("clock_tree", "clock", 20_000, TREE),
+        Term("controller", "clock", 20_000, TREE),
         Term("weights_fc", "leakage", SECONDS, LEAK),
     )
-    energy = {name: {"dynamic": 0.0, "clock": 0.0, "leakage": 0.0} for name in chip().components()}
+    energy = {
+        name: {"dynamic": 0.0, "clock": 0.0, "standby": 0.0, "leakage": 0.0, "wake": 0.0}
+        for name in chip().components()
+    }
     for term in terms:
         energy[term.component][term.share] += term.amount * term.price.value
     areas = dict.fromkeys(chip().components(), 0.0) | {"pe": 0.05e-6, "weights_fc": 0.15e-6}
     lines = tuple(Term(name, "area", 1, price(area)) for name, area in areas.items())
-    return Bill(energy, {"a": 1.5e-9, "b": 0.5e-9}, areas, terms, lines)
+    return Bill(energy, {"a": 1.5e-9, "b": 0.5e-9}, areas, terms, lines, idle_w=1.1e-6)
 
 
 def ledger() -> Ledger:
@@ -211,7 +214,7 @@ def test_energy(made: Result) -> None:
     assert (e.dynamic_j, e.clock_j, e.leakage_j) == pytest.approx((3e-9, 2e-9, 20.0005e-9))
     assert e.per_frame_j == pytest.approx(125.0025e-12)
     assert e.per_audio_second_j == pytest.approx(1.250025e-6)
-    assert e.idle_power_w == pytest.approx(22.0005e-9 / 0.0200005)
+    assert e.idle_power_w == 1.1e-6
     assert made.power_w == pytest.approx(25.0005e-9 / 0.0200005)
     assert made.area_mm2 == pytest.approx(0.2)
     assert made.efficiency.mw_per_mm2 == pytest.approx(1.24999375e-3 / 0.2, rel=1e-6)
@@ -280,7 +283,7 @@ def test_components(made: Result) -> None:
     pe = parts["pe"]
     assert (pe.busy_cycles, pe.wait_input_cycles, pe.wait_output_cycles, pe.idle_cycles) == (1, 2, 3, 4)
     assert (pe.kind, pe.actions, pe.area_mm2) == ("pe_array", {"accumulate": 1000}, pytest.approx(0.05))
-    assert (pe.energy_j.dynamic, parts["clock_tree"].energy_j.clock) == pytest.approx((2e-9, 2e-9))
+    assert (pe.energy_j.dynamic, parts["controller"].energy_j.clock) == pytest.approx((2e-9, 2e-9))
     assert parts["weights_fc"].energy_j.leakage == pytest.approx(20.0005e-9)
     paths = ("pe", "weight_bus", "weights_fc", "input_buffer")
     assert [parts[name].peak_bytes_per_s for name in paths] == pytest.approx([0, 128e6, 128e6, 48e6])
@@ -301,7 +304,7 @@ def test_leakage_bracket(made: Result) -> None:
 
 def test_provenance(made: Result) -> None:
     """1 of 25.0005 nJ rests on a fitted row: 4.0 %."""
-    assert made.provenance.calibrated[-1] == "fitted (cost table 'cmos28'): 4.0% of the energy"
+    assert made.provenance.calibrated[-1] == "fitted (cost table 'cmos28_rsnn'): 4.0% of the energy"
     assert "96.0% of the energy" in made.provenance.predicted
     assert made.seed == 7
 
@@ -344,7 +347,7 @@ def test_programming() -> None:
     names = tile.components()
     idle = dict.fromkeys(("busy", "wait_input", "wait_output", "idle"), 0)
     written = Term("crossbar", "programming", 300, Range(2e-9, 1e-9, 6e-9, "pulse"))
-    parts = {name: {"dynamic": 0.0, "clock": 0.0, "leakage": 0.0} for name in names}
+    parts = {name: {"dynamic": 0.0, "clock": 0.0, "standby": 0.0, "leakage": 0.0, "wake": 0.0} for name in names}
     priced = replace(bill(), energy_j=parts, area_m2=dict.fromkeys(names, 1e-9), programming=(written,))
     outcome = Outcome(tile, TIMELINE, Ledger(dict.fromkeys(names, idle), {}, {}), priced)
     run = hand_made(outcome=outcome, schedule=Schedule(()), workload=load_workload("tile_frames"))

@@ -50,6 +50,6 @@ def test_waiting_takes_nothing_off_a_peak_but_what_waiting_costs() -> None:
     short, long = (each.efficiency.definitions["peak"] for each in made)
     assert short.gops == long.gops == pytest.approx(256)
     assert short.tops_per_w == pytest.approx(long.tops_per_w, rel=0.05)
-    assert made[0].efficiency.tops_per_w > 2 * made[1].efficiency.tops_per_w
+    assert made[0].efficiency.tops_per_w > 1.4 * made[1].efficiency.tops_per_w
     for each in made:
         assert each.efficiency.definitions["performed"].gops < each.efficiency.definitions["peak"].gops
