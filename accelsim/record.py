@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
-from accelsim.cost import Bill
+from accelsim.cost import Bill, extrapolated
 from accelsim.engines.execute import Execution, service_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
@@ -354,8 +354,17 @@ def _provenance(run: Run) -> r.Provenance:
         predicted=predicted,
         calibrated=calibrated,
         assumptions=list(spec.assumptions),
+        extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )
+
+
+def _extrapolated(run: Run) -> list[str]:
+    """Return where the chip lies outside the windows of its prices, with the names of the operating points."""
+    found = extrapolated(run.outcome.architecture)
+    for name, outcome in run.points.items():
+        found += [f"{name}: {reason}" for reason in extrapolated(outcome.architecture) if reason not in found]
+    return found
 
 
 def _at(data: object, key: str) -> object:

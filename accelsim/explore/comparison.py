@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from accelsim.architecture import load_architecture
-from accelsim.cost import check_prices
+from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean
 from accelsim.explore.intervals import RATES, Evidence, Spread, is_cost, needed, of_result, spread_of
@@ -380,6 +380,7 @@ def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overr
         try:
             chip = load_architecture(name, for_chip)
             for point in (chip, *chip.operating_points.values()):
+                check_point(point)
                 check_prices(point)
             deploy(load_workload(workload or chip.spec.workload, for_network), chip)
         except InputError as error:

@@ -12,7 +12,7 @@ from rich.text import Text
 from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
 from accelsim.explore.intervals import Spread
 from accelsim.report.console import ROLE_STYLE, PlainTable
-from accelsim.report.headline import between
+from accelsim.report.headline import EXTRAPOLATED, between
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
@@ -178,7 +178,9 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
     lines += ["", "## Predicted, calibrated, assumed", "", _ROLES]
     for name, result in zip(names, results, strict=True):
         lines.append(f"- {_text(name)}")
-        for role, told in result.provenance.model_dump(exclude={"plugins"}).items():
+        hidden = {"plugins"} if result.provenance.extrapolated else {"plugins", "extrapolated"}
+        kept = result.provenance.model_dump(exclude=hidden)
+        for role, told in kept.items():
             lines.append(f"    - {role}: " + ("; ".join(map(_text, told)) or "nothing"))
         if plugins := result.provenance.plugins:
             used = (f"{one.name} of {one.distribution or one.module}" for one in plugins)
@@ -187,9 +189,14 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
 
 
 def _names(results: Sequence[Result]) -> list[str]:
-    """Return what the chips are called; those of one name are told apart by their place."""
+    """Return what the chips are called; those of one name are told apart by their place, and extrapolated ones marked.
+
+    The figures of all operating points are in the table: one that is extrapolated marks its chip.
+    """
     names = [result.arch.name for result in results]
-    return [f"{name} ({place(i)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    names = [f"{name} ({place(i)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    marked = zip(names, results, strict=True)
+    return [f"{name} ({EXTRAPOLATED})" if result.provenance.extrapolated else name for name, result in marked]
 
 
 def _chip_cells(row: ChipRow, results: Sequence[Result]) -> list[str]:

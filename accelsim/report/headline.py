@@ -10,6 +10,8 @@ from accelsim.result import Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
 
+EXTRAPOLATED = "extrapolated"
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -27,9 +29,19 @@ class Headline:
 
 
 def columns(result: Result) -> list[tuple[str, str]]:
-    """Return (name, clock) of the run and of each of its other operating points."""
+    """Return (name, clock) of the run and of each of its other operating points; what is extrapolated says so."""
     points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
-    return [(name, format_si(point.performance.clock_hz, "Hz")) for name, point in points.items()]
+    return [
+        (f"{name} ({EXTRAPOLATED})" if extrapolates(result, name) else name, format_si(at.performance.clock_hz, "Hz"))
+        for name, at in points.items()
+    ]
+
+
+def extrapolates(result: Result, point: str = "") -> bool:
+    """Return whether the figures of a run, or of one of its operating points, lie outside the window of its prices."""
+    reasons = result.provenance.extrapolated
+    others = tuple(f"{name}: " for name in result.operating_points)
+    return any(reason.startswith(f"{point}: ") or not reason.startswith(others) for reason in reasons)
 
 
 def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
@@ -193,8 +205,8 @@ def between(interval: tuple[float, float], unit: str) -> str:
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): the plan of a chunk, and numbers that went wrong."""
-    found = []
+    """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
+    found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
     if (plan := result.plan) is not None:
         room = f"{format_si(plan.peak_bytes, 'B')} of {format_si(plan.room_bytes, 'B')} at the most"
         found.append(

@@ -175,8 +175,11 @@ def test_calibrated_rows_are_marked() -> None:
 def test_scaling_factors() -> None:
     assert voltage_energy_factor(0.5, 0.9) == pytest.approx(25 / 81)
     assert node_energy_factor(28e-9, 28e-9) == 1
-    with pytest.raises(ValueError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
-        node_energy_factor(5e-9, 28e-9)
+    # Below 7 nm as from 10 to 7: 0.11 (5 / 7)^p with p = ln(0.15 / 0.11) / ln(10 / 7) = 0.8696, which is 0.08210.
+    assert node_energy_factor(5e-9, 7e-9) == pytest.approx(0.08210 / 0.11, rel=1e-4)
+    assert node_energy_factor(260e-9, 130e-9) == pytest.approx(2)
+    with pytest.raises(ValueError, match=r"no scaling rule for 0\.5 nm, expected 1 to 1000 nm"):
+        node_energy_factor(0.5e-9, 28e-9)
 
 
 @pytest.mark.parametrize(
@@ -351,5 +354,5 @@ def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
         f"no price for the {what} in cost table 'cmos28': the survey's regression is undefined below 4 bits, found 3"
         for what in ("energy of adc convert", "area of adc", "standby of adc")
     ]
-    with pytest.raises(InputError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
+    with pytest.raises(InputError, match="5 nm is outside what cost table 'cmos28' holds for: 7 to 130 nm"):
         accelsim.run("memristor_tile", overrides={"technology.node": "5 nm"})
