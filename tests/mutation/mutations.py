@@ -269,7 +269,8 @@ _DATA = {
              "tests/property/test_pareto.py"),
         ],
         "accelsim/explore/comparison.py": [
-            ("Row(figure, value, value / figure.value,", "Row(figure, value, figure.value / value,", "tests/unit/test_comparison.py"),
+            ("Row(figure, value, value / figure.value,", "Row(figure, value, figure.value / value,",
+             "tests/unit/test_comparison.py"),
         ],
         "accelsim/explore/metrics.py": [
             ("return -value if self.higher_is_better else value", "return value", "tests/unit/test_sweep.py"),
