@@ -129,7 +129,10 @@ class Pacing(Model):
 
 
 class Technology(Model):
-    """Price list and operating point; ``node`` only when it differs from that of the table."""
+    """Price list and operating point; ``node`` only when it differs from that of the table.
+
+    Outside the window of the table a chip is refused; ``extrapolate`` runs it all the same, with every figure marked.
+    """
 
     effects: ClassVar[Mapping[str, Effect]] = {
         "voltage": Effect(energy="more"),
@@ -140,6 +143,7 @@ class Technology(Model):
     voltage: PositiveVoltage
     temperature: Temperature
     node: PositiveLength | None = None
+    extrapolate: bool = False
 
 
 class Calibration(Model):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.components.kind import StandbyState
-from accelsim.cost import Power, check_prices, job_energy_j, power_over_time, price
+from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
@@ -70,6 +70,7 @@ def run_in_full(
     tell("load", None, None)
     chip = load_architecture(architecture, for_chip)
     for point in (chip, *chip.operating_points.values()):
+        check_point(point)
         check_prices(point)
     network = stages.load_workload(workload or chip.spec.workload, for_network)
     deployment = deploy(network, chip)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
-from accelsim.cost import Bill
+from accelsim.cost import Bill, extrapolated
 from accelsim.engines.execute import Execution, service_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
@@ -89,9 +89,8 @@ def record(run: Run, command: str = "") -> r.Result:
 def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    static_w = (total_j - bill.total_j("dynamic")) / seconds
     throughput = definitions(
-        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=static_w,
+        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=bill.full_w,
         area_m2=area_m2,
     )  # fmt: skip
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
@@ -354,8 +353,17 @@ def _provenance(run: Run) -> r.Provenance:
         predicted=predicted,
         calibrated=calibrated,
         assumptions=list(spec.assumptions),
+        extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )
+
+
+def _extrapolated(run: Run) -> list[str]:
+    """Return where the chip lies outside the windows of its prices, with the names of the operating points."""
+    found = extrapolated(run.outcome.architecture)
+    for name, outcome in run.points.items():
+        found += [f"{name}: {reason}" for reason in extrapolated(outcome.architecture) if reason not in found]
+    return found
 
 
 def _at(data: object, key: str) -> object:

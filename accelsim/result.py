@@ -210,7 +210,7 @@ class Bracket(Record):
 
 
 class Uncertainty(Record):
-    """Spread over the ranges of the cost rows; calibrated rows have none."""
+    """Spread over the ranges of prices and assumed sizes; of a calibrated price over what others published."""
 
     power_w: Interval
     area_mm2: Interval
@@ -232,11 +232,16 @@ class PluginRecord(Record):
 
 
 class Provenance(Record):
-    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used."""
+    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used.
+
+    ``extrapolated``: why no figure of time, energy or area is more than a guess: where the chip lies outside the window
+    of its cost table, at any of its operating points.
+    """
 
     predicted: list[str]
     calibrated: list[str]
     assumptions: list[str]
+    extrapolated: list[str] = []
     plugins: list[PluginRecord] = []
 
 

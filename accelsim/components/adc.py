@@ -55,6 +55,10 @@ class Adc(Converter):
     def resolution(self) -> int:
         return self.precision_bits + self.range_bits
 
+    def decisions(self) -> tuple[int, float]:
+        """Return one decision a bit, and one time for the sample: successive approximation; and the rate."""
+        return self.resolution() + 1, self.rate
+
     def transfer(self, changes: dict[str, int]) -> AdcTransfer:
         bits = {"precision_bits": self.precision_bits, "range_bits": self.range_bits, **changes}
         return AdcTransfer(bits["precision_bits"], bits["range_bits"], self.ideal)

@@ -11,7 +11,16 @@ from typing import TypeAlias
 import numpy as np
 
 from accelsim.cost.models import MODELS
-from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor, voltage_energy_factor
+from accelsim.cost.scaling import (
+    leakage_factor,
+    node_area_factor,
+    node_energy_factor,
+    node_energy_spread,
+    node_leakage_factor,
+    node_leakage_spread,
+    sram_area_factor,
+    voltage_energy_factor,
+)
 from accelsim.errors import InputError
 from accelsim.schema.cost import (
     EVERY,
@@ -74,10 +83,11 @@ class PriceList:
 
     A price that the row of another kind holds is there only where a component of that kind is on the chip. Energies
     scale with `voltage_energy_factor` and `node_energy_factor`, those of clocks and standby power alike, areas with
-    `node_area_factor`, leakage with `leakage_factor`; leakage is not scaled between nodes, for which no rule holds.
-    Rows of one price whose ``at`` names other dimensions are parts of it and add up: so much per lane, and so much per
-    entry of its memory. Rows of a table for a die of its own, see `accelsim.schema.cost.Base`, hold at that table's
-    node and voltage.
+    `node_area_factor`, those of SRAM with `sram_area_factor`, leakage with `leakage_factor` and `node_leakage_factor`;
+    a row that moves to another node has a wider range there, see `node_energy_spread` and `node_leakage_spread`. Rows
+    of one price whose ``at`` names other dimensions are parts of it and add up: so much per lane, and so much per entry
+    of its memory. Rows of a table for a die of its own, see `accelsim.schema.cost.Base`, hold at that table's node and
+    voltage.
     """
 
     def __init__(self, table: CostTable, point: OperatingPoint, kinds: Collection[str] | None = None) -> None:
@@ -178,19 +188,21 @@ class PriceList:
             return self.point
         return OperatingPoint(origin.voltage, self.point.temperature, origin.node)
 
-    def _to_point(self, row: _Row) -> float:
-        """Return the factor from the row's node, voltage and temperature to those of its die."""
+    def _to_point(self, row: _Row) -> np.ndarray:
+        """Return the factors of value, low and high from the row's node, voltage and temperature to its die's."""
         if not row.scales:
-            return 1.0
+            return np.ones(3)
         origin = row.origin(self.table)
         point = self._point(origin)
         node, voltage = row.node or origin.node, row.voltage or origin.voltage
         if isinstance(row, AreaPrice):
-            return node_area_factor(point.node, node) / row.utilization
+            area_factor = sram_area_factor if row.scaling == "bit_cell" else node_area_factor
+            return np.full(3, area_factor(point.node, node) / row.utilization)
         if isinstance(row, LeakagePrice):
             law = origin.leakage_scaling
             assert law is not None  # a table without a base has one, and one with a base has the base's
-            return leakage_factor(
+            at_node = node_leakage_factor(point.node, node) * np.array([1.0, *node_leakage_spread(point.node, node)])
+            return at_node * leakage_factor(
                 point.voltage,
                 point.temperature,
                 voltage,
@@ -199,7 +211,8 @@ class PriceList:
                 swing_mv_per_decade=law.swing_mv_per_decade,
                 doubling_kelvin=law.doubling_kelvin,
             )
-        return node_energy_factor(point.node, node) * voltage_energy_factor(point.voltage, voltage)
+        at_node = node_energy_factor(point.node, node) * np.array([1.0, *node_energy_spread(point.node, node)])
+        return at_node * voltage_energy_factor(point.voltage, voltage)
 
 
 def _parts(rows: Sequence[_Row]) -> list[list[_Row]]:

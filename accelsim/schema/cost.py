@@ -15,6 +15,7 @@ from accelsim.schema.quantity import (
     NonNegativeEnergy,
     NonNegativePower,
     PositiveEnergy,
+    PositiveFrequency,
     PositiveLength,
     PositivePower,
     PositiveTime,
@@ -36,7 +37,8 @@ EVERY = "*"
 class Origin:
     """The table of a row: where its values hold (m, V, K), and how they scale from there.
 
-    ``own_die``: whether the row is priced at this node and voltage whatever those of the chip are.
+    ``own_die``: whether the row is priced at this node and voltage whatever those of the chip are; ``window``: of a
+    table for a die of its own, what that die can be operated at.
     """
 
     node: float
@@ -45,6 +47,7 @@ class Origin:
     laws: Mapping[str, Mapping[str, Law]]
     leakage_scaling: LeakageScaling | None
     own_die: bool = False
+    window: Window | None = None
 
 
 class Price(Model):
@@ -145,12 +148,16 @@ class StandbyPrice(Modelled):
 
 
 class AreaPrice(Modelled):
-    """Area of one instance; ``utilization`` is the share of placed area that cells fill (macros: 1)."""
+    """Area of one instance; ``utilization`` is the share of placed area that cells fill (macros: 1).
+
+    ``scaling``: how it moves to another node: as ``logic``, or as the ``bit_cell`` of an SRAM.
+    """
 
     value: NonNegativeArea | None = None
     low: NonNegativeArea | None = None
     high: NonNegativeArea | None = None
     utilization: Annotated[float, Field(gt=0, le=1)] = 1.0
+    scaling: Literal["logic", "bit_cell"] = "logic"
     included_in: str | None = None
 
     @model_validator(mode="after")
@@ -189,6 +196,65 @@ class LeakageScaling(Model):
     swing_mv_per_decade: Annotated[float, Field(gt=0)]
     doubling_kelvin: Annotated[float, Field(gt=0)]
     source: str
+
+
+class NodeWindow(Model):
+    """Supplies that logic of a node works at; ``nominal``: where its delay holds; ``threshold``: of its transistors."""
+
+    node: PositiveLength
+    voltage: tuple[PositiveVoltage, PositiveVoltage]
+    nominal: PositiveVoltage
+    threshold: PositiveVoltage
+    source: str
+    tag: Tag
+
+    @model_validator(mode="after")
+    def _in_order(self) -> NodeWindow:
+        low, high = self.voltage
+        if not self.threshold < low <= self.nominal <= high:
+            raise ValueError("expected threshold < lowest voltage <= nominal <= highest voltage")
+        return self
+
+
+class Window(Model):
+    """What the rows of a table hold for: outside, a chip is refused, or runs with every figure marked as extrapolated.
+
+    ``nodes``: from the first to the last, and between two of them as their logarithms lie. ``frequency``: the fastest
+    clock at ``node`` and that node's nominal voltage, elsewhere by `accelsim.cost.scaling.node_delay_factor` and
+    `speed_factor` with ``alpha``; ``low``, ``high``, ``alpha_range``: how far they are apart in the sources.
+    ``decision``: the fastest decision of a bit of a converter there, see `accelsim.cost.window`.
+    """
+
+    temperature: tuple[Temperature, Temperature]
+    nodes: Annotated[list[NodeWindow], Field(min_length=1)]
+    node: PositiveLength
+    frequency: PositiveFrequency
+    low: PositiveFrequency
+    high: PositiveFrequency
+    alpha: Annotated[float, Field(ge=1, le=2)]
+    alpha_range: tuple[float, float]
+    decision: PositiveTime
+    decision_range: tuple[PositiveTime, PositiveTime]
+    source: str
+    tag: Tag
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if not self.low <= self.frequency <= self.high:
+            raise ValueError("expected low <= frequency <= high")
+        for name, (low, value, high) in {
+            "temperature": (self.temperature[0], self.temperature[0], self.temperature[1]),
+            "alpha_range": (self.alpha_range[0], self.alpha, self.alpha_range[1]),
+            "decision_range": (self.decision_range[0], self.decision, self.decision_range[1]),
+        }.items():
+            if not low <= value <= high:
+                raise ValueError(f"expected {name} in order, and around its value")
+        at = [one.node for one in self.nodes]
+        if at != sorted(set(at)):
+            raise ValueError("expected nodes in ascending order")
+        if not at[0] <= self.node <= at[-1]:
+            raise ValueError("expected 'node' among the nodes")
+        return self
 
 
 class Base(Model):
@@ -231,6 +297,8 @@ class CostTable(Model):
     leakage: list[LeakagePrice] = []
     leakage_scaling: LeakageScaling | None = None
     leakage_bracket: list[LeakageBracket] = []
+    window: Window | None = None
+    """What its rows hold for; that of its first base that has one, and without any its own node and voltage alone."""
 
     @model_validator(mode="after")
     def _whole(self) -> CostTable:
@@ -271,6 +339,8 @@ class CostTable(Model):
         sources = list(dict.fromkeys(name for table in (self, *bases) for name in table.sources))
         alike = (base for base in bases if base.node == self.node)
         bracket = next((table.leakage_bracket for table in (self, *alike) if table.leakage_bracket), [])
+        same_die = [base for base, how in zip(bases, self.base, strict=True) if not how.own_die]
+        window = next((table.window for table in (self, *same_die) if table.window is not None), None)
         return self.model_copy(
             update={
                 **merged,
@@ -278,6 +348,7 @@ class CostTable(Model):
                 "laws": laws,
                 "sources": sources,
                 "leakage_scaling": constants,
+                "window": window,
             }
         )
 
@@ -286,7 +357,7 @@ class CostTable(Model):
         if how.own_die and not origin.own_die:
             here = {"node": row.node or origin.node, "voltage": row.voltage or origin.voltage}
             row = row.model_copy(update=here)
-            origin = replace(origin, node=base.node, voltage=base.voltage, own_die=True)
+            origin = replace(origin, node=base.node, voltage=base.voltage, own_die=True, window=base.window)
         constants = origin.leakage_scaling if origin.own_die else self.leakage_scaling or origin.leakage_scaling
         return row.moved(replace(origin, laws={**origin.laws, **self.laws}, leakage_scaling=constants))
 
