@@ -90,9 +90,8 @@ def record(run: Run, command: str = "") -> r.Result:
 def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    static_w = (total_j - bill.total_j("dynamic")) / seconds
     throughput = definitions(
-        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=static_w,
+        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=bill.full_w,
         area_m2=area_m2,
     )  # fmt: skip
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)

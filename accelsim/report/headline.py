@@ -13,6 +13,10 @@ from accelsim.schema.paper import Paper, Role
 EXTRAPOLATED = "extrapolated"
 
 
+_KEEPS_UP = 1.0005
+"""Up to this, frames are finished as often as they come."""
+
+
 @dataclass(frozen=True)
 class Headline:
     """One figure: its text at each operating point, a note, the paper's figures beside it, and what ours are to them.
@@ -144,7 +148,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         f"{share(p.macs_performed, p.macs_dense)} of the dense MACs",
         "performance.mmac_per_audio_second",
     )
-    row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {between(u.power_w, 'W')}", "power_w")
+    row("power", lambda o: format_si(o.power_w, "W"), _power_note(result), "power_w")
     if result.plan is not None:
         row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks, standby and leakage", part=True)
         row("energy per second of audio", lambda o: format_si(o.energy.per_audio_second_j, "J"))
@@ -173,6 +177,13 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
                 f"efficiency.definitions.{name}.{key}",
             )
     return rows
+
+
+def _power_note(result: Result) -> str:
+    """Return the interval of the power at each operating point."""
+    told = f"5 to 95 %: {between(result.uncertainty.power_w, 'W')}"
+    others = (f"{name} {between(o.uncertainty.power_w, 'W')}" for name, o in result.operating_points.items())
+    return "; ".join((told, *others))
 
 
 def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
@@ -232,4 +243,23 @@ def notes(result: Result) -> list[tuple[str, str]]:
         total = sum(layer.faults.get(kind, 0) for layer in result.layers)
         if total:
             found.append(("float16", f"{total:,} x {kind}, most in {worst.name} ({worst.faults[kind]:,})"))
+    return found
+
+
+def warnings(result: Result) -> list[str]:
+    """Return what nobody may miss: at which operating points frames are late, and whether the chip keeps up at all."""
+    points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
+    found = []
+    for name, point in points.items():
+        p = point.performance
+        if not p.deadline_misses:
+            continue
+        what = "chunks" if result.plan is not None else "frames"
+        text = f"{p.deadline_misses:,} of {p.frames:,} {what} were late: not finished when the next one came"
+        pace = p.interval_cycles / p.clock_hz / (p.audio_seconds / p.frames)
+        if pace > _KEEPS_UP and p.deadline_misses > p.frames / 2:
+            text += f"; the chip takes {pace:.3g} times as long as the speech at {format_si(p.clock_hz, 'Hz')}"
+        else:
+            text += f"; the latest one took {_seconds(point, p.latency_cycles.max)}, on average the chip keeps up"
+        found.append(text if name == "this run" else f"{name}: {text}")
     return found
