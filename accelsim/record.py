@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from accelsim import result as r
 from accelsim.architecture import Architecture
 from accelsim.cost import Bill, extrapolated
-from accelsim.engines.cells import REACHED
 from accelsim.engines.execute import Execution, service_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
@@ -209,7 +208,7 @@ def _programming(run: Run) -> r.Programming:
     return r.Programming(
         cells=written["cells"],
         write_pulses=written["write_pulses"],
-        reached_by_read=written.get(REACHED),
+        reached_by_read=written.get("reached_by_read"),
         time_s=sum(crossbars[t.component].programming_s(written["write_pulses"]) for t in lines),
         energy_j=sum(t.joules() for t in lines),
         energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),

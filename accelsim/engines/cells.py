@@ -13,9 +13,6 @@ from accelsim.devices import Device
 from accelsim.kernels.crossbar import NoiseModel, Tiles, program_tiles
 from accelsim.schedule.mapping import TileMapping
 
-REACHED = "reached_by_read"
-"""Name of the count of cells whose threshold a read reaches, where the device has thresholds."""
-
 
 def first_tile(chip: Architecture, crossbar: str) -> int:
     """Return the number of a crossbar's first tile in draws: no two tiles of a chip share one, so none share a draw.
@@ -59,7 +56,7 @@ class Cells:
     def programming(self) -> dict[str, int]:
         """Return what was written before the first frame."""
         counts = {"cells": self.cells, "write_pulses": self.write_pulses}
-        return counts if self.reached is None else {**counts, REACHED: self.reached}
+        return counts if self.reached is None else {**counts, "reached_by_read": self.reached}
 
     def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
         voltage, cell_bits = self.crossbar.read_voltage, self.crossbar.cell_bits

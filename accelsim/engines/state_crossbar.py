@@ -20,7 +20,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device
-from accelsim.engines.cells import REACHED, first_tile
+from accelsim.engines.cells import first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, readout_counts, readout_job
@@ -297,7 +297,9 @@ class StateRun(Run):
             self.tallies.programming["cells"] += ran.cells
             self.tallies.programming["write_pulses"] += ran.pulses
             if ran.reached is not None:
-                self.tallies.programming[REACHED] = self.tallies.programming.get(REACHED, 0) + ran.reached
+                self.tallies.programming["reached_by_read"] = (
+                    self.tallies.programming.get("reached_by_read", 0) + ran.reached
+                )
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""
