@@ -174,6 +174,10 @@ def run(
         if trace:
             _write_traces(done, window, trace, out)
     if as_json:
+        from accelsim.report.headline import warnings
+
+        for text in warnings(result):
+            typer.echo(f"warning: {text}", err=True)
         typer.echo(result.to_json(), nl=False)
         return
     from accelsim.explore import paper_beside
@@ -315,6 +319,7 @@ def _compare_chips(
             on_run=lambda name, done, total: tell(f"run {name}", done, total),
         )  # fmt: skip
     from accelsim.report.comparison import chips_markdown, chips_table, place
+    from accelsim.report.headline import warnings
 
     if out is not None and out.suffix == ".md":
         from accelsim.result import written_whole
@@ -343,6 +348,9 @@ def _compare_chips(
         typer.echo(json.dumps({"chips": names, "figures": figures}, indent=2))
         return
     _print(chips_table(results, rows))
+    for result in results:
+        for text in warnings(result):
+            _print(f"warning {result.arch.name}: {text}", "red")
 
 
 @app.command(
