@@ -211,6 +211,15 @@ def between(interval: tuple[float, float], unit: str) -> str:
 def notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
     found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    if reached := result.programming.reached_by_read:
+        cells = result.programming.cells
+        found.append(
+            (
+                "read disturb",
+                f"a read at full scale would switch {reached:,} of {cells:,} cells ({share(reached, cells)}): their "
+                "threshold lies below the read voltage. The values here are as if it did not",
+            )
+        )
     if (plan := result.plan) is not None:
         room = f"{format_si(plan.peak_bytes, 'B')} of {format_si(plan.room_bytes, 'B')} at the most"
         found.append(
