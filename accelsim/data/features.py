@@ -51,6 +51,16 @@ class LogMel:
             raise ValueError("LogMel needs window_s, hop_s and floor above 0 and mean_prior of at least 1")
         if self.mean_memory < self.mean_prior:
             raise ValueError("LogMel needs mean_memory >= mean_prior")
+        empty = np.flatnonzero(~mel_filters(self.bands, self.fft_size(), self.low_hz, self.high_hz).any(axis=0))
+        if len(empty):
+            raise ValueError(
+                f"{len(empty)} of {self.bands} bands hold no bin of an FFT over {self.fft_size()} points and would be "
+                f"constant, the first of them band {empty[0]}: take fewer bands, a wider range or a longer window"
+            )
+
+    def fft_size(self) -> int:
+        """Return the points of the FFT: the window's samples, filled up to a power of two."""
+        return 1 << (round(self.window_s * SAMPLE_RATE_HZ) - 1).bit_length()
 
     def log_energies(self, audio: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Natural log of the mel band energies, float32 [frames, bands]; frames = 1 + (samples - window) // hop.
@@ -64,7 +74,7 @@ class LogMel:
         window, hop = round(self.window_s * SAMPLE_RATE_HZ), round(self.hop_s * SAMPLE_RATE_HZ)
         if len(audio) < window:
             return np.zeros((0, self.bands), np.float32)
-        fft_size = 1 << (window - 1).bit_length()
+        fft_size = self.fft_size()
         flat = audio.astype(np.float32)
         flat[1:] -= np.float32(self.pre_emphasis) * audio[:-1]
         frames = np.lib.stride_tricks.sliding_window_view(flat, window)[::hop]
