@@ -219,7 +219,7 @@ def register_file(name: str, words: int, per_cycle: int, seen: Counter, reads: b
 
 
 def readout(chip: Chip, neurons: int) -> Machine:
-    """Add the sums of one group of neurons after the other; of all but the last, one addition went on beside the PEs."""
+    """Add the sums of one group of neurons after the other: of all but the last, one addition went on beside PEs."""
     groups = []
     while neurons > 0:
         left, additions = min(neurons, chip.pes), 0
