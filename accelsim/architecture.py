@@ -6,45 +6,56 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from accelsim.components import KINDS, ComponentSpec
 from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    ClockFrequency,
+    Effect,
+    FramePeriod,
     Model,
     Overrides,
-    PositiveFrequency,
     PositiveLength,
-    PositiveTime,
     PositiveVoltage,
     Registered,
     Source,
     Temperature,
     check_schema_tag,
+    format_si,
+    keeps_values,
     load_yaml,
     override_texts,
     parse,
 )
 from accelsim.schema.compiler import Compiler
-from accelsim.schema.cost import CostTable
+from accelsim.schema.cost import EVERY, SECTIONS, ClockPrice, CostTable
 from accelsim.schema.placement import EngineSpec, PlacementSpec
+from accelsim.schema.power import PowerDomain, PowerGate
 from accelsim.schema.source import Location
 
 PICOSECONDS = 10**12
 
-_PERIOD_TOLERANCE = 1e-3
-_SECTIONS = ("energy", "clock", "area", "leakage")
+SLOWEST_HZ = 1.0
 
-_POINT_KEYS = ("clocks", "technology", "pacing")
+_PERIOD_TOLERANCE = 1e-3
+
+_OTHERS = {"energy": ("standby",), "standby": ("leakage",), "leakage": ("standby",)}
+"""Sections of the same kind that may hold a price of a section."""
+
+_POINT_KEYS = ("clocks", "technology", "pacing", "power")
+_TAKEN = {"[": "marks its copies in tiles", "->": "marks channels", " of ": "marks what a channel carries"}
+"""What no name of a component may hold."""
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
 AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
@@ -53,10 +64,13 @@ AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
-    frequency: PositiveFrequency
+    effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
+    frequency: ClockFrequency
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
+        if not SLOWEST_HZ <= self.frequency <= PICOSECONDS:
+            raise ValueError("expected a frequency of 1 Hz to 1 THz")
         if abs(PICOSECONDS / self.frequency / self.period_ps() - 1) > _PERIOD_TOLERANCE:
             raise ValueError("expected a period of nearly a whole number of picoseconds (within 0.1 %)")
         return self
@@ -75,6 +89,12 @@ class ChannelSpec(Model):
     ``end``.
     """
 
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "capacity": Effect(cycles="less", energy="more", area="more"),
+        "latency": Effect(cycles="more", given="what a token takes from one end to the other"),
+        "start": Effect(counts="either", cycles="either"),
+        "end": Effect(counts="either", cycles="either"),
+    }
     from_: Annotated[str, Field(alias="from")]
     to: str
     capacity: PositiveInt = 1
@@ -97,8 +117,9 @@ class ChannelSpec(Model):
 class Pacing(Model):
     """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
 
+    effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
     mode: Literal["real_time", "back_to_back"]
-    frame_period: PositiveTime | None = None
+    frame_period: FramePeriod | None = None
 
     @model_validator(mode="after")
     def _period_given(self) -> Pacing:
@@ -108,12 +129,21 @@ class Pacing(Model):
 
 
 class Technology(Model):
-    """Price list and operating point; ``node`` only when it differs from that of the table."""
+    """Price list and operating point; ``node`` only when it differs from that of the table.
 
+    Outside the window of the table a chip is refused; ``extrapolate`` runs it all the same, with every figure marked.
+    """
+
+    effects: ClassVar[Mapping[str, Effect]] = {
+        "voltage": Effect(energy="more"),
+        "temperature": Effect(energy="more"),
+        "node": Effect(energy="more", area="more"),
+    }
     cost: str
     voltage: PositiveVoltage
     temperature: Temperature
     node: PositiveLength | None = None
+    extrapolate: bool = False
 
 
 class Calibration(Model):
@@ -123,19 +153,36 @@ class Calibration(Model):
     to: str
 
 
+class SizeRange(Model):
+    """How far a size that no source gives may lie from the one that is assumed, and why."""
+
+    low: Any
+    high: Any
+    source: str
+
+
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "workload", "clocks", "technology", "pacing", "channels", "arbitration",
-         "operating_points", "calibrated", "assumptions"}
-    )  # fmt: skip
-    """Keys that may change cycles and prices but no value and no count, as those of a component."""
+    effects: ClassVar[Mapping[str, Effect]] = {
+        **dict.fromkeys(("name", "description", "workload", "calibrated", "assumptions", "ranges"), Effect()),
+        "operating_points": Effect(),
+        "clocks": Effect(cycles="either", energy="either"),
+        "technology": Effect(energy="either", area="either"),
+        "power": Effect(cycles="either", energy="either"),
+        "pacing": Effect(cycles="either", energy="either"),
+        "channels": Effect(cycles="either", energy="either"),
+        "arbitration": Effect(cycles="either", energy="either"),
+        "programming_runs": Effect(values="either"),
+    }
+    """What numeric keys and whole sections may change, as for a component; a section that is not here, everything."""
     name: str
     description: str = ""
     workload: str
     clocks: Annotated[dict[str, ClockDomain], Field(min_length=1)]
     technology: Technology
+    power: dict[str, PowerDomain] = {}
+    """What is clocked and supplied together; a component in no domain has its clock gated and stays on."""
     pacing: Pacing
     components: Annotated[dict[str, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
@@ -152,6 +199,8 @@ class ArchitectureSpec(Model):
     """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
     assumptions: list[str] = []
+    ranges: dict[str, SizeRange] = {}
+    """Dotted key of an assumed size of a component -> its range, which the intervals of energy and area take up."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +214,8 @@ class Architecture:
     """The same chip at its other operating points, by name."""
     devices: Mapping[str, Device] = field(default_factory=dict)
     """The memristor device of each component that has one, by the component's name."""
+    ends: Mapping[str, tuple[str, ComponentSpec, ComponentSpec]] = field(default_factory=dict)
+    """Key of an assumed size -> its component's name, and the component at the low and at the high end."""
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit a network; None where there is none."""
 
@@ -175,6 +226,58 @@ class Architecture:
     def of_kind(self, kind: str) -> dict[str, Any]:
         """Return the components of one kind by name."""
         return {name: spec for name, spec in self.components().items() if spec.kind == kind}
+
+    def parts_of(self, domain: str) -> tuple[str, ...]:
+        """Return the components of a power domain, in the order of the file."""
+        patterns = self.spec.power[domain].parts
+        return tuple(name for name in self.components() if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+    def domains(self) -> dict[str, str]:
+        """Return the power domain of each component that is in one."""
+        return {part: domain for domain in self.spec.power for part in self.parts_of(domain)}
+
+    def clock_gated(self, component: str) -> bool:
+        """Return whether the clock of a component stops while it works on nothing."""
+        domain = self.domains().get(component)
+        return domain is None or self.spec.power[domain].clock_gate
+
+    def power_gate(self, component: str) -> PowerGate | None:
+        """Return the switch between a component and its supply, if there is one."""
+        domain = self.domains().get(component)
+        return None if domain is None else self.spec.power[domain].power_gate
+
+    def power_rule(self) -> str:
+        """Return in words how its parts are clocked and supplied while they wait."""
+        parts = self.components()
+        ungated = [name for name in parts if not self.clock_gated(name)]
+        switched = {name: domain.power_gate for name, domain in self.spec.power.items() if domain.power_gate}
+        if not ungated:
+            clock = "clock gating of idle parts"
+        elif len(ungated) == len(parts):
+            clock = "all parts clocked always"
+        else:
+            clock = f"clock gating of idle parts but {', '.join(ungated)}"
+        if not switched:
+            return f"{clock}, no power gating"
+        off = [
+            f"{', '.join(self.parts_of(name))} off after {format_si(gate.after, 's')}"
+            for name, gate in switched.items()
+        ]
+        return f"{clock}; power gating: {'; '.join(off)}"
+
+    def at_ends(self) -> Iterator[tuple[str, Architecture, Architecture]]:
+        """Yield the key of every assumed size, and the chip at both ends of its range, the others as they are."""
+        for key, (name, *both) in self.ends.items():
+            low, high = (
+                dataclasses.replace(
+                    self,
+                    spec=self.spec.model_copy(update={"components": {**self.spec.components, name: part}}),
+                    operating_points={},
+                    ends={},
+                )
+                for part in both
+            )
+            yield key, low, high
 
     def period_ps(self, component: str) -> int:
         """Return the clock period of a component in picoseconds."""
@@ -212,21 +315,41 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     spec = parse(ArchitectureSpec, source)
     fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
     spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
+    spec, clock_problems = _clocked(spec, source)
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
+    assumed = {key: of for key, of in spec.ranges.items() if _value(as_written, key) == _value(source.data, key)}
+    spec = spec.model_copy(update={"ranges": assumed})  # one that was set is no assumption of the file's
+    ends, range_problems = _ends(spec, source)
     problems = [
         *_wiring_problems(spec, source),
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
+        *_power_problems(spec, source),
         *_programming_problems(spec, source),
+        *clock_problems,
         *device_problems,
+        *range_problems,
     ]
     if problems:
         raise InputError(problems)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (path, *cost_files(cost_path), *device_files)))
     digest.update(repr(sorted(overrides.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {}, devices, source)
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source)
+
+
+def _clocked(spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, list[Problem]]:
+    """Return the chip with the cycles that the times of its components take at their clocks, and what is wrong."""
+    components, problems = dict(spec.components), []
+    first = next(iter(spec.clocks.values()))
+    for name, component in components.items():
+        frequency = spec.clocks.get(component.clock or "", first).frequency  # a clock that is not there is told apart
+        try:
+            components[name] = component.clocked(frequency)
+        except ValueError as error:
+            problems.append(source.problem(str(error), ("components", name)))
+    return spec.model_copy(update={"components": components}), problems
 
 
 def _value(data: Any, key: str) -> Any:
@@ -309,13 +432,15 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
     source = load_yaml(path)
     check_schema_tag(source, "cost")
     table = parse(CostTable, source)
-    own = {section: len(getattr(table, section)) for section in _SECTIONS}
+    own = {section: len(getattr(table, section)) for section in SECTIONS}
     if table.base:
         table = table.on([load_cost(_beside(path, base.table, "cost")) for base in table.base])
     problems = []
-    for section in _SECTIONS:
+    for section in SECTIONS:
         for index, row in enumerate(getattr(table, section)[: own[section]]):
             where = (section, index, "kind")
+            if isinstance(row, ClockPrice) and row.kind == EVERY:
+                continue
             if row.kind not in KINDS:
                 problems.append(source.problem(f"unknown kind '{row.kind}'", where, did_you_mean(row.kind, KINDS)))
                 continue
@@ -327,8 +452,8 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
             if section == "energy" and row.action not in actions:
                 message = f"a {row.kind} has no action '{row.action}'"
                 problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
-            covered_by = getattr(row, "included_in", None)
-            if covered_by is not None:
+            covered_by = row.included_in
+            if covered_by is not None and section != "clock":
                 priced = _covering(table, section, row.kind)
                 if covered_by not in priced:
                     what = f"action '{covered_by}' of a {row.kind}" if section == "energy" else f"kind '{covered_by}'"
@@ -341,11 +466,15 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
 
 
 def _covering(table: CostTable, section: str, kind: str) -> set[str]:
-    """Return what a row of a section may be included in: other kinds, or for an energy the kind's actions and clock."""
-    if section != "energy":
-        return {row.kind for row in getattr(table, section) if row.included_in is None}
-    clock = {"clock"} if any(row.kind == kind for row in table.clock) else set()
-    return {row.action for row in table.energy if row.kind == kind and row.included_in is None} | clock
+    """Return what a row of a section may be included in: other kinds, for an energy actions, or the kind's own rows."""
+    own = {other for other in _OTHERS.get(section, ()) if _has_value(getattr(table, other), kind)}
+    if section == "energy":
+        return {row.action for row in table.energy if row.kind == kind and row.included_in is None} | own
+    return {row.kind for row in getattr(table, section) if row.included_in is None} | own
+
+
+def _has_value(rows: Sequence[Any], kind: str) -> bool:
+    return any(row.kind == kind and row.included_in is None for row in rows)
 
 
 def _beside(path: Path, name: str, shelf: str) -> Path:
@@ -357,6 +486,41 @@ def _beside(path: Path, name: str, shelf: str) -> Path:
         if os.path.isfile(candidate):  # says no to a name that no file can have
             return candidate
     return find(name, f"arch/{shelf}")
+
+
+def _ends(
+    spec: ArchitectureSpec, source: Source
+) -> tuple[dict[str, tuple[str, ComponentSpec, ComponentSpec]], list[Problem]]:
+    """Return the components at the ends of every assumed size, and what is wrong with the ranges."""
+    ends, problems = {}, []
+    for key, of in spec.ranges.items():
+        where = ("ranges", key)
+        first, _, rest = key.partition(".")
+        name, _, size = rest.partition(".")
+        part = spec.components.get(name) if first == "components" else None
+        if part is None:
+            hint = did_you_mean(name, spec.components) if first == "components" else "for example components.bus.length"
+            problems.append(source.problem(f"no size of a component: '{key}'", where, hint))
+            continue
+        numbers = part.dimensions()
+        if size not in numbers or size not in keeps_values(type(part)):
+            sizes = [one for one in numbers if one in keeps_values(type(part))]
+            message = f"'{size}' of a {part.kind} is no size that changes energy or area alone"
+            problems.append(source.problem(message, where, did_you_mean(size, sizes)))
+            continue
+        try:
+            both = [
+                type(part).model_validate({**source.data["components"][name], size: end}) for end in (of.low, of.high)
+            ]
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            problems.append(source.problem(message, where))
+            continue
+        low, high = (one.dimensions()[size] for one in both)
+        if not low <= numbers[size] <= high:
+            problems.append(source.problem(f"expected low <= {size} <= high", where))
+        ends[key] = (name, both[0], both[1])
+    return ends, problems
 
 
 def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
@@ -375,6 +539,8 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
         seen.add(channel.name())
     for name, component in spec.components.items():
         where = ("components", name)
+        if taken := next((sign for sign in _TAKEN if sign in name), None):
+            problems.append(source.problem(f"the name '{name}' holds '{taken}', which {_TAKEN[taken]}", where))
         if name not in wired and KINDS[component.kind].actions:
             problems.append(source.problem(f"component '{name}' is connected to nothing", where))
         if component.clock is not None and component.clock not in spec.clocks:
@@ -397,6 +563,27 @@ def _point_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     ]
 
 
+def _power_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
+    """Every part of a domain is a component, in no other domain, and does not go to rest by itself."""
+    problems: list[Problem] = []
+    names = list(spec.components)
+    found_in: dict[str, str] = {}
+    for domain, power in spec.power.items():
+        for index, pattern in enumerate(power.parts):
+            where = ("power", domain, "parts", index)
+            parts = [name for name in names if fnmatchcase(name, pattern)]
+            if not parts:
+                problems.append(source.problem(f"no component '{pattern}'", where, did_you_mean(pattern, names)))
+            for name in parts:
+                other = found_in.setdefault(name, domain)
+                if other != domain:
+                    problems.append(source.problem(f"'{name}' is in the domain '{other}' as well", where))
+                if power.power_gate is not None and spec.components[name].standby_states():
+                    message = f"'{name}' goes to rest by itself and cannot be power-gated"
+                    problems.append(source.problem(message, where))
+    return problems
+
+
 def _programming_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     if spec.programming_runs == 1 or any(component.kind == "crossbar" for component in spec.components.values()):
         return []
@@ -409,10 +596,18 @@ def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cos
     energy = {(row.kind, row.action) for row in cost.energy}
     area = {row.kind for row in cost.area}
     leakage = {row.kind for row in cost.leakage}
+    standby = {(row.kind, row.state) for row in cost.standby}
+    clocks = {(row.kind, row.state) for row in cost.clock}
     for name, component in spec.components.items():
         missing = [f"action '{a}'" for a in KINDS[component.kind].actions if (component.kind, a) not in energy]
         missing += ["area"] if component.kind not in area else []
         missing += ["leakage"] if component.kind not in leakage else []
+        for state in component.standby_names():
+            if (component.kind, state) not in standby:
+                missing.append(f"standby in the state '{state}'" if state else "standby")
+        for state in ("clocked", "gated"):
+            if not {(component.kind, state), (EVERY, state)} & clocks:
+                missing.append(f"the clock, {state},")
         for what in missing:
             message = f"no price for {what} of a {component.kind} in {cost_path.name}"
             problems.append(source.problem(message, ("components", name)))

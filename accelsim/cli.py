@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim import __version__
-from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.errors import AccelsimError, InputError, Problem, masked
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Simulate accelerators for speech networks: what comes out, how well it recognises, how many cycles, "
     "how much power and area.",
-    epilog="Exit codes: 0 done; 1 the run failed or a judged figure left its tolerance; 2 bad input; "
+    epilog="Exit codes: 0 done; 1 the run failed, or a verdict is not that of compare --against; 2 bad input; "
     "130 interrupted; 143 terminated.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Speech data: list it, or download it once.")
@@ -110,6 +110,10 @@ AxisOption = Annotated[
     typer.Option("--set", "-s", metavar="KEY=VALUES", help="Values of a key: 64,128 or 1:8 or '0.6 V:0.9 V:0.1 V'."),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
+ConstraintOption = Annotated[
+    list[str],
+    typer.Option(help="'area<=2 mm2', 'accuracy>=0.9' ..; repeat. Exit 1 if no configuration keeps them all."),
+]
 ObjectivesOption = Annotated[
     str | None, typer.Option(help="Metrics of the Pareto front: energy,error,area,latency,power .., by comma.")
 ]
@@ -164,7 +168,7 @@ def run(
         from accelsim.record import record
 
         done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
-        result = record(done, shlex.join(["accelsim", *sys.argv[1:]]))
+        result = record(done, _command())
     if out is not None:
         typer.echo(f"wrote {result.write(out)}", err=True)
         if trace:
@@ -182,6 +186,7 @@ def run(
     epilog="Examples:\n\n"
     "  accelsim compare --out reports/validation.md\n\n"
     "  accelsim compare rsnn28nm --out runs/paper\n\n"
+    "  accelsim compare --against reports/validation.md\n\n"
     "  accelsim sweep arch/sweeps/conformer_adc.yaml -o studies/conformer_adc; accelsim compare --studies studies\n\n"
     "  accelsim compare arch/memristor_tile.yaml mychip.yaml -w tile_frames\n\n"
     "  accelsim compare edge_npu memristor_conformer_stream rsnn28nm -s workload.inputs.dataset=mini_librispeech "
@@ -199,20 +204,31 @@ def compare(
         Path | None, typer.Option("--out", "-o", help="Write a Markdown page (*.md), or a result.json for every run.")
     ] = None,
     studies: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them, or from DIR/NAME.csv."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="PAGE.md", help="Exit 1 if a verdict is not that of a page made before.")
     ] = None,
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
-    Exit 1 if a judged figure leaves its tolerance.
+    Exit 1 if a verdict is another one than on the page that --against names.
     """
     overrides = _overrides(set_)
     if len(what) < 2 and (workload or overrides):
         raise InputError.of("--workload and --set are for two or more architectures; a paper names its own runs")
     if len(what) > 1 and studies is not None:
         raise InputError.of("--studies is for papers; architectures are run")
+    if len(what) > 1 and against is not None:
+        raise InputError.of("--against is for papers; architectures have no verdicts")
+    if against is not None and not against.is_file():
+        raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
+    before = against.read_text(encoding="utf-8") if against is not None else None  # --out may be the same file
     if studies is not None and not studies.is_dir():
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     if out is not None:
@@ -233,7 +249,7 @@ def compare(
             comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=tell, on_run=on_run)]
         else:
             comparisons = list(compare_all(studies=studies, seed=seed, progress=tell, on_run=on_run))
-    from accelsim.report.comparison import comparison_table, markdown
+    from accelsim.report.comparison import changed, comparison_table, markdown, tally
 
     if out is not None and out.suffix == ".md":
         from accelsim.result import written_whole
@@ -253,7 +269,8 @@ def compare(
                 "holds": comparison.holds(),
                 "figures": [
                     {**row.figure.model_dump(), "ours": row.ours, "ratio": row.ratio, "holds": row.holds}
-                    | {"runs": row.runs, "sd": row.sd}
+                    | {"runs": row.runs, "sd": row.sd, "verdict": row.verdict, "needed": row.needed}
+                    | {"interval": None if row.spread is None else [row.spread.low, row.spread.high]}
                     for row in comparison.rows
                 ],
             }
@@ -265,10 +282,12 @@ def compare(
             _print(comparison_table(comparison))
             for row in comparison.rows:
                 if row.figure.note:
-                    _print(f"[dim]{row.figure.name}: {row.figure.note}[/]")
+                    _print(f"{row.figure.name}: {row.figure.note}", "dim")
             for reason in dict.fromkeys(comparison.missing.values()):
-                _print(f"[yellow]not run: {reason}[/]")
-    if not all(comparison.holds() for comparison in comparisons):
+                _print(f"not run: {reason}", "yellow")
+        _print(tally(comparisons))
+    if before is not None and (other := changed(comparisons, before)):
+        typer.echo("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
         raise typer.Exit(1)
 
 
@@ -293,7 +312,7 @@ def _compare_chips(
         from accelsim.result import written_whole
 
         with written_whole(out) as page:
-            page.write(chips_markdown(results, rows, shlex.join(["accelsim", *sys.argv[1:]])).encode())
+            page.write(chips_markdown(results, rows, _command()).encode())
         typer.echo(f"wrote {out}", err=True)
     elif out is not None:
         for index, result in enumerate(results):
@@ -332,7 +351,12 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
     resume: ResumeOption = False,
     objectives: ObjectivesOption = None,
+    constraint: ConstraintOption = [],  # noqa: B006
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write a row a point, as reports/studies has them for 'compare'."),
+    ] = None,
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
@@ -340,10 +364,15 @@ def sweep(
     from accelsim.report.sweep import sweep_table
 
     _check_exports(export)
+    if table is not None:
+        from accelsim.result import check_writable
+
+        check_writable(table.parent)
     what = load_sweep(architecture) if is_sweep_file(architecture) else Sweep(architecture, None, ())
     what = what.changed(
         axes=set_, workload=workload, method=method, points=points, seed=seed, seeds=seeds,
-        objectives=_names(objectives), command=shlex.join(["accelsim", *sys.argv[1:]]),
+        objectives=_names(objectives), constraints=tuple(constraint) or None,
+        command=_command(),
     )  # fmt: skip
     with _progress() as tell:
         store = run_sweep(what, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=tell)
@@ -352,6 +381,12 @@ def sweep(
         for kind in export:
             for path in store.export_parquet() if kind == "parquet" else store.export_csv():
                 typer.echo(f"wrote {path}", err=True)
+        if table is not None:
+            from accelsim.explore.comparison import study_paths
+            from accelsim.explore.studies import rows_of, write_table
+
+            write_table(table, rows_of(store, what, study_paths(table.stem)))
+            typer.echo(f"wrote {table}", err=True)
         _end_of_points(store, out)
 
 
@@ -367,7 +402,7 @@ def search(
     workload: WorkloadOption = None,
     set_: AxisOption = [],  # noqa: B006
     objectives: ObjectivesOption = None,
-    constraint: Annotated[list[str], typer.Option(help="'area<=2 mm2', 'accuracy>=0.9' ..; repeat.")] = [],  # noqa: B006
+    constraint: ConstraintOption = [],  # noqa: B006
     sampler: Annotated[str | None, typer.Option(help="tpe or nsga2; by default nsga2 for several objectives.")] = None,
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL; a file in the folder by default.")] = None,
     seed: SeedOption = 0,
@@ -379,15 +414,13 @@ def search(
     from accelsim.explore.sweep import Sweep
     from accelsim.report.sweep import sweep_table
 
-    command = shlex.join(["accelsim", *sys.argv[1:]])
+    command = _command()
     what = Sweep(architecture, None, ()).changed(
-        axes=set_, workload=workload, seed=seed, objectives=_names(objectives), command=command
-    )
+        axes=set_, workload=workload, seed=seed, objectives=_names(objectives), constraints=tuple(constraint),
+        command=command,
+    )  # fmt: skip
     with _progress() as tell:
-        store = run_search(
-            what, out, trials=trials, sampler=sampler, constraints=constraint, storage=storage, resume=resume,
-            progress=tell,
-        )  # fmt: skip
+        store = run_search(what, out, trials=trials, sampler=sampler, storage=storage, resume=resume, progress=tell)
     with store:
         _print(sweep_table(store))
         _end_of_points(store, out)
@@ -548,8 +581,12 @@ def main() -> None:
         )
         sys.exit(error.exit_code)
     except AccelsimError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(masked(f"error: {error}"), err=True)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        hint = "take fewer --set workload.inputs.utterances, or smaller sizes"
+        typer.echo(f"error: not enough memory: {error} ({hint})", err=True)
+        sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as error:
         # Typer turns an interrupt within a command into the exit code 130, and says nothing.
         if isinstance(error, SystemExit) and error.code != 130:
@@ -561,14 +598,24 @@ def main() -> None:
         sys.exit(141)
 
 
+def _command() -> str:
+    """Return the command line as it is recorded, without passwords."""
+    return masked(shlex.join(["accelsim", *sys.argv[1:]]))
+
+
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _end_of_points(store: Store, out: Path) -> None:
-    """Say where the results are; exit 1 when every point failed."""
+    """Say where the results are; exit 1 when every point failed, or none keeps the constraints."""
+    from accelsim.explore.front import front_of
+
     typer.echo(f"results in {out}", err=True)
-    if not store.done():
+    unmet = front_of(store).unmet()
+    if unmet:
+        typer.echo(f"error: {unmet}", err=True)
+    if unmet or not store.done():
         raise typer.Exit(1)
 
 
@@ -614,10 +661,12 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
 
 
-def _print(what: RenderableType) -> None:
+def _print(what: RenderableType, style: str | None = None) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False).print(what)
+    # Texts come from files and are shown as they are, whatever brackets they hold.
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
+    console.print(what, style=style)
 
 
 class _DownloadBar:
@@ -663,7 +712,7 @@ def _progress() -> Iterator[Progress]:
         return
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

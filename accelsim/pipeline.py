@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.cost import Power, check_prices, job_energy_j, power_over_time, price
+from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
@@ -22,7 +22,8 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate import Clocking, Link, Supply, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate.engine import Service
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -68,6 +69,7 @@ def run_in_full(
     tell("load", None, None)
     chip = load_architecture(architecture, for_chip)
     for point in (chip, *chip.operating_points.values()):
+        check_point(point)
         check_prices(point)
     network = stages.load_workload(workload or chip.spec.workload, for_network)
     deployment = deploy(network, chip)
@@ -106,6 +108,7 @@ def operate(
 ) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
+    _check_length(chip, service, frames)
     timeline = (stages or Stages()).simulate(
         schedule,
         links(chip, schedule),
@@ -116,9 +119,25 @@ def operate(
         arbitration=arbitration(chip, schedule),
         progress=lambda done: tell("cycles", done, frames),
     )
-    ledger = close_books(schedule, service, timeline, activity)
-    bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
+    ledger = close_books(schedule, service, timeline, activity, supplies(chip))
+    bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)
+
+
+_LONGEST_PS = 2.0**62
+
+
+def _check_length(chip: Architecture, service: Service, frames: int) -> None:
+    """Raise InputError for a run of more picoseconds than 64 bits can count: the sum over all jobs, one by one."""
+    pacing = chip.spec.pacing
+    longest = frames * pacing.frame_period * 1e12 if pacing.mode == "real_time" and pacing.frame_period else 0.0
+    for (_, member), cycles in service.items():
+        longest += float(np.sum(cycles, dtype=np.float64)) * chip.period_ps(part_of(member))
+    if longest > _LONGEST_PS:
+        raise InputError.of(
+            f"'{chip.spec.name}' would work for {longest * 1e-12:.3g} s, more than the {_LONGEST_PS * 1e-12:.3g} s "
+            "that can be counted in picoseconds: look at its clocks, its times (read_time, rate) and its frame period"
+        )
 
 
 def programmed_again(
@@ -187,6 +206,15 @@ def arbitration(chip: Architecture, schedule: Schedule) -> dict[str, str]:
     policies = chip.spec.arbitration
     members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
     return {name: policies[part_of(name)] for name in members if part_of(name) in policies}
+
+
+def supplies(chip: Architecture) -> dict[str, Supply]:
+    """Return how each component is clocked and supplied; what goes to rest by itself is a domain of its own."""
+    domains, found = chip.domains(), {}
+    for name, spec in chip.components().items():
+        domain = f"{name}, by itself" if spec.standby_states() else domains.get(name)
+        found[name] = Supply(spec.instances(), chip.period_ps(name), chip.clock_gated(name), domain)
+    return found
 
 
 def clocking(chip: Architecture, schedule: Schedule) -> Clocking:

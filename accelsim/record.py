@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
-from accelsim.cost import Bill
+from accelsim.cost import Bill, extrapolated
 from accelsim.engines.execute import Execution, service_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Ledger, Timeline
-from accelsim.throughput import DEFAULT_DEFINITION, definitions
+from accelsim.throughput import DEFAULT_DEFINITION, Multiplied, definitions
 from accelsim.workload import Batch, Workload
 
 KIB_BITS = 8 * 1024
@@ -70,6 +70,7 @@ def record(run: Run, command: str = "") -> r.Result:
         command=command,
         **dict(_outcome(run, run.outcome)),
         area_mm2=run.outcome.bill.total_area_m2() * 1e6,
+        power_rule=chip.power_rule(),
         memory_bytes={
             kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8
             for kind in ("sram", "edram", "register_file", "l2")
@@ -88,7 +89,10 @@ def record(run: Run, command: str = "") -> r.Result:
 def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    throughput = definitions(outcome.architecture, performance, total_j / seconds, area_m2)
+    throughput = definitions(
+        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=bill.full_w,
+        area_m2=area_m2,
+    )  # fmt: skip
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
     return r.OperationRecord(
         performance=performance,
@@ -96,10 +100,12 @@ def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
             total_j=total_j,
             dynamic_j=bill.total_j("dynamic"),
             clock_j=bill.total_j("clock"),
+            standby_j=bill.total_j("standby"),
             leakage_j=bill.total_j("leakage"),
+            wake_j=bill.total_j("wake"),
             per_frame_j=total_j / performance.frames,
             per_audio_second_j=total_j / performance.audio_seconds,
-            idle_power_w=(bill.total_j("clock") + bill.total_j("leakage")) / seconds,
+            idle_power_w=bill.idle_w,
         ),
         power_w=total_j / seconds,
         efficiency=r.Efficiency(
@@ -118,20 +124,38 @@ def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     )
 
 
+def _multiplied(run: Run, outcome: Outcome) -> dict[str, Multiplied]:
+    """Return what each component multiplied; a layer that several components multiply for is of none of them."""
+    specs, macs = outcome.architecture.components(), run.execution.activity.macs
+    of_layer: dict[str, set[str]] = {}
+    performed: dict[str, int] = {}
+    for job in run.schedule.jobs:
+        parts = {part_of(member) for member in job.members()}
+        of_layer.setdefault(job.layer, set()).update(part for part in parts if specs[part].multipliers())
+        performed[job.layer] = performed.get(job.layer, 0) + macs.get(job.name, {"performed": 0})["performed"]
+    found: dict[str, Multiplied] = {}
+    for layer, parts in of_layer.items():
+        if len(parts) == 1:
+            part = parts.pop()
+            before = found.get(part, Multiplied(0, 0.0))
+            energy_j = outcome.bill.layer_energy_j.get(layer, 0.0)
+            found[part] = Multiplied(before.macs + performed[layer], before.energy_j + energy_j)
+    return found
+
+
 def _performance(run: Run, outcome: Outcome) -> r.Performance:
     timeline, batch, chip = outcome.timeline, run.batch, outcome.architecture
     frames, period_ps = run.execution.frames, round(1e12 / chip.clock_hz())
     frame_ps = round(batch.frame_period_s * 1e12) * run.execution.subsampling
     starts, latency_ps = run.execution.starts, timeline.finished_ps - timeline.arrived_ps
     paced = chip.spec.pacing.mode == "real_time"
-    work_ps = (timeline.finished_ps - timeline.begun_ps()).mean() if paced else timeline.duration_ps / frames
     macs = run.execution.activity.macs.values()
     performed = sum(m["performed"] for m in macs)
     return r.Performance(
         frames=frames,
         utterances=len(batch.starts) - 1,
         cycles=-(-timeline.duration_ps // period_ps),
-        cycles_per_frame=float(work_ps / period_ps),
+        cycles_per_frame=timeline.worked_ps / frames / period_ps,
         clock_hz=chip.clock_hz(),
         seconds=timeline.duration_ps * 1e-12,
         audio_seconds=batch.audio_seconds,
@@ -144,7 +168,7 @@ def _performance(run: Run, outcome: Outcome) -> r.Performance:
         interval_cycles=timeline.interval_ps(starts) / period_ps,
         frames_in_flight=timeline.frames_in_flight(),
         utterance_latency_cycles=_latency(timeline.utterance_latency_ps(starts), period_ps),
-        duty_cycle=timeline.worked_ps() / timeline.duration_ps if paced else 0.0,
+        duty_cycle=timeline.worked_ps / timeline.duration_ps,
     )
 
 
@@ -214,6 +238,20 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
+        unknown=run.batch.unknown,
+        per_utterance=_per_utterance(run, runs),
+    )
+
+
+def _per_utterance(run: Run, runs: tuple[Accuracy, ...]) -> r.UtteranceRecord | None:
+    lengths = runs[0].lengths
+    if not lengths:
+        return None
+    reference = run.reference if run.reference is not None and run.reference.lengths == lengths else None
+    return r.UtteranceRecord(
+        lengths=list(lengths),
+        errors=[list(each.errors) for each in runs],
+        reference=list(reference.errors) if reference else None,
     )
 
 
@@ -292,7 +330,8 @@ def _bracket(run: Run) -> list[r.Bracket]:
     bits = sum(sram.bits() for sram in chip.of_kind("sram").values())
     if not bits:
         return []
-    active = (bill.total_j() - bill.total_j("leakage")) / (run.outcome.timeline.duration_ps * 1e-12)
+    leaked = sum(bill.energy_j[name]["leakage"] for name in chip.of_kind("sram"))
+    active = (bill.total_j() - leaked) / (run.outcome.timeline.duration_ps * 1e-12)
     return [
         r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)
         for row in chip.cost.leakage_bracket
@@ -314,8 +353,17 @@ def _provenance(run: Run) -> r.Provenance:
         predicted=predicted,
         calibrated=calibrated,
         assumptions=list(spec.assumptions),
+        extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )
+
+
+def _extrapolated(run: Run) -> list[str]:
+    """Return where the chip lies outside the windows of its prices, with the names of the operating points."""
+    found = extrapolated(run.outcome.architecture)
+    for name, outcome in run.points.items():
+        found += [f"{name}: {reason}" for reason in extrapolated(outcome.architecture) if reason not in found]
+    return found
 
 
 def _at(data: object, key: str) -> object:

@@ -35,14 +35,20 @@ class Latency(Record):
 
 
 class Performance(Record):
-    """``cycles_per_frame``: work of one frame; ``real_time_factor``: time needed over audio time (below 1: in time).
+    """When a run happened, in cycles of the chip's first clock; every figure means the same in every mode of pacing.
+
+    ``cycles`` = ceil(f T), T = ``seconds``: from the arrival of the first frame until all are done, in real time at
+    least until the period of the last one is over. ``cycles_per_frame`` = f T_work / ``frames``, T_work: the time in
+    which the chip is at work, see `Timeline.worked_ps`; it is no latency, in which a frame also waits for others, and
+    back-to-back it is ``cycles / frames``. ``duty_cycle`` = T_work / T. ``real_time_factor`` = T / audio time: back to
+    back, below 1 for a chip that keeps up; in real time 1, and above for one that does not.
 
     ``latency_cycles``: from the arrival of a frame to its end (back-to-back it arrives when its first job can begin).
+    Percentile q is a latency that a frame had: of n sorted ones, that in place ceil(q (n - 1)), from 0 on.
     ``deadline_misses``: frames that were not finished one frame period after they arrived (real-time pacing).
     ``interval_cycles``: from one finished frame to the next, on average once the pipeline is full, see
     `Timeline.interval_ps`; ``frames_in_flight``: most frames that had arrived and were not finished;
-    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end. ``duty_cycle``: share of the
-    time in which at least one frame is worked on (real-time pacing; 0 where frames come back-to-back).
+    ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end.
     """
 
     frames: int
@@ -65,7 +71,11 @@ class Performance(Record):
 
 
 class EnergyTotals(Record):
-    """``idle_power_w``: drawn when nothing is being worked on, by leakage and clocks."""
+    """``standby_j``: of bias and static currents, and of memory outside the chip; ``wake_j``: of switching parts on.
+
+    ``idle_power_w``: drawn when nothing is being worked on, by clocks, standby and leakage, once every part that goes
+    to rest is as far there as it goes.
+    """
 
     total_j: float
     dynamic_j: float
@@ -74,6 +84,8 @@ class EnergyTotals(Record):
     per_frame_j: float
     per_audio_second_j: float = 0.0
     idle_power_w: float = 0.0
+    standby_j: float = 0.0
+    wake_j: float = 0.0
 
 
 class Throughput(Record):
@@ -92,6 +104,17 @@ class Efficiency(Record):
     op_definition: str
     mw_per_mm2: float
     definitions: dict[str, Throughput]
+
+
+class UtteranceRecord(Record):
+    """What was counted in each utterance: ``lengths`` of what was said, ``errors`` of every programming run.
+
+    The error rate of run r is 100 sum(errors[r]) / sum(lengths) in percent. ``reference``: errors of the float network.
+    """
+
+    lengths: list[int]
+    errors: list[list[int]]
+    reference: list[int] | None = None
 
 
 class AccuracyRecord(Record):
@@ -119,6 +142,10 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: int | None = None
     """How many people spoke what was scored, where that is known."""
+    unknown: int = 0
+    """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
+    per_utterance: UtteranceRecord | None = None
+    """None where a score of a plug-in counts nothing by utterance."""
 
 
 class AdcRecord(Record):
@@ -151,6 +178,12 @@ class EnergyShares(Record):
     dynamic: float
     clock: float
     leakage: float
+    standby: float = 0.0
+    wake: float = 0.0
+
+    def total(self) -> float:
+        """Return the sum of all shares, in joule."""
+        return self.dynamic + self.clock + self.standby + self.leakage + self.wake
 
 
 class ComponentRecord(Record):
@@ -177,7 +210,7 @@ class Bracket(Record):
 
 
 class Uncertainty(Record):
-    """Spread over the ranges of the cost rows; calibrated rows have none."""
+    """Spread over the ranges of prices and assumed sizes; of a calibrated price over what others published."""
 
     power_w: Interval
     area_mm2: Interval
@@ -199,11 +232,16 @@ class PluginRecord(Record):
 
 
 class Provenance(Record):
-    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used."""
+    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used.
+
+    ``extrapolated``: why no figure of time, energy or area is more than a guess: where the chip lies outside the window
+    of its cost table, at any of its operating points.
+    """
 
     predicted: list[str]
     calibrated: list[str]
     assumptions: list[str]
+    extrapolated: list[str] = []
     plugins: list[PluginRecord] = []
 
 
@@ -264,6 +302,8 @@ class Result(OperationRecord):
     versions: dict[str, str]
     command: str
     area_mm2: float
+    power_rule: str = ""
+    """How parts that wait are clocked and supplied."""
     memory_bytes: dict[str, int]
     programming: Programming = Programming()
     plan: PlanRecord | None = None

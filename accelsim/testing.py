@@ -49,7 +49,8 @@ from accelsim.ops.op import FEATURES, OPS, Datapath, DatapathOp, Edge, Op, Short
 from accelsim.pipeline import arbitration, clocking, links, operate
 from accelsim.placement import ENGINES, Parts
 from accelsim.schedule.job import Job, Schedule, Work, part_of
-from accelsim.schema import json_schema, parse, parse_yaml
+from accelsim.schema import json_schema, parse, parse_yaml, undeclared
+from accelsim.schema.cost import EVERY
 from accelsim.schema.placement import PlacementSpec
 from accelsim.simulate import Clocking, Link, simulate
 from accelsim.workload import Batch, Workload, load_workload
@@ -139,11 +140,14 @@ class ComponentContract:
         const = json_schema(kind.spec)["properties"]["kind"].get("const")
         assert const == name, f"""its Spec needs the key kind: Literal["{name}"]"""
 
-    def test_declares_keys_and_counts(self, name: str) -> None:
-        """Keys that move time and price alone are keys; the service time asks for what is declared, and for no more."""
+    def test_declares_what_every_numeric_key_may_change(self, name: str) -> None:
+        """Every key that holds a number says which figures may change when it grows, see `accelsim.schema.Effect`."""
+        problems = undeclared(KINDS[name].spec)
+        assert not problems, f"{name}: " + "; ".join(problems)
+
+    def test_declares_counts(self, name: str) -> None:
+        """The service time asks for what is declared, and for no more."""
         kind = KINDS[name]
-        unknown = kind.spec.timing_and_cost - kind.spec.model_fields.keys()
-        assert not unknown, f"timing_and_cost names what is no key: {sorted(unknown)}"
         asked = MadeUpCounts(0, 3)
         self.cycles(name, asked, 3)
         undeclared = asked.keys() - {*kind.actions, *kind.counts}
@@ -223,7 +227,7 @@ class ComponentContract:
                 assert timeline.cycles["producer"]["busy"] == n
 
     def test_has_prices(self, name: str) -> None:
-        """A cost table has a row for each action, the area and the leakage."""
+        """A cost table has rows for each action, area, leakage, standby and clock."""
         kind, lacking = KINDS[name], {}
         for cost in self.costs or library.names("arch/cost"):
             table = load_cost(library.find(cost, "arch/cost"))
@@ -231,6 +235,10 @@ class ComponentContract:
             missing = [f"action '{action}'" for action in kind.actions if action not in priced]
             missing += [] if any(row.kind == name for row in table.area) else ["area"]
             missing += [] if any(row.kind == name for row in table.leakage) else ["leakage"]
+            missing += [] if any(row.kind == name for row in table.standby) else ["standby"]
+            for state in ("clocked", "gated"):
+                clocks = any(row.kind in (name, EVERY) and row.state == state for row in table.clock)
+                missing += [] if clocks else [f"clock, {state}"]
             if not missing:
                 return
             lacking[str(cost)] = missing

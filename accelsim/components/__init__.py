@@ -5,5 +5,6 @@ for, and a plug-in's file when that kind is, so a new component is one new file,
 """
 
 from accelsim.components.kind import KINDS, ComponentSpec, Counts, Kind, component_kind
+from accelsim.schema import Effect
 
-__all__ = ["KINDS", "ComponentSpec", "Counts", "Kind", "component_kind"]
+__all__ = ["KINDS", "ComponentSpec", "Counts", "Effect", "Kind", "component_kind"]

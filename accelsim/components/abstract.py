@@ -13,11 +13,15 @@ from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec
 from accelsim.kernels.converters import AdcTransfer
+from accelsim.schema import Effect
 
 
 class Memory(ComponentSpec):
     """A memory; ``stores`` names what an engine keeps in it."""
 
+    effects = {
+        "width_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+    }
     stores: str
     width_bits: PositiveInt
 
@@ -44,6 +48,11 @@ class Converter(ComponentSpec):
     Counts: ``convert`` for every conversion, see `accelsim.components.kind.of_busiest` and `rows_of`.
     """
 
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "units": Effect(energy="more", area="more", spare="more converters than columns"),
+        "shared_by": Effect(cycles="more", spare="more columns than there are"),
+    }
     tiles: PositiveInt
     units: PositiveInt
     shared_by: PositiveInt
@@ -51,6 +60,13 @@ class Converter(ComponentSpec):
     @abstractmethod
     def resolution(self) -> int:
         """Return the bits of a code."""
+
+    def decisions(self) -> tuple[int, float] | None:
+        """Return how many decisions a conversion takes one after the other, and conversions per second; None: unbound.
+
+        They limit how fast it can be, whatever its rate, see `accelsim.cost.window.fastest_decision`.
+        """
+        return None
 
     @abstractmethod
     def transfer(self, changes: dict[str, int]) -> AdcTransfer | Any:
@@ -65,6 +81,9 @@ class Converter(ComponentSpec):
 class Interconnect(ComponentSpec):
     """Wires that carry words of ``width_bits`` from one place of a chip to another."""
 
+    effects = {
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+    }
     width_bits: PositiveInt
 
     @abstractmethod
@@ -90,6 +109,10 @@ class MatrixArray(ComponentSpec):
     Counts: ``mac`` and ``add``, ``blocks`` for time.
     """
 
+    effects = {
+        "input_bits": Effect(values="either", energy="more", area="more", spare="wider factors than codes"),
+        "weight_bits": Effect(values="either", energy="more", area="more", spare="wider factors than weights"),
+    }
     input_bits: int
     weight_bits: int
 

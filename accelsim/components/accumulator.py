@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Accumulator(ComponentSpec):
@@ -19,7 +20,12 @@ class Accumulator(ComponentSpec):
     """
 
     kind: Literal["accumulator"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_group", "tiles"}
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "units": Effect(counts="less", cycles="less", energy="more", area="more", spare="more adders than results"),
+        "width_bits": Effect(values="either", counts="more", cycles="more", energy="more", area="more"),
+        "cycles_per_group": Effect(cycles="more", given="what an adder with its register takes at this clock"),
+    }
     tiles: PositiveInt = 1
     units: PositiveInt
     width_bits: Annotated[int, Ge(2), Le(62)]
@@ -27,6 +33,10 @@ class Accumulator(ComponentSpec):
 
     def instances(self) -> int:
         return self.tiles * self.units
+
+    def flip_flops(self) -> int:
+        """Return width_bits, of the output register."""
+        return self.width_bits
 
 
 def service_cycles(spec: Accumulator, counts: Counts) -> NDArray[np.int64]:

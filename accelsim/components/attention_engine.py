@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import NUMBER_BITS, ComponentSpec, Counts, Number, component_kind
+from accelsim.schema import Effect
 
 
 class AttentionEngine(ComponentSpec):
@@ -19,7 +20,12 @@ class AttentionEngine(ComponentSpec):
     """
 
     kind: Literal["attention_engine"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"macs", "exponentials"}
+    effects = {
+        "units": Effect(counts="either", cycles="less", energy="more", area="more"),
+        "macs": Effect(cycles="less", energy="more", area="more"),
+        "exponentials": Effect(cycles="less", energy="more", area="more"),
+        "frames": Effect(counts="either", cycles="either", energy="more", area="more", spare="shorter utterances"),
+    }
     units: PositiveInt = 1
     macs: PositiveInt
     exponentials: PositiveInt
@@ -34,6 +40,14 @@ class AttentionEngine(ComponentSpec):
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"number_bits": NUMBER_BITS[self.number]}
+
+    def flip_flops(self) -> int:
+        """Return those of its multiply-adders: two factors and a float32 sum each.
+
+        An exponential unit counts as ten of them in float32 and as five in float16: an assumption.
+        """
+        steps = 10 if self.number == "float32" else 5
+        return (self.macs + steps * self.exponentials) * (2 * NUMBER_BITS[self.number] + NUMBER_BITS["float32"])
 
 
 def service_cycles(spec: AttentionEngine, counts: Counts) -> NDArray[np.int64]:

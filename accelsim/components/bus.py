@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Interconnect
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
-from accelsim.schema import PositiveLength
+from accelsim.components.kind import Counts, component_kind
+from accelsim.schema import Effect, PositiveLength
 
 
 class Bus(Interconnect):
@@ -21,7 +21,12 @@ class Bus(Interconnect):
     """
 
     kind: Literal["bus"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"length", "units", "lanes"}
+    effects = {
+        "length": Effect(energy="more", area="more", given="the floor plan's"),
+        "units": Effect(cycles="less", energy="more", area="more"),
+        "lanes": Effect(cycles="less", energy="more", area="more"),
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+    }
     length: PositiveLength
     units: PositiveInt = 1
     lanes: PositiveInt = 1
@@ -42,6 +47,10 @@ class Bus(Interconnect):
     def peak_bits_per_cycle(self) -> float:
         """Return units * lanes * width_bits."""
         return self.units * self.lanes * self.width_bits
+
+    def flip_flops(self) -> int:
+        """Return 0: a word lands in the registers of who takes it."""
+        return 0
 
 
 def service_cycles(spec: Bus, counts: Counts) -> NDArray[np.int64]:

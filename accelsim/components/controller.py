@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Controller(ComponentSpec):
@@ -19,9 +20,15 @@ class Controller(ComponentSpec):
     """
 
     kind: Literal["controller"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_dispatch"}
+    effects = {
+        "cycles_per_dispatch": Effect(cycles="more", given="what its state machine takes for a block"),
+    }
     time_steps: Literal["parallel", "sequential"] = "parallel"
     cycles_per_dispatch: PositiveInt = 1
+
+    def flip_flops(self) -> int:
+        """Return 256: half of its 3,000 gates, six to a flip-flop: an assumption."""
+        return 256
 
 
 def service_cycles(spec: Controller, counts: Counts) -> NDArray[np.int64]:

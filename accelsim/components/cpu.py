@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Cpu(ComponentSpec):
@@ -20,7 +21,11 @@ class Cpu(ComponentSpec):
     """
 
     kind: Literal["cpu"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"dispatch_cycles", "operations_per_cycle"}
+    effects = {
+        "dispatch_cycles": Effect(cycles="more", energy="more", given="interrupt and driver"),
+        "copy_bits_per_cycle": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "operations_per_cycle": Effect(cycles="less", energy="more", area="more"),
+    }
     dispatch_cycles: PositiveInt
     copy_bits_per_cycle: PositiveInt
     operations_per_cycle: PositiveInt
@@ -36,6 +41,10 @@ class Cpu(ComponentSpec):
     def peak_bits_per_cycle(self) -> float:
         """Return copy_bits_per_cycle."""
         return self.copy_bits_per_cycle
+
+    def flip_flops(self) -> int:
+        """Return 25,000, of a small in-order core: an assumption."""
+        return 25_000
 
 
 def service_cycles(spec: Cpu, counts: Counts) -> NDArray[np.int64]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
-from accelsim.schema import PositiveTime, PositiveVoltage
+from accelsim.components.kind import ComponentSpec, Counts, component_kind, cycles_of
+from accelsim.schema import Effect, PositiveTime, PositiveVoltage
 
 
 class Crossbar(ComponentSpec):
@@ -19,16 +19,23 @@ class Crossbar(ComponentSpec):
     A plane holds ``cell_bits`` bits of every weight. ``sign: pair`` has two arrays per plane, one for the positive and
     one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset; ``sign:
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
-    to ``read_voltage`` on the rows for ``read_time``. Before the first frame the cells are written by pulses of
+    to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
+    does, whichever are more. Before the first frame the cells are written by pulses of
     ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
 
     kind: Literal["crossbar"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {
-        "read_time",
-        "cycles_per_read",
-        "write_time",
-        "cells_written_at_once",
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "planes": Effect(energy="more", area="more", spare="more planes than weights have"),
+        "rows": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "columns": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "cell_bits": Effect(values="either", counts="either", cycles="less", energy="either", area="less"),
+        "read_voltage": Effect(values="either", counts="more", cycles="more"),
+        "read_time": Effect(values="either", cycles="more", energy="more"),
+        "write_time": Effect(cycles="more", energy="more"),
+        "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
+        "cycles_per_read": Effect(cycles="more"),
     }
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]
@@ -46,6 +53,11 @@ class Crossbar(ComponentSpec):
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
 
+    def clocked(self, frequency: float) -> Self:
+        """Return the crossbar with the cycles of a read: max(cycles_per_read, ceil(read_time * frequency))."""
+        cycles = max(self.cycles_per_read, cycles_of("read_time", self.read_time, frequency))
+        return self.model_copy(update={"cycles_per_read": cycles})
+
     def instances(self) -> int:
         return self.tiles * self.planes * self.arrays_per_plane()
 
@@ -54,8 +66,11 @@ class Crossbar(ComponentSpec):
         return 2 if self.sign == "pair" else 1
 
     def multipliers(self) -> int:
-        """Return the multiplications of one read, spread over its cycles."""
-        return self.tiles * self.rows * self.columns // self.cycles_per_read
+        """Return the multiplications of one read: a weight takes one cell of a plane, or four as neighbours."""
+        return self.tiles * self.rows * self.columns // (4 if self.sign == "neighbours" else 1)
+
+    def pass_cycles(self) -> int:
+        return self.cycles_per_read
 
     def programming_s(self, pulses: int) -> float:
         """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time."""
@@ -63,6 +78,10 @@ class Crossbar(ComponentSpec):
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"cells": self.rows * (self.columns + (self.sign == "offset"))}
+
+    def flip_flops(self) -> int:
+        """Return 0: cells and wires."""
+        return 0
 
 
 def service_cycles(spec: Crossbar, counts: Counts) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Dac(ComponentSpec):
@@ -20,7 +21,12 @@ class Dac(ComponentSpec):
     """
 
     kind: Literal["dac"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "cycles_per_drive"}
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "units": Effect(energy="more", area="more", spare="more drivers than rows"),
+        "bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
+        "cycles_per_drive": Effect(cycles="more", given="what a driver takes at this clock"),
+    }
     tiles: PositiveInt
     units: PositiveInt
     bits: Annotated[int, Ge(1), Le(12)]
@@ -34,8 +40,15 @@ class Dac(ComponentSpec):
         """Return how many times the rows are driven for one input vector."""
         return self.bits if self.mode == "bit_serial" else 1
 
+    def pass_cycles(self) -> int:
+        return self.cycles_per_drive
+
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"drive_bits": self.bits // self.phases()}
+
+    def flip_flops(self) -> int:
+        """Return the bits of one drive, latched at the row."""
+        return self.bits // self.phases()
 
 
 def service_cycles(spec: Dac, counts: Counts) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Dma(ComponentSpec):
@@ -19,7 +20,11 @@ class Dma(ComponentSpec):
     """
 
     kind: Literal["dma"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"engines", "setup_cycles"}
+    effects = {
+        "engines": Effect(cycles="less", energy="more", area="more"),
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "setup_cycles": Effect(cycles="more", given="what a descriptor takes"),
+    }
     engines: PositiveInt = 1
     width_bits: PositiveInt
     setup_cycles: PositiveInt
@@ -38,6 +43,10 @@ class Dma(ComponentSpec):
     def peak_bits_per_cycle(self) -> float:
         """Return engines * width_bits."""
         return self.engines * self.width_bits
+
+    def flip_flops(self) -> int:
+        """Return 1,000 an engine: an assumption."""
+        return 1000
 
 
 def service_cycles(spec: Dma, counts: Counts) -> NDArray[np.int64]:

@@ -9,14 +9,19 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.kind import Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Edram(Memory):
     """``entries`` words of ``width_bits``; its port moves ``port_bits`` per cycle, several words side by side."""
 
     kind: Literal["edram"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "port_bits"}
+    effects = {
+        "entries": Effect(energy="more", area="more", spare="room for more words"),
+        "width_bits": Effect(values="either", counts="more", cycles="more", energy="more", area="more"),
+        "port_bits": Effect(cycles="less", energy="more", area="more"),
+    }
     entries: PositiveInt
     width_bits: PositiveInt
     port_bits: PositiveInt
@@ -30,6 +35,10 @@ class Edram(Memory):
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.bits()}
+
+    def flip_flops(self) -> int:
+        """Return port_bits and the bits of an address."""
+        return self.port_bits + (self.entries - 1).bit_length()
 
 
 def service_cycles(spec: Edram, counts: Counts) -> NDArray[np.int64]:

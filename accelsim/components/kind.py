@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.registry import Registry
-from accelsim.schema import Model
+from accelsim.schema import Effect, Model, format_si
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened in one job on one component: name of the count -> value per frame."""
@@ -21,22 +22,63 @@ Number = Literal["float32", "float16"]
 NUMBER_BITS = {"float32": 32, "float16": 16}
 
 
+class StandbyState(NamedTuple):
+    """How a part waits: a state entered after ``after_s`` without a job, left in ``wake_s`` by the next, in seconds."""
+
+    name: str
+    after_s: float
+    wake_s: float
+
+
 class ComponentSpec(Model):
     """What the YAML may say about a component; every kind adds its own keys."""
 
     kind: str
     clock: str | None = None
     """Clock domain; the architecture's first clock when it is not given."""
-    timing_and_cost: ClassVar[frozenset[str]] = frozenset({"clock"})
-    """Keys that may change cycles and prices but no value and no count: a sweep over them reuses the values."""
+    effects: ClassVar[Mapping[str, Effect]] = {"clock": Effect(cycles="either", energy="either")}
+    """What each numeric key of its own may change when it grows, see `Effect`; bases declare theirs."""
+
+    def clocked(self, frequency: float) -> Self:
+        """Return the component as its clock of so many Hz makes it: with the cycles that its times take.
+
+        A key that says how long something lasts, in s, or how often it can be done, in Hz, is a promise of a circuit,
+        and a clock does not make a circuit faster: cycles = max(cycles as given, `cycles_of` the time). What a checked
+        architecture has is clocked. A kind whose times are all cycles, as here, stays as it is. Raises ValueError for
+        a time of too many cycles.
+        """
+        return self
 
     def instances(self) -> int:
         """Return how many copies of the priced unit the component holds (banks, PEs, neurons ..)."""
         return 1
 
-    def multipliers(self) -> int:
-        """Return how many multiplications it can start per cycle, for peak figures."""
+    def flip_flops(self) -> int:
+        """Return how many flip-flops one instance has, those that the clock reaches; 0 for what has none."""
         return 0
+
+    def standby_states(self) -> tuple[StandbyState, ...]:
+        """Return the states in which it waits, the one at work first; none for most kinds, which have but one.
+
+        Each has a standby price of its own. A component with states goes through them by itself while it idles.
+        """
+        return ()
+
+    def standby_names(self) -> tuple[str | None, ...]:
+        """Return the names of its standby prices: of its states, or None for the only one."""
+        return tuple(state.name for state in self.standby_states()) or (None,)
+
+    def multipliers(self) -> int:
+        """Return how many multiplications it can do in a pass, which takes `pass_cycles`, for peak figures."""
+        return 0
+
+    def pass_cycles(self) -> int:
+        """Return the cycles of a pass, of a part that multiplies, or of what serves one; 0 where it sets no pace."""
+        return 1 if self.multipliers() else 0
+
+    def phases(self) -> int:
+        """Return how many passes of the part that it drives a vector of inputs takes."""
+        return 1
 
     def moved_bits(self, counts: Mapping[str, int]) -> int:
         """Return how many bits passed through it, from its counts; 0 for what moves no data."""
@@ -65,7 +107,8 @@ class Kind:
 
     ``actions`` are the events that cost energy; every one needs a price. ``counts`` are further counts, which take time
     alone; an engine may give a component no others. ``service_cycles(spec, counts)`` gives the busy cycles of a job per
-    frame from what was counted, and knows neither the engine nor joules.
+    frame from what was counted, and knows neither the engine nor joules; the clock it knows through the Spec alone,
+    see `ComponentSpec.clocked`.
     """
 
     name: str
@@ -73,6 +116,23 @@ class Kind:
     actions: Mapping[str, str]
     service_cycles: Callable[[Any, Counts], NDArray[np.int64]]
     counts: Mapping[str, str] = field(default_factory=dict)
+
+
+MOST_CYCLES = 1 << 40
+_ROUNDING = 1e-9
+
+
+def cycles_of(key: str, seconds: float, frequency: float) -> int:
+    """Return how many cycles of a clock a time takes: ceil(t f), at least 1; t in s, f in Hz.
+
+    A product within 1e-9 of a whole number is that number: 100 ns at 10 MHz are one cycle, whatever their floats are.
+    Raises ValueError that names the key for more than 2^40 cycles (three hours at 100 MHz).
+    """
+    cycles = seconds * frequency
+    if not cycles <= MOST_CYCLES:
+        at = f"{format_si(seconds, 's')} at {format_si(frequency, 'Hz')}"
+        raise ValueError(f"'{key}': {at} are {cycles:.3g} cycles, expected at most {MOST_CYCLES:.3g}")
+    return max(math.ceil(cycles * (1 - _ROUNDING)), 1)
 
 
 TILE_COUNTS = {

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from accelsim.components.kind import component_kind
 from accelsim.components.sram import ACTIONS, COUNTS, Banks, service_cycles
+from accelsim.schema import Effect
 
 
 class L2(Banks):
@@ -18,6 +19,11 @@ class L2(Banks):
     """
 
     kind: Literal["l2"]
+    effects = {
+        "rows": Effect(counts="either", cycles="either", energy="more", area="more", spare="room for more words"),
+        "banks": Effect(counts="either", cycles="less", energy="more", area="more", spare="room for more words"),
+        "weight_banks": Effect(counts="either", cycles="either"),
+    }
     banks: Annotated[int, Ge(3)]
     weight_banks: Annotated[int, Ge(2), MultipleOf(2)]
 

@@ -10,19 +10,28 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Lif(ComponentSpec):
     """``units`` neurons updated side by side; membranes are signed words of ``membrane_bits``."""
 
     kind: Literal["lif"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"units", "cycles_per_update"}
+    effects = {
+        "units": Effect(cycles="less", energy="more", area="more", spare="more units than neurons"),
+        "membrane_bits": Effect(values="either", energy="more", area="more"),
+        "cycles_per_update": Effect(cycles="more", given="what an update takes at this clock"),
+    }
     units: PositiveInt
     membrane_bits: Annotated[int, Ge(2), Le(32)]
     cycles_per_update: PositiveInt = 1
 
     def instances(self) -> int:
         return self.units
+
+    def flip_flops(self) -> int:
+        """Return membrane_bits, of a pipeline register; the membranes lie in registers of their own."""
+        return self.membrane_bits
 
 
 def service_cycles(spec: Lif, counts: Counts) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 
 from accelsim.components.abstract import MatrixArray
 from accelsim.components.kind import Counts, component_kind
+from accelsim.schema import Effect
 
 
 class MacArray(MatrixArray):
@@ -20,6 +21,11 @@ class MacArray(MatrixArray):
     """
 
     kind: Literal["mac_array"]
+    effects = {
+        "accumulator_bits": Effect(values="either", energy="more", area="more", spare="wider sums than there are"),
+        "rows": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "columns": Effect(counts="less", cycles="less", energy="more", area="more"),
+    }
     rows: PositiveInt
     columns: PositiveInt
     input_bits: Annotated[int, Ge(1), Le(16)]
@@ -38,6 +44,10 @@ class MacArray(MatrixArray):
     def blocks(self, inputs: int, outputs: int) -> int:
         """Return the cycles of a matrix product: ceil(inputs / rows) * ceil(outputs / columns)."""
         return -(-inputs // self.rows) * -(-outputs // self.columns)
+
+    def flip_flops(self) -> int:
+        """Return input_bits + weight_bits + accumulator_bits: the operands and the sum of a unit."""
+        return self.input_bits + self.weight_bits + self.accumulator_bits
 
 
 def service_cycles(spec: MacArray, counts: Counts) -> NDArray[np.int64]:

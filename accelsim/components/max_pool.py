@@ -9,17 +9,24 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class MaxPool(ComponentSpec):
     """``units`` comparators side by side, one value each per cycle."""
 
     kind: Literal["max_pool"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"units"}
+    effects = {
+        "units": Effect(cycles="less", energy="more", area="more"),
+    }
     units: PositiveInt
 
     def instances(self) -> int:
         return self.units
+
+    def flip_flops(self) -> int:
+        """Return 16, of the largest value so far."""
+        return 16
 
 
 def service_cycles(spec: MaxPool, counts: Counts) -> NDArray[np.int64]:

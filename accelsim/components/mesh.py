@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Interconnect
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
-from accelsim.schema import PositiveLength
+from accelsim.components.kind import Counts, component_kind
+from accelsim.schema import Effect, PositiveLength
 
 
 class Mesh(Interconnect):
@@ -23,7 +23,13 @@ class Mesh(Interconnect):
     """
 
     kind: Literal["mesh"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"length", "cycles_per_hop"}
+    effects = {
+        "columns": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "rows": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "length": Effect(energy="more", area="more", given="the floor plan's"),
+        "cycles_per_hop": Effect(cycles="more", given="what a router takes at this clock"),
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+    }
     columns: PositiveInt
     rows: PositiveInt
     length: PositiveLength
@@ -49,6 +55,10 @@ class Mesh(Interconnect):
         while way[-1] != end:
             way.append(way[-1] + (self.columns if way[-1] < end else -self.columns))
         return list(pairwise(way))
+
+    def flip_flops(self) -> int:
+        """Return 5 width_bits: a word for each of four links and of the tile."""
+        return 5 * self.width_bits
 
 
 def service_cycles(spec: Mesh, counts: Counts) -> NDArray[np.int64]:

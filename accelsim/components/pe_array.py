@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class PeArray(ComponentSpec):
@@ -20,7 +21,13 @@ class PeArray(ComponentSpec):
     """
 
     kind: Literal["pe_array"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"switch_cycles"}
+    effects = {
+        "sets": Effect(values="either", counts="either", cycles="less", energy="more", area="more"),
+        "pes": Effect(counts="either", cycles="less", energy="more", area="more"),
+        "weight_bits": Effect(counts="more", cycles="more", energy="more", area="more"),
+        "accumulator_bits": Effect(values="either", energy="more", area="more"),
+        "switch_cycles": Effect(cycles="more", given="what the datapath takes for a change of block"),
+    }
     sets: PositiveInt
     pes: PositiveInt
     weight_bits: Annotated[int, Ge(1)]
@@ -32,6 +39,10 @@ class PeArray(ComponentSpec):
 
     def multipliers(self) -> int:
         return self.sets * self.pes
+
+    def flip_flops(self) -> int:
+        """Return accumulator_bits."""
+        return self.accumulator_bits
 
 
 def service_cycles(spec: PeArray, counts: Counts) -> NDArray[np.int64]:

@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
-from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, Counts, component_kind, of_busiest, rows_of
+from accelsim.schema import Effect
 
 
 class RegisterFile(Memory):
     """``entries`` words of ``width_bits`` in each of ``tiles`` tiles, ``writes_per_cycle`` loaded at a time."""
 
     kind: Literal["register_file"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"entries", "tiles", "writes_per_cycle"}
+    effects = {
+        "entries": Effect(energy="more", area="more", spare="room for more words"),
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "width_bits": Effect(values="either", counts="more", cycles="more", energy="more", area="more"),
+        "writes_per_cycle": Effect(cycles="less", energy="more", area="more"),
+    }
     entries: PositiveInt
     tiles: PositiveInt = 1
     width_bits: PositiveInt
@@ -40,6 +46,10 @@ class RegisterFile(Memory):
     def peak_bits_per_cycle(self) -> float:
         """Return tiles * writes_per_cycle * width_bits."""
         return self.tiles * self.writes_per_cycle * self.width_bits
+
+    def flip_flops(self) -> int:
+        """Return width_bits: an instance is a word."""
+        return self.width_bits
 
 
 def service_cycles(spec: RegisterFile, counts: Counts) -> NDArray[np.int64]:

@@ -9,16 +9,25 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Router(ComponentSpec):
     """A router with ``ports`` ports of ``flit_bits``, which ``shared_by`` tiles have in common; one flit per cycle."""
 
     kind: Literal["router"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"ports", "flit_bits", "shared_by"}
+    effects = {
+        "ports": Effect(energy="more", area="more"),
+        "flit_bits": Effect(energy="more", area="more"),
+        "shared_by": Effect(energy="less", area="less"),
+    }
     ports: PositiveInt
     flit_bits: PositiveInt
     shared_by: PositiveInt = 1
+
+    def flip_flops(self) -> int:
+        """Return ports * flit_bits: a flit for each port."""
+        return self.ports * self.flit_bits
 
 
 def service_cycles(spec: Router, counts: Counts) -> NDArray[np.int64]:

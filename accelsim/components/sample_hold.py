@@ -9,18 +9,26 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class SampleHold(ComponentSpec):
     """``units`` capacitors in each of ``tiles`` tiles, one per column and plane."""
 
     kind: Literal["sample_hold"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units"}
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "units": Effect(energy="more", area="more", spare="more capacitors than columns"),
+    }
     tiles: PositiveInt
     units: PositiveInt
 
     def instances(self) -> int:
         return self.tiles * self.units
+
+    def flip_flops(self) -> int:
+        """Return 0: capacitors and switches."""
+        return 0
 
 
 def service_cycles(spec: SampleHold, counts: Counts) -> NDArray[np.int64]:

@@ -9,14 +9,21 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Sequencer(ComponentSpec):
     """Reads a step, sets the units up for it in ``cycles_per_step``, and goes on when they are done."""
 
     kind: Literal["sequencer"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_step"}
+    effects = {
+        "cycles_per_step": Effect(cycles="more", given="what setting the units up takes"),
+    }
     cycles_per_step: PositiveInt = 1
+
+    def flip_flops(self) -> int:
+        """Return 2,000: an assumption."""
+        return 2000
 
 
 def service_cycles(spec: Sequencer, counts: Counts) -> NDArray[np.int64]:

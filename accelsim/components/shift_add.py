@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import TILE_COUNTS, ComponentSpec, Counts, component_kind, of_busiest, rows_of
+from accelsim.schema import Effect
 
 
 class ShiftAdd(ComponentSpec):
@@ -19,7 +20,12 @@ class ShiftAdd(ComponentSpec):
     """
 
     kind: Literal["shift_add"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "width_bits", "adds_per_cycle"}
+    effects = {
+        "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
+        "units": Effect(cycles="less", energy="more", area="more", spare="more units than converters"),
+        "width_bits": Effect(values="either", energy="more", area="more"),
+        "adds_per_cycle": Effect(cycles="less", energy="more", area="more"),
+    }
     tiles: PositiveInt
     units: PositiveInt
     width_bits: Annotated[int, Ge(2), Le(62)]
@@ -27,6 +33,10 @@ class ShiftAdd(ComponentSpec):
 
     def instances(self) -> int:
         return self.tiles * self.units
+
+    def flip_flops(self) -> int:
+        """Return width_bits, of the sum."""
+        return self.width_bits
 
 
 def service_cycles(spec: ShiftAdd, counts: Counts) -> NDArray[np.int64]:

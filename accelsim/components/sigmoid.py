@@ -9,17 +9,24 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class Sigmoid(ComponentSpec):
     """``units`` lookup units side by side, one value each per cycle."""
 
     kind: Literal["sigmoid"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"units"}
+    effects = {
+        "units": Effect(cycles="less", energy="more", area="more"),
+    }
     units: PositiveInt
 
     def instances(self) -> int:
         return self.units
+
+    def flip_flops(self) -> int:
+        """Return 16, of the result."""
+        return 16
 
 
 def service_cycles(spec: Sigmoid, counts: Counts) -> NDArray[np.int64]:

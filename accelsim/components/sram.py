@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 COUNTS = {"bank_accesses": "accesses of the busiest bank"}
 ACTIONS = {"read": "one row of one bank read", "write": "one row of one bank written"}
@@ -19,7 +20,12 @@ ACTIONS = {"read": "one row of one bank read", "write": "one row of one bank wri
 class Banks(ComponentSpec):
     """``banks`` macros of ``rows`` x ``width_bits``, one row of a bank per access."""
 
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_access"}
+    effects = {
+        "rows": Effect(energy="more", area="more", spare="room for more words"),
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "banks": Effect(counts="less", cycles="less", energy="more", area="more", spare="room for more words"),
+        "cycles_per_access": Effect(cycles="more", given="what an access takes at this clock"),
+    }
     rows: PositiveInt
     width_bits: PositiveInt
     banks: PositiveInt = 1
@@ -43,12 +49,15 @@ class Banks(ComponentSpec):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"macro_bits": self.rows * self.width_bits}
 
+    def flip_flops(self) -> int:
+        """Return width_bits and the bits of a row's address."""
+        return self.width_bits + (self.rows - 1).bit_length()
+
 
 class Sram(Banks, Memory):
     """Banks of equal macros; ``stores`` names what a schedule keeps in them."""
 
     kind: Literal["sram"]
-    timing_and_cost = Banks.timing_and_cost | {"rows"}
 
     def capacity(self) -> int:
         return self.banks * self.rows

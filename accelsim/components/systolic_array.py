@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 _OPERAND_BITS = {"int8": 8, "float16": 16}
 _SUM_BITS = {"int32": 32, "float32": 32, "float16": 16}
@@ -39,6 +40,13 @@ class SystolicArray(ComponentSpec):
     """
 
     kind: Literal["systolic_array"]
+    effects = {
+        "rows": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "columns": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "accumulator_rows": Effect(
+            counts="less", cycles="less", energy="more", area="more", spare="more rows than products have"
+        ),
+    }
     rows: PositiveInt
     columns: PositiveInt
     dataflow: Literal["weight_stationary", "output_stationary"]
@@ -166,6 +174,10 @@ class SystolicArray(ComponentSpec):
         if not self.double_buffered:
             return 0
         return self.operand_bits() if self.dataflow == "weight_stationary" else self.sum_bits()
+
+    def flip_flops(self) -> int:
+        """Return the bits of a PE's input, weight, sum and second register."""
+        return 2 * self.operand_bits() + self.sum_bits() + self._second_bits()
 
 
 def service_cycles(spec: SystolicArray, counts: Counts) -> NDArray[np.int64]:

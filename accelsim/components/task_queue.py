@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class TaskQueue(ComponentSpec):
@@ -18,12 +19,19 @@ class TaskQueue(ComponentSpec):
     """
 
     kind: Literal["task_queue"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"cycles_per_dispatch"}
+    effects = {
+        "entries": Effect(energy="more", area="more", spare="slots without a layer"),
+        "cycles_per_dispatch": Effect(cycles="more", given="what its scoreboard takes for a task"),
+    }
     entries: PositiveInt
     cycles_per_dispatch: PositiveInt = 1
 
     def instances(self) -> int:
         return self.entries
+
+    def flip_flops(self) -> int:
+        """Return 64 an entry: two counters of 32 bits, which hold its task."""
+        return 64
 
 
 def service_cycles(spec: TaskQueue, counts: Counts) -> NDArray[np.int64]:

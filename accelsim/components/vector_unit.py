@@ -10,6 +10,7 @@ from pydantic import PositiveInt, model_validator
 
 from accelsim.components.kind import NUMBER_BITS, ComponentSpec, Counts, Number, component_kind
 from accelsim.kernels.number import Arithmetic
+from accelsim.schema import Effect
 
 
 class VectorUnit(ComponentSpec):
@@ -22,7 +23,12 @@ class VectorUnit(ComponentSpec):
     """
 
     kind: Literal["vector_unit"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"lanes", "special_lanes", "cycles_per_special"}
+    effects = {
+        "units": Effect(counts="either", cycles="less", energy="more", area="more"),
+        "lanes": Effect(cycles="less", energy="more", area="more"),
+        "special_lanes": Effect(cycles="less", energy="more", area="more"),
+        "cycles_per_special": Effect(cycles="more", energy="less", area="less"),
+    }
     units: PositiveInt = 1
     lanes: PositiveInt
     special_lanes: PositiveInt
@@ -52,6 +58,10 @@ class VectorUnit(ComponentSpec):
             "number_bits": NUMBER_BITS[self.number],
             "specials_per_cycle": self.special_lanes / self.cycles_per_special,
         }
+
+    def flip_flops(self) -> int:
+        """Return 100 a lane of 16 bits, and 200 of 32: an assumption."""
+        return self.lanes * 100 * NUMBER_BITS[self.number] // 16
 
 
 def service_cycles(spec: VectorUnit, counts: Counts) -> NDArray[np.int64]:

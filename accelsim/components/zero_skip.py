@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.schema import Effect
 
 
 class ZeroSkip(ComponentSpec):
@@ -20,7 +21,10 @@ class ZeroSkip(ComponentSpec):
     """
 
     kind: Literal["zero_skip"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"width"}
+    effects = {
+        "width": Effect(energy="more", area="more", spare="more selectors than inputs"),
+        "units": Effect(counts="either", cycles="less", energy="more", area="more", spare="more selectors than inputs"),
+    }
     width: PositiveInt
     units: PositiveInt = 1
     skip_inputs: bool = True
@@ -29,6 +33,10 @@ class ZeroSkip(ComponentSpec):
 
     def instances(self) -> int:
         return self.units
+
+    def flip_flops(self) -> int:
+        """Return width: the inputs that are still to be handed out."""
+        return self.width
 
 
 def service_cycles(spec: ZeroSkip, counts: Counts) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ from accelsim.engines.execute import Activity, Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
 from accelsim.schedule import Job, Schedule
 from accelsim.schedule.job import Tokens
+from accelsim.schema import keeps_values
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, simulate
 from accelsim.workload import Batch, Workload, load_batch, load_workload
@@ -145,9 +146,10 @@ def functional(architecture: Architecture) -> str:
     """Return everything of an architecture that may change a value or a count, as text."""
     spec = architecture.spec
     components = {
-        name: part.model_dump(mode="json", exclude=set(part.timing_and_cost)) for name, part in spec.components.items()
+        name: part.model_dump(mode="json", exclude=set(keeps_values(type(part))))
+        for name, part in spec.components.items()
     }
-    rest = spec.model_dump(mode="json", exclude={*spec.timing_and_cost, "components"})
+    rest = spec.model_dump(mode="json", exclude={*keeps_values(ArchitectureSpec), "components"})
     devices = {name: device.model_dump(mode="json") for name, device in architecture.devices.items()}
     return json.dumps([components, rest, devices])
 
@@ -159,8 +161,8 @@ def is_functional(key: str, spec: ArchitectureSpec) -> bool:
         return True
     name, _, inner = rest.partition(".")
     if first == "components" and name in spec.components:
-        return inner not in spec.components[name].timing_and_cost
-    return first not in spec.timing_and_cost
+        return inner not in keeps_values(type(spec.components[name]))
+    return first not in keeps_values(ArchitectureSpec)
 
 
 def rescaled(timeline: Timeline, tick_ps: int, new_tick_ps: int) -> Timeline:
@@ -177,6 +179,7 @@ def rescaled(timeline: Timeline, tick_ps: int, new_tick_ps: int) -> Timeline:
         arrived_ps=times(timeline.arrived_ps),
         started_ps=times(timeline.started_ps),
         finished_ps=times(timeline.finished_ps),
+        worked_ps=times(timeline.worked_ps),
     )
 
 

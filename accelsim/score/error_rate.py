@@ -16,7 +16,10 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``."""
+    """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``.
+
+    ``errors`` and ``lengths``: of each utterance, value = 100 sum(errors) / sum(lengths); empty where a judge has none.
+    """
 
     metric: str
     value: float
@@ -26,6 +29,8 @@ class Accuracy:
     counted: str
     unit: str
     detail: Mapping[str, int]
+    errors: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
 
 
 def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Accuracy:
@@ -35,7 +40,7 @@ def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence
     Raises ValueError when the numbers of utterances differ or the references are empty.
     """
     return _error_rate(
-        "phoneme error rate", "phone", [_folded(h) for h in hypotheses], [_folded(r) for r in references]
+        "phoneme error rate", "phone", [[*map(folded, h)] for h in hypotheses], [[*map(folded, r)] for r in references]
     )
 
 
@@ -87,8 +92,11 @@ def bootstrap(
         counted=counted,
         unit="%",
         detail=detail,
+        errors=tuple(errors.tolist()),
+        lengths=tuple(lengths.tolist()),
     )
 
 
-def _folded(phones: Sequence[str]) -> list[str]:
-    return [FOLD.get(phone, phone) for phone in phones]
+def folded(phone: str) -> str:
+    """Return the scoring class of a phone."""
+    return FOLD.get(phone, phone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,7 +62,11 @@ class Timeline:
 
     ``cycles``, ``total``: cycles of each component's own clock. [frames]: ``arrived_ps`` (back-to-back: when its paced
     job could begin), ``started_ps`` (first job after the paced one), ``finished_ps``.
-    ``job_cycles``: busy and held-up cycles of each job's leader, summed over frames.
+    ``job_cycles``: busy and held-up cycles of each job's leader, summed over frames. ``worked_ps``: for how long the
+    chip was at work: a job ran, waited for the edge of its clock, or had a token on its way to it. Time in which all
+    there is to do waits for the next frame is not.
+    ``asleep_ps[domain][state]``, ``waking_ps[domain]``, ``wakes[domain]``: how long each power domain was in each of
+    its states of rest and on its way out of them, and how often it was woken.
     """
 
     cycles: Mapping[str, Mapping[str, int]]
@@ -73,6 +77,10 @@ class Timeline:
     finished_ps: NDArray[np.int64]
     job_cycles: Mapping[str, int]
     channel_peak: Mapping[str, int]
+    worked_ps: int
+    asleep_ps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    waking_ps: Mapping[str, int] = field(default_factory=dict)
+    wakes: Mapping[str, int] = field(default_factory=dict)
 
     def interval_ps(self, starts: NDArray[np.int64]) -> float:
         """Return the initiation interval, in ps per frame: how often a frame is finished once the pipeline is full.
@@ -92,21 +100,6 @@ class Timeline:
         arrived, finished = np.sort(self.arrived_ps), np.sort(self.finished_ps)
         inside = np.searchsorted(arrived, arrived, "right") - np.searchsorted(finished, arrived, "right")
         return int(inside.max())
-
-    def begun_ps(self) -> NDArray[np.int64]:
-        """Return when each frame's first job after the paced one began, but not before the frame arrived.
-
-        A job that waits for no input of its frame, as a recurrent matrix, may run ahead of it.
-        """
-        return np.maximum(self.started_ps, self.arrived_ps)
-
-    def worked_ps(self) -> int:
-        """Return for how long at least one frame was worked on, from its `begun_ps` to its end."""
-        begun = self.begun_ps()
-        order = np.argsort(begun, kind="stable")
-        started, finished = begun[order], self.finished_ps[order]
-        before = np.concatenate([started[:1], np.maximum.accumulate(finished)[:-1]])
-        return int(np.maximum(finished - np.maximum(started, before), 0).sum())
 
     def utterance_latency_ps(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the time from the arrival of each utterance's last frame until that is finished."""
@@ -282,6 +275,8 @@ class _Run:
         self.started = [NEVER] * frames
         self.finished = [0] * frames
         self.job_ticks = dict.fromkeys((job.name for job in schedule.jobs), 0)
+        self.worked = 0
+        self.works_until = 0
         self.doing: dict[str, tuple[str, str, int, str] | None] = {}
         """What each leader waits for: (how, job, frame, of whom); put into words only when the run is stuck."""
 
@@ -300,10 +295,17 @@ class _Run:
             mine.engaged += times * ticks.engaged
             mine.wait_input += times * ticks.wait_input
             mine.wait_output += times * ticks.wait_output
+        self.worked += times * one.worked
         for job, spent in one.job_ticks.items():
             self.job_ticks[job] += times * spent
         for name, channel in one.channels.items():
             self.channels[name].peak = max(self.channels[name].peak, channel.peak)
+
+    def _work(self, begin: int, end: int) -> None:
+        """Book that the chip is at work from ``begin``, which is now, to ``end``: time is counted once."""
+        if end > self.works_until:
+            self.worked += end - max(begin, self.works_until)
+            self.works_until = end
 
     def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
         """Run every job that ``name`` leads, in order, for every frame."""
@@ -339,9 +341,11 @@ class _Run:
                     self.doing[name] = ("to get", job.name, frame, member)
                     yield self.arbiters[member].request(name)
                     now = env.now
-                if scale > 1 and now % scale:
-                    yield env.timeout(-now % scale)
-                    now += -now % scale
+                until_edge = -now % scale
+                self._work(now, now + until_edge + durations[frame])
+                if until_edge:
+                    yield env.timeout(until_edge)
+                    now += until_edge
                 start = now
                 # Before its frame has arrived a component has nothing to wait for: that time is idle.
                 waited_from = max(waited_from, min(arrival, start))
@@ -373,6 +377,7 @@ class _Run:
                         yield channel.wait_for_slot()
                         now = env.now
                     channel.put(now)
+                    self._work(now, now + channel.latency)
                     if trace is not None:
                         trace.depth(channel.name, now, channel.used)
                 ticks.wait_output += now - ended
@@ -441,6 +446,7 @@ class _Run:
             finished_ps=np.asarray(self.finished, np.int64) * self.tick,
             job_cycles={name: ticks // lead_scale[name] for name, ticks in self.job_ticks.items()},
             channel_peak={name: channel.peak for name, channel in self.channels.items()},
+            worked_ps=self.worked * self.tick,
         )
 
 

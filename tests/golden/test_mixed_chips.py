@@ -35,8 +35,10 @@ IDEAL_TILES = {
     "components.adc.ideal": "true",
 }
 WIDE = {
-    "components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "24", "components.membranes.width_bits": "24"
-}  # fmt: skip
+    "components.pe.accumulator_bits": "24",
+    "components.lif.membrane_bits": "24",
+    "components.membranes.width_bits": "24",
+}
 """PEs and LIF units whose words never saturate."""
 NETWORK = {"s4d_gated": {"inputs.dataset": "librivox_sample", "score": "null"}}
 """s4d_gated on the speech that ships, whose digits nobody said."""
@@ -70,7 +72,7 @@ def check_the_books(run: Run) -> None:
     """All energy is that of the parts, every one of them in one share, and dynamic energy that of the layers."""
     result = record(run)
     energy = result.energy
-    parts = [part for c in result.components for part in (c.energy_j.dynamic, c.energy_j.clock, c.energy_j.leakage)]
+    parts = [c.energy_j.total() for c in result.components]
     assert sum(parts) == pytest.approx(energy.total_j, rel=1e-9)
     assert sum(layer.energy_j for layer in result.layers) == pytest.approx(energy.dynamic_j, rel=1e-9)
     assert energy.total_j == pytest.approx(result.power_w * result.performance.seconds, rel=1e-9)
@@ -141,9 +143,8 @@ def test_cycles_of_a_frame_on_tiles_and_pes() -> None:
     assert latency[1:].tolist() == finished[1:].tolist()
     # The first frame waits for its recurrent matrix, which begins when it arrives: 129 cycles and one on the channel.
     assert latency[0] == finished[0] + 129 + 1 - neurons
-    # The recurrent matrix of a later frame runs ahead of it, but the frame begins when it arrives.
+    # The recurrent matrix of a later frame runs ahead of it.
     assert (outcome.timeline.started_ps < outcome.timeline.arrived_ps)[1:].all()
-    assert outcome.timeline.begun_ps()[1:].tolist() == outcome.timeline.arrived_ps[1:].tolist()
 
 
 def test_score_of_tiles_and_pes(tiles_and_pes: Run) -> None:
@@ -157,8 +158,8 @@ def test_score_of_tiles_and_pes(tiles_and_pes: Run) -> None:
 def test_frames_of_tiles_and_pes_keep_up(tiles_and_pes: Run) -> None:
     performance = record(tiles_and_pes).performance
     assert (performance.deadline_misses, performance.frames_in_flight) == (0, 1)
-    assert performance.cycles_per_frame == pytest.approx(performance.latency_cycles.p50, rel=0.1)
-    assert performance.cycles_per_frame < 700, "what runs ahead of a frame is no work of it"
+    # What runs ahead of a frame is work beside its latency, and of the time between frames no more than that counts.
+    assert performance.latency_cycles.p50 < performance.cycles_per_frame < 700
     assert performance.duty_cycle == pytest.approx(performance.cycles_per_frame / 1000, rel=0.01)
 
 

@@ -113,6 +113,8 @@ class TickLoop:
         self.doing: dict[tuple[str, int], tuple[str, str, int]] = {}
         self.running: dict[int, list[tuple[str, int]]] = {}
         self.depth: Counter = Counter()
+        self.worked = 0
+        """Ticks in which a job ran or waited for its clock's edge, or a token was on its way."""
         self.now = 0
         self._run()
 
@@ -124,6 +126,9 @@ class TickLoop:
                 raise Stuck
             for leader in self.leaders:
                 self._spend_a_tick(leader)
+            under_way = any(seen > self.now for wire in self.wires.values() for seen in wire.seen_at)
+            if under_way or any(leader.phase in ("run", "edge") for leader in self.leaders):
+                self.worked += 1
             for name, wire in self.wires.items():
                 self.depth[name, self.now] = wire.used
                 wire.peak = max(wire.peak, wire.used)

@@ -133,6 +133,7 @@ def test_engine_is_the_plain_loop(case: Case, random: object) -> None:
     assert (timeline.finished_ps // loop.tick).tolist() == loop.finished
     assert (timeline.arrived_ps // loop.tick).tolist() == loop.arrived
     assert timeline.duration_ps == loop.end * loop.tick
+    assert timeline.worked_ps == loop.worked * loop.tick
     if any(not job.paced for job in case.schedule.jobs):
         assert (timeline.started_ps // loop.tick).tolist() == loop.started
     for name, scale in loop.scale.items():
@@ -247,7 +248,7 @@ def test_frames_that_repeat_are_booked_as_if_they_had_run(case: Case, kinds: int
             case.engine()
         return
     repeated = case.engine()
-    for name in ("cycles", "total", "duration_ps", "job_cycles", "channel_peak"):
+    for name in ("cycles", "total", "duration_ps", "job_cycles", "channel_peak", "worked_ps"):
         assert getattr(repeated, name) == getattr(every_frame, name), name
     for name in ("arrived_ps", "started_ps", "finished_ps"):
         assert getattr(repeated, name).tolist() == getattr(every_frame, name).tolist(), name

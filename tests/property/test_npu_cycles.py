@@ -83,6 +83,7 @@ def test_engine_equals_the_loop(
         machine["arbitration"], patience=10**6,
     )  # fmt: skip
     assert timeline.finished_ps.tolist() == [tick * plain.tick for tick in plain.finished]
+    assert timeline.worked_ps == plain.worked * plain.tick
     assert timeline.started_ps.tolist() == [tick * plain.tick for tick in plain.started]
     for name, states in timeline.cycles.items():
         for state in ("busy", "wait_input", "wait_output"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 import accelsim
 from accelsim.architecture import load_architecture, load_cost
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
-from accelsim.cost.pricing import Bill, Term
+from accelsim.cost.pricing import Bill, Term, interval, price_list
 from accelsim.cost.scaling import node_energy_factor, voltage_energy_factor
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.errors import InputError
 from accelsim.library import find
+from accelsim.pipeline import operate
 from accelsim.schema.cost import CostTable
+from accelsim.workload import load_batch, load_workload
 
 HERE = OperatingPoint(voltage=0.9, temperature=300.0, node=28e-9)
 
@@ -136,7 +141,35 @@ def test_a_price_that_neither_node_nor_supply_decides() -> None:
 def test_a_price_that_is_not_there() -> None:
     with pytest.raises(InputError, match="no price for the energy of sram read in cost table 'test'"):
         prices().energy("sram", "read", {})
-    assert prices().clock("sram", {}) is None
+    with pytest.raises(InputError, match="no price for the clock of a flip-flop, gated in cost table 'test'"):
+        prices().clock("sram", "gated")
+    with pytest.raises(InputError, match="no price for the standby of dram, self_refresh in cost table 'test'"):
+        prices(standby=[row("dram", "1 mW", state="active")]).standby("dram", {}, "self_refresh")
+
+
+def test_a_clock_row_of_a_kind_goes_before_that_of_every_kind() -> None:
+    """A cycle at work costs as one that is clocked, unless the kind's actions hold its registers: then one gated."""
+    every = [row("*", "1.2 fJ", state="clocked"), row("*", "0.04 fJ", state="gated")]
+    own = [row("cpu", "0 fJ", state="gated"), {**row("dma", "1 fJ"), "state": "working"}]
+    held = {"kind": "sram", "state": "working", "included_in": "actions", "source": "a test", "tag": "read"}
+    listed = prices(clock=[*every, *own, held])
+    assert [listed.clock("lif", s).value * 1e15 for s in STATES] == pytest.approx([1.2, 1.2, 0.04])
+    assert [listed.clock("cpu", s).value * 1e15 for s in STATES] == pytest.approx([1.2, 1.2, 0.0])
+    assert [listed.clock("dma", s).value * 1e15 for s in STATES] == pytest.approx([1.0, 1.2, 0.04])
+    assert [listed.clock("sram", s).value * 1e15 for s in STATES] == pytest.approx([0.04, 1.2, 0.04])
+
+
+STATES = ("working", "clocked", "gated")
+
+
+def test_what_another_part_includes_is_there_only_with_that_part() -> None:
+    leakage = [row("sram", "1 uW"), {**row("bus", "1 uW"), "value": None, "low": None, "high": None}]
+    leakage[1] = {k: v for k, v in leakage[1].items() if v is not None} | {"included_in": "sram"}
+    with_sram = PriceList(table(leakage=leakage), HERE, {"sram", "bus"})
+    assert with_sram.leakage("bus", {}).value == 0
+    without = PriceList(table(leakage=leakage), HERE, {"bus"})
+    with pytest.raises(InputError, match=r"leakage of bus .*: the table has it included in that of a sram, of which"):
+        without.leakage("bus", {})
 
 
 def test_calibrated_rows_are_marked() -> None:
@@ -146,8 +179,11 @@ def test_calibrated_rows_are_marked() -> None:
 def test_scaling_factors() -> None:
     assert voltage_energy_factor(0.5, 0.9) == pytest.approx(25 / 81)
     assert node_energy_factor(28e-9, 28e-9) == 1
-    with pytest.raises(ValueError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
-        node_energy_factor(5e-9, 28e-9)
+    # Below 7 nm as from 10 to 7: 0.11 (5 / 7)^p with p = ln(0.15 / 0.11) / ln(10 / 7) = 0.8696, which is 0.08210.
+    assert node_energy_factor(5e-9, 7e-9) == pytest.approx(0.08210 / 0.11, rel=1e-4)
+    assert node_energy_factor(260e-9, 130e-9) == pytest.approx(2)
+    with pytest.raises(ValueError, match=r"no scaling rule for 0\.5 nm, expected 1 to 1000 nm"):
+        node_energy_factor(0.5e-9, 28e-9)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +220,80 @@ def test_amounts_of_one_row_move_together_and_rows_apart() -> None:
     assert density == pytest.approx(tuple(v / 2 for v in together.spread(1.0)["power_w"]))
 
 
+def test_prices_of_one_source_move_together_and_alike_in_every_run() -> None:
+    """By hand: 2 x [1, 3] of one source is as wide as twice one of them, of two sources about sqrt(2) times as wide."""
+    area = (Term("x", "area", 1, EXACT),)
+
+    def width(first: str, second: str) -> float:
+        prices = [Range(2.0, 1.0, 3.0, row, source=source) for row, source in (("one", first), ("two", second))]
+        low, high = Bill({}, {}, {}, tuple(Term("x", "dynamic", 1, p) for p in prices), area).spread(1.0)["power_w"]
+        return high - low
+
+    assert width("CACTI", "CACTI") / width("CACTI", "NeuroSim") == pytest.approx(np.sqrt(2), rel=0.05)
+    assert width("", "") == pytest.approx(width("CACTI", "NeuroSim"), rel=0.05), "without a source a row stands alone"
+    term = Term("x", "dynamic", 3, Range(2.0, 1.0, 3.0, "row", source="CACTI"))
+    other = Term("y", "clock", 1, Range(2.0, 1.0, 3.0, "else", source="CACTI"))
+    alone, both = Bill({}, {}, {}, (term,), area).draws(), Bill({}, {}, {}, (other, term), area).draws()
+    assert np.array_equal(alone.energy_j["x"]["dynamic"], both.energy_j["x"]["dynamic"])
+    assert np.allclose(both.total_j(), both.total_j("dynamic") * 4 / 3) and np.allclose(
+        both.total_j("clock"), both.total_j() / 4
+    )
+
+
+def test_the_source_of_a_row_is_the_one_that_its_text_names_first() -> None:
+    texts = {"read": "CACTI 7, where ISAAC has 2", "write": "ISAAC, where CACTI has 2"}
+    rows = [row("sram", "1 pJ", action=action, source=text) for action, text in texts.items()]
+    mine = table(sources=["NeuroSim", "CACTI", "ISAAC"], energy=[*rows, row("dac", "1 pJ", action="drive")])
+    assert [mine.source_of(each) for each in mine.energy] == ["CACTI", "ISAAC", None]
+    listed = PriceList(mine, HERE)
+    assert [listed.energy("sram", action, {}).moves_with() for action in ("read", "write")] == ["CACTI", "ISAAC"]
+    assert listed.energy("dac", "drive", {}).moves_with() == "energy of dac drive"
+
+
+def test_an_assumed_size_widens_what_it_prices_alone() -> None:
+    """By hand: a bus of 1 mm, 0.5 to 4 mm, in proportion: its 5 and 95 % points are 0.5^0.684 and 4^0.684."""
+
+    def bill(length: float) -> Bill:
+        bus, other = Range(2.0 * length, 2.0 * length, 2.0 * length, "bus"), Range(1.0, 1.0, 1.0, "other")
+        areas = (Term("bus", "area", 1, Range(length, length, length, "wires")), Term("pe", "area", 1, EXACT))
+        return Bill({}, {}, {}, (Term("bus", "dynamic", 3, bus), Term("pe", "dynamic", 5, other)), areas)
+
+    whole = replace(bill(1.0), ends={"components.bus.length": (bill(0.5), bill(4.0))})
+    drawn = whole.draws()
+    assert interval(drawn.energy_j["bus"]["dynamic"]) == pytest.approx((6 * 0.5**0.6838, 6 * 4**0.6838), rel=0.05)
+    assert set(drawn.energy_j["pe"]["dynamic"]) == {5.0} and set(drawn.area_m2["pe"]) == {2.0}
+    assert np.allclose(drawn.energy_j["bus"]["dynamic"] / 6, drawn.area_m2["bus"]), "one length in every line"
+    assert whole.spread(2.0)["power_w"] == pytest.approx(tuple(end / 2 for end in interval(drawn.total_j())))
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ("components.weight_buss.length: {low: 1 mm, high: 2 mm, source: x}", r"no size of a component.*'weight_bus'"),
+        ("technology.voltage: {low: 1 V, high: 2 V, source: x}", "no size of a component: 'technology.voltage'"),
+        ("components.weight_bus.width_bits: {low: 1, high: 512, source: x}", "'width_bits' of a bus is no size that"),
+        ("components.weight_bus.length: {low: 1 V, high: 2 mm, source: x}", "'1 V' is a voltage, expected a length"),
+        ("components.weight_bus.length: {low: 1 mm, high: 2 mm, source: x}", "expected low <= length <= high"),
+        ("components.weight_bus.length: {low: 0.1 mm, high: 2 mm}", "source"),
+    ],
+)
+def test_a_range_that_is_none_is_told_with_its_line(tmp_path: Path, ranges: str, message: str) -> None:
+    text = find("rsnn28nm", "arch").read_text().partition("\nranges:")[0] + f"\nranges:\n  {ranges}\n"
+    (tmp_path / "chip.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"chip\.yaml:\d+: .*{message}") as error:
+        load_architecture(tmp_path / "chip.yaml")
+    assert len(error.value.problems) == 1
+
+
+def test_a_size_that_is_set_is_assumed_no_longer() -> None:
+    assert list(load_architecture("rsnn28nm").ends) == ["components.weight_bus.length"]
+    chip = load_architecture("rsnn28nm", {"components.weight_bus.length": "0.3 mm"})
+    assert list(chip.ends) == []
+    (key, low, high), *_ = load_architecture("rsnn28nm").at_ends()
+    lengths = [one.components()["weight_bus"].length for one in (low, high)]
+    assert key == "components.weight_bus.length" and lengths == pytest.approx([0.15e-3, 0.4e-3])
+
+
 def test_calibrated_share() -> None:
     fitted = Range(3.0, 3.0, 3.0, "fitted", calibrated=True)
     bill = Bill({}, {}, {}, (Term("x", "leakage", 2, fitted), Term("x", "dynamic", 4, EXACT)), ())
@@ -195,7 +305,7 @@ def edited_chip(folder: Path, old: str, new: str) -> Path:
     chip, cost = find("rsnn28nm", "arch"), find("cmos28", "arch/cost").read_text()
     assert old in cost
     (folder / "cmos28.yaml").write_text(cost.replace(old, new))
-    text = chip.read_text().replace("cost: cmos28", "cost: cmos28.yaml")
+    text = chip.read_text().replace("cost: cmos28_rsnn", "cost: cmos28.yaml")
     (folder / "chip.yaml").write_text(text)
     return folder / "chip.yaml"
 
@@ -205,9 +315,12 @@ def edited_chip(folder: Path, old: str, new: str) -> Path:
     [
         ("kind: lif, action: update", "kind: sram, action: write",
          "no price for action 'update' of a lif in cmos28.yaml"),
-        ("kind: zero_skip, at: {width: 128}", "kind: lif", "no price for area of a zero_skip in cmos28.yaml"),
-        ("- {kind: bus, included_in: sram, tag: calibrated", "- {kind: lif, included_in: sram, tag: calibrated",
-         "no price for leakage of a bus in cmos28.yaml"),
+        ("kind: zero_skip, at: {width: 128}, value: 495", "kind: lif, value: 495",
+         "no price for area of a zero_skip in cmos28.yaml"),
+        ("- {kind: bus, at: {width_bits: 1, length: 1 mm}, value: 0.000207 uW", "- {kind: lif, value: 0.000207 uW",
+         "no standby row with a value for kind 'leakage'"),
+        ("- {kind: bus, included_in: leakage", "- {kind: lif, included_in: leakage",
+         "no price for standby of a bus in cmos28.yaml"),
     ],
 )  # fmt: skip
 def test_a_missing_price_stops_the_run_before_it_starts(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -225,7 +338,7 @@ def test_a_missing_price_stops_the_run_before_it_starts(tmp_path: Path, old: str
         ("value: 20 pJ, low: 13 pJ", "value: 20 pJ, low: 21 pJ", "expected low <= value <= high"),
         ("value: 20 pJ", "value: 20 uW", "'20 uW' is a power, expected an energy"),
         ("value: 20 pJ", "value: 20", "20 has no unit"),
-        ("kind: controller, included_in: sram", "kind: controller, included_in: pe_arrays", "pe_arrays"),
+        ("kind: crossbar, included_in: leakage", "kind: crossbar, included_in: leakages", "leakages"),
     ],
 )
 def test_a_wrong_row_is_named_by_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -243,7 +356,31 @@ def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
         accelsim.run("memristor_tile", overrides=bits)
     assert [str(problem) for problem in error.value.problems] == [
         f"no price for the {what} in cost table 'cmos28': the survey's regression is undefined below 4 bits, found 3"
-        for what in ("energy of adc convert", "area of adc")
+        for what in ("energy of adc convert", "area of adc", "standby of adc")
     ]
-    with pytest.raises(InputError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
+    with pytest.raises(InputError, match="5 nm is outside what cost table 'cmos28' holds for: 7 to 130 nm"):
         accelsim.run("memristor_tile", overrides={"technology.node": "5 nm"})
+
+
+def test_what_a_chip_draws_at_full_activity() -> None:
+    """Never less than at rest, whatever is gated; the same however long the pauses of a run are.
+
+    Of rsnn28nm by hand: all flip-flops in cycles at work, standby and leakage of all parts; here against the two ends
+    of a run in which every part works in every cycle, or in none.
+    """
+    chips = [load_architecture("rsnn28nm", {"pacing.frame_period": period}) for period in ("20 ms", "40 ms")]
+    bills = []
+    for chip in chips:
+        deployment = deploy(load_workload("rsnn_paper_activity", {"inputs.frames": "3"}), chip)
+        batch = load_batch(deployment.network)
+        execution = execute(deployment, batch)
+        bills.append(operate(chip, deployment.schedule, execution.activity, execution.frames).bill)
+    assert bills[0].full_w == pytest.approx(bills[1].full_w)
+    prices, by_hand = price_list(chips[0]), 0.0
+    for spec in chips[0].components().values():
+        dimensions, units = spec.dimensions(), spec.instances()
+        by_hand += units * spec.flip_flops() * prices.clock(spec.kind, "working").value * 100e3
+        by_hand += units * (prices.leakage(spec.kind, dimensions).value)
+        by_hand += units * prices.standby(spec.kind, dimensions, spec.standby_names()[0]).value
+    assert bills[0].full_w == pytest.approx(by_hand)
+    assert bills[0].full_w > bills[0].idle_w > 0

@@ -69,17 +69,19 @@ def test_time_of_chunks(made: Run) -> None:
     assert p.latency_cycles.max == -(-int(latency_ps.max()) // period_ps)
     assert p.latency_cycles.p50 <= p.latency_cycles.p99 <= p.latency_cycles.max < PERIOD_S * 400e6
     assert p.frames_in_flight == 1 and p.deadline_misses == 0
-    # Work begins when the CPU has started the chunk; duty cycle = the time in which there is some, of all of it. The
-    # run lasts until the period of its last chunk is over.
-    work_ps = timeline.finished_ps - timeline.started_ps
-    assert (work_ps < latency_ps).all()
+    # The chip is at work from the arrival of a chunk, which the CPU starts, to its end; duty cycle = the share of that
+    # in all of the time. The run lasts until the period of its last chunk is over.
+    work_ps = latency_ps
     assert p.duty_cycle == pytest.approx(work_ps.mean() / 160e9)
     assert p.seconds == pytest.approx(4 * PERIOD_S)
     assert p.cycles_per_frame == pytest.approx(work_ps.mean() / period_ps)
     assert 0 < p.duty_cycle < 0.01
 
     point = result.operating_points["throughput"]
-    assert point.performance.duty_cycle == 0 and point.performance.deadline_misses == 0
+    assert point.performance.duty_cycle == 1 and point.performance.deadline_misses == 0, "a chunk follows the other"
+    # One meaning at both points: the CPU starts a chunk when it has read the outputs of the one before.
+    assert point.performance.cycles_per_frame == pytest.approx(point.performance.cycles / 4, rel=1e-4)
+    assert point.performance.cycles_per_frame == pytest.approx(p.cycles_per_frame, rel=1e-3)
     assert point.performance.seconds < p.seconds
     assert point.performance.real_time_factor == pytest.approx(point.performance.seconds / SECONDS)
     assert p.real_time_factor == pytest.approx(p.seconds / SECONDS)
@@ -96,10 +98,11 @@ def test_the_first_jobs_of_a_chunk_are_the_cpus(made: Run) -> None:
 def test_energy_of_audio_and_of_waiting(made: Run) -> None:
     result = record(made)
     for point in (result, result.operating_points["throughput"]):
-        energy, p = point.energy, point.performance
+        energy = point.energy
         assert energy.per_audio_second_j == pytest.approx(energy.total_j / SECONDS)
         assert energy.per_frame_j == pytest.approx(energy.total_j / 4)
-        assert energy.idle_power_w == pytest.approx((energy.clock_j + energy.leakage_j) / p.seconds)
+        shares = (energy.dynamic_j, energy.clock_j, energy.standby_j, energy.leakage_j, energy.wake_j)
+        assert energy.total_j == pytest.approx(sum(shares))
         assert 0 < energy.idle_power_w < point.power_w
     # Work costs the same at any pace; waiting costs by the second.
     assert result.energy.dynamic_j == pytest.approx(result.operating_points["throughput"].energy.dynamic_j)
@@ -146,10 +149,10 @@ def test_headlines_and_notes(made: Run) -> None:
     result = record(made)
     assert row(result, "chunk") == (("160 ms", ""), "4 frames of the output")
     values, note = row(result, "duty cycle")
-    assert values == (f"{result.performance.duty_cycle:.2%}", "")
+    assert values == (f"{result.performance.duty_cycle:.2%}", "100.00%")
     assert note == "0 of 4 chunks missed their deadline, the arrival of the next one"
     values, note = row(result, "between chunks")
-    assert all(value.endswith("W") for value in values) and note == "clocks and leakage"
+    assert all(value.endswith("W") for value in values) and note == "clocks, standby and leakage"
     values, _ = row(result, "energy per second of audio")
     assert all(value.endswith("J") for value in values)
     about = dict(notes(result))

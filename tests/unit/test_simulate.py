@@ -137,16 +137,29 @@ def test_progress_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "finished", "worked"),
+    ("cycles", "period", "latency", "worked"),
     [
-        ([10, 110], [30, 150], 60),  # one after the other: 20 + 40
-        ([10, 20, 100], [50, 40, 130], 70),  # the second within the first: 40 + 30
-        ([10, 30], [40, 60], 50),  # they overlap: 10 to 60
-        ([30, 10], [60, 40], 50),  # in whatever order
-        ([2**62, 10], [5, 20], 10),  # nothing was done in the first
+        # Each frame: 0-3, a cycle on the channel, 4-9. Back to back the second's 3-6 is within the first's.
+        ([3, 5], 0, 1, 14),  # 0-3, 3-4, 4-9, 9-14: no gap
+        ([3, 5], 20, 1, 18),  # 0-9 and 20-29: between them nothing is left to do
+        ([3, 5], 6, 1, 15),  # 0-9; the second comes at 6, is through s0 at 9, takes the channel to 10, s1 to 15
+        ([3, 5], 0, 4, 17),  # 0-3, 3-7, 7-12, 12-17: a token on its way is work
+        ([0, 5], 20, 0, 10),  # a job without cycles takes none
+        ([3, 0], 20, 1, 8),
     ],
 )
-def test_for_how_long_something_was_worked_on(started: list[int], finished: list[int], worked: int) -> None:
-    ends = [np.array(times, np.int64) for times in (started, finished)]
-    timeline = Timeline({}, {}, 200, np.zeros(len(started), np.int64), *ends, {}, {})
-    assert timeline.worked_ps() == worked
+def test_for_how_long_the_chip_was_at_work(cycles: list[int], period: int, latency: int, worked: int) -> None:
+    jobs = (Job("a", "l", "s0", gives=("s0->s1",), paced=True), Job("b", "l", "s1", takes=("s0->s1",), last=True))
+    service = {(job.name, job.component): np.full(2, each) for job, each in zip(jobs, cycles, strict=True)}
+    clocking = Clocking({"s0": 1000, "s1": 1000}, period * 1000)
+    timeline = simulate(Schedule(jobs), [Link("s0", "s1", 2, latency)], service, clocking, 2)
+    assert timeline.worked_ps == worked * 1000
+
+
+def test_waiting_for_the_edge_of_a_clock_is_work() -> None:
+    """a at 3 ns: 0-3; b at 4 ns waits for its edge at 4, and ends at 8: 8 ns without a pause."""
+    jobs = (Job("a", "l", "a", gives=("a->b",), paced=True), Job("b", "l", "b", takes=("a->b",), last=True))
+    service = {("a", "a"): np.ones(1, int), ("b", "b"): np.ones(1, int)}
+    timeline = simulate(Schedule(jobs), [Link("a", "b", 1, 0)], service, Clocking({"a": 3000, "b": 4000}), 1)
+    assert timeline.finished_ps.tolist() == [8000]
+    assert timeline.worked_ps == 8000

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from annotated_types import Ge
 
-from accelsim.components import ComponentSpec, component_kind
+from accelsim.components import ComponentSpec, Effect, component_kind
 from accelsim.components.kind import Counts
 from accelsim.devices import DEVICES, Ideal
 from accelsim.library import find
@@ -29,6 +29,7 @@ class Flash(ComponentSpec):
     """Converts all columns in one step."""
 
     kind: Literal["flash"]
+    effects = {"units": Effect(cycles="less", energy="more", area="more")}
     units: Annotated[int, Ge(1)]
 
 
@@ -99,12 +100,22 @@ class Mute(ComponentSpec):
     units: Annotated[int, Ge(1)]
 
 
-class Unkeyed(ComponentSpec):
-    """Names a key that it has not."""
+class Unkeyed(Flash):
+    """Declares an effect of a key that it has not."""
 
-    kind: Literal["flash"]
-    units: Annotated[int, Ge(1)]
-    timing_and_cost = frozenset({"rate"})
+    effects = {"rate": Effect(cycles="less")}
+
+
+class Undeclared(Flash):
+    """Does not say what a list of numbers changes."""
+
+    thresholds: tuple[float, ...] = ()
+
+
+class Idle(Flash):
+    """Has a key that changes nothing."""
+
+    effects = {"units": Effect()}
 
 
 def falling(spec: Any, counts: Counts) -> Any:
@@ -119,8 +130,12 @@ def falling(spec: Any, counts: Counts) -> Any:
         ("says_what_it_is", {"actions": {"convert": ""}}, "an action does not say what it means"),
         ("says_what_it_is", {"spec": Nameless}, r'its Spec needs the key kind: Literal\["flash"\]'),
         ("says_what_it_is", {"spec": Mute}, "its Spec has no docstring"),
-        ("declares_keys_and_counts", {"spec": Unkeyed}, r"timing_and_cost names what is no key: \['rate'\]"),
-        ("declares_keys_and_counts", {"actions": {}}, r"asks for counts that it does not declare: \['convert'\]"),
+        ("declares_what_every_numeric_key_may_change", {"spec": Unkeyed}, "effects names 'rate', which is no key"),
+        ("declares_what_every_numeric_key_may_change", {"spec": Undeclared},
+         "flash: the numeric key 'thresholds' does not declare what it may change: add effects"),
+        ("declares_what_every_numeric_key_may_change", {"spec": Idle},
+         "flash: the numeric key 'units' does not declare what it may change: add effects"),
+        ("declares_counts", {"actions": {}}, r"asks for counts that it does not declare: \['convert'\]"),
         ("refuses_sizes_below_the_smallest", {"spec": Unbounded}, "these keys were accepted: .*'units': 0"),
         ("service_time_is_a_pure_function_of_each_frame", {"cycles": lambda spec, counts: counts["convert"] / 2},
          "cycles are whole numbers, found float64"),

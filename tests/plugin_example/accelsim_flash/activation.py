@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components import ComponentSpec, component_kind
+from accelsim.components import ComponentSpec, Effect, component_kind
 from accelsim.components.kind import Counts
 from accelsim.engines.engine import Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.ops.op import EXACT, Datapath, Edge, Op, Signal, VectorOp, evaluate
@@ -23,7 +23,7 @@ class ActivationUnit(ComponentSpec):
     """``lanes`` that each add, multiply or compare float32 numbers once a cycle."""
 
     kind: Literal["activation_unit"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"lanes"}
+    effects = {"lanes": Effect(cycles="less", energy="more", area="more")}
     lanes: PositiveInt
 
     def instances(self) -> int:

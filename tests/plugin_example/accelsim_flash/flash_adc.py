@@ -10,7 +10,7 @@ from annotated_types import Ge, Len
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from accelsim.components import ComponentSpec, component_kind
+from accelsim.components import Effect, component_kind
 from accelsim.components.abstract import Converter
 from accelsim.components.kind import TILE_COUNTS, Counts, of_busiest, rows_of
 
@@ -40,7 +40,9 @@ class FlashAdc(Converter):
     """
 
     kind: Literal["flash_adc"]
-    timing_and_cost = ComponentSpec.timing_and_cost | {"tiles", "units", "shared_by", "ways"}
+    effects = dict(
+        thresholds=Effect(values="either", energy="more", area="more"), ways=Effect(cycles="less", area="more")
+    )
     thresholds: Annotated[tuple[float, ...], Len(min_length=1)]
     ways: Annotated[int, Ge(1)] = 1
 

@@ -1,0 +1,112 @@
+"""Times against clocks: what lasts so long takes the cycles that it lasts, whatever the clock; no time is free."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from accelsim.architecture import load_architecture
+from accelsim.components import KINDS
+from accelsim.components.kind import cycles_of
+from accelsim.errors import InputError
+from accelsim.pipeline import run_in_full
+
+SHORT = {"workload.inputs.utterances": "1"}
+
+
+def cycles(overrides: dict[str, str], part: str, counts: dict[str, int]) -> int:
+    """Return the service cycles of a part of the tile for some counts."""
+    spec = load_architecture("memristor_tile", overrides).components()[part]
+    return int(KINDS[spec.kind].service_cycles(spec, {name: np.array([n]) for name, n in counts.items()})[0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frequency", "expected"),
+    [
+        (25e-9, 100e6, 3),  # 2.5 periods of 10 ns
+        (10e-9, 100e6, 1),
+        (100e-9, 10e6, 1),
+        (1e-9, 100e6, 1),
+        (1 / 1.28e9, 1.28e9, 1),  # a period of 781.25 ps, which the simulator rounds to 781
+        (1 / 575e3, 100e6, 174),  # 1.739 us
+        (1 / 570e3, 100e6, 176),  # 1.754 us
+        (0.7, 3e8, 210_000_000),
+    ],
+)
+def test_a_time_takes_whole_cycles(seconds: float, frequency: float, expected: int) -> None:
+    assert cycles_of("read_time", seconds, frequency) == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({}, 7),
+        ({"components.crossbar.read_time": "25 ns"}, 3 * 7),
+        ({"components.crossbar.read_time": "25 ns", "components.crossbar.cycles_per_read": "5"}, 5 * 7),
+        ({"components.crossbar.read_time": "1 ns"}, 7),
+        ({"clocks.main.frequency": "1 GHz"}, 10 * 7),
+        ({"components.crossbar.read_time": "1 s"}, 100_000_000 * 7),
+    ],
+)
+def test_a_read_takes_its_time(overrides: dict[str, str], expected: int) -> None:
+    assert cycles(overrides, "crossbar", {"phases": 7}) == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({}, 8),  # the eight columns of a converter
+        ({"components.adc.rate": "33 MHz"}, 4 * 8),  # 30.3 ns
+        ({"components.adc.rate": "1 Hz"}, 100_000_000 * 8),
+        ({"components.adc.rate": "1 GHz"}, 8),
+        ({"clocks.main.frequency": "1 GHz"}, 10 * 8),
+        ({"components.adc.cycles_per_conversion": "6"}, 6 * 8),
+    ],
+)
+def test_a_conversion_takes_its_time(overrides: dict[str, str], expected: int) -> None:
+    assert cycles(overrides, "adc", {"convert": 384, "busiest": 8, "rows": 1}) == expected
+
+
+def test_no_clock_makes_a_read_or_a_conversion_faster() -> None:
+    """Ten times the clock: the reads of 10 ns and the conversions of 100 MHz still pace the tile, 80 ns a frame."""
+    slow = run_in_full("memristor_tile", overrides=SHORT)
+    fast = run_in_full("memristor_tile", overrides={**SHORT, "clocks.main.frequency": "1 GHz"})
+    assert slow.execution.frames * 80_000 <= fast.outcome.timeline.duration_ps < slow.outcome.timeline.duration_ps
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("clocks.main.frequency", "1e-300 Hz", "expected a frequency of 1 Hz to 1 THz"),
+        ("clocks.main.frequency", "1e300 Hz", "expected a frequency of 1 Hz to 1 THz"),
+        ("clocks.main.frequency", "100 mHz", "expected a frequency of 1 Hz to 1 THz"),
+        ("components.crossbar.read_time", "1e300 s", "'read_time': 1e+300 s at 100 MHz are 1e+308 cycles"),
+        ("components.adc.rate", "1e-300 Hz", "'rate': 1e+300 s at 100 MHz are 1e+308 cycles"),
+    ],
+)
+def test_a_time_that_cannot_be_counted_is_refused(key: str, value: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_architecture("memristor_tile", {key: value})
+    (problem,) = error.value.problems
+    assert message in problem.message and problem.line is not None and problem.file is not None
+
+
+def test_more_bits_than_a_converter_can_have_are_refused() -> None:
+    with pytest.raises(InputError, match="'precision_bits' and 'range_bits' must be at most 24 together, found 16"):
+        load_architecture("memristor_tile", {"components.adc.precision_bits": "16", "components.adc.range_bits": "16"})
+
+
+def test_a_run_longer_than_picoseconds_can_count_is_refused() -> None:
+    keys = {"pacing.mode": "real_time", "pacing.frame_period": "10 ms", "components.crossbar.read_time": "10000 s"}
+    with pytest.raises(InputError, match="can be counted in picoseconds"):
+        run_in_full("memristor_tile", overrides={**SHORT, **keys})
+
+
+def test_cycles_of_the_shipped_chips_stay() -> None:
+    """Every read and every conversion of the library takes the cycles that its file says: its numbers agree."""
+    for name in ("memristor_tile", "isaac_tile", "imssa", "imssa28", "imssa10", "memristor_conformer", "neurram_core"):
+        chip = load_architecture(name)
+        for spec in chip.of_kind("crossbar").values():
+            assert spec.cycles_per_read == 1, name
+        for spec in chip.of_kind("adc").values():
+            assert spec.cycles_per_conversion == (174 if name == "neurram_core" else 1), name
