@@ -46,7 +46,7 @@ from accelsim.kernels.number import Arithmetic, Number
 from accelsim.ops import plain
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, OPS, Datapath, DatapathOp, Edge, Op, ShortForm, Signal, Tensors, VectorOp
-from accelsim.pipeline import arbitration, clocking, links, operate
+from accelsim.pipeline import arbitration, clocking, domains, links, operate
 from accelsim.placement import ENGINES, Parts
 from accelsim.schedule.job import Job, Schedule, Work, part_of
 from accelsim.schema import json_schema, parse, parse_yaml, undeclared
@@ -276,9 +276,10 @@ class DeviceContract:
     def program(self, file: str, bits: int, arrays: Sequence[int] = (4, 5, 9), seed: int = 7) -> Any:
         """Return the states and pulses of `levels` of some of the arrays 4, 5 and 9."""
         chosen = [(4, 5, 9).index(array) for array in arrays]
-        return self.device(file).program(
+        written = self.device(file).program(
             self.levels(bits)[chosen], np.array(arrays), seed=seed, read_voltage=self.read_voltage, cell_bits=bits
         )
+        return written.states, written.pulses
 
     def test_says_what_it_is(self, file: str) -> None:
         """The device is of a kind that is registered, which says what it is, and its numbers have a source."""
@@ -305,7 +306,7 @@ class DeviceContract:
         """States are finite numbers, one a cell; pulses are counted for each array; the levels stay as they were."""
         levels = self.levels(bits)
         kept = levels.copy()
-        states, pulses = self.device(file).program(
+        states, pulses, reached = self.device(file).program(
             levels, np.array([4, 5, 9]), seed=7, read_voltage=self.read_voltage, cell_bits=bits
         )
         assert np.array_equal(kept, levels), "changed the levels that it was given"
@@ -313,6 +314,11 @@ class DeviceContract:
         assert np.isfinite(states).all(), "a state is no finite number"
         whole = np.issubdtype(pulses.dtype, np.integer)
         assert whole and pulses.shape == (3,) and (pulses > 0).all(), f"write pulses of the three arrays: {pulses}"
+        if reached is not None:
+            cells = levels[0].size
+            assert reached.shape == (3,) and ((reached >= 0) & (reached <= cells)).all(), (
+                f"reached by a read: {reached}"
+            )
 
     def test_the_seed_decides_every_draw(self, file: str, bits: int) -> None:
         """The same seed programs the same cells, whichever arrays are programmed together."""
@@ -772,7 +778,8 @@ class EngineContract:
             for order in (tuple(reversed(schedule.leaders())), tuple(sorted(schedule.leaders()))):
                 again = simulate(
                     schedule, links(chip, schedule), service_of(schedule, chip, activity), clocking(chip, schedule),
-                    frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule), process_order=order,
+                    frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule),
+                    domains=domains(chip, schedule), process_order=order,
                 )  # fmt: skip
                 assert again.finished_ps.tolist() == outcome.timeline.finished_ps.tolist(), "order matters"
                 assert again.cycles == outcome.timeline.cycles, "where the cycles go depends on the order"
