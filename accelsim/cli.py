@@ -84,7 +84,7 @@ PowerOption = Annotated[
     PowerRule,
     typer.Option(
         "--power",
-        help="How parts wait: as_is, as the chip says; gated, their clock stopped, none switched off; ungated, clocked.",
+        help="How parts wait: as_is, as the chip says; gated, clock stopped, none switched off; ungated, clocked.",
     ),
 ]
 
