@@ -58,6 +58,10 @@ class SpeechInputs(RecordedInputs):
         """Return the number of input features."""
         return self.features.bands * (self.context.before + 1 + self.context.after)
 
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.features.hop_s
+
 
 class FeatureInputs(RecordedInputs):
     """Speech whose data set holds features instead of audio, as codes around 128; see `accelsim.data.featured`."""
@@ -72,6 +76,10 @@ class FeatureInputs(RecordedInputs):
     def width(self) -> int:
         """Return the number of input features."""
         return feature_set(self.dataset, self.split).width
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return feature_set(self.dataset, self.split).frame_period_s
 
 
 class RandomInputs(Model):
@@ -99,3 +107,7 @@ class RandomInputs(Model):
     def width(self) -> int:
         """Return the number of input features."""
         return self.features
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.frame_period
