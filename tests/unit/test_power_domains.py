@@ -60,7 +60,8 @@ def test_power_changes_time_and_cost_but_no_value() -> None:
     switched = f"{{analogue: {{parts: [dac, adc, sample_hold], {GATE}}}}}"
     plain, off = (accelsim.run("memristor_tile", overrides=paced | {"power": p}) for p in ("{}", switched))
     assert off.accuracy == plain.accuracy
-    assert off.performance.latency_cycles.p50 == plain.performance.latency_cycles.p50 + 500
+    # While the first tile waits for its drivers the bus brings the others their inputs: a few cycles less than 500.
+    assert 490 < off.performance.latency_cycles.p50 - plain.performance.latency_cycles.p50 <= 500
     assert off.energy.wake_j == pytest.approx(off.performance.frames * 1e-9)
     assert off.energy.standby_j < 0.5 * plain.energy.standby_j
     assert off.energy.dynamic_j == pytest.approx(plain.energy.dynamic_j)
