@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -20,25 +21,27 @@ from accelsim.devices import Device, parse_device
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
+    ClockFrequency,
     Effect,
+    FramePeriod,
     Model,
     Overrides,
-    PositiveFrequency,
     PositiveLength,
-    PositiveTime,
     PositiveVoltage,
     Registered,
     Source,
     Temperature,
     check_schema_tag,
+    format_si,
     keeps_values,
     load_yaml,
     override_texts,
     parse,
 )
 from accelsim.schema.compiler import Compiler
-from accelsim.schema.cost import CostTable
+from accelsim.schema.cost import EVERY, SECTIONS, ClockPrice, CostTable
 from accelsim.schema.placement import EngineSpec, PlacementSpec
+from accelsim.schema.power import PowerDomain, PowerGate
 from accelsim.schema.source import Location
 
 PICOSECONDS = 10**12
@@ -46,9 +49,13 @@ PICOSECONDS = 10**12
 SLOWEST_HZ = 1.0
 
 _PERIOD_TOLERANCE = 1e-3
-_SECTIONS = ("energy", "clock", "area", "leakage")
 
-_POINT_KEYS = ("clocks", "technology", "pacing")
+_OTHERS = {"energy": ("standby",), "standby": ("leakage",), "leakage": ("standby",)}
+"""Sections of the same kind that may hold a price of a section."""
+
+_POINT_KEYS = ("clocks", "technology", "pacing", "power")
+_TAKEN = {"[": "marks its copies in tiles", "->": "marks channels", " of ": "marks what a channel carries"}
+"""What no name of a component may hold."""
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
 AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
@@ -58,7 +65,7 @@ class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
     effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
-    frequency: PositiveFrequency
+    frequency: ClockFrequency
 
     @model_validator(mode="after")
     def _nearly_whole_period(self) -> ClockDomain:
@@ -112,7 +119,7 @@ class Pacing(Model):
 
     effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
     mode: Literal["real_time", "back_to_back"]
-    frame_period: PositiveTime | None = None
+    frame_period: FramePeriod | None = None
 
     @model_validator(mode="after")
     def _period_given(self) -> Pacing:
@@ -122,7 +129,10 @@ class Pacing(Model):
 
 
 class Technology(Model):
-    """Price list and operating point; ``node`` only when it differs from that of the table."""
+    """Price list and operating point; ``node`` only when it differs from that of the table.
+
+    Outside the window of the table a chip is refused; ``extrapolate`` runs it all the same, with every figure marked.
+    """
 
     effects: ClassVar[Mapping[str, Effect]] = {
         "voltage": Effect(energy="more"),
@@ -133,6 +143,7 @@ class Technology(Model):
     voltage: PositiveVoltage
     temperature: Temperature
     node: PositiveLength | None = None
+    extrapolate: bool = False
 
 
 class Calibration(Model):
@@ -158,6 +169,7 @@ class ArchitectureSpec(Model):
         "operating_points": Effect(),
         "clocks": Effect(cycles="either", energy="either"),
         "technology": Effect(energy="either", area="either"),
+        "power": Effect(cycles="either", energy="either"),
         "pacing": Effect(cycles="either", energy="either"),
         "channels": Effect(cycles="either", energy="either"),
         "arbitration": Effect(cycles="either", energy="either"),
@@ -169,6 +181,8 @@ class ArchitectureSpec(Model):
     workload: str
     clocks: Annotated[dict[str, ClockDomain], Field(min_length=1)]
     technology: Technology
+    power: dict[str, PowerDomain] = {}
+    """What is clocked and supplied together; a component in no domain has its clock gated and stays on."""
     pacing: Pacing
     components: Annotated[dict[str, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
@@ -212,6 +226,44 @@ class Architecture:
     def of_kind(self, kind: str) -> dict[str, Any]:
         """Return the components of one kind by name."""
         return {name: spec for name, spec in self.components().items() if spec.kind == kind}
+
+    def parts_of(self, domain: str) -> tuple[str, ...]:
+        """Return the components of a power domain, in the order of the file."""
+        patterns = self.spec.power[domain].parts
+        return tuple(name for name in self.components() if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+    def domains(self) -> dict[str, str]:
+        """Return the power domain of each component that is in one."""
+        return {part: domain for domain in self.spec.power for part in self.parts_of(domain)}
+
+    def clock_gated(self, component: str) -> bool:
+        """Return whether the clock of a component stops while it works on nothing."""
+        domain = self.domains().get(component)
+        return domain is None or self.spec.power[domain].clock_gate
+
+    def power_gate(self, component: str) -> PowerGate | None:
+        """Return the switch between a component and its supply, if there is one."""
+        domain = self.domains().get(component)
+        return None if domain is None else self.spec.power[domain].power_gate
+
+    def power_rule(self) -> str:
+        """Return in words how its parts are clocked and supplied while they wait."""
+        parts = self.components()
+        ungated = [name for name in parts if not self.clock_gated(name)]
+        switched = {name: domain.power_gate for name, domain in self.spec.power.items() if domain.power_gate}
+        if not ungated:
+            clock = "clock gating of idle parts"
+        elif len(ungated) == len(parts):
+            clock = "all parts clocked always"
+        else:
+            clock = f"clock gating of idle parts but {', '.join(ungated)}"
+        if not switched:
+            return f"{clock}, no power gating"
+        off = [
+            f"{', '.join(self.parts_of(name))} off after {format_si(gate.after, 's')}"
+            for name, gate in switched.items()
+        ]
+        return f"{clock}; power gating: {'; '.join(off)}"
 
     def at_ends(self) -> Iterator[tuple[str, Architecture, Architecture]]:
         """Yield the key of every assumed size, and the chip at both ends of its range, the others as they are."""
@@ -274,6 +326,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_wiring_problems(spec, source),
         *_price_problems(spec, cost, source, cost_path),
         *_point_problems(spec, source),
+        *_power_problems(spec, source),
         *_programming_problems(spec, source),
         *clock_problems,
         *device_problems,
@@ -379,13 +432,15 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
     source = load_yaml(path)
     check_schema_tag(source, "cost")
     table = parse(CostTable, source)
-    own = {section: len(getattr(table, section)) for section in _SECTIONS}
+    own = {section: len(getattr(table, section)) for section in SECTIONS}
     if table.base:
         table = table.on([load_cost(_beside(path, base.table, "cost")) for base in table.base])
     problems = []
-    for section in _SECTIONS:
+    for section in SECTIONS:
         for index, row in enumerate(getattr(table, section)[: own[section]]):
             where = (section, index, "kind")
+            if isinstance(row, ClockPrice) and row.kind == EVERY:
+                continue
             if row.kind not in KINDS:
                 problems.append(source.problem(f"unknown kind '{row.kind}'", where, did_you_mean(row.kind, KINDS)))
                 continue
@@ -397,8 +452,8 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
             if section == "energy" and row.action not in actions:
                 message = f"a {row.kind} has no action '{row.action}'"
                 problems.append(source.problem(message, (section, index, "action"), did_you_mean(row.action, actions)))
-            covered_by = getattr(row, "included_in", None)
-            if covered_by is not None:
+            covered_by = row.included_in
+            if covered_by is not None and section != "clock":
                 priced = _covering(table, section, row.kind)
                 if covered_by not in priced:
                     what = f"action '{covered_by}' of a {row.kind}" if section == "energy" else f"kind '{covered_by}'"
@@ -411,11 +466,15 @@ def _load_cost(files: tuple[tuple[Path, bytes], ...]) -> CostTable:
 
 
 def _covering(table: CostTable, section: str, kind: str) -> set[str]:
-    """Return what a row of a section may be included in: other kinds, or for an energy the kind's actions and clock."""
-    if section != "energy":
-        return {row.kind for row in getattr(table, section) if row.included_in is None}
-    clock = {"clock"} if any(row.kind == kind for row in table.clock) else set()
-    return {row.action for row in table.energy if row.kind == kind and row.included_in is None} | clock
+    """Return what a row of a section may be included in: other kinds, for an energy actions, or the kind's own rows."""
+    own = {other for other in _OTHERS.get(section, ()) if _has_value(getattr(table, other), kind)}
+    if section == "energy":
+        return {row.action for row in table.energy if row.kind == kind and row.included_in is None} | own
+    return {row.kind for row in getattr(table, section) if row.included_in is None} | own
+
+
+def _has_value(rows: Sequence[Any], kind: str) -> bool:
+    return any(row.kind == kind and row.included_in is None for row in rows)
 
 
 def _beside(path: Path, name: str, shelf: str) -> Path:
@@ -480,6 +539,8 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
         seen.add(channel.name())
     for name, component in spec.components.items():
         where = ("components", name)
+        if taken := next((sign for sign in _TAKEN if sign in name), None):
+            problems.append(source.problem(f"the name '{name}' holds '{taken}', which {_TAKEN[taken]}", where))
         if name not in wired and KINDS[component.kind].actions:
             problems.append(source.problem(f"component '{name}' is connected to nothing", where))
         if component.clock is not None and component.clock not in spec.clocks:
@@ -502,6 +563,27 @@ def _point_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     ]
 
 
+def _power_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
+    """Every part of a domain is a component, in no other domain, and does not go to rest by itself."""
+    problems: list[Problem] = []
+    names = list(spec.components)
+    found_in: dict[str, str] = {}
+    for domain, power in spec.power.items():
+        for index, pattern in enumerate(power.parts):
+            where = ("power", domain, "parts", index)
+            parts = [name for name in names if fnmatchcase(name, pattern)]
+            if not parts:
+                problems.append(source.problem(f"no component '{pattern}'", where, did_you_mean(pattern, names)))
+            for name in parts:
+                other = found_in.setdefault(name, domain)
+                if other != domain:
+                    problems.append(source.problem(f"'{name}' is in the domain '{other}' as well", where))
+                if power.power_gate is not None and spec.components[name].standby_states():
+                    message = f"'{name}' goes to rest by itself and cannot be power-gated"
+                    problems.append(source.problem(message, where))
+    return problems
+
+
 def _programming_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     if spec.programming_runs == 1 or any(component.kind == "crossbar" for component in spec.components.values()):
         return []
@@ -514,10 +596,18 @@ def _price_problems(spec: ArchitectureSpec, cost: CostTable, source: Source, cos
     energy = {(row.kind, row.action) for row in cost.energy}
     area = {row.kind for row in cost.area}
     leakage = {row.kind for row in cost.leakage}
+    standby = {(row.kind, row.state) for row in cost.standby}
+    clocks = {(row.kind, row.state) for row in cost.clock}
     for name, component in spec.components.items():
         missing = [f"action '{a}'" for a in KINDS[component.kind].actions if (component.kind, a) not in energy]
         missing += ["area"] if component.kind not in area else []
         missing += ["leakage"] if component.kind not in leakage else []
+        for state in component.standby_names():
+            if (component.kind, state) not in standby:
+                missing.append(f"standby in the state '{state}'" if state else "standby")
+        for state in ("clocked", "gated"):
+            if not {(component.kind, state), (EVERY, state)} & clocks:
+                missing.append(f"the clock, {state},")
         for what in missing:
             message = f"no price for {what} of a {component.kind} in {cost_path.name}"
             problems.append(source.problem(message, ("components", name)))

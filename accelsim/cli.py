@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Simulate accelerators for speech networks: what comes out, how well it recognises, how many cycles, "
     "how much power and area.",
-    epilog="Exit codes: 0 done; 1 the run failed or a judged figure left its tolerance; 2 bad input; "
+    epilog="Exit codes: 0 done; 1 the run failed, or a verdict is not that of compare --against; 2 bad input; "
     "130 interrupted; 143 terminated.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Speech data: list it, or download it once.")
@@ -182,6 +182,7 @@ def run(
     epilog="Examples:\n\n"
     "  accelsim compare --out reports/validation.md\n\n"
     "  accelsim compare rsnn28nm --out runs/paper\n\n"
+    "  accelsim compare --against reports/validation.md\n\n"
     "  accelsim sweep arch/sweeps/conformer_adc.yaml -o studies/conformer_adc; accelsim compare --studies studies\n\n"
     "  accelsim compare arch/memristor_tile.yaml mychip.yaml -w tile_frames\n\n"
     "  accelsim compare edge_npu memristor_conformer_stream rsnn28nm -s workload.inputs.dataset=mini_librispeech "
@@ -199,20 +200,31 @@ def compare(
         Path | None, typer.Option("--out", "-o", help="Write a Markdown page (*.md), or a result.json for every run.")
     ] = None,
     studies: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them, or from DIR/NAME.csv."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="PAGE.md", help="Exit 1 if a verdict is not that of a page made before.")
     ] = None,
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
-    Exit 1 if a judged figure leaves its tolerance.
+    Exit 1 if a verdict is another one than on the page that --against names.
     """
     overrides = _overrides(set_)
     if len(what) < 2 and (workload or overrides):
         raise InputError.of("--workload and --set are for two or more architectures; a paper names its own runs")
     if len(what) > 1 and studies is not None:
         raise InputError.of("--studies is for papers; architectures are run")
+    if len(what) > 1 and against is not None:
+        raise InputError.of("--against is for papers; architectures have no verdicts")
+    if against is not None and not against.is_file():
+        raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
+    before = against.read_text(encoding="utf-8") if against is not None else None  # --out may be the same file
     if studies is not None and not studies.is_dir():
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     if out is not None:
@@ -233,7 +245,7 @@ def compare(
             comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=tell, on_run=on_run)]
         else:
             comparisons = list(compare_all(studies=studies, seed=seed, progress=tell, on_run=on_run))
-    from accelsim.report.comparison import comparison_table, markdown
+    from accelsim.report.comparison import changed, comparison_table, markdown, tally
 
     if out is not None and out.suffix == ".md":
         from accelsim.result import written_whole
@@ -253,7 +265,8 @@ def compare(
                 "holds": comparison.holds(),
                 "figures": [
                     {**row.figure.model_dump(), "ours": row.ours, "ratio": row.ratio, "holds": row.holds}
-                    | {"runs": row.runs, "sd": row.sd}
+                    | {"runs": row.runs, "sd": row.sd, "verdict": row.verdict, "needed": row.needed}
+                    | {"interval": None if row.spread is None else [row.spread.low, row.spread.high]}
                     for row in comparison.rows
                 ],
             }
@@ -265,10 +278,12 @@ def compare(
             _print(comparison_table(comparison))
             for row in comparison.rows:
                 if row.figure.note:
-                    _print(f"[dim]{row.figure.name}: {row.figure.note}[/]")
+                    _print(f"{row.figure.name}: {row.figure.note}", "dim")
             for reason in dict.fromkeys(comparison.missing.values()):
-                _print(f"[yellow]not run: {reason}[/]")
-    if not all(comparison.holds() for comparison in comparisons):
+                _print(f"not run: {reason}", "yellow")
+        _print(tally(comparisons))
+    if before is not None and (other := changed(comparisons, before)):
+        typer.echo("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
         raise typer.Exit(1)
 
 
@@ -333,6 +348,10 @@ def sweep(
     resume: ResumeOption = False,
     objectives: ObjectivesOption = None,
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write a row a point, as reports/studies has them for 'compare'."),
+    ] = None,
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
@@ -340,6 +359,10 @@ def sweep(
     from accelsim.report.sweep import sweep_table
 
     _check_exports(export)
+    if table is not None:
+        from accelsim.result import check_writable
+
+        check_writable(table.parent)
     what = load_sweep(architecture) if is_sweep_file(architecture) else Sweep(architecture, None, ())
     what = what.changed(
         axes=set_, workload=workload, method=method, points=points, seed=seed, seeds=seeds,
@@ -352,6 +375,12 @@ def sweep(
         for kind in export:
             for path in store.export_parquet() if kind == "parquet" else store.export_csv():
                 typer.echo(f"wrote {path}", err=True)
+        if table is not None:
+            from accelsim.explore.comparison import study_paths
+            from accelsim.explore.studies import rows_of, write_table
+
+            write_table(table, rows_of(store, what, study_paths(table.stem)))
+            typer.echo(f"wrote {table}", err=True)
         _end_of_points(store, out)
 
 
@@ -614,10 +643,12 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
 
 
-def _print(what: RenderableType) -> None:
+def _print(what: RenderableType, style: str | None = None) -> None:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False).print(what)
+    # Texts come from files and are shown as they are, whatever brackets they hold.
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
+    console.print(what, style=style)
 
 
 class _DownloadBar:
@@ -663,7 +694,7 @@ def _progress() -> Iterator[Progress]:
         return
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

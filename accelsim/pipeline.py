@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
-from accelsim.cost import Power, check_prices, job_energy_j, power_over_time, price
+from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
@@ -22,7 +22,7 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Link, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate import Clocking, Link, Supply, Timeline, Trace, Window, close_books, simulate
 from accelsim.simulate.engine import Service
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
@@ -69,6 +69,7 @@ def run_in_full(
     tell("load", None, None)
     chip = load_architecture(architecture, for_chip)
     for point in (chip, *chip.operating_points.values()):
+        check_point(point)
         check_prices(point)
     network = stages.load_workload(workload or chip.spec.workload, for_network)
     deployment = deploy(network, chip)
@@ -116,8 +117,8 @@ def operate(
         arbitration=arbitration(chip, schedule),
         progress=lambda done: tell("cycles", done, frames),
     )
-    ledger = close_books(schedule, service, timeline, activity)
-    bill = price(chip, schedule, activity, ledger, timeline.duration_ps * 1e-12)
+    ledger = close_books(schedule, service, timeline, activity, supplies(chip))
+    bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)
 
 
@@ -203,6 +204,15 @@ def arbitration(chip: Architecture, schedule: Schedule) -> dict[str, str]:
     policies = chip.spec.arbitration
     members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
     return {name: policies[part_of(name)] for name in members if part_of(name) in policies}
+
+
+def supplies(chip: Architecture) -> dict[str, Supply]:
+    """Return how each component is clocked and supplied; what goes to rest by itself is a domain of its own."""
+    domains, found = chip.domains(), {}
+    for name, spec in chip.components().items():
+        domain = f"{name}, by itself" if spec.standby_states() else domains.get(name)
+        found[name] = Supply(spec.instances(), chip.period_ps(name), chip.clock_gated(name), domain)
+    return found
 
 
 def clocking(chip: Architecture, schedule: Schedule) -> Clocking:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
-from accelsim.cost import Bill
+from accelsim.cost import Bill, extrapolated
 from accelsim.engines.execute import Execution, service_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
@@ -70,6 +70,7 @@ def record(run: Run, command: str = "") -> r.Result:
         command=command,
         **dict(_outcome(run, run.outcome)),
         area_mm2=run.outcome.bill.total_area_m2() * 1e6,
+        power_rule=chip.power_rule(),
         memory_bytes={
             kind: sum(spec.bits() for spec in chip.of_kind(kind).values()) // 8
             for kind in ("sram", "edram", "register_file", "l2")
@@ -88,9 +89,9 @@ def record(run: Run, command: str = "") -> r.Result:
 def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    idle_w = (bill.total_j("clock") + bill.total_j("leakage")) / seconds
+    static_w = (total_j - bill.total_j("dynamic")) / seconds
     throughput = definitions(
-        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=idle_w,
+        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=static_w,
         area_m2=area_m2,
     )  # fmt: skip
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
@@ -100,10 +101,12 @@ def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
             total_j=total_j,
             dynamic_j=bill.total_j("dynamic"),
             clock_j=bill.total_j("clock"),
+            standby_j=bill.total_j("standby"),
             leakage_j=bill.total_j("leakage"),
+            wake_j=bill.total_j("wake"),
             per_frame_j=total_j / performance.frames,
             per_audio_second_j=total_j / performance.audio_seconds,
-            idle_power_w=idle_w,
+            idle_power_w=bill.idle_w,
         ),
         power_w=total_j / seconds,
         efficiency=r.Efficiency(
@@ -236,6 +239,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
+        unknown=run.batch.unknown,
         per_utterance=_per_utterance(run, runs),
     )
 
@@ -327,7 +331,8 @@ def _bracket(run: Run) -> list[r.Bracket]:
     bits = sum(sram.bits() for sram in chip.of_kind("sram").values())
     if not bits:
         return []
-    active = (bill.total_j() - bill.total_j("leakage")) / (run.outcome.timeline.duration_ps * 1e-12)
+    leaked = sum(bill.energy_j[name]["leakage"] for name in chip.of_kind("sram"))
+    active = (bill.total_j() - leaked) / (run.outcome.timeline.duration_ps * 1e-12)
     return [
         r.Bracket(name=row.name, power_w=active + row.per_kib * bits / KIB_BITS, source=row.source)
         for row in chip.cost.leakage_bracket
@@ -349,8 +354,17 @@ def _provenance(run: Run) -> r.Provenance:
         predicted=predicted,
         calibrated=calibrated,
         assumptions=list(spec.assumptions),
+        extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )
+
+
+def _extrapolated(run: Run) -> list[str]:
+    """Return where the chip lies outside the windows of its prices, with the names of the operating points."""
+    found = extrapolated(run.outcome.architecture)
+    for name, outcome in run.points.items():
+        found += [f"{name}: {reason}" for reason in extrapolated(outcome.architecture) if reason not in found]
+    return found
 
 
 def _at(data: object, key: str) -> object:

@@ -71,7 +71,11 @@ class Performance(Record):
 
 
 class EnergyTotals(Record):
-    """``idle_power_w``: drawn when nothing is being worked on, by leakage and clocks."""
+    """``standby_j``: of bias and static currents, and of memory outside the chip; ``wake_j``: of switching parts on.
+
+    ``idle_power_w``: drawn when nothing is being worked on, by clocks, standby and leakage, once every part that goes
+    to rest is as far there as it goes.
+    """
 
     total_j: float
     dynamic_j: float
@@ -80,6 +84,8 @@ class EnergyTotals(Record):
     per_frame_j: float
     per_audio_second_j: float = 0.0
     idle_power_w: float = 0.0
+    standby_j: float = 0.0
+    wake_j: float = 0.0
 
 
 class Throughput(Record):
@@ -136,6 +142,8 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: int | None = None
     """How many people spoke what was scored, where that is known."""
+    unknown: int = 0
+    """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
     per_utterance: UtteranceRecord | None = None
     """None where a score of a plug-in counts nothing by utterance."""
 
@@ -170,6 +178,12 @@ class EnergyShares(Record):
     dynamic: float
     clock: float
     leakage: float
+    standby: float = 0.0
+    wake: float = 0.0
+
+    def total(self) -> float:
+        """Return the sum of all shares, in joule."""
+        return self.dynamic + self.clock + self.standby + self.leakage + self.wake
 
 
 class ComponentRecord(Record):
@@ -218,11 +232,16 @@ class PluginRecord(Record):
 
 
 class Provenance(Record):
-    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used."""
+    """Which figures are predicted, which fitted and to what, what was assumed; ``plugins``: every plug-in used.
+
+    ``extrapolated``: why no figure of time, energy or area is more than a guess: where the chip lies outside the window
+    of its cost table, at any of its operating points.
+    """
 
     predicted: list[str]
     calibrated: list[str]
     assumptions: list[str]
+    extrapolated: list[str] = []
     plugins: list[PluginRecord] = []
 
 
@@ -283,6 +302,8 @@ class Result(OperationRecord):
     versions: dict[str, str]
     command: str
     area_mm2: float
+    power_rule: str = ""
+    """How parts that wait are clocked and supplied."""
     memory_bytes: dict[str, int]
     programming: Programming = Programming()
     plan: PlanRecord | None = None

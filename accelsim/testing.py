@@ -50,6 +50,7 @@ from accelsim.pipeline import arbitration, clocking, links, operate
 from accelsim.placement import ENGINES, Parts
 from accelsim.schedule.job import Job, Schedule, Work, part_of
 from accelsim.schema import json_schema, parse, parse_yaml, undeclared
+from accelsim.schema.cost import EVERY
 from accelsim.schema.placement import PlacementSpec
 from accelsim.simulate import Clocking, Link, simulate
 from accelsim.workload import Batch, Workload, load_workload
@@ -226,7 +227,7 @@ class ComponentContract:
                 assert timeline.cycles["producer"]["busy"] == n
 
     def test_has_prices(self, name: str) -> None:
-        """A cost table has a row for each action, the area and the leakage."""
+        """A cost table has rows for each action, area, leakage, standby and clock."""
         kind, lacking = KINDS[name], {}
         for cost in self.costs or library.names("arch/cost"):
             table = load_cost(library.find(cost, "arch/cost"))
@@ -234,6 +235,10 @@ class ComponentContract:
             missing = [f"action '{action}'" for action in kind.actions if action not in priced]
             missing += [] if any(row.kind == name for row in table.area) else ["area"]
             missing += [] if any(row.kind == name for row in table.leakage) else ["leakage"]
+            missing += [] if any(row.kind == name for row in table.standby) else ["standby"]
+            for state in ("clocked", "gated"):
+                clocks = any(row.kind in (name, EVERY) and row.state == state for row in table.clock)
+                missing += [] if clocks else [f"clock, {state}"]
             if not missing:
                 return
             lacking[str(cost)] = missing

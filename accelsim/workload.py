@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
-from accelsim.errors import InputError, did_you_mean
+from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
@@ -108,6 +108,8 @@ class Workload:
     decoder: Tensors | None
     folder: Path
     sha256: str
+    source: Source | None = field(default=None, compare=False, repr=False)
+    """The file that says all this, for the lines of what does not fit the data; None where there is none."""
 
     def scorer(self, *, reference: bool = False) -> Judge:
         """Return the judge of the outputs of the hardware, or of the float ``reference``.
@@ -128,7 +130,8 @@ class Batch:
     """All frames of all utterances, end to end.
 
     features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
-    utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known.
+    utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known;
+    unknown: units of the references that the network's outputs cannot stand for.
     """
 
     features: NDArray[np.uint8]
@@ -139,6 +142,7 @@ class Batch:
     audio_seconds: float
     frame_period_s: float
     speakers: int | None = None
+    unknown: int = 0
 
     def signal(self, edge: Edge) -> Signal:
         """Return the features as the signal of their edge."""
@@ -177,7 +181,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
         decoder = _read_tensors(path.parent / decoder_file, digest)
-    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest())
+    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source)
     if spec.score is not None:
         workload.scorer()
     return workload
@@ -274,6 +278,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     frames = np.concatenate(codes)[:most]
     ends = np.cumsum([len(c) for c in codes])
     said = [None if inputs.seconds is not None else _said(one, score) for one in utterances]
+    unknown = _unknown_units(workload, utterances, said)
     return Batch(
         features=frames,
         starts=np.minimum([0, *ends], len(frames)).astype(np.int64),
@@ -283,7 +288,34 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         audio_seconds=len(frames) * period,
         frame_period_s=period,
         speakers=len({u.speaker for u in utterances}),
+        unknown=unknown,
     )
+
+
+def _unknown_units(
+    workload: Workload, utterances: Sequence[Featured | Utterance], said: Sequence[tuple[str, ...] | None]
+) -> int:
+    """Return how many units of the references a network cannot say, and so always gets wrong.
+
+    Raises InputError where those of the data and those of the score do not belong together: a class that the workload
+    does not have, or words and phones of which it knows none.
+    """
+    score, inputs = workload.spec.score, workload.spec.inputs
+    if score is None or not score.vocabulary or isinstance(inputs, RandomInputs):
+        return 0
+    heard = [(one.name, unit) for one, units in zip(utterances, said, strict=True) for unit in units or ()]
+    strange = [(name, unit) for name, unit in heard if not score.knows(unit)]
+    if strange and (score.closed or len(strange) == len(heard)):
+        name, label = strange[0]
+        message = (
+            f"'{score.vocabulary}' does not have '{label}', the label of utterance '{name}' in "
+            f"{inputs.dataset}/{inputs.split}; {len(strange):,} of {len(heard):,} labels are unknown"
+        )
+        hint = did_you_mean(label, getattr(score, score.vocabulary))
+        where = ("score", score.vocabulary)
+        problem = workload.source.problem(message, where, hint) if workload.source else Problem(message, hint=hint)
+        raise InputError([problem])
+    return len(strange)
 
 
 def _chosen(utterances: list[Spoken], inputs: RecordedInputs, score: Score | None) -> list[Spoken]:

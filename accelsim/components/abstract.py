@@ -61,6 +61,13 @@ class Converter(ComponentSpec):
     def resolution(self) -> int:
         """Return the bits of a code."""
 
+    def decisions(self) -> tuple[int, float] | None:
+        """Return how many decisions a conversion takes one after the other, and conversions per second; None: unbound.
+
+        They limit how fast it can be, whatever its rate, see `accelsim.cost.window.fastest_decision`.
+        """
+        return None
+
     @abstractmethod
     def transfer(self, changes: dict[str, int]) -> AdcTransfer | Any:
         """Return the transfer function of one converter, with some of its bits changed.

@@ -34,6 +34,10 @@ class Accumulator(ComponentSpec):
     def instances(self) -> int:
         return self.tiles * self.units
 
+    def flip_flops(self) -> int:
+        """Return width_bits, of the output register."""
+        return self.width_bits
+
 
 def service_cycles(spec: Accumulator, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = groups * cycles_per_group."""

@@ -55,6 +55,10 @@ class Adc(Converter):
     def resolution(self) -> int:
         return self.precision_bits + self.range_bits
 
+    def decisions(self) -> tuple[int, float]:
+        """Return one decision a bit, and one time for the sample: successive approximation; and the rate."""
+        return self.resolution() + 1, self.rate
+
     def transfer(self, changes: dict[str, int]) -> AdcTransfer:
         bits = {"precision_bits": self.precision_bits, "range_bits": self.range_bits, **changes}
         return AdcTransfer(bits["precision_bits"], bits["range_bits"], self.ideal)
@@ -64,6 +68,10 @@ class Adc(Converter):
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.precision_bits + self.range_bits, "rate": self.rate}
+
+    def flip_flops(self) -> int:
+        """Return 2 bits: the register of the code, and as many steps of the sequencer."""
+        return 2 * self.resolution()
 
 
 def service_cycles(spec: Adc, counts: Counts) -> NDArray[np.int64]:

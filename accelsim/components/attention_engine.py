@@ -41,6 +41,14 @@ class AttentionEngine(ComponentSpec):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"number_bits": NUMBER_BITS[self.number]}
 
+    def flip_flops(self) -> int:
+        """Return those of its multiply-adders: two factors and a float32 sum each.
+
+        An exponential unit counts as ten of them in float32 and as five in float16: an assumption.
+        """
+        steps = 10 if self.number == "float32" else 5
+        return (self.macs + steps * self.exponentials) * (2 * NUMBER_BITS[self.number] + NUMBER_BITS["float32"])
+
 
 def service_cycles(spec: AttentionEngine, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = ceil(macs / macs of an engine) + ceil(exponentials / exponential units), one after the other."""

@@ -48,6 +48,10 @@ class Bus(Interconnect):
         """Return units * lanes * width_bits."""
         return self.units * self.lanes * self.width_bits
 
+    def flip_flops(self) -> int:
+        """Return 0: a word lands in the registers of who takes it."""
+        return 0
+
 
 def service_cycles(spec: Bus, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = ceil(transfers / lanes); a job is on one of the buses."""

@@ -26,6 +26,10 @@ class Controller(ComponentSpec):
     time_steps: Literal["parallel", "sequential"] = "parallel"
     cycles_per_dispatch: PositiveInt = 1
 
+    def flip_flops(self) -> int:
+        """Return 256: half of its 3,000 gates, six to a flip-flop: an assumption."""
+        return 256
+
 
 def service_cycles(spec: Controller, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = dispatches * cycles_per_dispatch; it works one block ahead of the datapath."""

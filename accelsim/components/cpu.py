@@ -42,6 +42,10 @@ class Cpu(ComponentSpec):
         """Return copy_bits_per_cycle."""
         return self.copy_bits_per_cycle
 
+    def flip_flops(self) -> int:
+        """Return 25,000, of a small in-order core: an assumption."""
+        return 25_000
+
 
 def service_cycles(spec: Cpu, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = dispatches * dispatch_cycles + copies + ceil(operations / operations_per_cycle)."""

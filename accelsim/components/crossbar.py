@@ -79,6 +79,10 @@ class Crossbar(ComponentSpec):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"cells": self.rows * (self.columns + (self.sign == "offset"))}
 
+    def flip_flops(self) -> int:
+        """Return 0: cells and wires."""
+        return 0
+
 
 def service_cycles(spec: Crossbar, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = reads of a tile * cycles_per_read; all its arrays are read together."""

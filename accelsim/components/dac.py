@@ -46,6 +46,10 @@ class Dac(ComponentSpec):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"drive_bits": self.bits // self.phases()}
 
+    def flip_flops(self) -> int:
+        """Return the bits of one drive, latched at the row."""
+        return self.bits // self.phases()
+
 
 def service_cycles(spec: Dac, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = phases * cycles_per_drive; all rows of a tile are driven together."""

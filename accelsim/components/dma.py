@@ -44,6 +44,10 @@ class Dma(ComponentSpec):
         """Return engines * width_bits."""
         return self.engines * self.width_bits
 
+    def flip_flops(self) -> int:
+        """Return 1,000 an engine: an assumption."""
+        return 1000
+
 
 def service_cycles(spec: Dma, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = descriptors * setup_cycles + words."""

@@ -9,12 +9,19 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
-from accelsim.schema import Effect, PositiveDataSize
+from accelsim.components.kind import ComponentSpec, Counts, StandbyState, component_kind
+from accelsim.schema import Effect, Model, PositiveDataSize, PositiveTime
 
 _FINEST_SHARE = 10**6
+
+
+class LowPower(Model):
+    """A low-power state: when it is entered, and how long the way out takes."""
+
+    after: PositiveTime
+    exit: PositiveTime
 
 
 class Dram(ComponentSpec):
@@ -22,7 +29,9 @@ class Dram(ComponentSpec):
 
     Rows (pages) of ``row_bytes`` are opened before they are read; ``cycles_per_activate`` is the part of tRP + tRCD
     that other banks do not hide. For ``refresh_share`` of the time, tRFC / tREFI, it is refreshed and moves nothing.
-    The energy of refresh and standby is its leakage, whether there is work or not.
+    The power of refresh and standby is drawn whether there is work or not. After ``power_down.after`` without a job its
+    clock stops, and the next job waits ``power_down.exit`` (tXP); after ``self_refresh.after`` it refreshes itself, and
+    the next job waits ``self_refresh.exit`` (tXSR). Without these keys it is always ready.
     """
 
     kind: Literal["dram"]
@@ -34,12 +43,28 @@ class Dram(ComponentSpec):
         ),
         "cycles_per_activate": Effect(cycles="more", given="tRP + tRCD of the data sheet"),
         "refresh_share": Effect(cycles="more", given="tRFC / tREFI of the data sheet"),
+        "power_down": Effect(cycles="either", energy="either"),
+        "self_refresh": Effect(cycles="either", energy="either"),
     }
     capacity: PositiveDataSize
     width_bits: PositiveInt
     row_bytes: PositiveInt
     cycles_per_activate: Annotated[int, Ge(0)]
     refresh_share: Annotated[float, Ge(0), Le(0.5)]
+    power_down: LowPower | None = None
+    self_refresh: LowPower | None = None
+
+    @model_validator(mode="after")
+    def _deeper_later(self) -> Dram:
+        first, second = self.power_down, self.self_refresh
+        if first is not None and second is not None and second.after <= first.after:
+            raise ValueError("expected self_refresh to begin after power_down")
+        return self
+
+    def standby_states(self) -> tuple[StandbyState, ...]:
+        lower = {"power_down": self.power_down, "self_refresh": self.self_refresh}
+        asleep = (StandbyState(name, state.after, state.exit) for name, state in lower.items() if state is not None)
+        return (StandbyState("active", 0.0, 0.0), *asleep)
 
     def words(self, bits: int) -> int:
         """Return the words of one transfer: ceil(bits / width_bits)."""
@@ -64,6 +89,10 @@ class Dram(ComponentSpec):
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"gibibytes": self.capacity / 2**33}
+
+    def flip_flops(self) -> int:
+        """Return 0: its clock is part of its standby power."""
+        return 0
 
 
 def service_cycles(spec: Dram, counts: Counts) -> NDArray[np.int64]:

@@ -36,6 +36,10 @@ class Edram(Memory):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"bits": self.bits()}
 
+    def flip_flops(self) -> int:
+        """Return port_bits and the bits of an address."""
+        return self.port_bits + (self.entries - 1).bit_length()
+
 
 def service_cycles(spec: Edram, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = ceil(words written * width_bits / port_bits); reads leave while the next words come in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ Number = Literal["float32", "float16"]
 """Format of a digital unit's numbers, see `accelsim.kernels.number`."""
 
 NUMBER_BITS = {"float32": 32, "float16": 16}
+
+
+class StandbyState(NamedTuple):
+    """How a part waits: a state entered after ``after_s`` without a job, left in ``wake_s`` by the next, in seconds."""
+
+    name: str
+    after_s: float
+    wake_s: float
 
 
 class ComponentSpec(Model):
@@ -44,6 +52,21 @@ class ComponentSpec(Model):
     def instances(self) -> int:
         """Return how many copies of the priced unit the component holds (banks, PEs, neurons ..)."""
         return 1
+
+    def flip_flops(self) -> int:
+        """Return how many flip-flops one instance has, those that the clock reaches; 0 for what has none."""
+        return 0
+
+    def standby_states(self) -> tuple[StandbyState, ...]:
+        """Return the states in which it waits, the one at work first; none for most kinds, which have but one.
+
+        Each has a standby price of its own. A component with states goes through them by itself while it idles.
+        """
+        return ()
+
+    def standby_names(self) -> tuple[str | None, ...]:
+        """Return the names of its standby prices: of its states, or None for the only one."""
+        return tuple(state.name for state in self.standby_states()) or (None,)
 
     def multipliers(self) -> int:
         """Return how many multiplications it can do in a pass, which takes `pass_cycles`, for peak figures."""

@@ -29,6 +29,10 @@ class Lif(ComponentSpec):
     def instances(self) -> int:
         return self.units
 
+    def flip_flops(self) -> int:
+        """Return membrane_bits, of a pipeline register; the membranes lie in registers of their own."""
+        return self.membrane_bits
+
 
 def service_cycles(spec: Lif, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = time_steps * ceil(neurons / units) * cycles_per_update; time steps depend on each other."""

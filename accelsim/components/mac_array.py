@@ -42,6 +42,10 @@ class MacArray(MatrixArray):
         """Return the cycles of a matrix product: ceil(inputs / rows) * ceil(outputs / columns)."""
         return -(-inputs // self.rows) * -(-outputs // self.columns)
 
+    def flip_flops(self) -> int:
+        """Return input_bits + weight_bits + accumulator_bits: the operands and the sum of a unit."""
+        return self.input_bits + self.weight_bits + self.accumulator_bits
+
 
 def service_cycles(spec: MacArray, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = blocks of the matrices, one per cycle."""

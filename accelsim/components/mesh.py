@@ -56,6 +56,10 @@ class Mesh(Interconnect):
             way.append(way[-1] + (self.columns if way[-1] < end else -self.columns))
         return list(pairwise(way))
 
+    def flip_flops(self) -> int:
+        """Return 5 width_bits: a word for each of four links and of the tile."""
+        return 5 * self.width_bits
+
 
 def service_cycles(spec: Mesh, counts: Counts) -> NDArray[np.int64]:
     """Return the cycles that a transfer holds a link: words + hops of the whole way * cycles_per_hop."""

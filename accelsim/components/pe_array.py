@@ -40,6 +40,10 @@ class PeArray(ComponentSpec):
     def multipliers(self) -> int:
         return self.sets * self.pes
 
+    def flip_flops(self) -> int:
+        """Return accumulator_bits."""
+        return self.accumulator_bits
+
 
 def service_cycles(spec: PeArray, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = steps + switch_cycles * blocks: one row per step, and a switch after each block."""

@@ -47,6 +47,10 @@ class RegisterFile(Memory):
         """Return tiles * writes_per_cycle * width_bits."""
         return self.tiles * self.writes_per_cycle * self.width_bits
 
+    def flip_flops(self) -> int:
+        """Return width_bits: an instance is a word."""
+        return self.width_bits
+
 
 def service_cycles(spec: RegisterFile, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = rows * ceil(writes of the busiest tile / writes_per_cycle); reads are combinational."""

@@ -25,6 +25,10 @@ class Router(ComponentSpec):
     flit_bits: PositiveInt
     shared_by: PositiveInt = 1
 
+    def flip_flops(self) -> int:
+        """Return ports * flit_bits: a flit for each port."""
+        return self.ports * self.flit_bits
+
 
 def service_cycles(spec: Router, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = flits."""

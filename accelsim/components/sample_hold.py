@@ -26,6 +26,10 @@ class SampleHold(ComponentSpec):
     def instances(self) -> int:
         return self.tiles * self.units
 
+    def flip_flops(self) -> int:
+        """Return 0: capacitors and switches."""
+        return 0
+
 
 def service_cycles(spec: SampleHold, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = phases: all columns are sampled together at the end of a read."""

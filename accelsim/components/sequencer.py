@@ -21,6 +21,10 @@ class Sequencer(ComponentSpec):
     }
     cycles_per_step: PositiveInt = 1
 
+    def flip_flops(self) -> int:
+        """Return 2,000: an assumption."""
+        return 2000
+
 
 def service_cycles(spec: Sequencer, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = steps * cycles_per_step."""

@@ -34,6 +34,10 @@ class ShiftAdd(ComponentSpec):
     def instances(self) -> int:
         return self.tiles * self.units
 
+    def flip_flops(self) -> int:
+        """Return width_bits, of the sum."""
+        return self.width_bits
+
 
 def service_cycles(spec: ShiftAdd, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = rows * ceil(additions of the busiest tile / (units * adds_per_cycle))."""

@@ -24,6 +24,10 @@ class Sigmoid(ComponentSpec):
     def instances(self) -> int:
         return self.units
 
+    def flip_flops(self) -> int:
+        """Return 16, of the result."""
+        return 16
+
 
 def service_cycles(spec: Sigmoid, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = ceil(lookups / units)."""

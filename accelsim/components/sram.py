@@ -49,6 +49,10 @@ class Banks(ComponentSpec):
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"macro_bits": self.rows * self.width_bits}
 
+    def flip_flops(self) -> int:
+        """Return width_bits and the bits of a row's address."""
+        return self.width_bits + (self.rows - 1).bit_length()
+
 
 class Sram(Banks, Memory):
     """Banks of equal macros; ``stores`` names what a schedule keeps in them."""

@@ -175,6 +175,10 @@ class SystolicArray(ComponentSpec):
             return 0
         return self.operand_bits() if self.dataflow == "weight_stationary" else self.sum_bits()
 
+    def flip_flops(self) -> int:
+        """Return the bits of a PE's input, weight, sum and second register."""
+        return 2 * self.operand_bits() + self.sum_bits() + self._second_bits()
+
 
 def service_cycles(spec: SystolicArray, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = those of the job's products, one after the other (``SystolicArray.cycles``)."""

@@ -29,6 +29,10 @@ class TaskQueue(ComponentSpec):
     def instances(self) -> int:
         return self.entries
 
+    def flip_flops(self) -> int:
+        """Return 64 an entry: two counters of 32 bits, which hold its task."""
+        return 64
+
 
 def service_cycles(spec: TaskQueue, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = dispatches * cycles_per_dispatch."""

@@ -59,6 +59,10 @@ class VectorUnit(ComponentSpec):
             "specials_per_cycle": self.special_lanes / self.cycles_per_special,
         }
 
+    def flip_flops(self) -> int:
+        """Return 100 a lane of 16 bits, and 200 of 32: an assumption."""
+        return self.lanes * 100 * NUMBER_BITS[self.number] // 16
+
 
 def service_cycles(spec: VectorUnit, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = ceil(operations / lanes) + ceil(specials / special_lanes) * cycles_per_special."""

@@ -34,6 +34,10 @@ class ZeroSkip(ComponentSpec):
     def instances(self) -> int:
         return self.units
 
+    def flip_flops(self) -> int:
+        """Return width: the inputs that are still to be handed out."""
+        return self.width
+
 
 def service_cycles(spec: ZeroSkip, counts: Counts) -> NDArray[np.int64]:
     """Return cycles = steps: every unit selects one row (or one bit of a row) per cycle."""

@@ -5,13 +5,16 @@ The only place where a joule exists.
 
 from accelsim.cost.power import Power, power_over_time
 from accelsim.cost.pricing import SAMPLES, Bill, Draws, check_prices, interval, job_energy_j, price
+from accelsim.cost.window import check_point, extrapolated
 
 __all__ = [
     "SAMPLES",
     "Bill",
     "Draws",
     "Power",
+    "check_point",
     "check_prices",
+    "extrapolated",
     "interval",
     "job_energy_j",
     "power_over_time",

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from accelsim.cost.models import MODELS
-from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor, voltage_energy_factor
+from accelsim.cost.scaling import (
+    leakage_factor,
+    node_area_factor,
+    node_energy_factor,
+    node_energy_spread,
+    node_leakage_factor,
+    node_leakage_spread,
+    sram_area_factor,
+    voltage_energy_factor,
+)
 from accelsim.errors import InputError
-from accelsim.schema.cost import AreaPrice, ClockPrice, CostTable, EnergyPrice, LeakagePrice, Origin
+from accelsim.schema.cost import (
+    EVERY,
+    AreaPrice,
+    ClockPrice,
+    CostTable,
+    EnergyPrice,
+    LeakagePrice,
+    Modelled,
+    Origin,
+    StandbyPrice,
+)
 
-_Row: TypeAlias = EnergyPrice | ClockPrice | AreaPrice | LeakagePrice
+_Row: TypeAlias = EnergyPrice | ClockPrice | StandbyPrice | AreaPrice | LeakagePrice
+
+_OWN = frozenset({"standby", "leakage"})
+"""Sections of the kind itself that may hold another of its prices."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +79,21 @@ class OperatingPoint:
 
 
 class PriceList:
-    """A cost table at one operating point.
+    """A cost table at one operating point; ``kinds``: of the components on the chip, None where that is not known.
 
-    Energies scale with `voltage_energy_factor` and `node_energy_factor`, areas with `node_area_factor`, leakage with
-    `leakage_factor`; leakage is not scaled between nodes, for which no rule holds. Rows of one price whose ``at``
-    names other dimensions are parts of it and add up: so much per lane, and so much per entry of its memory. Rows of a
-    table for a die of its own, see `accelsim.schema.cost.Base`, hold at that table's node and voltage.
+    A price that the row of another kind holds is there only where a component of that kind is on the chip. Energies
+    scale with `voltage_energy_factor` and `node_energy_factor`, those of clocks and standby power alike, areas with
+    `node_area_factor`, those of SRAM with `sram_area_factor`, leakage with `leakage_factor` and `node_leakage_factor`;
+    a row that moves to another node has a wider range there, see `node_energy_spread` and `node_leakage_spread`. Rows
+    of one price whose ``at`` names other dimensions are parts of it and add up: so much per lane, and so much per entry
+    of its memory. Rows of a table for a die of its own, see `accelsim.schema.cost.Base`, hold at that table's node and
+    voltage.
     """
 
-    def __init__(self, table: CostTable, point: OperatingPoint) -> None:
+    def __init__(self, table: CostTable, point: OperatingPoint, kinds: Collection[str] | None = None) -> None:
         self.table = table
         self.point = point
+        self.kinds = kinds
 
     def energy(self, kind: str, action: str, dimensions: Mapping[str, float]) -> Range:
         """Return the energy of one action of one instance in joule, zero when another row includes it.
@@ -77,10 +103,25 @@ class PriceList:
         rows = [row for row in self.table.energy if (row.kind, row.action) == (kind, action)]
         return self._scaled(rows, f"energy of {kind} {action}", dimensions)
 
-    def clock(self, kind: str, dimensions: Mapping[str, float]) -> Range | None:
-        """Return the energy per clock cycle of one instance in joule, or None for a kind without a row."""
-        rows = [row for row in self.table.clock if row.kind == kind]
-        return self._scaled(rows, f"clock of {kind}", dimensions) if rows else None
+    def clock(self, kind: str, state: str) -> Range:
+        """Return the energy of one flip-flop in one cycle in joule, in one of the states of `ClockPrice`.
+
+        ``working``: the price of ``clocked`` where it has no row, and that of ``gated`` where the kind's actions hold
+        the clock of their registers.
+        """
+        own = [row for row in self.table.clock if row.kind in (kind, EVERY) and row.state == state]
+        row = min(own, key=lambda row: row.kind == EVERY, default=None)
+        if state == "working" and row is None:
+            return self.clock(kind, "clocked")
+        if row is not None and row.included_in is not None:
+            return self.clock(kind, "gated")
+        whose = kind if row is not None and row.kind == kind else "a flip-flop"
+        return self._scaled([row] if row is not None else [], f"clock of {whose}, {state}", {})
+
+    def standby(self, kind: str, dimensions: Mapping[str, float], state: str | None = None) -> Range:
+        """Return the standby power of one instance in watt; ``state``: of a kind that goes to rest by itself."""
+        rows = [row for row in self.table.standby if row.kind == kind and row.state == state]
+        return self._scaled(rows, f"standby of {kind}" + (f", {state}" if state else ""), dimensions)
 
     def area(self, kind: str, dimensions: Mapping[str, float]) -> Range:
         """Return the area of one instance in square metre; zero when the row of another kind includes it."""
@@ -112,11 +153,13 @@ class PriceList:
         name: str,
         dimensions: Mapping[str, float],
     ) -> Range:
-        if getattr(rows[0], "included_in", None) is not None:
-            return Range(0.0, 0.0, 0.0, name)
         first, origin = rows[0], rows[0].origin(self.table)
         source = self.table.source_of(first) or ""
-        if isinstance(first, EnergyPrice | AreaPrice) and first.model is not None:
+        if first.included_in is not None:
+            if not isinstance(first, EnergyPrice) and first.included_in not in _OWN:
+                self._see(first.included_in)
+            return Range(0.0, 0.0, 0.0, name)
+        if isinstance(first, Modelled) and first.model is not None:
             low, high = first.spread or (1.0, 1.0)
             value = MODELS[first.model](dimensions, self._point(origin).node)
             return Range(value, value * low, value * high, name, source=source)
@@ -134,25 +177,32 @@ class PriceList:
             value, low, high = _power_law([row.at[along] for row in rows], points, dimensions[along])
         return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows), source)
 
+    def _see(self, kind: str) -> None:
+        """Raise ValueError where no component of a kind is on the chip."""
+        if self.kinds is not None and kind not in self.kinds:
+            raise ValueError(f"the table has it included in that of a {kind}, of which the chip has none")
+
     def _point(self, origin: Origin) -> OperatingPoint:
         """Return the operating point of the parts that a table prices."""
         if not origin.own_die:
             return self.point
         return OperatingPoint(origin.voltage, self.point.temperature, origin.node)
 
-    def _to_point(self, row: _Row) -> float:
-        """Return the factor from the row's node, voltage and temperature to those of its die."""
+    def _to_point(self, row: _Row) -> np.ndarray:
+        """Return the factors of value, low and high from the row's node, voltage and temperature to its die's."""
         if not row.scales:
-            return 1.0
+            return np.ones(3)
         origin = row.origin(self.table)
         point = self._point(origin)
         node, voltage = row.node or origin.node, row.voltage or origin.voltage
         if isinstance(row, AreaPrice):
-            return node_area_factor(point.node, node) / row.utilization
+            area_factor = sram_area_factor if row.scaling == "bit_cell" else node_area_factor
+            return np.full(3, area_factor(point.node, node) / row.utilization)
         if isinstance(row, LeakagePrice):
             law = origin.leakage_scaling
             assert law is not None  # a table without a base has one, and one with a base has the base's
-            return leakage_factor(
+            at_node = node_leakage_factor(point.node, node) * np.array([1.0, *node_leakage_spread(point.node, node)])
+            return at_node * leakage_factor(
                 point.voltage,
                 point.temperature,
                 voltage,
@@ -161,7 +211,8 @@ class PriceList:
                 swing_mv_per_decade=law.swing_mv_per_decade,
                 doubling_kelvin=law.doubling_kelvin,
             )
-        return node_energy_factor(point.node, node) * voltage_energy_factor(point.voltage, voltage)
+        at_node = node_energy_factor(point.node, node) * np.array([1.0, *node_energy_spread(point.node, node)])
+        return at_node * voltage_energy_factor(point.voltage, voltage)
 
 
 def _parts(rows: Sequence[_Row]) -> list[list[_Row]]:

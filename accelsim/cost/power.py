@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.cost.pricing import CLOCK, LEAKAGE, Bill
+from accelsim.cost.pricing import DYNAMIC, Bill
 from accelsim.schedule.job import Schedule
 from accelsim.simulate.engine import Service
 from accelsim.simulate.trace import Trace
@@ -37,11 +37,11 @@ def power_over_time(
 ) -> Power:
     """Return the power of the chip within a trace, in watt.
 
-    P(t) = (E_clock + E_leakage + E_instant) / T + sum over the jobs that run at t of E_job / T_job.
+    P(t) = (E_rest + E_instant) / T + sum over the jobs that run at t of E_job / T_job.
 
-    A job's energy is that of all of its components, and even from its start to its end, because nothing finer is
-    counted; clock and leakage are even over the run, and so is E_instant, of jobs that take no time in a frame. The
-    integral over the trace of a whole run is the total of its bill.
+    A job's energy is that of the actions of all of its components, and even from its start to its end, because nothing
+    finer is counted; E_rest, of clocks, standby, leakage and wake-ups, is even over the run, and so is E_instant, of
+    jobs that take no time in a frame. The integral over the trace of a whole run is the total of its bill.
 
     ``energy_j``: [frames] by job, see `job_energy_j`; ``duration_ps``: T, of the whole run.
     """
@@ -49,7 +49,7 @@ def power_over_time(
     for job in schedule.jobs:
         takes_time = np.any([service[job.name, member] > 0 for member in job.members()], axis=0)
         instant += float(energy_j[job.name][~takes_time].sum())
-    even_w = (bill.total_j(CLOCK) + bill.total_j(LEAKAGE) + instant) / (duration_ps * 1e-12)
+    even_w = (bill.total_j() - bill.total_j(DYNAMIC) + instant) / (duration_ps * 1e-12)
 
     places, frame, start, end = trace.runs().T
     joules = np.array([energy_j[trace.jobs[p]][f] for p, f in zip(places.tolist(), frame.tolist(), strict=True)])

@@ -16,9 +16,11 @@ from accelsim.cost.lookup import OperatingPoint, PriceList, Range
 from accelsim.engines.execute import Activity
 from accelsim.errors import InputError, Problem
 from accelsim.schedule.job import Schedule, part_of
-from accelsim.simulate.ledger import Ledger
+from accelsim.simulate.ledger import Ledger, PowerTimes
 
-DYNAMIC, CLOCK, LEAKAGE, PROGRAMMING = "dynamic", "clock", "leakage", "programming"
+DYNAMIC, CLOCK, STANDBY, LEAKAGE, WAKE = "dynamic", "clock", "standby", "leakage", "wake"
+SHARES = (DYNAMIC, CLOCK, STANDBY, LEAKAGE, WAKE)
+PROGRAMMING = "programming"
 
 SAMPLES = 4096
 _PERCENTILES = (5, 95)
@@ -41,10 +43,11 @@ class Term:
 class Bill:
     """What a run costs.
 
-    ``energy_j[component][dynamic | clock | leakage]``; ``layer_energy_j[layer]``: dynamic energy of its jobs;
-    ``area_m2[component]``. ``terms`` and ``areas`` keep every line, for spreads and for other prices. ``programming``:
-    the pulses that wrote the cells of a crossbar before the first frame, no part of any other figure. ``ends``: the
-    bills of the same run where an assumed size is at the low and at the high end of its range, by its key.
+    ``energy_j[component][dynamic | clock | standby | leakage | wake]``; ``layer_energy_j[layer]``: dynamic energy of
+    its jobs; ``area_m2[component]``. ``terms`` and ``areas`` keep every line, for spreads and for other prices.
+    ``programming``: the pulses that wrote the cells of a crossbar before the first frame, no part of any other figure.
+    ``idle_w``: what the chip draws while nothing works, once every part that goes to rest is as far there as it goes.
+    ``ends``: the bills of the same run where an assumed size is at the low and at the high end of its range, by key.
     """
 
     energy_j: Mapping[str, Mapping[str, float]]
@@ -53,6 +56,7 @@ class Bill:
     terms: tuple[Term, ...] = field(repr=False)
     areas: tuple[Term, ...] = field(repr=False)
     programming: tuple[Term, ...] = ()
+    idle_w: float = 0.0
     ends: Mapping[str, tuple[Bill, Bill]] = field(default_factory=dict, repr=False)
 
     def total_j(self, share: str | None = None) -> float:
@@ -128,7 +132,7 @@ def price_list(architecture: Architecture) -> PriceList:
     """Return the architecture's cost table at its operating point."""
     technology, table = architecture.spec.technology, architecture.cost
     point = OperatingPoint(technology.voltage, technology.temperature, technology.node or table.node)
-    return PriceList(table, point)
+    return PriceList(table, point, {spec.kind for spec in architecture.components().values()})
 
 
 def check_prices(architecture: Architecture) -> None:
@@ -137,10 +141,11 @@ def check_prices(architecture: Architecture) -> None:
     problems: dict[str, Problem] = {}
     for spec in architecture.components().values():
         dimensions = spec.dimensions()
-        lookups: list[Callable[[], Range | None]]
+        lookups: list[Callable[[], Range]]
         lookups = [partial(prices.energy, spec.kind, action, dimensions) for action in KINDS[spec.kind].actions]
         lookups += [partial(of, spec.kind, dimensions) for of in (prices.area, prices.leakage)]
-        lookups.append(partial(prices.clock, spec.kind, dimensions))
+        lookups += [partial(prices.clock, spec.kind, state) for state in ("working", "clocked", "gated")]
+        lookups += [partial(prices.standby, spec.kind, dimensions, state) for state in spec.standby_names()]
         for lookup in lookups:
             try:
                 lookup()
@@ -150,16 +155,18 @@ def check_prices(architecture: Architecture) -> None:
         raise InputError(list(problems.values()))
 
 
-def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger, seconds: float) -> Bill:
-    """Price a run: E = sum_a N_a E_a(V) + cycles E_clock(V) + P_leak(V, T) t, and the area beside it.
+def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger) -> Bill:
+    """Price a run: E = sum_a N_a E_a(V) + sum_s FF cycles_s E_s(V) + P_standby(V) t + P_leak(V, T) t + wakes E_wake.
 
-    Dynamic energy from the ledger's counts; clock energy and leakage of every instance from the duration in seconds.
-    The energy of programming stands apart. The same is done at both ends of the range of every assumed size. Raises
-    InputError when a price is missing.
+    Dynamic energy from the ledger's counts; that of the clock, of standby and of leakage from its times, see
+    `accelsim.simulate.PowerTimes`. How the parts wait is the architecture's ``power``. The area beside it. The energy
+    of programming stands apart. The same is done at both ends of the range of every assumed size. Raises InputError
+    when a price is missing.
     """
     prices = price_list(architecture)
     terms: list[Term] = []
     areas: list[Term] = []
+    idle = 0.0
     each_action: dict[tuple[str, str], Range] = {}
     for name, spec in architecture.components().items():
         dimensions, instances = spec.dimensions(), spec.instances()
@@ -167,14 +174,13 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
             if action in KINDS[spec.kind].actions:
                 each_action[name, action] = prices.energy(spec.kind, action, dimensions)
                 terms.append(Term(name, DYNAMIC, count, each_action[name, action]))
-        per_cycle = prices.clock(spec.kind, dimensions)
-        if per_cycle is not None:
-            cycles = seconds / (architecture.period_ps(name) * 1e-12)
-            terms.append(Term(name, CLOCK, instances * cycles, per_cycle))
-        terms.append(Term(name, LEAKAGE, instances * seconds, prices.leakage(spec.kind, dimensions)))
+        waiting, idle_w = _waiting(architecture, prices, name, ledger.power[name])
+        terms += waiting
+        idle += idle_w
         areas.append(Term(name, "area", instances, prices.area(spec.kind, dimensions)))
 
-    energy = {name: dict.fromkeys((DYNAMIC, CLOCK, LEAKAGE), 0.0) for name in architecture.components()}
+    terms += _wakes(architecture, ledger)
+    energy = {name: dict.fromkeys(SHARES, 0.0) for name in architecture.components()}
     for term in terms:
         energy[term.component][term.share] += term.joules()
     layers: dict[str, float] = {}
@@ -191,10 +197,52 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
     )
     areas_m2 = {t.component: t.joules() for t in areas}
     ends = {
-        key: (price(low, schedule, activity, ledger, seconds), price(high, schedule, activity, ledger, seconds))
+        key: (price(low, schedule, activity, ledger), price(high, schedule, activity, ledger))
         for key, low, high in architecture.at_ends()
     }
-    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, ends)
+    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, ends)
+
+
+def _waiting(architecture: Architecture, prices: PriceList, name: str, times: PowerTimes) -> tuple[list[Term], float]:
+    """Return what a component draws beside its actions, and its power in W while the whole chip is at rest.
+
+    Clock: flip-flops x cycles, at the prices of cycles at work, clocked and gated; none while it is off. Standby and
+    leakage: while it is supplied, and the retained share of them while its domain is off; standby of a component with
+    states at the price of the state.
+    """
+    spec, period_ps = architecture.components()[name], architecture.period_ps(name)
+    dimensions, instances, registers = spec.dimensions(), spec.instances(), spec.flip_flops()
+    gate = architecture.power_gate(name)
+    awake, *asleep = spec.standby_names()
+    off_ps = 0 if asleep else sum(times.off.values())
+    retained = gate.retention if gate is not None else 0.0
+    supplied_s = (times.all - off_ps + retained * off_ps) * 1e-12
+    cycles = {"working": times.active, "clocked": times.clocked, "gated": times.gated + times.waking}
+    clock = {state: prices.clock(spec.kind, state) for state in cycles}
+    terms = [Term(name, CLOCK, registers * ps / period_ps, clock[state]) for state, ps in cycles.items()]
+    standby = {state: prices.standby(spec.kind, dimensions, state) for state in (awake, *asleep)}
+    asleep_s = {state: times.off.get(state or "", 0) * 1e-12 for state in asleep}
+    terms.append(Term(name, STANDBY, supplied_s - sum(asleep_s.values()), standby[awake]))
+    terms += [Term(name, STANDBY, seconds, standby[state]) for state, seconds in asleep_s.items()]
+    leakage = prices.leakage(spec.kind, dimensions)
+    terms.append(Term(name, LEAKAGE, supplied_s, leakage))
+
+    still_w = instances * (standby[asleep[-1] if asleep else awake].value + leakage.value)
+    if gate is not None:
+        return terms, retained * still_w
+    ticking = clock["gated" if architecture.clock_gated(name) else "clocked"].value
+    return terms, still_w + instances * registers * ticking / (period_ps * 1e-12)
+
+
+def _wakes(architecture: Architecture, ledger: Ledger) -> list[Term]:
+    """Return the energy of switching power domains on again, in equal parts for each of their components."""
+    terms = []
+    for domain, power in architecture.spec.power.items():
+        if power.power_gate is not None and (wakes := ledger.wakes.get(domain, 0)):
+            joules, parts = power.power_gate.wake_energy, architecture.parts_of(domain)
+            each = Range(joules, joules, joules, f"wake-up of {domain}")
+            terms += [Term(part, WAKE, wakes / len(parts), each) for part in parts]
+    return terms
 
 
 def job_energy_j(

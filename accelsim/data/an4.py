@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from accelsim.data.dataset import DATASETS, Download, Featured, FeatureSet, data_folder
 from accelsim.data.featured import unsigned
+from accelsim.data.files import read_lines, read_packed
+from accelsim.errors import InputError
 
 FRAME_PERIOD_S = 0.01
 WIDTH = 39
@@ -37,16 +39,21 @@ def load_an4(split: str, folder: Path | None = None) -> list[Spoken]:
     """Return the utterances of AN4's own split, ``train`` or ``test``: no speaker is in both.
 
     Reads ``an4_mfcc13.npz`` of the data folder: `mfcc` of all utterances end to end, `offsets` to cut them, `utt`,
-    `speaker`, `split`, `text`. Raises FileNotFoundError without it, ValueError for an unknown split.
+    `speaker`, `split`, `text`. Raises FileNotFoundError without it, InputError where it is damaged, ValueError for an
+    unknown split.
     """
     if split not in ("train", "test"):
         raise ValueError(f"AN4 has the splits train and test, found '{split}'")
-    with np.load((folder or data_folder()) / FILE, allow_pickle=False) as table:
-        mfcc, offsets = table["mfcc"].astype(np.float32), table["offsets"]
-        columns = zip(table["utt"], table["speaker"], table["split"], table["text"], strict=True)
+    path = (folder or data_folder()) / FILE
+    if not path.exists():
+        raise FileNotFoundError(path)
+    recordings, table = read_packed(path, "mfcc", ("utt", "speaker", "split", "text"))
+    if table["mfcc"].shape[1:] != (WIDTH // 3,):
+        raise InputError.of(f"'mfcc': expected {WIDTH // 3} columns, found {list(table['mfcc'].shape)}", file=path)
+    columns = zip(recordings, table["utt"], table["speaker"], table["split"], table["text"], strict=True)
     return [
-        Spoken(str(name), str(speaker), mfcc[offsets[i] : offsets[i + 1]], tuple(str(text).split()))
-        for i, (name, speaker, part, text) in enumerate(columns)
+        Spoken(str(name), str(speaker), mfcc.astype(np.float32), tuple(str(text).split()))
+        for mfcc, name, speaker, part, text in columns
         if part == split
     ]
 
@@ -54,9 +61,13 @@ def load_an4(split: str, folder: Path | None = None) -> list[Spoken]:
 def load_dictionary(folder: Path | None = None) -> dict[str, list[tuple[str, ...]]]:
     """Return the pronunciations of AN4's 101 words, in the dictionary's order: word -> phones of each variant."""
     words: dict[str, list[tuple[str, ...]]] = {}
-    for line in ((folder or data_folder()) / DICTIONARY).read_text(encoding="utf-8").splitlines():
-        entry, *phones = line.split()
-        words.setdefault(entry.split("(")[0], []).append(tuple(phones))
+    path = (folder or data_folder()) / DICTIONARY
+    for number, line in enumerate(read_lines(path), 1):
+        entry, *phones = line.split() or [""]
+        if entry and not phones:
+            raise InputError.of(f"'{entry}' has no phones", file=path, line=number)
+        if entry:
+            words.setdefault(entry.split("(")[0], []).append(tuple(phones))
     return words
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import DataError
+from accelsim.errors import AccelsimError, DataError, InputError
 from accelsim.registry import Registry
 
 DATA_VARIABLE = "ACCELSIM_DATA"
@@ -91,6 +92,28 @@ def data_folder() -> Path:
     import pooch
 
     return Path(pooch.os_cache("accelsim"))
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Put what a data set's own reader raises into our words: every way that a damaged file can fail ends here."""
+    try:
+        yield
+    except AccelsimError:
+        raise
+    except FileNotFoundError as error:
+        download = DATASETS[name].download
+        there = download is not None and any((data_folder() / mark).exists() for mark in download.marks)
+        raise (_unreadable(name, error) if there else missing(name)) from None
+    except Exception as error:  # a reader of a plug-in may use any library
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    download = DATASETS[name].download
+    reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    hint = f"expected {download.layout}" if download else None
+    return InputError.of(f"cannot read data set '{name}' in {data_folder()}: {reason}", hint=hint)
 
 
 def missing(name: str) -> DataError:

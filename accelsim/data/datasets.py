@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from accelsim.data.dataset import DATA_VARIABLE, DATASETS, DataSet, FeatureSet, Utterance, data_folder
+from accelsim.data.dataset import DATA_VARIABLE, DATASETS, DataSet, FeatureSet, Utterance, data_folder, reading
 from accelsim.errors import InputError
 
 
@@ -26,7 +26,8 @@ def load(name: str, split: str) -> list[Utterance]:
         raise InputError.of(f"data set {name!r} comes as features, not as audio", hint="write 'source: features'")
     if split not in found.splits:
         raise InputError.of(f"data set {name!r} has no split {split!r}", hint=f"its splits: {', '.join(found.splits)}")
-    return found.read(split)
+    with reading(name):
+        return found.read(split)
 
 
 class DownloadBar(Protocol):

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.files import check_rate, read_packed, read_recording
+from accelsim.errors import InputError
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FSDD_TEST_SPEAKERS = ("george",)
@@ -65,24 +67,26 @@ def _at_loudness(audio: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _packed(path: Path, wanted: Wanted) -> Iterator[Digit]:
-    with np.load(path, allow_pickle=False) as data:
-        audio, offsets, rate = data["audio"], data["offsets"], int(data["rate"])
-        columns = zip(data["digit"], data["speaker"], data["index"], strict=True)
-    for i, (digit, speaker, take) in enumerate(columns):
+    recordings, table = read_packed(path, "audio", ("digit", "speaker", "index"), ("rate",))
+    if table["audio"].dtype != np.int16 or table["rate"].shape != () or table["rate"].dtype.kind not in "iu":
+        raise InputError.of("'audio': expected int16, 'rate': a whole number", file=path)
+    rate = int(table["rate"])
+    check_rate(rate, path)
+    columns = zip(recordings, table["digit"], table["speaker"], table["index"], strict=True)
+    for samples, digit, speaker, take in columns:
+        if not str(digit).isdigit() or int(digit) >= len(WORDS) or not str(take).isdigit():
+            raise InputError.of(f"'digit' {digit}, 'index' {take}: expected 0 to 9, and a whole number", file=path)
         if wanted(int(digit), str(speaker)):
-            samples = audio[offsets[i] : offsets[i + 1]].astype(np.float32) / 32768
-            yield Digit(int(digit), str(speaker), int(take), resampled(samples, rate, SAMPLE_RATE_HZ))
+            audio = samples.astype(np.float32) / np.float32(32768)
+            yield Digit(int(digit), str(speaker), int(take), resampled(audio, rate, SAMPLE_RATE_HZ))
 
 
 def _files(folder: Path, wanted: Wanted) -> Iterator[Digit]:
-    import soundfile
-
     for path in folder.rglob("*.wav"):
         match = _NAME.fullmatch(path.stem)
         if match and wanted(int(match[1]), match[2]):
-            samples, rate = soundfile.read(path, dtype="float32")
-            audio = resampled(samples, rate, SAMPLE_RATE_HZ)
-            yield Digit(int(match[1]), match[2], int(match[3]), audio)
+            samples, rate = read_recording(path)
+            yield Digit(int(match[1]), match[2], int(match[3]), resampled(samples, rate, SAMPLE_RATE_HZ))
 
 
 def resampled(audio: NDArray[np.float32], rate_hz: int, wanted_hz: int) -> NDArray[np.float32]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.dataset import DATASETS, Featured, FeatureSet, data_folder, missing
+from accelsim.data.dataset import DATASETS, Featured, FeatureSet, reading
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.errors import InputError, did_you_mean
 
@@ -32,13 +30,8 @@ def load_features(name: str, split: str) -> list[Featured]:
     Raises ValueError for an unknown set or split, InputError when the data is not on this machine or is damaged.
     """
     found = feature_set(name, split)
-    try:
+    with reading(name):
         return found.read(split)
-    except FileNotFoundError:
-        raise missing(name) from None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        message = f"cannot read data set '{name}' in {data_folder()}: {error}"
-        raise InputError.of(message, hint=f"expected {found.download.layout}") from None
 
 
 def unsigned(codes: NDArray[np.int8]) -> NDArray[np.uint8]:

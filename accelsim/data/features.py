@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -10,6 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLE_RATE_HZ = 16_000
+
+# Key of `LogMel`, least and largest value: inside, every code is a finite number in float32.
+_LIMITS = (
+    ("bands", 1, 1024),
+    ("window_s", 0.001, 1.0),
+    ("hop_s", 0.001, 1.0),
+    ("low_hz", 0, SAMPLE_RATE_HZ / 2),
+    ("high_hz", 0, SAMPLE_RATE_HZ / 2),
+    ("pre_emphasis", 0, 1),
+    ("floor", 1e-30, 1e6),
+    ("mean_prior", 1, 10**6),
+    ("mean_memory", 1, 10**6),
+    ("initial_mean", -100, 100),
+    ("code_gain", 1e-3, 1e4),
+    ("code_offset", -1e4, 1e4),
+)
+
+
+def out_of_range(settings: object, limits: Sequence[tuple[str, float, float]]) -> list[str]:
+    """Return what is wrong with settings whose values leave their limits: (key, least, largest) each."""
+    return [
+        f"'{key}': must be from {low:g} to {high:g}, found {value:g}"
+        for key, low, high in limits
+        if not low <= (value := getattr(settings, key)) <= high
+    ]
 
 
 @dataclass(frozen=True)
@@ -42,15 +68,37 @@ class LogMel:
     code_offset: float = 80.0
 
     def __post_init__(self) -> None:
-        if self.bands < 1 or not 0 <= self.low_hz < self.high_hz <= SAMPLE_RATE_HZ / 2:
-            raise ValueError(
-                f"LogMel needs bands >= 1 and 0 <= low_hz < high_hz <= {SAMPLE_RATE_HZ // 2}, "
-                f"got bands={self.bands}, low_hz={self.low_hz}, high_hz={self.high_hz}"
+        problems = out_of_range(self, _LIMITS)
+        problems += [
+            f"'{key}': must be a whole number of samples of {SAMPLE_RATE_HZ} Hz, found {value:g} s"
+            for key in ("window_s", "hop_s")
+            if not problems and abs((value := getattr(self, key)) * SAMPLE_RATE_HZ - self._samples(value)) > 1e-6
+        ]
+        if not problems and not self.low_hz < self.high_hz:
+            problems.append(f"'low_hz': must be below high_hz, found {self.low_hz:g} and {self.high_hz:g}")
+        if not problems and self.mean_memory < self.mean_prior:
+            problems.append(
+                f"'mean_memory': must be at least mean_prior, found {self.mean_memory} and {self.mean_prior}"
             )
-        if self.window_s <= 0 or self.hop_s <= 0 or self.floor <= 0 or self.mean_prior < 1:
-            raise ValueError("LogMel needs window_s, hop_s and floor above 0 and mean_prior of at least 1")
-        if self.mean_memory < self.mean_prior:
-            raise ValueError("LogMel needs mean_memory >= mean_prior")
+        if not problems and (empty := self._empty_filters()):
+            problems.append(
+                f"'bands': {empty} of {self.bands} filters lie between two bins of the spectrum and would always be "
+                "empty; take fewer bands, a wider range or a longer window"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def _empty_filters(self) -> int:
+        """Return how many filters reach no bin of the spectrum."""
+        filters = mel_filters(self.bands, self._fft_size(), self.low_hz, self.high_hz)
+        return int((filters.max(axis=0) == 0).sum())
+
+    @staticmethod
+    def _samples(seconds: float) -> int:
+        return round(seconds * SAMPLE_RATE_HZ)
+
+    def _fft_size(self) -> int:
+        return 1 << (self._samples(self.window_s) - 1).bit_length()
 
     def log_energies(self, audio: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Natural log of the mel band energies, float32 [frames, bands]; frames = 1 + (samples - window) // hop.
@@ -61,10 +109,10 @@ class LogMel:
             raise ValueError(f"audio must be one-dimensional (mono), got shape {audio.shape}")
         from scipy.fft import rfft
 
-        window, hop = round(self.window_s * SAMPLE_RATE_HZ), round(self.hop_s * SAMPLE_RATE_HZ)
+        window, hop = self._samples(self.window_s), self._samples(self.hop_s)
         if len(audio) < window:
             return np.zeros((0, self.bands), np.float32)
-        fft_size = 1 << (window - 1).bit_length()
+        fft_size = self._fft_size()
         flat = audio.astype(np.float32)
         flat[1:] -= np.float32(self.pre_emphasis) * audio[:-1]
         frames = np.lib.stride_tricks.sliding_window_view(flat, window)[::hop]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
-from accelsim.data.files import read_audio, read_table
+from accelsim.data.files import read_audio, read_lines, read_table
 from accelsim.data.librivox import sample_folder
+from accelsim.errors import InputError
 
 DOWNLOAD = Download(
     url="https://www.openslr.org/resources/31/train-clean-5.tar.gz",
@@ -17,18 +18,25 @@ DOWNLOAD = Download(
 
 
 def _read(split: str) -> list[Utterance]:
-    folder = data_folder()
-    rows = [row for row in read_table(sample_folder() / "mini_librispeech.tsv") if row["split"] == split]
-    if (folder / "librispeech_mini" / "manifest.tsv").exists():
-        texts = {r["utt"]: r["transcript"] for r in read_table(folder / "librispeech_mini" / "manifest.tsv")}
-        paths = {row["utt"]: folder / "librispeech_mini" / f"{row['utt']}.opus" for row in rows}
-    elif (folder / "LibriSpeech" / "train-clean-5").is_dir():
-        root = folder / "LibriSpeech" / "train-clean-5"
-        lines = [line for file in sorted(root.rglob("*.trans.txt")) for line in file.read_text().splitlines()]
-        texts = dict(line.split(" ", 1) for line in lines)
-        paths = {row["utt"]: root.joinpath(*row["utt"].split("-")[:2], f"{row['utt']}.flac") for row in rows}
+    folder, listed = data_folder(), sample_folder() / "mini_librispeech.tsv"
+    rows = [row for row in read_table(listed, ("utt", "split", "phones")) if row["split"] == split]
+    manifest, root = folder / "librispeech_mini" / "manifest.tsv", folder / "LibriSpeech" / "train-clean-5"
+    if manifest.exists():
+        texts = {row["utt"]: row["transcript"] for row in read_table(manifest, ("utt", "transcript"))}
+        paths = {row["utt"]: manifest.parent / f"{row['utt']}.opus" for row in rows}
+        lists = dict.fromkeys(paths, manifest)
+    elif root.is_dir():
+        chapters = {row["utt"]: root.joinpath(*row["utt"].split("-")[:2]) for row in rows}
+        paths = {name: chapter / f"{name}.flac" for name, chapter in chapters.items()}
+        lists = {name: chapters[name] / f"{name.rpartition('-')[0]}.trans.txt" for name in paths}
+        texts = {}
+        for file in dict.fromkeys(lists.values()):
+            texts |= {name: text for name, _, text in (line.partition(" ") for line in read_lines(file))}
     else:
         raise missing("mini_librispeech")
+    silent = [name for name in paths if not texts.get(name, "").strip()]
+    if silent:
+        raise InputError.of(f"no transcript of {silent[0]}", file=lists[silent[0]], hint="fetch the data set again")
     return [
         Utterance(
             name=row["utt"],

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
-from accelsim.data.files import read_audio
+from accelsim.data.files import read_audio, read_lines, read_packed
+from accelsim.errors import InputError
 
 DOWNLOAD = Download(
     url="https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/timit.zip",
@@ -47,15 +48,15 @@ def _read(split: str) -> list[Utterance]:
 
 
 def _timit_npz(path: Path) -> list[Utterance]:
-    with np.load(path, allow_pickle=False) as data:
-        table = {key: data[key] for key in data.files}
+    recordings, table = read_packed(path, "audio", ("speaker", "utt", "text"), ("seg_utt", "seg_phone"))
+    if table["audio"].dtype != np.int16 or table["seg_utt"].shape != table["seg_phone"].shape:
+        raise InputError.of("'audio': expected int16; 'seg_utt' and 'seg_phone': one entry each a segment", file=path)
     utterances = []
-    for index, (speaker, utt) in enumerate(zip(table["speaker"], table["utt"], strict=True)):
-        samples = table["audio"][table["offsets"][index] : table["offsets"][index + 1]]
+    columns = zip(recordings, table["speaker"], table["utt"], table["text"], strict=True)
+    for index, (samples, speaker, utt, text) in enumerate(columns):
         labels = [str(label) for label in table["seg_phone"][table["seg_utt"] == index]]
-        audio = samples.astype(np.float32) / 32768.0
-        name = f"{speaker}/{utt}"
-        utterances.append(Utterance(name, str(speaker), audio, fold_timit(labels), str(table["text"][index])))
+        audio = samples.astype(np.float32) / np.float32(32768)
+        utterances.append(Utterance(f"{speaker}/{utt}", str(speaker), audio, fold_timit(labels), str(text)))
     return utterances
 
 
@@ -63,11 +64,24 @@ def _timit_tree(root: Path) -> list[Utterance]:
     utterances = []
     for speaker in TIMIT_TEST_SPEAKERS:
         for wav in sorted((root / speaker).glob("*.wav")):
-            labels = [line.split()[2] for line in wav.with_suffix(".phn").read_text().splitlines()]
-            text = wav.with_suffix(".txt").read_text().split(" ", 2)[2].strip()
+            labels = [_column(wav.with_suffix(".phn"), number, line) for number, line in _spans(wav, ".phn")]
+            text = " ".join(_column(wav.with_suffix(".txt"), number, line) for number, line in _spans(wav, ".txt"))
             name = f"{speaker}/{wav.stem}"
             utterances.append(Utterance(name, speaker, read_audio(wav), fold_timit(labels), text))
     return utterances
+
+
+def _spans(wav: Path, suffix: str) -> list[tuple[int, str]]:
+    """Return the numbered lines `first sample, last sample, label` beside a recording."""
+    return [(number, line) for number, line in enumerate(read_lines(wav.with_suffix(suffix)), 1) if line.strip()]
+
+
+def _column(path: Path, number: int, line: str) -> str:
+    """Return what a line of samples says; raises InputError for one of another form."""
+    parts = line.split(maxsplit=2)
+    if len(parts) < 3 or not parts[0].isdigit() or not parts[1].isdigit():
+        raise InputError.of(f"expected 'first sample, last sample, label', found '{line}'", file=path, line=number)
+    return parts[2].strip()
 
 
 DATASETS.register("timit_sample", DataSet(("test",), _read, DOWNLOAD))

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.data.digits import resampled
-from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.features import SAMPLE_RATE_HZ, out_of_range
 
 ZERO_CODE = 128
+
+# Key of `Waveform`, least and largest value: a lower level is less than half a code, one above clips nearly everything.
+_LIMITS = (("rate_hz", 10, SAMPLE_RATE_HZ), ("level", 0.5, 1000))
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,8 @@ class Waveform:
     """Codes of the root mean square of an utterance."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate_hz <= SAMPLE_RATE_HZ:
-            raise ValueError(f"a waveform needs a rate above 0 and up to {SAMPLE_RATE_HZ} Hz, got {self.rate_hz}")
-        if self.level <= 0:
-            raise ValueError(f"a waveform needs a level above 0, got {self.level}")
+        if problems := out_of_range(self, _LIMITS):
+            raise ValueError("; ".join(problems))
 
     @property
     def bands(self) -> int:

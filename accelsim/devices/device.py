@@ -67,6 +67,11 @@ class Device(Model):
         Raises ValueError where the device does not have 2^cell_bits levels.
         """
 
+    def lowest_conductance(self, read_voltage: float) -> float:
+        """Return the conductance of a cell in its high-resistance state at a voltage (V), in S."""
+        curves = self.curves(read_voltage)
+        return min(float(np.polyval(curve, read_voltage)) for curve in (curves.low, curves.high)) / read_voltage
+
     @abstractmethod
     def write(
         self, levels: NDArray[np.uint8], arrays: NDArray[np.int64], *, seed: int, read_voltage: float, cell_bits: int

@@ -141,6 +141,9 @@ class Synaptogen(Device):
         mean = [curves.current(self._state_of(r), np.array(read_voltage)).mean() for r in (high, low)]
         return float(mean[0]), float(mean[1])
 
+    def lowest_conductance(self, read_voltage: float) -> float:
+        return self.typical_currents(read_voltage)[0] / read_voltage
+
     def partial_reset_voltage(self, share: float, read_voltage: float) -> float:
         """Return the pulse that takes cells from LRS to a share (0 .. 1) of the span of mean currents, in V.
 

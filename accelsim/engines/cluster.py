@@ -16,9 +16,13 @@ from accelsim.components.kind import NUMBER_BITS
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.engines.engine import Counts, Engine, Grid
 from accelsim.ops.op import FEATURES, LARGEST_INTEGER_BITS, Op, WeightedOp
+from accelsim.schedule.job import part_of
 
 CODE_BITS = LARGEST_INTEGER_BITS
 """What a layer's rounded output takes in memory, and an input on its way to a matrix."""
+
+SHARED = ("network", "vector", "activations", "attention")
+"""Roles of what stands once, or in equal shares, in each cluster."""
 
 QUANTISE, RESCALE, DEQUANTISE = 2, 2, 1
 """Operations on a value: product with 1 / scale and rounding; product and bias; product."""
@@ -43,6 +47,12 @@ class Cluster:
     def parts(self, op: Op, *roles: str) -> list[tuple[str, str]]:
         """Return the parts of an op's cluster that have some roles."""
         return [(role, f"{self.engine.parts.name(role)}[{self.number(op)}]") for role in roles]
+
+    def instances_of(self, copy: str) -> int | None:
+        """Return how many instances of a shared component one cluster has; None for a component that is not shared."""
+        names = {self.engine.parts.name(role) for role in SHARED if role in self.engine.parts}
+        name = part_of(copy)
+        return self.engine.chip.components()[name].instances() // self.vector.units if name in names else None
 
     # Rows and words
 

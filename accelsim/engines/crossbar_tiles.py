@@ -46,7 +46,7 @@ from accelsim.ops.attention import PositionsOp
 from accelsim.ops.conv import ConvOp, DepthwiseOp
 from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
 from accelsim.placement import ENGINES, Parts, Problems, Role, of_class, stores
-from accelsim.schedule.job import Job, Work
+from accelsim.schedule.job import Job, Work, part_of
 from accelsim.schedule.mapping import Matrix, TileMap, TileMapping, map_matrices
 from accelsim.schedule.windows import FrameWindow
 from accelsim.workload import Batch
@@ -302,6 +302,19 @@ class CrossbarTiles(Engine):
         return [
             Group(f"[{op.name}]" if copies == 1 else f"[{op.name}/{copy}]", copy, tiles, HUB) for copy in range(copies)
         ]
+
+    def instances_of(self, copy: str) -> int:
+        each = super().instances_of(copy)
+        if self.cluster is None:
+            return each
+        shared = self.cluster.instances_of(copy)
+        if shared is not None:
+            return shared
+        op = copy[len(part_of(copy)) + 1 : -1]
+        if op in self.maps:  # all copies of a matrix
+            return each * self.maps[op].numbers
+        mapping = self.maps[op.rpartition("/")[0]]
+        return each * mapping.numbers // mapping.matrix.copies
 
     def _way(self, start: int, end: int) -> list[tuple[str, str]]:
         """Return what a transfer between two tiles occupies: the bus, or the links of the mesh on its way."""
@@ -613,7 +626,7 @@ class TileRun(Run):
     def _sum(self, work: Sum, op: WeightedOp, mapping: TileMapping, vectors: NDArray[np.int64]) -> Mapping[str, Counts]:
         adders: Accumulator = self.engine.parts.spec("accumulator")
         outputs = mapping.matrix.outputs
-        added = outputs * (work.row_tiles - 1)
+        added = outputs * (work.row_tiles - 1 + len(op.reads()) - 1)  # a residual is one more sum
         groups = -(-max(added, outputs) // adders.units)
         return {"accumulator": {"add": vectors * added, "write": vectors * outputs, "groups": vectors * groups}}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import cast
@@ -13,7 +13,7 @@ from accelsim.engines.wires import GraphWires, Transfer
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import Op
 from accelsim.placement import Placement, Problems, check_channels, place
-from accelsim.schedule.job import Schedule
+from accelsim.schedule.job import Job, Schedule, part_of
 from accelsim.workload import Workload
 
 
@@ -80,8 +80,19 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
         windows=wires.windows(jobs),
         inputs_per_frame=frame if chunked else 1,
         plan=plans[0] if plans else None,
+        instances=_instances(jobs, chip, {op: engines[name] for op, name in placement.engine_of.items()}),
     )
     return Deployment(network, chip, placement, engines, segments, frame, schedule, transfers)
+
+
+def _instances(jobs: Sequence[Job], chip: Architecture, engine_of: Mapping[str, Engine]) -> dict[str, int]:
+    """Return how many instances of a component work in the jobs of each of its copies."""
+    found: dict[str, int] = {}
+    for job in jobs:
+        for member in (name for name in job.members() if name != part_of(name)):
+            if job.layer in engine_of:
+                found[member] = engine_of[job.layer].instances_of(member)
+    return found
 
 
 def _users(placement: Placement, graph: Graph) -> dict[str, frozenset[str]]:

@@ -131,6 +131,10 @@ class Digital(Engine):
         batch = self.placed(op).batch if isinstance(op, WeightedOp) else 1
         return self.frames_read(op, batch)
 
+    def instances_of(self, copy: str) -> int:
+        shared = self.cluster.instances_of(copy) if self.cluster is not None else None
+        return super().instances_of(copy) if shared is None else shared
+
     def longest(self) -> int:
         if any(isinstance(op, AttentionOp) and op.chunk is None for op in self.ops):
             return int(self.parts.spec("attention").frames)

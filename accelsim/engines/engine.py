@@ -18,7 +18,7 @@ from accelsim.architecture import Architecture
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import ANY_LENGTH, Edge, Op, Signal
 from accelsim.placement import EngineKind, Parts, Problems, Role, Site
-from accelsim.schedule.job import Job
+from accelsim.schedule.job import Job, part_of
 from accelsim.schedule.plan import Summary
 from accelsim.schedule.windows import FrameWindow
 from accelsim.schema.placement import PlacementSpec
@@ -231,6 +231,14 @@ class Engine(EngineKind, ABC):
 
         ``longest``: frames of the longest utterance that all engines can hold.
         """
+
+    def instances_of(self, copy: str) -> int:
+        """Return how many instances of a component work in the jobs of one of its copies, as ``adc[3]``.
+
+        Those of one tile where it stands in tiles, else one.
+        """
+        spec = self.chip.components()[part_of(copy)]
+        return spec.instances() // getattr(spec, "tiles", spec.instances())
 
     def tables(self) -> list[list[dict[str, Any]]]:
         """Return printable tables of how the ops lie on the parts."""

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import fmean, stdev
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal
+
+import numpy as np
 
 from accelsim.architecture import load_architecture
-from accelsim.cost import check_prices
+from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
-from accelsim.errors import DataError, InputError, Problem, did_you_mean, nearest
+from accelsim.errors import DataError, InputError, Problem, did_you_mean
+from accelsim.explore.intervals import RATES, Evidence, Spread, is_cost, needed, of_result, spread_of
 from accelsim.explore.metrics import METRICS, Metric
+from accelsim.explore.paths import wrong_part
 from accelsim.explore.space import Axis, points_of
 from accelsim.explore.store import Store
+from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
 from accelsim.library import find, names
-from accelsim.pipeline import Progress, run, split_overrides
-from accelsim.result import Record, Result
+from accelsim.pipeline import Progress, run, run_in_full, split_overrides
+from accelsim.record import record
+from accelsim.result import Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, parse
-from accelsim.schema.paper import Figure, Paper, PaperRun, StudyRun
+from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.workload import load_workload, workload_name
 
 CHIP_METRICS = (
@@ -38,6 +44,11 @@ SAME_FRAME = 0.05
 """Frames whose audio differs by no more than this share are of one length: the end of an utterance is a part of one."""
 
 SWEEPS = "arch/sweeps"
+
+Verdict = Literal["holds", "misses", "cannot tell"]
+HOLDS: Verdict = "holds"
+MISSES: Verdict = "misses"
+CANNOT_TELL: Verdict = "cannot tell"
 
 OnRun = Callable[[str, int, int], None]
 """Called with (name, done, total) before each run."""
@@ -59,22 +70,31 @@ _METRICS = METRICS | {"audio_per_frame_s": _AUDIO, "duty_cycle": replace(METRICS
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: stated, ours, their ratio, and whether a judged one holds (None: not judged).
+    """One figure: stated, ours with its 5 to 95 % interval, their ratio, and the verdict on a judged one.
 
     ``runs``: how many ours is the mean of; ``sd``: their sample standard deviation, None for one run and for a ratio.
+    ``verdict``: None for a figure that is not judged or has no value. ``needed``: of ``spread.counted``, how many would
+    tell the paper's value from its rival, where the verdict is `CANNOT_TELL` and speech decides; else 0.
     """
 
     figure: Figure
     ours: float | None
     ratio: float | None
-    holds: bool | None
+    verdict: Verdict | None = None
+    spread: Spread | None = None
+    needed: int = 0
     runs: int = 1
     sd: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Tell whether a judged figure holds or misses; None where it is not judged, or where nobody can tell."""
+        return None if self.verdict in (None, CANNOT_TELL) else self.verdict == HOLDS
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures of a paper, and the Results that ours came from; those of studies stay in their stores.
+    """All figures of a paper, and the Results that ours came from; those of studies stay in their tables.
 
     ``missing``: why runs were left out, by name: their data or study is not on this machine. Their figures have no
     value.
@@ -86,7 +106,7 @@ class Comparison:
     missing: dict[str, str]
 
     def holds(self) -> bool:
-        """Tell whether every judged figure is within its bounds."""
+        """Tell whether no judged figure misses."""
         return all(row.holds is not False for row in self.rows)
 
 
@@ -118,14 +138,29 @@ def load_paper(name: str | Path) -> Paper:
     ]
     for index, figure in enumerate(paper.figures):
         for key, path in (("path", figure.path), ("per", figure.per)):
-            wrong = _wrong_part(Result, path.split(".")) if path is not None else None
+            wrong = wrong_part(Result, path.split(".")) if path is not None else None
             if wrong is not None:
                 part, known = wrong
                 hint = did_you_mean(part, known) if known else None
                 problems.append(source.problem(f"a result has no number at '{path}'", ("figures", index, key), hint))
+        problems += _unjudgeable(paper, figure, source, index)
     if problems:
         raise InputError(problems)
     return paper
+
+
+def _unjudgeable(paper: Paper, figure: Figure, source: Source, index: int) -> list[Problem]:
+    """Return what keeps a figure that is to be judged from an interval."""
+    if figure.role not in JUDGED or figure.judged():
+        return []
+    where = ("figures", index, "path")
+    for path in (figure.path, figure.per or ""):
+        if fnmatchcase(path, "layers.*.energy_j"):
+            return [source.problem("the energy of a layer has no interval", where, "take that of components")]
+        if is_cost(path) and any(isinstance(paper.runs[name], StudyRun) for name in figure.runs()):
+            hint = "name a workload and its settings instead of the study"
+            return [source.problem("a cost in a study has no interval", where, hint)]
+    return []
 
 
 def paper_beside(result: Result) -> Paper | None:
@@ -175,34 +210,30 @@ def compare(
 ) -> Comparison:
     """Run what a paper's figures need, once each, and set ours beside them.
 
-    ratio = ours / stated; a judged figure holds when |ratio - 1| <= tolerance, or 1 / factor <= ratio <= factor.
-    ``studies``: the folder with the stores of finished sweeps, each named after its file, that runs of studies are
-    taken from. Raises InputError.
+    ratio = ours / stated; see `judged` for the verdicts. Runs of studies are taken from the tables of the library, see
+    `accelsim.explore.studies`, or from the folder ``studies``, which has such tables, or the stores of finished sweeps,
+    each named after its sweep's file. Raises InputError.
     """
     paper = load_paper(name)
-    needed = [r for r in paper.runs if any(r in (f.run, f.relative_to) for f in paper.figures)]
+    needed = [r for r in paper.runs if any(r in figure.runs() for figure in paper.figures)]
     results: dict[str, Result] = {}
-    studied: dict[str, tuple[Result, ...]] = {}
+    found: dict[str, Evidence] = {}
     missing: dict[str, str] = {}
     for done, key in enumerate(needed):
         if on_run is not None:
             on_run(key, done, len(needed))
         spec = paper.runs[key]
+        paths = _paths(paper, key)
         try:
             if isinstance(spec, StudyRun):
-                studied[key] = _studied(spec, studies)
+                found[key] = _studied(key, spec, studies, paths)
                 continue
-            results[key] = run(
-                paper.architecture,
-                spec.workload,
-                overrides=spec.set,
-                seed=seed,
-                command=f"compare {paper.name}",
-                progress=progress,
-            )
+            full = run_in_full(paper.architecture, spec.workload, overrides=spec.set, seed=seed, progress=progress)
         except DataError as error:
             missing[key] = str(error)
-    found = {key: (result,) for key, result in results.items()} | studied
+            continue
+        results[key] = record(full, f"compare {paper.name}")
+        found[key] = of_result(key, results[key], full, paths)
     return Comparison(paper, tuple(_row(figure, found) for figure in paper.figures), results, missing)
 
 
@@ -242,60 +273,6 @@ def compare_chips(
         results.append(run(chip, workload, overrides=overrides, seed=seed, command="compare", progress=progress))
     rows = [_chip_row(_METRICS[name], results) for name in CHIP_METRICS]
     return tuple(results), tuple(row for row in rows if any(value is not None for value in row.values))
-
-
-def value_at(result: Result, path: str) -> float | None:
-    """Return the number at a dotted path of a Result, None where it is absent; raises InputError on a wrong path.
-
-    Parts of a path are keys of records, or names of the records in a list: ``components.adc.area_mm2``. A name may hold
-    dots, the longest that fits wins; a pattern such as ``layers.*.linear_pos.cycles`` is the sum over all that match.
-    """
-    values = _values_at(result.model_dump(), path.split("."))
-    if not values:
-        raise InputError.of(f"a result has no '{path}'")
-    numbers = [value for value in values if value is not None]
-    return sum(map(float, numbers)) if numbers else None
-
-
-def _values_at(data: Any, path: list[str]) -> list[Any]:
-    """Return all that a path leads to, nothing where it leads nowhere."""
-    if data is None or not path:
-        return [data]
-    if isinstance(data, list):
-        data = {item["name"]: item for item in data if isinstance(item, dict)}
-    if not isinstance(data, dict):
-        return []
-    for length in range(len(path), 0, -1):
-        wanted, rest = ".".join(path[:length]), path[length:]
-        items = [item for name, item in data.items() if name == wanted or fnmatchcase(name, wanted)]
-        if values := [value for item in items for value in _values_at(item, rest)]:
-            return values
-    return []
-
-
-def _wrong_part(annotation: Any, path: list[str]) -> tuple[str, list[str]] | None:
-    """Return the first part of a path that a record cannot have and what it could be, None when it ends at a number.
-
-    Names within lists and mappings depend on the run, so any will do, of any number of parts.
-    """
-    inner = [a for a in get_args(annotation) if a is not type(None)]
-    if get_origin(annotation) in (Union, UnionType):
-        return _wrong_part(inner[0], path)
-    if not path:
-        return None if annotation in (int, float) else ("", [])
-    if get_origin(annotation) is dict or (get_origin(annotation) is list and _is_record(inner[0])):
-        wrong = [_wrong_part(inner[-1], path[length:]) for length in range(len(path), 0, -1)]
-        if None in wrong:
-            return None
-        return next((part for part in wrong if part is not None and nearest(*part)), wrong[-1])
-    fields = annotation.model_fields if _is_record(annotation) else {}
-    if path[0] not in fields:
-        return path[0], list(fields)
-    return _wrong_part(fields[path[0]].annotation, path[1:])
-
-
-def _is_record(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Record)
 
 
 def _study_problems(spec: StudyRun, source: Source, key: str) -> list[Problem]:
@@ -339,37 +316,60 @@ def _matching(configurations: list[dict[str, str]], point: Mapping[str, str]) ->
     return [c for c in configurations if point.items() <= c.items()]
 
 
-def _studied(spec: StudyRun, studies: Path | None) -> tuple[Result, ...]:
-    """Return the Results of all seeds of a study's point, from the store of its finished sweep.
+def study_paths(name: str) -> list[str]:
+    """Return the paths of the figures that the papers of the library take from a study."""
+    found: dict[str, None] = {}
+    for one in names("arch/papers"):
+        paper = load_paper(one)
+        for key, spec in paper.runs.items():
+            if isinstance(spec, StudyRun) and spec.name() == name:
+                found |= dict.fromkeys(_paths(paper, key))
+    return list(found)
 
-    Raises DataError where the store or a seed is missing, InputError where today's files are not those of the store.
+
+def _paths(paper: Paper, run: str) -> list[str]:
+    """Return the paths of the figures that a paper takes from one of its runs."""
+    figures = [figure for figure in paper.figures if run in figure.runs()]
+    return list(dict.fromkeys(path for figure in figures for path in (figure.path, figure.per) if path is not None))
+
+
+def _studied(key: str, spec: StudyRun, studies: Path | None, paths: Sequence[str]) -> Evidence:
+    """Return the evidence of all seeds of a study's point, from its table or the store of its finished sweep.
+
+    Raises DataError where neither is there or a seed is missing, InputError where they were made of other files.
     """
     what = load_sweep(find(spec.study, SWEEPS))
-    folder = (studies or Path("DIR")) / spec.name()
-    command = f"run accelsim sweep {spec.file()} -o {folder}"
-    if studies is None or not Store.begun(folder):
-        raise DataError.of(f"study {spec.name()} is not in --studies: {command}")
+    rows, where = _rows(spec, what, studies, paths)
     settings = _matching(_configurations(what), spec.point)[0]
     (axis,) = full_axes([Axis(tuple(settings), (tuple(settings.values()),))], load_architecture(what.architecture))
-    settings = axis.step(0)
-    with Store.open(folder) as store:
-        fixed = store.meta()["set"]
-        rows = [row for row in store.points() if row["status"] == "done" and {**fixed, **row["keys"]} == settings]
-        numbers = {row["seed"]: row["point"] for row in rows}
-        results = tuple(result for number in numbers.values() if (result := store.result(number)) is not None)
-    if len(results) < what.seeds:
+    rows = list({row.seed: row for row in rows if row.settings == axis.step(0)}.values())
+    if len(rows) < what.seeds:
         point = ", ".join(f"{key} = {value}" for key, value in spec.point.items())
-        found = f"has {len(results)} of {what.seeds} seeds" + (f" with {point}" if point else "")
-        raise DataError.of(f"study {spec.name()} {found}: {command} --resume")
-    for_chip, for_network = split_overrides(settings)
-    chip = load_architecture(what.architecture, for_chip)
-    network = load_workload(what.workload or chip.spec.workload, for_network)
-    for result in results:
-        for kind, then, now in (("architecture", result.arch, chip), ("workload", result.workload, network)):
-            if then.sha256 != now.sha256:
-                message = f"the study in {folder} was made of other files: {kind} '{then.name}' has changed since"
-                raise InputError.of(message, hint=f"{command}, with an empty folder")
-    return results
+        has = f"has {len(rows)} of {what.seeds} seeds" + (f" with {point}" if point else "")
+        raise DataError.of(f"study {spec.name()} {has}: {_command(spec, studies)} --resume")
+    return evidence(key, rows, what, paths, where)
+
+
+def _rows(spec: StudyRun, what: Sweep, studies: Path | None, paths: Sequence[str]) -> tuple[list[StudyRow], str]:
+    """Return the rows of a study, and where they are from: a folder that was given, or the library's tables."""
+    name = spec.name()
+    if studies is None:
+        try:
+            table = find(name, SHELF, ".csv")
+        except InputError:
+            raise DataError.of(f"study {name} has no table in {SHELF}: {_command(spec, studies)}") from None
+        return read_table(table), f"the table of the study {name}"
+    if os.path.isfile(table := studies / f"{name}.csv"):
+        return read_table(table), str(table)
+    if not Store.begun(studies / name):
+        raise DataError.of(f"study {name} is not in {studies}: {_command(spec, studies)}")
+    with Store.open(studies / name) as store:
+        return rows_of(store, what, paths), f"the study in {studies / name}"
+
+
+def _command(spec: StudyRun, studies: Path | None) -> str:
+    folder = (studies or Path("DIR")) / spec.name()
+    return f"run accelsim sweep {spec.file()} -o {folder}" + ("" if studies else f" --table {SHELF}/{spec.name()}.csv")
 
 
 def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Overrides) -> None:
@@ -380,6 +380,7 @@ def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overr
         try:
             chip = load_architecture(name, for_chip)
             for point in (chip, *chip.operating_points.values()):
+                check_point(point)
                 check_prices(point)
             deploy(load_workload(workload or chip.spec.workload, for_network), chip)
         except InputError as error:
@@ -418,27 +419,45 @@ def _measured(metric: Metric, result: Result) -> tuple[str, ...]:
     return ()
 
 
-def _row(figure: Figure, found: Mapping[str, tuple[Result, ...]]) -> Row:
-    if not {figure.run, figure.relative_to or figure.run} <= found.keys():
-        return Row(figure, None, None, None)
-    ours = _values_of(figure, found[figure.run])
-    base = [1.0] if figure.relative_to is None else _values_of(figure, found[figure.relative_to])
+def _row(figure: Figure, found: Mapping[str, Evidence]) -> Row:
+    if not set(figure.runs()) <= found.keys():
+        return Row(figure, None, None)
+    ours = found[figure.run].values(figure.path, figure.per)
+    base = [1.0] if figure.relative_to is None else found[figure.relative_to].values(figure.path, figure.per)
     if not ours or not base or not fmean(base):
-        return Row(figure, None, None, False if figure.judged() else None)
+        return Row(figure, None, None, MISSES if figure.role in JUDGED else None)
     factor = figure.scale / fmean(base)
     value = factor * fmean(ours)
-    ratio = value / figure.value
     sd = factor * stdev(ours) if len(ours) > 1 and figure.relative_to is None else None
-    return Row(figure, value, ratio, figure.holds(ratio), len(ours), sd)
+    spread = _spread(figure, found)
+    verdict, more = (None, 0) if figure.role not in JUDGED else judged(figure, value, spread)
+    return Row(figure, value, value / figure.value, verdict, spread, more, len(ours), sd)
 
 
-def _values_of(figure: Figure, results: tuple[Result, ...]) -> list[float]:
-    """Return a figure's value, or its share of another one, in each Result; nothing where one has none."""
-    values = []
-    for result in results:
-        value = value_at(result, figure.path)
-        whole = 1.0 if figure.per is None else value_at(result, figure.per)
-        if value is None or not whole:
-            return []
-        values.append(value / whole)
-    return values
+def _spread(figure: Figure, found: Mapping[str, Evidence]) -> Spread:
+    """Return the interval of a figure that has a value: of its draws, or of those of the runs that it is between."""
+    ends = []
+    for name in figure.between or (figure.run,):
+        draws = found[name].draws(figure.path, figure.per)
+        base = 1.0 if figure.relative_to is None else found[figure.relative_to].draws(figure.path, figure.per)
+        assert draws is not None and base is not None  # the figure has a value
+        heard = found[name].heard if figure.path in RATES else None
+        with np.errstate(divide="ignore"):  # a draw of utterances without an error
+            ends.append(spread_of(figure.scale * draws / base, heard))
+    return replace(ends[0], low=min(end.low for end in ends), high=max(end.high for end in ends))
+
+
+def judged(figure: Figure, ours: float, spread: Spread) -> tuple[Verdict, int]:
+    """Return the verdict on a figure, and how much speech would decide it where nobody can tell, else 0.
+
+    With bounds: whether ours over stated is within them. Else `HOLDS` where the paper's value lies inside the interval,
+    `MISSES` where it lies outside, and `CANNOT_TELL` where the interval holds both the paper's value and its rival.
+    """
+    if figure.judged():
+        return (HOLDS if figure.holds(ours / figure.value) else MISSES), 0
+    if not spread.low <= figure.value <= spread.high:
+        return MISSES, 0
+    rival = figure.against()
+    if rival is None or not spread.low <= rival <= spread.high:
+        return HOLDS, 0
+    return CANNOT_TELL, needed(spread, abs(figure.value - rival))

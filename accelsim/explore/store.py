@@ -12,7 +12,7 @@
                 ``macs_performed``, ``sparsity``, ``saturations``, ``adc_conversions``, ``adc_clipped``, ``energy_j``.
 ``components``  ``point``, ``position``, ``component``, ``kind``, ``busy_cycles``, ``wait_input_cycles``,
                 ``wait_output_cycles``, ``idle_cycles``, ``dynamic_j``, ``clock_j``, ``leakage_j``, ``area_mm2``,
-                ``actions`` (JSON object, action -> count).
+                ``actions`` (JSON object, action -> count), ``standby_j``, ``wake_j``.
 ``meta``        ``key`` TEXT PRIMARY KEY, ``value`` TEXT (JSON): ``schema`` = "accelsim/store@1"; ``kind`` = "sweep" or
                 "search"; ``architecture`` and ``workload`` = {name, sha256} of the files without overrides;
                 ``plugins`` = {file: sha256} of those given by --plugin; ``set`` = {key: value} fixed for all points;
@@ -73,6 +73,7 @@ _COLUMNS = {
     "components": {
         "point": "INTEGER", "position": "INTEGER", "component": "TEXT", "kind": "TEXT",
         **dict.fromkeys(_COMPONENT, "INTEGER"), **dict.fromkeys(_COSTS, "REAL"), "actions": "TEXT",
+        "standby_j": "REAL", "wake_j": "REAL",
     },
     "meta": {"key": "TEXT PRIMARY KEY", "value": "TEXT"},
 }  # fmt: skip
@@ -191,7 +192,7 @@ class Store:
                 energy = part.energy_j
                 costs = [energy.dynamic, energy.clock, energy.leakage, part.area_mm2]
                 listed = [point.number, position, part.name, part.kind, *cycles, *costs, json.dumps(part.actions)]
-                self._insert("components", listed)
+                self._insert("components", [*listed, energy.standby, energy.wake])
 
     def done(self) -> set[int]:
         """Return the numbers of the points that have a result."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.architecture import ArchitectureSpec, load_architecture, load_cost
+from accelsim.cost import check_point
 from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
@@ -40,6 +41,8 @@ def validate_file(path: Path) -> str:
     if kind == "arch":
         chip = load_architecture(path)
         check_chip(chip)
+        for point in (chip, *chip.operating_points.values()):
+            check_point(point)
         return f"architecture '{chip.spec.name}'"
     if kind == "cost":
         return f"cost table '{load_cost(path).name}'"

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from accelsim.explore.comparison import ChipRow, Comparison, Row
-from accelsim.report.console import ROLE_STYLE
+from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
+from accelsim.explore.intervals import Spread
+from accelsim.report.console import ROLE_STYLE, PlainTable
+from accelsim.report.headline import EXTRAPOLATED
 from accelsim.result import Result
 from accelsim.schema import format_figure
-from accelsim.schema.paper import StudyRun
+from accelsim.schema.paper import JUDGED, StudyRun
 
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
-COLUMNS = ("figure", "paper", "tag", "ours", "ratio", "role", "verdict")
+COLUMNS = ("figure", "paper", "tag", "ours", "5 to 95 %", "ratio", "role", "verdict")
+
+_COLOURS = {HOLDS: "green", MISSES: "red", CANNOT_TELL: "yellow"}
+_MARK = {HOLDS: "", MISSES: "**", CANNOT_TELL: "*"}
 
 _PREAMBLE = """# Validation: published figures beside ours
 
 Made by `accelsim compare --out reports/validation.md`. Roles: **input**, we were given it; **calibrated**, a number of
 ours was fitted to it, so that it agrees is no evidence; **predicted**, nothing was fitted to it; **bookkeeping**, the
-parts are the paper's own and only our sum of them is checked. Predicted and bookkeeping figures are judged where bounds
-are given: `holds` or **fails**.
+parts are the paper's own and only our sum of them is checked.
+
+Every predicted figure has a verdict. `holds`: the paper's value lies in the 5 to 95 % interval of ours. **misses**: it
+lies outside. *cannot tell*: the interval holds the paper's value and that of no effect alike (a ratio of 1, unless the
+figure names another rival); how much speech would tell them apart follows from the interval's width, which falls with
+the square root. Intervals are computed: costs by the ranges of prices and of assumed sizes, all prices of one source
+together; error rates by drawing utterances and programmings anew, the same utterances for both sides of a ratio.
+Figures that are exact counts, and bookkeeping, have bounds instead, which the paper's file gives with their reason.
 """
 
-_STUDIES = """Figures from studies are means over programmings, with their standard deviation: each study was run with
-`accelsim sweep FILE -o DIR/NAME`, and `accelsim compare --studies DIR` took the figures from there:
+_STUDIES = """Figures from studies are means over programmings, with their standard deviation. Each study has a table in
+`reports/studies`, made by `accelsim sweep FILE -o DIR --table reports/studies/NAME.csv`:
 """
 
 
@@ -46,29 +58,80 @@ def comparison_table(comparison: Comparison) -> Table:
     Only judged figures show a verdict; a calibrated one never counts as agreement.
     """
     paper = comparison.paper
-    table = _table(f"{paper.title} ({paper.reference})", COLUMNS, ("paper", "ours", "ratio"))
+    table = _table(f"{paper.title} ({paper.reference})", COLUMNS, ("paper", "ours", "5 to 95 %", "ratio"))
     for row in comparison.rows:
         *cells, role, verdict = _cells(row)
-        colour = {None: "dim", True: "green", False: "red"}[row.holds]
-        table.add_row(*cells, f"[{ROLE_STYLE[row.figure.role]}]{role}[/]", f"[{colour}]{verdict}[/]")
+        colour = "dim" if row.verdict is None else _COLOURS[row.verdict]
+        table.add_row(*cells, Text(role, ROLE_STYLE[row.figure.role]), Text(verdict, colour))
     return table
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
     """Return the same tables as a Markdown page; the same Results give the same text."""
-    lines = [_PREAMBLE, *_from_studies(comparisons)]
+    lines = [_PREAMBLE, tally(comparisons), "", *_from_studies(comparisons)]
     for comparison in comparisons:
         paper = comparison.paper
         lines += [f"## {paper.title}", "", f"{paper.reference}; `{paper.architecture}`.", ""]
-        lines += ["| " + " | ".join(COLUMNS) + " |", "|---|---:|---|---:|---:|---|---|"]
+        lines += ["| " + " | ".join(COLUMNS) + " |", "|---|---:|---|---:|---:|---:|---|---|"]
         for row in comparison.rows:
             *cells, verdict = _cells(row)
-            cells.append(verdict.replace("fails", "**fails**"))
-            lines.append("| " + " | ".join(cells) + " |")
+            if row.verdict is not None:
+                verdict = verdict.replace(row.verdict, f"{_MARK[row.verdict]}{row.verdict}{_MARK[row.verdict]}", 1)
+            lines.append("| " + " | ".join((*cells, verdict)) + " |")
         notes = [f"- {row.figure.name}: {row.figure.note}" for row in comparison.rows if row.figure.note]
         notes += [f"- not run: {reason}" for reason in dict.fromkeys(comparison.missing.values())]
         lines += ["", *notes, ""] if notes else [""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def tally(comparisons: Sequence[Comparison]) -> str:
+    """Return how many figures of each role hold, miss or cannot be told."""
+    told = []
+    for role in JUDGED:
+        found = Counter(row.verdict for one in comparisons for row in one.rows if row.figure.role == role)
+        here = sum(count for verdict, count in found.items() if verdict is not None)
+        counts = f"{found[HOLDS]} hold, {found[MISSES]} miss, {found[CANNOT_TELL]} cannot be told"
+        told.append(f"{here} {role}: {counts}" + (f" ({found[None]} more have no value here)" if found[None] else ""))
+    return "; ".join(told) + "."
+
+
+def verdicts_of(page: str) -> dict[tuple[str, str], str]:
+    """Return the verdict on every figure that a Markdown page has a value of: (title, figure) -> its first words.
+
+    Empty for a figure that is not judged. Reads pages that `markdown` made.
+    """
+    found, title, columns = dict[tuple[str, str], str | None](), "", dict[str, int]()
+    for line in page.splitlines():
+        if line.startswith("## "):
+            title, columns = line.removeprefix("## "), {}
+        elif line.startswith("|"):
+            cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+            if not columns:
+                columns = {name: index for index, name in enumerate(cells)}
+            elif {"figure", "ours", "verdict"} <= columns.keys() and len(cells) == len(columns):
+                verdict = cells[columns["verdict"]].replace("*", "").partition(" (")[0]
+                found[title, cells[columns["figure"]]] = verdict if cells[columns["ours"]] != "-" else None
+    return {key: verdict for key, verdict in found.items() if verdict is not None}
+
+
+def changed(comparisons: Sequence[Comparison], page: str) -> list[str]:
+    """Return the figures whose verdict is another one than on a page, a line each; those without a value are left out.
+
+    Figures of the papers compared that are on one side alone are among them, but for those without a value here.
+    """
+    now = verdicts_of(markdown(comparisons))
+    titles = {one.paper.title for one in comparisons}
+    unseen = {(one.paper.title, row.figure.name) for one in comparisons for row in one.rows if row.ours is None}
+    before = {key: verdict for key, verdict in verdicts_of(page).items() if key[0] in titles and key not in unseen}
+
+    def word(verdicts: Mapping[tuple[str, str], str], key: tuple[str, str]) -> str:
+        return (verdicts[key] or "not judged") if key in verdicts else "not there"
+
+    return [
+        f"{title}: {name}: was {word(before, (title, name))}, is {word(now, (title, name))}"
+        for title, name in dict.fromkeys([*before, *now])
+        if before.get((title, name)) != now.get((title, name))
+    ]
 
 
 def place(index: int) -> str:
@@ -78,14 +141,14 @@ def place(index: int) -> str:
 
 def chips_table(results: Sequence[Result], rows: Sequence[ChipRow]) -> Table:
     """Return chips side by side, one a column, with each further one over the first; the best values are green."""
-    chips = [escape(f"{name}\n{r.workload.name}") for name, r in zip(_names(results), results, strict=True)]
+    chips = [f"{name}\n{r.workload.name}" for name, r in zip(_names(results), results, strict=True)]
     ratios = [f"{place(index)} / first" for index in range(1, len(results))]
     if len(ratios) > 1:
         ratios = [ratio.replace(" / ", "\n/ ") for ratio in ratios]
     table = _table(None, ("", *chips, *ratios), (*chips, *ratios))
     for row in rows:
         name, *cells = _chip_cells(row, results)
-        values = [f"[green]{cell}[/]" if index in row.best else cell for index, cell in enumerate(cells)]
+        values = [Text(cell, "green" if index in row.best else "") for index, cell in enumerate(cells)]
         table.add_row(name, *values)
     return table
 
@@ -106,7 +169,9 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
     lines += ["", "## Predicted, calibrated, assumed", "", _ROLES]
     for name, result in zip(names, results, strict=True):
         lines.append(f"- {_text(name)}")
-        for role, told in result.provenance.model_dump(exclude={"plugins"}).items():
+        hidden = {"plugins"} if result.provenance.extrapolated else {"plugins", "extrapolated"}
+        kept = result.provenance.model_dump(exclude=hidden)
+        for role, told in kept.items():
             lines.append(f"    - {role}: " + ("; ".join(map(_text, told)) or "nothing"))
         if plugins := result.provenance.plugins:
             used = (f"{one.name} of {one.distribution or one.module}" for one in plugins)
@@ -115,9 +180,14 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
 
 
 def _names(results: Sequence[Result]) -> list[str]:
-    """Return what the chips are called; those of one name are told apart by their place."""
+    """Return what the chips are called; those of one name are told apart by their place, and extrapolated ones marked.
+
+    The figures of all operating points are in the table: one that is extrapolated marks its chip.
+    """
     names = [result.arch.name for result in results]
-    return [f"{name} ({place(i)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    names = [f"{name} ({place(i)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    marked = zip(names, results, strict=True)
+    return [f"{name} ({EXTRAPOLATED})" if result.provenance.extrapolated else name for name, result in marked]
 
 
 def _chip_cells(row: ChipRow, results: Sequence[Result]) -> list[str]:
@@ -148,8 +218,8 @@ def _from_studies(comparisons: Sequence[Comparison]) -> list[str]:
     figures: dict[tuple[str, str], list[str]] = {}
     for comparison in comparisons:
         for row in comparison.rows:
-            for run in (row.figure.run, row.figure.relative_to):
-                spec = comparison.paper.runs[run] if run is not None else None
+            for run in row.figure.runs():
+                spec = comparison.paper.runs[run]
                 if row.ours is not None and isinstance(spec, StudyRun):
                     listed = figures.setdefault((spec.file(), comparison.paper.title), [])
                     listed += [row.figure.name] if row.figure.name not in listed else []
@@ -169,16 +239,38 @@ def _ours(row: Row, unit: str) -> str:
 def _cells(row: Row) -> list[str]:
     figure = row.figure
     unit = "" if figure.unit == "1" else f" {figure.unit}"
-    verdict = {None: "", True: "holds", False: "fails"}[row.holds]
     return [
         figure.name,
         f"{figure.value:g}{unit}",
         figure.tag,
         _ours(row, unit),
+        "-" if row.spread is None else _interval(row.spread),
         "-" if row.ratio is None else f"{row.ratio:.3f}",
         figure.role,
-        f"{verdict} ({figure.bounds()})" if verdict else "",
+        _verdict(row),
     ]
+
+
+def _interval(spread: Spread) -> str:
+    if spread.high == spread.low:
+        return "exact"
+    return f"{spread.low:.4g} to {spread.high:.4g}"
+
+
+def _verdict(row: Row) -> str:
+    """Return a verdict with its bounds, or with how much speech it would take."""
+    if row.verdict is None:
+        return ""
+    if row.figure.judged():
+        return f"{row.verdict} ({row.figure.bounds()})"
+    if row.needed and row.spread is not None:
+        return f"{row.verdict} (about {_rounded(row.needed):,} {row.spread.counted} would; ours are {row.spread.n:,})"
+    return row.verdict
+
+
+def _rounded(count: int) -> int:
+    """Return a count with two digits."""
+    return int(float(f"{count:.2g}"))
 
 
 def _label(row: ChipRow, results: Sequence[Result]) -> str:
@@ -191,7 +283,8 @@ def _label(row: ChipRow, results: Sequence[Result]) -> str:
 
 
 def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    shown = None if title is None else Text(title, "table.title")
+    table = PlainTable(title=shown, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
     return table

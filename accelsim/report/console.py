@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +23,23 @@ GLYPHS = "█▓░·"
 LEGEND = "█ busy ▓ in\n░ out · idle"
 MOST_LAYERS = 40
 """More than this many layers are shown block by block put together."""
+
+
+class PlainTable(Table):
+    """A table whose texts are shown as they are: a chip's name may hold brackets. What has a style is a `Text`."""
+
+    def add_column(self, header: RenderableType = "", footer: RenderableType = "", **options: Any) -> None:
+        super().add_column(_plain(header), _plain(footer), **options)
+
+    def add_row(
+        self, *cells: RenderableType | None, style: str | Style | None = None, end_section: bool = False
+    ) -> None:
+        super().add_row(*map(_plain, cells), style=style, end_section=end_section)
+
+
+def _plain(what: Any) -> Any:
+    return Text(what) if isinstance(what, str) else what
+
 
 ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green", "bookkeeping": "blue"}
 
@@ -40,7 +59,8 @@ def summary(result: Result, paper: Paper | None = None) -> RenderableType:
 
 def _headline(result: Result, paper: Paper | None) -> Table:
     """One column for the run and one for each of its other operating points; the paper's figures beside them."""
-    table = Table(title=f"{result.workload.name} on {result.arch.name}", title_justify="left", box=None, pad_edge=False)
+    title = Text(f"{result.workload.name} on {result.arch.name}", "table.title")
+    table = PlainTable(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for index, (name, clock) in enumerate(columns(result)):
         table.add_column(f"{name}\n{clock}", justify="right", style="" if index else "bold")
@@ -49,8 +69,8 @@ def _headline(result: Result, paper: Paper | None) -> Table:
         table.add_column(f"paper\n{paper.reference.rsplit(', ', 1)[-1]}", justify="right", style="cyan")
         table.add_column("our figure is")
     for row in headlines(result, paper):
-        roles = ", ".join(f"[{ROLE_STYLE[role]}]{role}[/]" for role in row.roles)
-        published = [row.published, roles] if paper else []
+        roles = Text(", ").join(Text(role, ROLE_STYLE[role]) for role in row.roles)
+        published: list[RenderableType] = [row.published, roles] if paper else []
         table.add_row(f"  {row.name}" if row.part else row.name, *row.values, row.note, *published)
     return table
 
@@ -119,7 +139,7 @@ def _components(result: Result) -> Table:
     table = _table("component", "kind", "busy", "waits in", "waits out", "idle", LEGEND, "energy", "share", "", "mm2")
     for c in result.components:
         states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
-        joules = c.energy_j.dynamic + c.energy_j.clock + c.energy_j.leakage
+        joules = c.energy_j.total()
         table.add_row(
             c.name,
             c.kind,
@@ -180,7 +200,7 @@ def plugin_table(entries: Sequence[Listed]) -> Table:
     for entry in entries:
         origin = entry.origin
         where = origin.module if origin.distribution or origin.file is None else origin.file
-        mark = "[red]broken[/]" if entry.error else ""
+        mark = Text("broken", "red") if entry.error else ""
         table.add_row(entry.group, entry.name, origin.distribution or "", origin.version or "", where, mark)
     return table
 
@@ -202,7 +222,7 @@ def rows_table(rows: Sequence[dict[str, str]]) -> Table:
 
 
 def _table(*columns: str, numbers: bool = True) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = PlainTable(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and index and column != "kind" else "left")
     return table

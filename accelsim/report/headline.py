@@ -10,6 +10,8 @@ from accelsim.result import Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
 
+EXTRAPOLATED = "extrapolated"
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -27,9 +29,19 @@ class Headline:
 
 
 def columns(result: Result) -> list[tuple[str, str]]:
-    """Return (name, clock) of the run and of each of its other operating points."""
+    """Return (name, clock) of the run and of each of its other operating points; what is extrapolated says so."""
     points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
-    return [(name, format_si(point.performance.clock_hz, "Hz")) for name, point in points.items()]
+    return [
+        (f"{name} ({EXTRAPOLATED})" if extrapolates(result, name) else name, format_si(at.performance.clock_hz, "Hz"))
+        for name, at in points.items()
+    ]
+
+
+def extrapolates(result: Result, point: str = "") -> bool:
+    """Return whether the figures of a run, or of one of its operating points, lie outside the window of its prices."""
+    reasons = result.provenance.extrapolated
+    others = tuple(f"{name}: " for name in result.operating_points)
+    return any(reason.startswith(f"{point}: ") or not reason.startswith(others) for reason in reasons)
 
 
 def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
@@ -53,7 +65,8 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
         spread = f"mean of {len(a.runs)} programming runs, sd {a.sd:.2g}; " if a.runs else ""
-        by = f", {a.speakers} speakers" if a.speakers else ""
+        by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
+        by += f", {a.speakers} speakers" if a.speakers else ""
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
@@ -133,10 +146,14 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     )
     row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {between(u.power_w, 'W')}", "power_w")
     if result.plan is not None:
-        row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks and leakage", part=True)
+        row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks, standby and leakage", part=True)
         row("energy per second of audio", lambda o: format_si(o.energy.per_audio_second_j, "J"))
     row("energy per frame", lambda o: format_si(o.energy.per_frame_j, "J"))
-    row("of which leakage", lambda o: share(o.energy.leakage_j, o.energy.total_j), part=True)
+    row("of which clocks", lambda o: share(o.energy.clock_j, o.energy.total_j), part=True)
+    row("of which standby", lambda o: share(o.energy.standby_j, o.energy.total_j), part=True)
+    row("of which leakage", lambda o: share(o.energy.leakage_j, o.energy.total_j), result.power_rule, part=True)
+    if any(o.energy.wake_j for o in points):
+        row("of which wake-ups", lambda o: share(o.energy.wake_j, o.energy.total_j), part=True)
     w = result.programming
     if w.cells:
         row(
@@ -181,8 +198,8 @@ def between(interval: tuple[float, float], unit: str) -> str:
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): the plan of a chunk, and numbers that went wrong."""
-    found = []
+    """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
+    found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
     if (plan := result.plan) is not None:
         room = f"{format_si(plan.peak_bytes, 'B')} of {format_si(plan.room_bytes, 'B')} at the most"
         found.append(

@@ -96,7 +96,7 @@ def _facts(result: Result) -> list[str]:
 
 def _component(c: ComponentRecord, result: Result) -> dict[str, Any]:
     energy = c.energy_j
-    joules = energy.dynamic + energy.clock + energy.leakage
+    joules = energy.total()
     states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
     return {
         "name": c.name,
@@ -105,7 +105,9 @@ def _component(c: ComponentRecord, result: Result) -> dict[str, Any]:
         "energy_share": share(joules, result.energy.total_j),
         "dynamic_j": energy.dynamic,
         "clock_j": energy.clock,
+        "standby_j": energy.standby,
         "leakage_j": energy.leakage,
+        "wake_j": energy.wake,
         "area_mm2": c.area_mm2,
         "area_share": share(c.area_mm2, result.area_mm2),
         "cycles": sum(states),
@@ -121,7 +123,7 @@ def _energy_bars(components: list[dict[str, Any]]) -> list[Bar]:
             f"{format_si(c['energy_j'], 'J')} ({c['energy_share']})",
             [
                 (kind, c[f"{kind}_j"] / longest, f"{kind} {format_si(c[f'{kind}_j'], 'J')}")
-                for kind in ("dynamic", "clock", "leakage")
+                for kind in ("dynamic", "clock", "standby", "leakage", "wake")
             ],
         )
         for c in components

@@ -96,17 +96,22 @@ def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder:
     return paths
 
 
+_SHARES = (("dynamic", _BLUE), ("clock", _SKY), ("standby", _GREY), ("leakage", _ORANGE), ("wake", _VERMILION))
+
+
 def _breakdown(result: Result) -> Figure:
     """Draw the energy by component; those below a thousandth of it are put together."""
     bars = {c.name: c.energy_j.model_dump() for c in result.components}
     least = 1e-3 * result.energy.total_j
     small = [bars.pop(name) for name, shares in list(bars.items()) if sum(shares.values()) < least]
-    rest = {share: sum(shares[share] for shares in small) for share in ("dynamic", "clock", "leakage")}
+    rest = {share: sum(shares[share] for shares in small) for share, _ in _SHARES}
     ordered = sorted(bars.items(), key=lambda bar: sum(bar[1].values()))
     parts = [("others", rest), *ordered] if small else ordered
     with _axes(height_in=0.45 + 0.16 * len(parts)) as (figure, axes):
         left = [0.0] * len(parts)
-        for share, colour in (("dynamic", _BLUE), ("clock", _SKY), ("leakage", _ORANGE)):
+        for share, colour in _SHARES:
+            if not any(shares[share] for _, shares in parts):
+                continue
             widths = [100 * shares[share] / result.energy.total_j for _, shares in parts]
             axes.barh([name for name, _ in parts], widths, left=left, color=colour, label=share, height=0.7)
             left = [a + b for a, b in zip(left, widths, strict=True)]

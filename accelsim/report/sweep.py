@@ -12,6 +12,7 @@ from rich.text import Text
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
 from accelsim.explore.store import Configuration, Store
+from accelsim.report.console import PlainTable
 from accelsim.schema import format_figure
 
 _ROWS = 24
@@ -34,7 +35,7 @@ def sweep_table(store: Store) -> RenderableType:
 
 def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
     done, best, values, objectives = found.done, found.best, found.values, found.objectives
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = PlainTable(title=Text(title, "table.title"), title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for key in swept:
         table.add_column(key.removeprefix("components."), justify="right")
@@ -43,14 +44,14 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
         table.add_column("", width=_BAR)
     order = sorted(range(len(done)), key=lambda i: (not best[i], *values[i]))
     for i in order[:_ROWS]:
-        row = ["[green]*[/]" if best[i] else "", *(done[i].keys.get(key, "") for key in swept)]
+        row = [Text("*", "green") if best[i] else "", *(done[i].keys.get(key, "") for key in swept)]
         for j, metric in enumerate(objectives):
             mean = done[i].mean[metric.name]
             spread = done[i].highest[metric.name] - done[i].lowest[metric.name]
             row += [
                 format_figure(mean, metric.unit) + (f" ±{format_figure(spread / 2, metric.unit)}" if spread else "")
             ]
-            row += [f"[cyan]{_bar(_share(values[i, j], values[:, j]))}[/]"]
+            row += [Text(_bar(_share(values[i, j], values[:, j])), "cyan")]
         table.add_row(*row, style=None if best[i] else "dim")
     if len(order) > _ROWS:
         table.add_row("", f"... and {len(order) - _ROWS} more", style="dim")
@@ -59,7 +60,7 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
 
 def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swept: Sequence[str]) -> Table:
     """One line for each swept key and objective: the mean over all else, at each of the key's values."""
-    table = Table(box=None, pad_edge=False)
+    table = PlainTable(box=None, pad_edge=False)
     table.add_column("mean over all else, along", style="dim")
     for metric in objectives:
         table.add_column(metric.short)

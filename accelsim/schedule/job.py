@@ -102,6 +102,8 @@ class Schedule:
     ``capacities``: of channels that hold other numbers of tokens than the architecture says. ``windows``: by job and
     channel, which frames around its own a job reads, where not its own alone. ``inputs_per_frame``: frames of the
     inputs in one of the schedule, where the pace of the architecture is theirs. ``plan``: of a chunk on an NPU.
+    ``instances``: by copy of a component, how many of its instances work in the jobs of that copy; of what is not in
+    it, all.
     """
 
     jobs: tuple[Job, ...]
@@ -109,6 +111,7 @@ class Schedule:
     windows: Mapping[tuple[str, str], FrameWindow] = field(default_factory=lambda: MappingProxyType({}))
     inputs_per_frame: int = 1
     plan: Summary | None = None
+    instances: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def of(self, component: str) -> tuple[Job, ...]:
         """Return the jobs that a component leads, in order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,8 +12,10 @@ from accelsim.schema.parse import Model
 from accelsim.schema.quantity import (
     Length,
     NonNegativeArea,
+    NonNegativeEnergy,
     NonNegativePower,
     PositiveEnergy,
+    PositiveFrequency,
     PositiveLength,
     PositivePower,
     PositiveTime,
@@ -26,12 +28,17 @@ Tag = Literal["stated", "read", "run", "derived", "estimated", "calibrated"]
 others, estimated here (an assumption), or fitted to a published figure."""
 Law = Literal["proportional", "interpolate"]
 
+SECTIONS = ("energy", "clock", "standby", "area", "leakage")
+EVERY = "*"
+"""Stands for every kind of component in a row of the clock."""
+
 
 @dataclass(frozen=True)
 class Origin:
     """The table of a row: where its values hold (m, V, K), and how they scale from there.
 
-    ``own_die``: whether the row is priced at this node and voltage whatever those of the chip are.
+    ``own_die``: whether the row is priced at this node and voltage whatever those of the chip are; ``window``: of a
+    table for a die of its own, what that die can be operated at.
     """
 
     node: float
@@ -40,6 +47,7 @@ class Origin:
     laws: Mapping[str, Mapping[str, Law]]
     leakage_scaling: LeakageScaling | None
     own_die: bool = False
+    window: Window | None = None
 
 
 class Price(Model):
@@ -48,8 +56,8 @@ class Price(Model):
     ``at``: the dimensions of the component for which the value holds, for the laws of its kind.
     ``node``, ``voltage``: where the row differs from its table; the value is scaled from there.
     ``scales: false``: the value holds at every node and supply voltage, because neither decides it.
-    ``included_in``: what already covers this one (instead of a value): the kind whose row does, or for an energy the
-    action of the same kind, or ``clock`` where the kind's energy per cycle does.
+    ``included_in``: what already covers this one (instead of a value): another kind, which must be on the chip; or of
+    the same kind another action of an energy, or another section, ``standby`` or ``leakage``.
     """
 
     kind: str
@@ -98,26 +106,58 @@ class EnergyPrice(Modelled):
 
 
 class ClockPrice(Price):
-    """Energy of one clock cycle of one instance, whether it works or not."""
+    """Energy of one flip-flop in one clock cycle, with its share of the clock's wires and buffers.
 
-    value: PositiveEnergy
-    low: PositiveEnergy
-    high: PositiveEnergy
+    ``kind: "*"`` stands for every kind without a row of its own. ``state``: ``clocked`` while the clock runs through;
+    ``gated`` for what stays while it is stopped at the component: root, trunk and gates; ``working`` in a cycle at
+    work, where that is not the price of ``clocked``: ``included_in: actions`` says that the kind's actions hold the
+    clock of the registers that they write, so that a cycle at work pays them and, here, the price of ``gated`` alone.
+    No cycle of a flip-flop is paid twice that way.
+    """
+
+    state: Literal["clocked", "gated", "working"]
+    value: NonNegativeEnergy | None = None
+    low: NonNegativeEnergy | None = None
+    high: NonNegativeEnergy | None = None
+    included_in: Literal["actions"] | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> ClockPrice:
-        if not self.low <= self.value <= self.high:
-            raise ValueError("expected low <= value <= high")
-        return self
+    def _given(self) -> ClockPrice:
+        if self.included_in is not None and self.state != "working":
+            raise ValueError("actions hold the clock of cycles at work alone: expected 'state: working'")
+        return _given_once(self, self.included_in)
+
+
+class StandbyPrice(Modelled):
+    """Power of one instance for as long as it is supplied, whether it works or not: bias and static currents.
+
+    It scales with voltage and node as an energy does, of which it is the part that does not wait for an action.
+    ``state``: of a kind that goes to rest by itself, see `accelsim.components.kind.StandbyState`. ``included_in:
+    leakage``: static logic, which at rest draws its leakage alone.
+    """
+
+    state: str | None = None
+    value: NonNegativePower | None = None
+    low: NonNegativePower | None = None
+    high: NonNegativePower | None = None
+    included_in: str | None = None
+
+    @model_validator(mode="after")
+    def _given(self) -> StandbyPrice:
+        return _given_once(self, self.included_in or self.model)
 
 
 class AreaPrice(Modelled):
-    """Area of one instance; ``utilization`` is the share of placed area that cells fill (macros: 1)."""
+    """Area of one instance; ``utilization`` is the share of placed area that cells fill (macros: 1).
+
+    ``scaling``: how it moves to another node: as ``logic``, or as the ``bit_cell`` of an SRAM.
+    """
 
     value: NonNegativeArea | None = None
     low: NonNegativeArea | None = None
     high: NonNegativeArea | None = None
     utilization: Annotated[float, Field(gt=0, le=1)] = 1.0
+    scaling: Literal["logic", "bit_cell"] = "logic"
     included_in: str | None = None
 
     @model_validator(mode="after")
@@ -126,7 +166,7 @@ class AreaPrice(Modelled):
 
 
 class LeakagePrice(Price):
-    """Leakage power of one instance at the table's voltage and temperature."""
+    """Leakage power of one instance at the table's voltage and temperature; ``included_in: standby``: that row's."""
 
     value: NonNegativePower | None = None
     low: NonNegativePower | None = None
@@ -156,6 +196,65 @@ class LeakageScaling(Model):
     swing_mv_per_decade: Annotated[float, Field(gt=0)]
     doubling_kelvin: Annotated[float, Field(gt=0)]
     source: str
+
+
+class NodeWindow(Model):
+    """Supplies that logic of a node works at; ``nominal``: where its delay holds; ``threshold``: of its transistors."""
+
+    node: PositiveLength
+    voltage: tuple[PositiveVoltage, PositiveVoltage]
+    nominal: PositiveVoltage
+    threshold: PositiveVoltage
+    source: str
+    tag: Tag
+
+    @model_validator(mode="after")
+    def _in_order(self) -> NodeWindow:
+        low, high = self.voltage
+        if not self.threshold < low <= self.nominal <= high:
+            raise ValueError("expected threshold < lowest voltage <= nominal <= highest voltage")
+        return self
+
+
+class Window(Model):
+    """What the rows of a table hold for: outside, a chip is refused, or runs with every figure marked as extrapolated.
+
+    ``nodes``: from the first to the last, and between two of them as their logarithms lie. ``frequency``: the fastest
+    clock at ``node`` and that node's nominal voltage, elsewhere by `accelsim.cost.scaling.node_delay_factor` and
+    `speed_factor` with ``alpha``; ``low``, ``high``, ``alpha_range``: how far they are apart in the sources.
+    ``decision``: the fastest decision of a bit of a converter there, see `accelsim.cost.window`.
+    """
+
+    temperature: tuple[Temperature, Temperature]
+    nodes: Annotated[list[NodeWindow], Field(min_length=1)]
+    node: PositiveLength
+    frequency: PositiveFrequency
+    low: PositiveFrequency
+    high: PositiveFrequency
+    alpha: Annotated[float, Field(ge=1, le=2)]
+    alpha_range: tuple[float, float]
+    decision: PositiveTime
+    decision_range: tuple[PositiveTime, PositiveTime]
+    source: str
+    tag: Tag
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if not self.low <= self.frequency <= self.high:
+            raise ValueError("expected low <= frequency <= high")
+        for name, (low, value, high) in {
+            "temperature": (self.temperature[0], self.temperature[0], self.temperature[1]),
+            "alpha_range": (self.alpha_range[0], self.alpha, self.alpha_range[1]),
+            "decision_range": (self.decision_range[0], self.decision, self.decision_range[1]),
+        }.items():
+            if not low <= value <= high:
+                raise ValueError(f"expected {name} in order, and around its value")
+        at = [one.node for one in self.nodes]
+        if at != sorted(set(at)):
+            raise ValueError("expected nodes in ascending order")
+        if not at[0] <= self.node <= at[-1]:
+            raise ValueError("expected 'node' among the nodes")
+        return self
 
 
 class Base(Model):
@@ -193,10 +292,13 @@ class CostTable(Model):
     sources: list[str] = []
     energy: list[EnergyPrice] = []
     clock: list[ClockPrice] = []
+    standby: list[StandbyPrice] = []
     area: list[AreaPrice] = []
     leakage: list[LeakagePrice] = []
     leakage_scaling: LeakageScaling | None = None
     leakage_bracket: list[LeakageBracket] = []
+    window: Window | None = None
+    """What its rows hold for; that of its first base that has one, and without any its own node and voltage alone."""
 
     @model_validator(mode="after")
     def _whole(self) -> CostTable:
@@ -217,37 +319,63 @@ class CostTable(Model):
         """Return the table with the rows of its bases beneath it, each as its own table has it.
 
         ``bases``: the tables of ``base``, in order. Where this table has laws of a kind, or constants of leakage, they
-        hold for the rows beneath it as well, but for the constants of a die of its own.
+        hold for the rows beneath it as well, but for the constants of a die of its own. A bracket of leakage holds
+        at its node.
         """
         merged: dict[str, list[Price]] = {}
-        for section in ("energy", "clock", "area", "leakage"):
+        for section in SECTIONS:
             rows: list[Price] = list(getattr(self, section))
+            priced = {row.kind for row in self.area}
             for base, how in zip(bases, self.base, strict=True):
                 given = {_whose(row) for row in rows}
-                rows += [self._beneath(row, base, how) for row in getattr(base, section) if _whose(row) not in given]
+                beneath = _spelt_out(base, section, priced) if how.own_die else getattr(base, section)
+                rows += [self._beneath(row, base, how) for row in beneath if _whose(row) not in given]
+                priced |= {row.kind for row in base.area}
             merged[section] = rows
         laws: dict[str, dict[str, Law]] = {}
         for table in (self, *bases):
             laws = {**table.laws, **laws}
         constants = next((table.leakage_scaling for table in (self, *bases) if table.leakage_scaling is not None), None)
         sources = list(dict.fromkeys(name for table in (self, *bases) for name in table.sources))
-        return self.model_copy(update={**merged, "laws": laws, "sources": sources, "leakage_scaling": constants})
+        alike = (base for base in bases if base.node == self.node)
+        bracket = next((table.leakage_bracket for table in (self, *alike) if table.leakage_bracket), [])
+        same_die = [base for base, how in zip(bases, self.base, strict=True) if not how.own_die]
+        window = next((table.window for table in (self, *same_die) if table.window is not None), None)
+        return self.model_copy(
+            update={
+                **merged,
+                "leakage_bracket": bracket,
+                "laws": laws,
+                "sources": sources,
+                "leakage_scaling": constants,
+                "window": window,
+            }
+        )
 
     def _beneath(self, row: Price, base: CostTable, how: Base) -> Price:
         origin = row.origin(base)
         if how.own_die and not origin.own_die:
             here = {"node": row.node or origin.node, "voltage": row.voltage or origin.voltage}
             row = row.model_copy(update=here)
-            origin = replace(origin, node=base.node, voltage=base.voltage, own_die=True)
+            origin = replace(origin, node=base.node, voltage=base.voltage, own_die=True, window=base.window)
         constants = origin.leakage_scaling if origin.own_die else self.leakage_scaling or origin.leakage_scaling
         return row.moved(replace(origin, laws={**origin.laws, **self.laws}, leakage_scaling=constants))
 
 
 def _whose(row: Price) -> tuple[str, str]:
-    return row.kind, getattr(row, "action", "")
+    return row.kind, getattr(row, "action", "") or getattr(row, "state", "") or ""
 
 
-_Ranged = TypeVar("_Ranged", EnergyPrice, AreaPrice, LeakagePrice)
+def _spelt_out(table: CostTable, section: str, others: Collection[str]) -> list[Price]:
+    """Return the rows of a table with those of every kind (``*``) as one for each kind that it alone prices."""
+    kinds = dict.fromkeys(row.kind for row in table.area if row.kind not in others)
+    rows: list[Price] = []
+    for row in getattr(table, section):
+        rows += [row.model_copy(update={"kind": kind}) for kind in kinds] if row.kind == EVERY else [row]
+    return rows
+
+
+_Ranged = TypeVar("_Ranged", EnergyPrice, ClockPrice, StandbyPrice, AreaPrice, LeakagePrice)
 
 
 def _given_once(price: _Ranged, instead: str | None) -> _Ranged:

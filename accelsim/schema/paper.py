@@ -12,6 +12,8 @@ from accelsim.schema.parse import Model
 
 Role = Literal["input", "calibrated", "predicted", "bookkeeping"]
 JUDGED = ("predicted", "bookkeeping")
+NO_EFFECT = 1.0
+"""Ratio of a figure to that of another run where nothing differs."""
 
 
 class PaperRun(Model):
@@ -74,9 +76,13 @@ class Figure(Model):
 
     ``role``: ``input`` (we were given it), ``calibrated`` (a number of ours was fitted to it), ``predicted``, or
     ``bookkeeping`` (the parts are the paper's own, our sum of them is checked: no evidence for the parts). Predicted
-    and bookkeeping figures are judged where they have a ``tolerance``, the largest relative deviation, or a ``factor``,
-    the largest ratio either way: 1 / factor <= ours / stated <= factor. ``short``: how the table of a run shows the
-    figure beside its own, where chip, workload and settings are those of ``run``.
+    figures are judged by the interval of ours: over the ranges of prices and assumed sizes, or over utterances and
+    programmings, or between the values of the runs ``between``, which have assumed sizes at their ends. Bookkeeping
+    figures, and predicted ones that are exact counts, have bounds instead, with their reason in ``note``: a
+    ``tolerance``, the largest relative deviation, or a ``factor``, the largest ratio either way: 1 / factor <= ours /
+    stated <= factor. ``rival``: the value that the figure has to be told from; that of no effect, 1, where it is a
+    ratio to another run, unless the paper has 1 itself. ``short``: how the table of a run shows the figure beside its
+    own, where chip, workload and settings are those of ``run``.
     """
 
     name: str
@@ -91,6 +97,8 @@ class Figure(Model):
     relative_to: str | None = None
     tolerance: Annotated[float, Field(gt=0)] | None = None
     factor: Annotated[float, Field(gt=1)] | None = None
+    rival: float | None = None
+    between: tuple[str, str] | None = None
     short: str | None = None
     note: str = ""
 
@@ -100,9 +108,25 @@ class Figure(Model):
             raise ValueError(f"only a predicted figure can be judged: no tolerance for one that is {self.role}")
         if self.tolerance is not None and self.factor is not None:
             raise ValueError("expected either a tolerance or a factor, found both")
+        if self.judged() and (self.rival is not None or self.between):
+            raise ValueError("a figure with bounds of its own is judged by them: leave 'rival' and 'between' out")
+        if self.role == "bookkeeping" and not self.judged():
+            raise ValueError("bookkeeping needs a tolerance or a factor")
+        if self.rival is not None and self.rival == self.value:
+            raise ValueError("expected a rival other than the value")
         if self.short is not None and (self.per or self.relative_to):
             raise ValueError("no run shows a ratio beside its own figures: leave 'short' out")
         return self
+
+    def against(self) -> float | None:
+        """Return the value that the figure has to be told from, None where there is none."""
+        if self.rival is not None or self.relative_to is None or self.value == NO_EFFECT:
+            return self.rival
+        return NO_EFFECT
+
+    def runs(self) -> list[str]:
+        """Return the names of the runs that the figure needs."""
+        return [name for name in (self.run, self.relative_to, *(self.between or ())) if name is not None]
 
     def judged(self) -> bool:
         """Tell whether the figure has bounds."""
@@ -134,8 +158,8 @@ class Paper(Model):
     @model_validator(mode="after")
     def _runs_exist(self) -> Paper:
         for figure in self.figures:
-            for run in (figure.run, figure.relative_to):
-                if run is not None and run not in self.runs:
+            for run in figure.runs():
+                if run not in self.runs:
                     raise ValueError(f"'{figure.name}': no run named '{run}'; {did_you_mean(run, self.runs)}")
             if figure.short is not None and isinstance(self.runs[figure.run], StudyRun):
                 raise ValueError(f"'{figure.name}': no run alone shows the figure of a study: leave 'short' out")

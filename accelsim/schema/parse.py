@@ -19,6 +19,8 @@ from accelsim.schema.source import Key, Location, Source
 T = TypeVar("T")
 
 _STRICT_TYPES = {"int", "float", "bool", "str"}
+# Numbers that a file sets no limit to stay well inside those of NumPy, so that sums and products of them do too.
+_MOST: dict[str, int | float] = {"int": 2**31 - 1, "float": 1e30}
 _TAG = re.compile(r"accelsim/([a-z_]+)@([0-9]{1,6})")
 
 
@@ -43,6 +45,11 @@ def _make_strict(schema: Any) -> None:
     elif isinstance(schema, dict):
         if schema.get("type") in _STRICT_TYPES:
             schema["strict"] = True
+            if most := _MOST.get(schema["type"]):
+                if not {"gt", "ge"} & schema.keys():
+                    schema["ge"] = -most
+                if not {"lt", "le"} & schema.keys():
+                    schema["le"] = most
         elif schema.get("type") == "literal" and any(isinstance(v, int) for v in schema["expected"]):
             # In place, since the models that hold this schema refer to this very object.
             exact = _ExactLiteral(tuple(schema["expected"]))

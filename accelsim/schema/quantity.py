@@ -152,8 +152,23 @@ def _unit_hint(unit: str) -> str | None:
         return f"write 'Ki{rest}' for 1024 or 'k{rest}' for 1000"
     if unit in _CELSIUS:
         return "degrees Celsius stand alone, as in '25 degC'"
-    close = nearest(unit, [*_UNITS, *_CELSIUS])
+    other_case = [known for known in _UNITS if known.lower() == unit.lower() and not _too_small(known)]
+    if other_case:
+        return f"did you mean {' or '.join(map(repr, other_case))}?"
+    close = nearest(unit, [known for known in (*_UNITS, *_CELSIUS) if not _too_small(known)])
     return f"did you mean '{close}'?" if close else None
+
+
+def _too_small(unit: str) -> bool:
+    """Tell whether a unit is a part of a hertz or of a bit, which nobody means: mHz for MHz, mB for MB."""
+    prefix, base = next(((unit[:1], base) for base in ("Hz", "bit", "B", "b") if unit[1:] == base), ("", ""))
+    return bool(base) and _PREFIXES.get(prefix, 0) < 0
+
+
+def _meant(text: str) -> str | None:
+    """Return a hint for a quantity that is too small because its unit is: 'mHz' where 'MHz' was meant."""
+    unit = next((word for word in re.findall("[A-Za-z]+", text) if word[0] == "m" and _too_small(word)), None)
+    return f"did you mean 'M{unit[1:]}'?" if unit else None
 
 
 _KINDS = _kinds()
@@ -200,6 +215,11 @@ class Quantity:
     kind: str
     above: float | None = None  # strictly
     at_least: float | None = None
+    at_most: float | None = None
+
+    def _limit(self, value: float) -> str:
+        """Return a limit as it is told: 0 needs no unit."""
+        return format_si(value, _KINDS[self.kind].unit) if value else "0"
 
     def read(self, value: object) -> float | int:
         """The SI value of a written quantity; raises PydanticCustomError for pydantic."""
@@ -214,10 +234,12 @@ class Quantity:
         if self.above is not None and not result > self.above:
             raise _Refused(f"must be greater than {self.above:g}, found '{value}'")
         if self.at_least is not None and not result >= self.at_least:
-            raise _Refused(f"must be at least {self.at_least:g}, found '{value}'")
+            raise _Refused(f"must be at least {self._limit(self.at_least)}, found '{value}'", _meant(str(value)))
+        if self.at_most is not None and not result <= self.at_most:
+            raise _Refused(f"must be at most {self._limit(self.at_most)}, found '{value}'")
         if self.kind == "data size":
             if result.denominator != 1:
-                raise _Refused(f"must be a whole number of bits, found '{value}'")
+                raise _Refused(f"must be a whole number of bits, found '{value}'", _meant(str(value)))
             return int(result)
         return float(result)
 
@@ -238,8 +260,10 @@ class Quantity:
         limit = ""
         if self.above is not None:
             limit = f", greater than {self.above:g}"
-        elif self.at_least is not None:
-            limit = f", at least {self.at_least:g}"
+        if self.at_least is not None:
+            limit = f", at least {self._limit(self.at_least)}"
+        if self.at_most is not None:
+            limit += f", at most {self._limit(self.at_most)}"
         return {
             "type": "string",
             "pattern": rf"^\s*{_NUMBER}\s*[A-Za-z\u00b0\u00b5\u03bc\u03a9\u2126].*$",
@@ -286,6 +310,8 @@ def format_figure(value: float, unit: str) -> str:
 # Inside a model each of these is a plain number in the SI unit of its comment. A further
 # limit goes on top: Annotated[Voltage, Gt(0.3)].
 Frequency = Annotated[float, Quantity("frequency")]  # Hz
+ClockFrequency = Annotated[float, Quantity("frequency", above=0, at_least=1.0)]  # Hz; a millihertz is no clock
+FramePeriod = Annotated[float, Quantity("time", above=0, at_least=1e-12, at_most=3600.0)]  # s; whole picoseconds
 Voltage = Annotated[float, Quantity("voltage")]  # V
 Energy = Annotated[float, Quantity("energy")]  # J
 Power = Annotated[float, Quantity("power")]  # W

@@ -10,7 +10,7 @@ from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
-from accelsim.schema.quantity import PositiveTime
+from accelsim.schema.quantity import FramePeriod
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -77,7 +77,7 @@ class RandomInputs(Model):
 
     source: Literal["random"]
     frames: PositiveInt
-    frame_period: PositiveTime
+    frame_period: FramePeriod
     features: PositiveInt
     input_ones: Probability
     spikes: Probability

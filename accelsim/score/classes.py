@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data import Featured, Utterance
 from accelsim.score.error_rate import Accuracy, bootstrap
@@ -23,11 +23,19 @@ class ClassScore(DecoderScore):
     classes] and ``<readout>.bias``, and with those of the float network under ``reference``.
     """
 
+    vocabulary = "classes"
+    closed = True
     kind: Literal["utterance_class"]
     readout: str
     classes: Annotated[list[str], Field(min_length=2)]
     segments: PositiveInt = 1
     pool: Literal["mean", "magnitude"] = "mean"
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ClassScore:
+        if twice := next((name for name in self.classes if self.classes.count(name) > 1), None):
+            raise ValueError(f"'classes' names '{twice}' twice")
+        return self
 
     def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> UtteranceClasses:
         return UtteranceClasses.from_tensors(
@@ -37,6 +45,9 @@ class ClassScore(DecoderScore):
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         """Return the one word of the utterance."""
         return (utterance.text,) if utterance.text else utterance.phones
+
+    def knows(self, unit: str) -> bool:
+        return unit in self.classes
 
 
 SCORES.register("utterance_class", ClassScore)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from accelsim.data import Featured, Utterance
-from accelsim.score.error_rate import Accuracy, phoneme_error_rate, word_error_rate
-from accelsim.score.score import SCORES, DecoderScore, Score
+from accelsim.score.error_rate import Accuracy, folded, phoneme_error_rate, word_error_rate
+from accelsim.score.score import LARGEST_WEIGHT, SCORES, DecoderScore, Score
 
 BLANK = 0
 _LOW = -1e30
@@ -262,10 +262,11 @@ class CtcWordScore(DecoderScore):
     ``decoder``: safetensors file with ``lexicon``, ``word_of`` and ``bigram``; ``words``: in the order of ``word_of``.
     """
 
+    vocabulary = "words"
     kind: Literal["ctc_words"]
     words: Annotated[list[str], Field(min_length=1)]
-    lm_weight: Annotated[float, Field(ge=0)]
-    insertion_penalty: float = 0.0
+    lm_weight: Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)]
+    insertion_penalty: Annotated[float, Field(ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)] = 0.0
 
     def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> CtcWords:
         return CtcWords.from_tensors(
@@ -274,6 +275,9 @@ class CtcWordScore(DecoderScore):
 
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         return _words_of(utterance)
+
+    def knows(self, unit: str) -> bool:
+        return unit in self.words
 
 
 SCORES.register("ctc_words", CtcWordScore)
@@ -337,9 +341,10 @@ class CtcClassScore(Score):
     set, ``character`` with its words.
     """
 
+    vocabulary = "names"
     kind: Literal["ctc_classes"]
     names: Annotated[list[str], Field(min_length=2)]
-    beam: Annotated[int, Field(ge=0)] = 0
+    beam: Annotated[int, Field(ge=0, le=1024)] = 0
     unit: Literal["phone", "character"] = "phone"
 
     def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> CtcClasses:
@@ -347,6 +352,10 @@ class CtcClassScore(Score):
 
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         return _words_of(utterance) if self.unit == "character" else utterance.phones
+
+    def knows(self, unit: str) -> bool:
+        said = self.names[1:]
+        return set(unit) <= set("".join(said)) if self.unit == "character" else folded(unit) in map(folded, said)
 
     def check(self, outputs: int) -> None:
         if len(self.names) != outputs:

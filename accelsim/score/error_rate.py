@@ -40,7 +40,7 @@ def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence
     Raises ValueError when the numbers of utterances differ or the references are empty.
     """
     return _error_rate(
-        "phoneme error rate", "phone", [_folded(h) for h in hypotheses], [_folded(r) for r in references]
+        "phoneme error rate", "phone", [[*map(folded, h)] for h in hypotheses], [[*map(folded, r)] for r in references]
     )
 
 
@@ -97,5 +97,6 @@ def bootstrap(
     )
 
 
-def _folded(phones: Sequence[str]) -> list[str]:
-    return [FOLD.get(phone, phone) for phone in phones]
+def folded(phone: str) -> str:
+    """Return the scoring class of a phone."""
+    return FOLD.get(phone, phone)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from accelsim.score.error_rate import Accuracy, bootstrap
-from accelsim.score.score import SCORES, DecoderScore
+from accelsim.score.score import LARGEST_WEIGHT, SCORES, DecoderScore
 
 
 class FrameScore(DecoderScore):
@@ -21,7 +21,7 @@ class FrameScore(DecoderScore):
     """
 
     kind: Literal["frame_error"]
-    output_scale: Annotated[float, Field(gt=0)]
+    output_scale: Annotated[float, Field(gt=1 / LARGEST_WEIGHT, le=LARGEST_WEIGHT)]
 
     def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> FrameClasses:
         return FrameClasses.from_tensors(tensors, reference=reference, output_scale=self.output_scale)
@@ -55,6 +55,13 @@ class FrameClasses:
             raise ValueError(f"the labels lack the tensors {', '.join(missing)}")
         scale = 1.0 if reference else output_scale
         labels, starts = (tensors[name].astype(np.int64) for name in ("labels", "starts"))
+        classes = len(tensors[bias])
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            wrong = labels[(labels < 0) | (labels >= classes)]
+            raise ValueError(
+                f"'labels' has {wrong.size} frames of classes that '{bias}' with its {classes} classes does not have, "
+                f"the first one {wrong[0]}"
+            )
         return cls(tensors[bias].astype(np.float32), labels, starts, scale)
 
     def score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -12,6 +12,9 @@ from accelsim.data import Featured, Utterance
 from accelsim.registry import Registry
 from accelsim.schema import Model, Registered
 from accelsim.score.error_rate import Accuracy
+
+LARGEST_WEIGHT = 1e6
+"""Weights of scores stay far inside float32, in which decoders add them up."""
 
 
 class Judge(Protocol):
@@ -33,6 +36,10 @@ class Judge(Protocol):
 class Score(Model):
     """A way to score; a kind adds its keys and makes its judge."""
 
+    vocabulary: ClassVar[str] = ""
+    """The key that lists what can be recognised, where there is one."""
+    closed: ClassVar[bool] = False
+    """Whether any other unit in the data is a mistake of a file, rather than one more thing to get wrong."""
     kind: str
 
     def decoder_file(self) -> str | None:
@@ -49,6 +56,10 @@ class Score(Model):
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         """Return what was said in the units of this score: phones, unless a kind says otherwise; None if unknown."""
         return utterance.phones
+
+    def knows(self, unit: str) -> bool:
+        """Tell whether the network can be heard to say a unit of `said`; one that it cannot is always an error."""
+        return True
 
     def check(self, outputs: int) -> None:
         """Raise ValueError where the score does not fit a network of so many outputs."""

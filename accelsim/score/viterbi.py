@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim.score.error_rate import Accuracy, phoneme_error_rate
-from accelsim.score.score import SCORES, DecoderScore
+from accelsim.score.error_rate import Accuracy, folded, phoneme_error_rate
+from accelsim.score.score import LARGEST_WEIGHT, SCORES, DecoderScore
 
 SILENCE = 0
 
@@ -23,18 +23,22 @@ class ViterbiScore(DecoderScore):
     ``decoder``: safetensors file with its tensors; ``phones``: names in the order of the tensors, silence first.
     """
 
+    vocabulary = "phones"
     kind: Literal["viterbi_phonemes"]
     phones: Annotated[list[str], Field(min_length=2)]
-    output_delay: Annotated[int, Field(ge=0)] = 0
-    acoustic_scale: Annotated[float, Field(gt=0)]
-    lm_weight: Annotated[float, Field(ge=0)]
-    insertion_penalty: float = 0.0
+    output_delay: Annotated[int, Field(ge=0, le=1000)] = 0
+    acoustic_scale: Annotated[float, Field(gt=1 / LARGEST_WEIGHT, le=LARGEST_WEIGHT)]
+    lm_weight: Annotated[float, Field(ge=0, le=LARGEST_WEIGHT)]
+    insertion_penalty: Annotated[float, Field(ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)] = 0.0
 
     def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> ViterbiPhonemes:
         return ViterbiPhonemes.from_tensors(
             tensors, self.phones, reference=reference, output_delay=self.output_delay,
             acoustic_scale=self.acoustic_scale, lm_weight=self.lm_weight, insertion_penalty=self.insertion_penalty,
         )  # fmt: skip
+
+    def knows(self, unit: str) -> bool:
+        return folded(unit) in map(folded, self.phones)
 
 
 SCORES.register("viterbi_phonemes", ViterbiScore)

@@ -2,7 +2,19 @@
 
 from accelsim.simulate.engine import Clocking, Link, Timeline, simulate
 from accelsim.simulate.invariants import close_books
-from accelsim.simulate.ledger import Ledger
+from accelsim.simulate.ledger import Ledger, PowerTimes
+from accelsim.simulate.supply import Supply
 from accelsim.simulate.trace import Trace, Window
 
-__all__ = ["Clocking", "Ledger", "Link", "Timeline", "Trace", "Window", "close_books", "simulate"]
+__all__ = [
+    "Clocking",
+    "Ledger",
+    "Link",
+    "PowerTimes",
+    "Supply",
+    "Timeline",
+    "Trace",
+    "Window",
+    "close_books",
+    "simulate",
+]

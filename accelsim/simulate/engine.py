@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,8 @@ class Timeline:
     ``job_cycles``: busy and held-up cycles of each job's leader, summed over frames. ``worked_ps``: for how long the
     chip was at work: a job ran, waited for the edge of its clock, or had a token on its way to it. Time in which all
     there is to do waits for the next frame is not.
+    ``asleep_ps[domain][state]``, ``waking_ps[domain]``, ``wakes[domain]``: how long each power domain was in each of
+    its states of rest and on its way out of them, and how often it was woken.
     """
 
     cycles: Mapping[str, Mapping[str, int]]
@@ -76,6 +78,9 @@ class Timeline:
     job_cycles: Mapping[str, int]
     channel_peak: Mapping[str, int]
     worked_ps: int
+    asleep_ps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    waking_ps: Mapping[str, int] = field(default_factory=dict)
+    wakes: Mapping[str, int] = field(default_factory=dict)
 
     def interval_ps(self, starts: NDArray[np.int64]) -> float:
         """Return the initiation interval, in ps per frame: how often a frame is finished once the pipeline is full.

@@ -9,14 +9,21 @@ from accelsim.errors import InvariantError
 from accelsim.schedule.job import Schedule, part_of
 from accelsim.simulate.engine import Service, Timeline
 from accelsim.simulate.ledger import STATES, Ledger
+from accelsim.simulate.supply import Supply, power_times
 
 
-def close_books(schedule: Schedule, service: Service, timeline: Timeline, activity: Activity) -> Ledger:
-    """Return the ledger of a run after checking it.
+def close_books(
+    schedule: Schedule,
+    service: Service,
+    timeline: Timeline,
+    activity: Activity,
+    supplies: Mapping[str, Supply] | None = None,
+) -> Ledger:
+    """Return the ledger of a run after checking it; ``supplies``: how the components are clocked and supplied.
 
-    busy + wait_input + wait_output + idle = total and none below zero, busy = sum of the jobs' service cycles, MACs
-    performed + skipped = dense, every count at least zero. Raises InvariantError, which is a bug in accelsim or in a
-    component and never the user's.
+    busy + wait_input + wait_output + idle = total and none below zero, busy = sum of the jobs' service cycles, active +
+    clocked + gated + waking + off = all of every component's `PowerTimes`, MACs performed + skipped = dense, every
+    count at least zero. Raises InvariantError, which is a bug in accelsim or in a component and never the user's.
     """
     wrong: list[str] = []
     for name, states in timeline.cycles.items():
@@ -34,9 +41,14 @@ def close_books(schedule: Schedule, service: Service, timeline: Timeline, activi
     counts = _counts(schedule, activity)
     for name, actions in counts.items():
         wrong += [f"{name}: {action} counted {count} times" for action, count in actions.items() if count < 0]
+    power = power_times(schedule, timeline, supplies or {})
+    for name, times in power.items():
+        parts = (times.active, times.clocked, times.gated, times.waking, *times.off.values())
+        if sum(parts) != times.all or min(parts) < 0:
+            wrong.append(f"{name}: times {times} do not add up")
     if wrong:
         raise InvariantError("the books do not balance:\n  " + "\n  ".join(wrong))
-    return Ledger(*_whole_components(timeline), counts)
+    return Ledger(*_whole_components(timeline), counts, power, timeline.wakes)
 
 
 def _whole_components(timeline: Timeline) -> tuple[dict[str, dict[str, int]], dict[str, int]]:

@@ -9,16 +9,35 @@ STATES = ("busy", "wait_input", "wait_output", "idle")
 
 
 @dataclass(frozen=True)
+class PowerTimes:
+    """Times of a component in ps, summed over its instances: all = active + clocked + gated + waking + off.
+
+    ``active``: at work; ``clocked`` and ``gated``: supplied and idle, with and without its clock; ``waking``: while its
+    power domain is switched on again; ``off``: asleep, by the state of rest, ``off`` of a switched domain.
+    """
+
+    all: int
+    active: int
+    clocked: int
+    gated: int
+    waking: int = 0
+    off: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Ledger:
     """Cycles per component and state, and counts per component and action, over a whole run.
 
     ``cycles[component][state]`` in cycles of that component's clock, ``total[component]`` the length of the run in
-    the same unit, ``counts[component][action]``.
+    the same unit, ``counts[component][action]``; ``power[component]``: how it was clocked and supplied; ``wakes``: how
+    often each power domain was switched on again.
     """
 
     cycles: Mapping[str, Mapping[str, int]]
     total: Mapping[str, int]
     counts: Mapping[str, Mapping[str, int]]
+    power: Mapping[str, PowerTimes] = field(default_factory=dict)
+    wakes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass

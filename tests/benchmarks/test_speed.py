@@ -34,6 +34,7 @@ from chips import batch_of, clocking, links, rsnn28nm
 from accelsim.cost import price
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
+from accelsim.pipeline import supplies
 from accelsim.simulate import Trace, close_books, simulate
 from accelsim.workload import load_workload
 
@@ -64,8 +65,8 @@ if what == "trace":
 if what == "engine":
     service = service_of(schedule, chip, execution.activity)
     timeline = simulate(schedule, links(chip), service, clocking(chip), frames)
-    ledger = close_books(schedule, service, timeline, execution.activity)
-    price(chip, schedule, execution.activity, ledger, timeline.duration_ps * 1e-12)
+    ledger = close_books(schedule, service, timeline, execution.activity, supplies(chip))
+    price(chip, schedule, execution.activity, ledger)
 print(json.dumps({
     "values_s": values,
     "all_s": time.process_time() - begun,

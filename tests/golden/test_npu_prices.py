@@ -6,6 +6,8 @@ freqbench: power of a Cortex-A55.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from accelsim.architecture import load_cost
@@ -43,11 +45,9 @@ def picojoules(text: str, action: str, **point: float) -> float:
     return prices(**point).energy(spec.kind, action, spec.dimensions()).value * 1e12
 
 
-def clock_femtojoules(text: str) -> float:
+def clock_femtojoules(text: str, state: str) -> float:
     spec = part(text)
-    found = prices().clock(spec.kind, spec.dimensions())
-    assert found is not None
-    return found.value * 1e15
+    return spec.flip_flops() * prices().clock(spec.kind, state).value * 1e15
 
 
 def square_microns(text: str) -> float:
@@ -85,18 +85,19 @@ def test_energy_of_a_pe(formats: tuple[str, str], arithmetic: float, bits: int) 
     ],
 )
 def test_area_leakage_and_clock_of_a_pe(formats: tuple[str, str], logic: float, bits: int) -> None:
-    """Horowitz' units in gates, flip-flops of two operands and a sum, of the second register; a tenth is clocked."""
+    """Horowitz' units in gates, flip-flops of two operands and a sum, of the second register, at 1.2 fJ; 3 % gated."""
     still = ARRAY.format("output_stationary", *formats) + ", double_buffered: false"
     cells = logic * GATE_AREA + bits * FLIP_FLOP
     assert square_microns(still) == pytest.approx(cells / 0.7, rel=5e-3)
     assert nanowatts(still) == pytest.approx(cells * LEAKAGE, rel=0.01)
-    assert clock_femtojoules(still) == pytest.approx(bits * 0.1 * 1.2, rel=0.01)
+    assert clock_femtojoules(still, "clocked") == pytest.approx(bits * 1.2)
+    assert clock_femtojoules(still, "gated") == clock_femtojoules(still, "working") == pytest.approx(bits * 0.036)
 
     second = bits - (2 * 8 if formats[0] == "int8" else 2 * 16)  # a second sum
     double = ARRAY.format("output_stationary", *formats)
     assert square_microns(double) == pytest.approx((cells + second * FLIP_FLOP) / 0.7, rel=5e-3)
     assert nanowatts(double) == pytest.approx((cells + second * FLIP_FLOP) * LEAKAGE, rel=0.01)
-    assert clock_femtojoules(double) == pytest.approx((bits + second) * 0.1 * 1.2, rel=0.01)
+    assert clock_femtojoules(double, "clocked") == pytest.approx((bits + second) * 1.2)
 
     weights = ARRAY.format("weight_stationary", *formats)  # a second weight, and 256 sums for each 16 PEs
     operand, sums = (bits - second) // 2, 256 * second / 16
@@ -134,7 +135,12 @@ def test_dram() -> None:
         assert found["activate"] == pytest.approx((1.8 * 1.25 + 1.1 * 15) * 97 / 1.6, rel=3e-3)
         power_down = 1.8 * 1.2 + 1.1 * 3.0 + 1.1 * 0.75
         refresh = 1.8 * 0.5 + 1.1 * 3.0
-        assert nanowatts(memory, voltage) == pytest.approx(4 * (power_down + refresh) / 0.75 * 1e6, rel=5e-3)
+        # 4 GiB of 0.75 GiB each: standby IDD2N 34.1 mW, power-down, self-refresh IDD6 1.2 mW.
+        states = {"active": 34.1 + refresh, "power_down": power_down + refresh, "self_refresh": 1.2}
+        for state, expected_mw in states.items():
+            standby_w = prices(voltage).standby("dram", part(memory).dimensions(), state).value
+            assert standby_w * 1e3 == pytest.approx(4 * expected_mw / 0.75, rel=5e-3)
+        assert nanowatts(memory, voltage) == 0
     assert picojoules(DRAM.format("4 GiB", 64, 1024), "activate") == pytest.approx(found["activate"] / 2)
 
 
@@ -198,14 +204,20 @@ def test_every_price_is_there(text: str, voltage: float) -> None:
     for action in KINDS[spec.kind].actions:
         found = listed.energy(spec.kind, action, spec.dimensions())
         assert 0 < found.low < found.value < found.high
-    for of in (listed.area, listed.leakage):
-        found = of(spec.kind, spec.dimensions())
-        assert 0 < found.low < found.value < found.high
-    assert listed.clock(spec.kind, spec.dimensions()) is not None or spec.kind in ("l2", "dram", "cpu")
+    found = listed.area(spec.kind, spec.dimensions())
+    assert 0 < found.low < found.value < found.high
+    of = listed.leakage
+    if spec.kind == "dram":  # the chip beside it: its standby holds all
+        of = partial(listed.standby, state="active")
+    found = of(spec.kind, spec.dimensions())
+    assert 0 < found.low < found.value < found.high
+    for state in ("clocked", "gated", "working"):
+        found = listed.clock(spec.kind, state)
+        assert 0 <= found.low <= found.value < found.high
 
 
 def test_nothing_is_fitted_and_assumptions_are_tagged() -> None:
     table = load_cost(find("npu7", "arch/cost"))
-    rows = [*table.energy, *table.clock, *table.area, *table.leakage]
+    rows = [*table.energy, *table.clock, *table.standby, *table.area, *table.leakage]
     assert {row.tag for row in rows} == {"read", "derived", "estimated"}
     assert all(row.tag == "estimated" for row in rows if "assumption" in row.source)

@@ -20,11 +20,11 @@ from accelsim.cost import price
 from accelsim.cost.scaling import leakage_factor, node_area_factor, node_energy_factor
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
-from accelsim.pipeline import clocking, links
+from accelsim.pipeline import clocking, links, supplies
 from accelsim.result import Result
 from accelsim.schedule import Schedule
 from accelsim.schema.cost import CostTable
-from accelsim.simulate import Ledger, Timeline, close_books, simulate
+from accelsim.simulate import Ledger, PowerTimes, Timeline, close_books, simulate
 from accelsim.workload import load_workload
 
 # --- 1. by hand -------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def by_hand(tmp_path: Path) -> tuple[Architecture, Schedule, Execution, Timeline
     execution = execute(deployment, batch_of(np.array(FEATURES, np.uint8), [0, 2]))
     service = service_of(schedule, chip, execution.activity)
     timeline = simulate(schedule, links(chip, schedule), service, clocking(chip, schedule), 2)
-    ledger = close_books(schedule, service, timeline, execution.activity)
+    ledger = close_books(schedule, service, timeline, execution.activity, supplies(chip))
     return chip, schedule, execution, timeline, ledger
 
 
@@ -127,8 +127,8 @@ def test_cycles_by_hand(by_hand: tuple) -> None:
 
 def test_energy_by_hand(by_hand: tuple) -> None:
     # Prices of arch/cost/cmos28.yaml in pJ. A register price is for 12 bits at 0.88 V: / 12 x bits x (0.9 / 0.88)^2.
-    chip, schedule, execution, timeline, ledger = by_hand
-    bill = price(chip, schedule, execution.activity, ledger, timeline.duration_ps * 1e-12)
+    chip, schedule, execution, _, ledger = by_hand
+    bill = price(chip, schedule, execution.activity, ledger)
     k = (0.9 / 0.88) ** 2
     dynamic_pj = {
         "weights_input": 3 * 10.4,
@@ -143,13 +143,20 @@ def test_energy_by_hand(by_hand: tuple) -> None:
         "spike_registers": 8 * 0.0466 * 1 / 12 * k,
         "input_buffer": 4 * 0.0466 * 8 / 12 * k,
         "fc_accumulator": 6 * (0.0198 + 0.0466) * 16 / 12 * k,
-        "clock_tree": 0,
     }
     for name, expected in dynamic_pj.items():
         assert bill.energy_j[name]["dynamic"] * 1e12 == pytest.approx(expected, rel=1e-9), name
-    # 32 cycles of clock tree and controller; 147 KiB at 0.4524 uW for 320 us.
-    clock_pj = 32 * (4 + 0.17)
-    leakage_pj = 147 * 0.4524e-6 * 320e-6 * 1e12
+    # Flip-flops: 48 x 8 of the input buffer, 2 selectors of 64, SRAM ports of 512 bits and addresses of 6, 2 x 8 and
+    # 2 x 10, 2 x 2 PEs of 12, 128 LIF units and readout adders of 16, membranes 256 x 16, spikes 512, controller 256.
+    # Of them 0.036 fJ in each of 32 cycles, at work or not; at work 1.164 fJ more where the actions do not hold their
+    # clock: selectors 12 cycles, LIF 4, the three memories 3, 2 and 3 (rows of two banks side by side).
+    registers = 48 * 8 + 2 * 64 + 518 + 2 * 520 + 2 * 522 + 4 * 12 + 2 * 128 * 16 + 256 * 16 + 512 + 256
+    busy = {name: ledger.cycles[name]["busy"] for name in ("weights_input", "weights_recurrent", "weights_fc")}
+    working = 128 * 12 + 128 * 16 * 4
+    working += 518 * busy["weights_input"] + 1040 * busy["weights_recurrent"] + 1044 * busy["weights_fc"]
+    clock_pj = registers * 32 * 0.036e-3 + working * 1.164e-3
+    # 147 KiB at 0.4543 uW for 320 us.
+    leakage_pj = 147 * 0.4543e-6 * 320e-6 * 1e12
     assert bill.total_j("dynamic") * 1e12 == pytest.approx(sum(dynamic_pj.values()))
     assert bill.total_j("clock") * 1e12 == pytest.approx(clock_pj)
     assert bill.total_j("leakage") * 1e12 == pytest.approx(leakage_pj)
@@ -303,7 +310,7 @@ def test_where_sequential_time_steps_are_better() -> None:
 
 def odin_power_w(clock_hz: float, operations_hz: float) -> float:
     """Price one second of ODIN (Frenkel et al., TBioCAS 2019, Fig. 8b): 27.3 uW + 1.78 uW/MHz f + 8.43 pJ rate."""
-    kinds = ("lif", "controller")
+    kinds, clock = ("lif", "controller"), (("*", "0 fJ"), ("controller", f"{1780 / 256} fJ"))  # of 256 flip-flops
     table = CostTable.model_validate(
         {
             "name": "odin",
@@ -311,7 +318,8 @@ def odin_power_w(clock_hz: float, operations_hz: float) -> float:
             "voltage": "0.55 V",
             "temperature": "297 K",
             "energy": [_row("lif", "8.43 pJ", action="update"), _row("controller", "1 fJ", action="dispatch")],
-            "clock": [_row("controller", "1.78 pJ")],
+            "clock": [_row(kind, value, state=state) for kind, value in clock for state in ("clocked", "gated")],
+            "standby": [{**_no_value(kind), "included_in": "leakage"} for kind in kinds],
             "area": [_row(kind, "0.0432 mm2") for kind in kinds],
             "leakage": [_row("lif", "27.3 uW"), {**_no_value("controller"), "included_in": "lif"}],
             "leakage_scaling": {
@@ -334,9 +342,11 @@ def odin_power_w(clock_hz: float, operations_hz: float) -> float:
     )
     cycles = {"core": round(clock_hz), "control": round(clock_hz)}
     counts = {"core": {"update": round(operations_hz)}, "control": {"dispatch": 0}}
-    ledger = Ledger({name: {} for name in cycles}, cycles, counts)
     chip = Architecture(spec=spec, cost=table, sha256="", operating_points={})
-    return price(chip, Schedule(()), Activity({}, {}, {}, {}), ledger, seconds=1.0).total_j()
+    second = 10**12
+    power = {name: PowerTimes(second, 0, 0, second) for name in cycles}
+    ledger = Ledger({name: {} for name in cycles}, cycles, counts, power)
+    return price(chip, Schedule(()), Activity({}, {}, {}, {}), ledger).total_j()
 
 
 def _no_value(kind: str) -> dict:

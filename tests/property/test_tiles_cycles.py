@@ -33,7 +33,7 @@ def write_layer(folder: Path, inputs: int, outputs: int, bits: int = 3) -> Path:
         f"""schema: accelsim/workload@1
 name: layer
 weights: weights.safetensors
-inputs: {{source: speech, dataset: librivox_sample, split: test, features: {{bands: {inputs}}}}}
+inputs: {{source: speech, dataset: librivox_sample, split: test, features: {{bands: {inputs}, window_s: 0.1}}}}
 graph:
   - {{name: y, op: linear, input: features, outputs: {outputs}, weight_bits: {bits}, weights: w, gives: codes,
   input_offset: 128}}

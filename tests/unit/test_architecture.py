@@ -50,7 +50,7 @@ def problems(folder: Path, *changes: tuple[str, str], overrides: dict[str, str] 
         ("skip_inputs: true", "skip_inputs: yes", "'yes' is neither a boolean nor clearly text"),
         ("capacity: 1, latency: 1", "capacity: 1, latency: 0", "'latency': must be greater than 0"),
         ("mode: real_time, frame_period: 10 ms", "mode: real_time", "real_time pacing needs a frame_period"),
-        ("cost: cmos28", "cost: cmos82", "did you mean 'cmos28'?"),
+        ("cost: cmos28_rsnn", "cost: cmos82_rsnn", "did you mean 'cmos28_rsnn'?"),
         ("schema: accelsim/arch@1", "schema: accelsim/arch@2", "is newer than this accelsim"),
         ("schema: accelsim/arch@1", "schema: accelsim/cost@1", "this is a file of schema 'accelsim/cost@1'"),
     ],
@@ -73,7 +73,7 @@ def test_two_channels_between_the_same_two(tmp_path: Path) -> None:
 
 
 def test_a_component_that_is_connected_to_nothing(tmp_path: Path) -> None:
-    part = "  clock_tree: {"
+    part = "  controller: {"
     spare = "  spare: {kind: register_file, stores: nothing, entries: 1, width_bits: 1}\n"
     found = problems(tmp_path, (part, spare + part))
     assert len(found) == 1

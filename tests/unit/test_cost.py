@@ -137,7 +137,35 @@ def test_a_price_that_neither_node_nor_supply_decides() -> None:
 def test_a_price_that_is_not_there() -> None:
     with pytest.raises(InputError, match="no price for the energy of sram read in cost table 'test'"):
         prices().energy("sram", "read", {})
-    assert prices().clock("sram", {}) is None
+    with pytest.raises(InputError, match="no price for the clock of a flip-flop, gated in cost table 'test'"):
+        prices().clock("sram", "gated")
+    with pytest.raises(InputError, match="no price for the standby of dram, self_refresh in cost table 'test'"):
+        prices(standby=[row("dram", "1 mW", state="active")]).standby("dram", {}, "self_refresh")
+
+
+def test_a_clock_row_of_a_kind_goes_before_that_of_every_kind() -> None:
+    """A cycle at work costs as one that is clocked, unless the kind's actions hold its registers: then one gated."""
+    every = [row("*", "1.2 fJ", state="clocked"), row("*", "0.04 fJ", state="gated")]
+    own = [row("cpu", "0 fJ", state="gated"), {**row("dma", "1 fJ"), "state": "working"}]
+    held = {"kind": "sram", "state": "working", "included_in": "actions", "source": "a test", "tag": "read"}
+    listed = prices(clock=[*every, *own, held])
+    assert [listed.clock("lif", s).value * 1e15 for s in STATES] == pytest.approx([1.2, 1.2, 0.04])
+    assert [listed.clock("cpu", s).value * 1e15 for s in STATES] == pytest.approx([1.2, 1.2, 0.0])
+    assert [listed.clock("dma", s).value * 1e15 for s in STATES] == pytest.approx([1.0, 1.2, 0.04])
+    assert [listed.clock("sram", s).value * 1e15 for s in STATES] == pytest.approx([0.04, 1.2, 0.04])
+
+
+STATES = ("working", "clocked", "gated")
+
+
+def test_what_another_part_includes_is_there_only_with_that_part() -> None:
+    leakage = [row("sram", "1 uW"), {**row("bus", "1 uW"), "value": None, "low": None, "high": None}]
+    leakage[1] = {k: v for k, v in leakage[1].items() if v is not None} | {"included_in": "sram"}
+    with_sram = PriceList(table(leakage=leakage), HERE, {"sram", "bus"})
+    assert with_sram.leakage("bus", {}).value == 0
+    without = PriceList(table(leakage=leakage), HERE, {"bus"})
+    with pytest.raises(InputError, match=r"leakage of bus .*: the table has it included in that of a sram, of which"):
+        without.leakage("bus", {})
 
 
 def test_calibrated_rows_are_marked() -> None:
@@ -147,8 +175,11 @@ def test_calibrated_rows_are_marked() -> None:
 def test_scaling_factors() -> None:
     assert voltage_energy_factor(0.5, 0.9) == pytest.approx(25 / 81)
     assert node_energy_factor(28e-9, 28e-9) == 1
-    with pytest.raises(ValueError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
-        node_energy_factor(5e-9, 28e-9)
+    # Below 7 nm as from 10 to 7: 0.11 (5 / 7)^p with p = ln(0.15 / 0.11) / ln(10 / 7) = 0.8696, which is 0.08210.
+    assert node_energy_factor(5e-9, 7e-9) == pytest.approx(0.08210 / 0.11, rel=1e-4)
+    assert node_energy_factor(260e-9, 130e-9) == pytest.approx(2)
+    with pytest.raises(ValueError, match=r"no scaling rule for 0\.5 nm, expected 1 to 1000 nm"):
+        node_energy_factor(0.5e-9, 28e-9)
 
 
 @pytest.mark.parametrize(
@@ -251,12 +282,9 @@ def test_a_range_that_is_none_is_told_with_its_line(tmp_path: Path, ranges: str,
 
 
 def test_a_size_that_is_set_is_assumed_no_longer() -> None:
-    assert list(load_architecture("rsnn28nm").ends) == [
-        "components.weight_bus.length",
-        "components.clock_tree.flip_flops",
-    ]
+    assert list(load_architecture("rsnn28nm").ends) == ["components.weight_bus.length"]
     chip = load_architecture("rsnn28nm", {"components.weight_bus.length": "0.3 mm"})
-    assert list(chip.ends) == ["components.clock_tree.flip_flops"]
+    assert list(chip.ends) == []
     (key, low, high), *_ = load_architecture("rsnn28nm").at_ends()
     lengths = [one.components()["weight_bus"].length for one in (low, high)]
     assert key == "components.weight_bus.length" and lengths == pytest.approx([0.15e-3, 0.4e-3])
@@ -273,7 +301,7 @@ def edited_chip(folder: Path, old: str, new: str) -> Path:
     chip, cost = find("rsnn28nm", "arch"), find("cmos28", "arch/cost").read_text()
     assert old in cost
     (folder / "cmos28.yaml").write_text(cost.replace(old, new))
-    text = chip.read_text().replace("cost: cmos28", "cost: cmos28.yaml")
+    text = chip.read_text().replace("cost: cmos28_rsnn", "cost: cmos28.yaml")
     (folder / "chip.yaml").write_text(text)
     return folder / "chip.yaml"
 
@@ -283,9 +311,12 @@ def edited_chip(folder: Path, old: str, new: str) -> Path:
     [
         ("kind: lif, action: update", "kind: sram, action: write",
          "no price for action 'update' of a lif in cmos28.yaml"),
-        ("kind: zero_skip, at: {width: 128}", "kind: lif", "no price for area of a zero_skip in cmos28.yaml"),
-        ("- {kind: bus, included_in: sram, tag: calibrated", "- {kind: lif, included_in: sram, tag: calibrated",
-         "no price for leakage of a bus in cmos28.yaml"),
+        ("kind: zero_skip, at: {width: 128}, value: 495", "kind: lif, value: 495",
+         "no price for area of a zero_skip in cmos28.yaml"),
+        ("- {kind: bus, at: {width_bits: 1, length: 1 mm}, value: 0.000207 uW", "- {kind: lif, value: 0.000207 uW",
+         "no standby row with a value for kind 'leakage'"),
+        ("- {kind: bus, included_in: leakage", "- {kind: lif, included_in: leakage",
+         "no price for standby of a bus in cmos28.yaml"),
     ],
 )  # fmt: skip
 def test_a_missing_price_stops_the_run_before_it_starts(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -303,7 +334,7 @@ def test_a_missing_price_stops_the_run_before_it_starts(tmp_path: Path, old: str
         ("value: 20 pJ, low: 13 pJ", "value: 20 pJ, low: 21 pJ", "expected low <= value <= high"),
         ("value: 20 pJ", "value: 20 uW", "'20 uW' is a power, expected an energy"),
         ("value: 20 pJ", "value: 20", "20 has no unit"),
-        ("kind: controller, included_in: sram", "kind: controller, included_in: pe_arrays", "pe_arrays"),
+        ("kind: crossbar, included_in: leakage", "kind: crossbar, included_in: leakages", "leakages"),
     ],
 )
 def test_a_wrong_row_is_named_by_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -321,7 +352,7 @@ def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
         accelsim.run("memristor_tile", overrides=bits)
     assert [str(problem) for problem in error.value.problems] == [
         f"no price for the {what} in cost table 'cmos28': the survey's regression is undefined below 4 bits, found 3"
-        for what in ("energy of adc convert", "area of adc")
+        for what in ("energy of adc convert", "area of adc", "standby of adc")
     ]
-    with pytest.raises(InputError, match="no scaling rule for 5 nm, expected 7 to 180 nm"):
+    with pytest.raises(InputError, match="5 nm is outside what cost table 'cmos28' holds for: 7 to 130 nm"):
         accelsim.run("memristor_tile", overrides={"technology.node": "5 nm"})

@@ -103,8 +103,8 @@ def test_without_a_die_of_its_own_a_table_is_scaled(tmp_path: Path) -> None:
     listed = two_dies(tmp_path, "[soc.yaml, tiles.yaml]")
     scale = node_energy_factor(7e-9, 28e-9) * (0.6 / 0.9) ** 2
     assert listed.energy("bus", "transfer", {"width_bits": 8}).value == pytest.approx(4e-12 * scale)
-    # A base that is one of two keeps its own constants of leakage, and its laws.
-    assert listed.leakage("sram", {}).value == pytest.approx(3e-6 * 0.6 / 0.8 * 10**-0.8 * 4)
+    # A base that is one of two keeps its own constants of leakage, and its laws; 28 to 7 nm is a quarter.
+    assert listed.leakage("sram", {}).value == pytest.approx(3e-6 * 0.6 / 0.8 * 10**-0.8 * 4 / 4)
 
 
 def test_bases_of_a_die_are_on_it(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_silence_clipping_and_wrong_settings():
     assert loud.min() == 0 and loud.max() == 255
     with pytest.raises(ValueError, match="one-dimensional"):
         Waveform().codes(np.zeros((2, 2), np.float32))
-    with pytest.raises(ValueError, match="rate above 0 and up to 16000 Hz"):
+    with pytest.raises(ValueError, match=r"'rate_hz': must be from 10 to 16000, found 32000"):
         Waveform(rate_hz=32_000)
-    with pytest.raises(ValueError, match="level above 0"):
+    with pytest.raises(ValueError, match=r"'level': must be from 0.5 to 1000, found 0"):
         Waveform(level=0.0)

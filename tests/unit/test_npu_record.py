@@ -98,10 +98,11 @@ def test_the_first_jobs_of_a_chunk_are_the_cpus(made: Run) -> None:
 def test_energy_of_audio_and_of_waiting(made: Run) -> None:
     result = record(made)
     for point in (result, result.operating_points["throughput"]):
-        energy, p = point.energy, point.performance
+        energy = point.energy
         assert energy.per_audio_second_j == pytest.approx(energy.total_j / SECONDS)
         assert energy.per_frame_j == pytest.approx(energy.total_j / 4)
-        assert energy.idle_power_w == pytest.approx((energy.clock_j + energy.leakage_j) / p.seconds)
+        shares = (energy.dynamic_j, energy.clock_j, energy.standby_j, energy.leakage_j, energy.wake_j)
+        assert energy.total_j == pytest.approx(sum(shares))
         assert 0 < energy.idle_power_w < point.power_w
     # Work costs the same at any pace; waiting costs by the second.
     assert result.energy.dynamic_j == pytest.approx(result.operating_points["throughput"].energy.dynamic_j)
@@ -151,7 +152,7 @@ def test_headlines_and_notes(made: Run) -> None:
     assert values == (f"{result.performance.duty_cycle:.2%}", "100.00%")
     assert note == "0 of 4 chunks missed their deadline, the arrival of the next one"
     values, note = row(result, "between chunks")
-    assert all(value.endswith("W") for value in values) and note == "clocks and leakage"
+    assert all(value.endswith("W") for value in values) and note == "clocks, standby and leakage"
     values, _ = row(result, "energy per second of audio")
     assert all(value.endswith("J") for value in values)
     about = dict(notes(result))

@@ -20,6 +20,7 @@ from accelsim.components.systolic_array import SystolicArray
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.engines.engine import Counts, Grid, Macs, Run, Tell
 from accelsim.engines.npu.work import (
+    Depthwise,
     End,
     Fallback,
     Inner,
@@ -187,7 +188,7 @@ class NpuRun(Run):
                 counts["array"], read, weights = self._product(work)
             else:
                 operations = 2 * macs
-                weights = work.weight_bits if isinstance(work, PlacesOnVector) else 0
+                weights = work.weight_bits if isinstance(work, Depthwise | PlacesOnVector) else 0
             if isinstance(work, Product):
                 operations += self._operations(op, work)
         if job.in_role("vector"):

@@ -1,0 +1,219 @@
+"""Finished sweeps as small tables: what each point set, what came out, and what that depends on.
+
+``reports/studies/NAME.csv`` is the table of ``arch/sweeps/NAME.yaml``, one row a point:
+
+``seed``                 of the point.
+``set:KEY``              value of every key that the sweep sets.
+``values``, ``costs``    digests of all that the values and the costs of the point depend on. A table whose digests are
+                         not those of today's files is refused: its sweep is to be run again.
+METRIC, POINT.METRIC     metrics of `METRICS`, of the run and of its other operating points.
+PATH                     figures of the Result that a paper takes from the study.
+``components``           JSON object: what each component did and costs.
+``dataset``, ``counted``, ``lengths``, ``errors``, ``reference``
+                         what was scored: of every utterance how much was said, the errors (a semicolon between runs of
+                         programming), and those of the float network.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from accelsim.architecture import Architecture, load_architecture
+from accelsim.errors import InputError
+from accelsim.explore.intervals import Evidence, Heard, heard_in
+from accelsim.explore.metrics import METRICS
+from accelsim.explore.paths import value_at
+from accelsim.explore.reuse import functional
+from accelsim.explore.store import Store
+from accelsim.explore.sweep import Sweep
+from accelsim.pipeline import split_overrides
+from accelsim.result import Result, written_whole
+from accelsim.workload import load_workload
+
+SHELF = "reports/studies"
+
+SET = "set:"
+_HEARD = ("dataset", "counted", "lengths", "errors", "reference")
+# What no price and no clock changes.
+_VALUES = frozenset({"error_percent", "accuracy", "macs_performed", "saturations", "adc_conversions", "adc_clipped"})
+_VALUE = re.compile(
+    r"accuracy\..+|layers\..+\.(adc\..+|macs_\w+|saturations|sparsity)|programming\.(cells|write_pulses)"
+)
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One point of a study: what it set, its seed, digests of what it depends on, its figures, and what was heard."""
+
+    settings: Mapping[str, str]
+    seed: int
+    values: str
+    costs: str
+    figures: Mapping[str, float | None]
+    heard: Heard | None
+    components: Mapping[str, Mapping[str, float]]
+
+
+def rows_of(store: Store, what: Sweep, paths: Iterable[str]) -> list[StudyRow]:
+    """Return the rows of a sweep's finished points, with the figures at ``paths`` besides the metrics.
+
+    Raises InputError where today's files are not those of the store.
+    """
+    fixed, files = store.meta()["set"], _Files(what)
+    rows = []
+    for point in store.points():
+        result = store.result(point["point"])
+        if result is None:
+            continue
+        settings = {**fixed, **point["keys"]}
+        chip, network = files.of(settings)
+        for kind, then, now in (("architecture", result.arch, chip.sha256), ("workload", result.workload, network)):
+            if then.sha256 != now:
+                message = f"the study in {store.folder} was made of other files: {kind} '{then.name}' has changed since"
+                raise InputError.of(message, hint="run its sweep again, with an empty folder")
+        figures = _metrics(result) | {path: value_at(result, path) for path in paths}
+        rows.append(
+            StudyRow(
+                settings,
+                point["seed"],
+                *files.digests(settings, point["seed"]),
+                figures,
+                heard_in([result]),
+                _parts(result),
+            )
+        )
+    return rows
+
+
+def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
+    """Write the table of a study, whole or not at all; raises InputError."""
+    settings = list(dict.fromkeys(key for row in rows for key in row.settings))
+    figures = list(dict.fromkeys(name for row in rows for name in row.figures))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["seed", *(SET + key for key in settings), "values", "costs", *figures, "components", *_HEARD])
+    for row in rows:
+        heard = row.heard
+        spoken: list[str] = [""] * len(_HEARD)
+        if heard is not None:
+            errors = ";".join(map(_numbers, heard.errors))
+            reference = "" if heard.reference is None else _numbers(heard.reference)
+            spoken = [heard.dataset, heard.counted, _numbers(heard.lengths), errors, reference]
+        values = ["" if (value := row.figures.get(name)) is None else repr(value) for name in figures]
+        set_ = [row.settings.get(key, "") for key in settings]
+        writer.writerow([row.seed, *set_, row.values, row.costs, *values, json.dumps(row.components), *spoken])
+    with written_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def read_table(path: Path) -> list[StudyRow]:
+    """Read the table of a study; raises InputError where it is none."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_read(line) for line in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError.of(f"cannot read {path}: {error}") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError.of(f"{path} is no table of a study: {error!r}", hint="accelsim sweep .. --table") from None
+
+
+def _read(line: Mapping[str, str]) -> StudyRow:
+    settings = {key.removeprefix(SET): text for key, text in line.items() if key.startswith(SET) and text}
+    known = {"seed", "values", "costs", "components", *_HEARD}
+    figures = {
+        key: float(text) if text else None for key, text in line.items() if key not in known and not key.startswith(SET)
+    }
+    heard = None
+    if line["lengths"]:
+        errors = tuple(_integers(one) for one in line["errors"].split(";"))
+        reference = _integers(line["reference"]) or None
+        heard = Heard(line["dataset"], line["counted"], _integers(line["lengths"]), errors, reference)
+    parts = json.loads(line["components"])
+    return StudyRow(settings, int(line["seed"]), line["values"], line["costs"], figures, heard, parts)
+
+
+def evidence(name: str, rows: Sequence[StudyRow], what: Sweep, paths: Sequence[str], where: str) -> Evidence:
+    """Return the evidence of one configuration, from its rows; raises InputError where they are out of date."""
+    files = _Files(what)
+    for row in rows:
+        values, costs = files.digests(row.settings, row.seed)
+        old = [path for path in paths if (row.values != values if _of_values(path) else row.costs != costs)]
+        if old:
+            message = f"{where} was made of other files: what '{old[0]}' depends on has changed since"
+            raise InputError.of(message, hint="run its sweep again, with --table")
+    missing = [path for path in paths if any(path not in row.figures for row in rows)]
+    if missing:
+        raise InputError.of(f"{where} has no column '{missing[0]}'", hint="write it again: accelsim sweep .. --table")
+    heard = [row.heard for row in rows if row.heard is not None]
+    together = None
+    if len(heard) == len(rows) and len({(one.dataset, one.lengths) for one in heard}) == 1:
+        together = replace(heard[0], errors=tuple(run for one in heard for run in one.errors))
+    return Evidence(name, {path: [row.figures[path] for row in rows] for path in paths}, together)
+
+
+class _Files:
+    """The files of a sweep's points as they are today, each read once."""
+
+    def __init__(self, what: Sweep) -> None:
+        self._what = what
+        self._found: dict[tuple[tuple[str, str], ...], tuple[Architecture, str]] = {}
+
+    def of(self, settings: Mapping[str, str]) -> tuple[Architecture, str]:
+        """Return the chip of a point, and the digest of its workload."""
+        key = tuple(settings.items())
+        if key not in self._found:
+            for_chip, for_network = split_overrides(settings)
+            chip = load_architecture(self._what.architecture, for_chip)
+            network = load_workload(self._what.workload or chip.spec.workload, for_network)
+            self._found[key] = chip, network.sha256
+        return self._found[key]
+
+    def digests(self, settings: Mapping[str, str], seed: int) -> tuple[str, str]:
+        """Return the digests of what the values and the costs of a point depend on."""
+        chip, network = self.of(settings)
+        return _digest(functional(chip), network, seed), _digest(chip.sha256, network, seed)
+
+
+def _digest(*what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _metrics(result: Result) -> dict[str, float | None]:
+    """Return all metrics of a run, and those of its other operating points."""
+    found = {name: metric.of(result) for name, metric in METRICS.items()}
+    for point, there in result.operating_points.items():
+        other = result.model_copy(update=dict(there))
+        found |= {f"{point}.{name}": metric.of(other) for name, metric in METRICS.items() if name not in _VALUES}
+    return found
+
+
+def _parts(result: Result) -> dict[str, dict[str, float]]:
+    """Return what each component did, and what it costs."""
+    parts: dict[str, dict[str, float]] = {}
+    for one in result.components:
+        joules = one.energy_j.model_dump()
+        parts[one.name] = {
+            **one.actions,
+            **{f"{share}_j": value for share, value in joules.items()},
+            "mm2": one.area_mm2,
+        }
+    return parts
+
+
+def _of_values(name: str) -> bool:
+    return name in _VALUES or _VALUE.fullmatch(name) is not None
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return " ".join(map(str, values))
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split()))

@@ -1,0 +1,174 @@
+"""What small inputs of a user's desk did wrong once: labels, numbers, weights, constraints, recordings, names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import accelsim as accelsim_package
+from accelsim import cli
+from accelsim.data import data_folder
+from accelsim.errors import InputError
+from accelsim.library import find, find_workload
+from accelsim.score.frames import FrameClasses
+from accelsim.score.score import SCORES
+from accelsim.workload import load_batch, load_workload
+
+DIGITS = pytest.mark.skipif(not (data_folder() / "fsdd_8k_int16.npz").exists(), reason="FSDD is not at hand")
+AN4 = pytest.mark.skipif(not (data_folder() / "an4_mfcc13.npz").exists(), reason="AN4 is not at hand")
+SPEECH = pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM_DATA is not set")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def accelsim(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
+    """Run the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["accelsim", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return Outcome(code, out, err)
+
+    return call
+
+
+# Labels
+
+
+@DIGITS
+def test_a_label_that_is_no_class_is_told_with_its_file_and_utterance() -> None:
+    network = load_workload("s4d_digits", {"score.classes": "[zero, onne]", "inputs.utterances": 60})
+    with pytest.raises(InputError) as caught:
+        load_batch(network)
+    assert re.fullmatch(
+        r"--set workload\.score\.classes: 'classes' does not have 'one', the label of utterance "
+        r"'fsdd/1_george_0' in zero_one/test; 10 of 60 labels are unknown \(did you mean 'onne'\?\)",
+        str(caught.value),
+    ), caught.value
+
+
+@DIGITS
+def test_the_line_of_the_classes_is_told_too() -> None:
+    network = load_workload("s4d_digits", {"inputs.dataset": "fsdd", "inputs.utterances": 200})
+    with pytest.raises(InputError, match=r"s4d_digits/workload\.yaml:16: 'classes' does not have 'two', the label of"):
+        load_batch(network)
+
+
+def test_a_class_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="'classes' names 'zero' twice"):
+        load_workload("s4d_digits", {"score.classes": "[zero, zero]"})
+
+
+@AN4
+def test_words_that_the_lexicon_lacks_are_counted_and_a_lexicon_of_another_language_is_refused() -> None:
+    words = load_workload("conformer_an4").spec.score.words
+    shouted = {"score.words": json.dumps([word.lower() for word in words])}
+    with pytest.raises(InputError, match=r"'words' does not have '[A-Z]+', the label of .* in an4/test; 546 of 546"):
+        load_batch(load_workload("conformer_an4", shouted))
+    lost = {"score.words": json.dumps([word.replace("ENTER", "INTER") for word in words])}
+    batch = load_batch(load_workload("conformer_an4", lost))
+    said = [word for words in batch.references for word in words]
+    assert batch.unknown == said.count("ENTER") > 0
+    assert load_batch(load_workload("conformer_an4")).unknown == 0
+
+
+@pytest.mark.parametrize(
+    ("score", "known", "unknown"),
+    [
+        ({"kind": "ctc_classes", "names": ["-", "AA", "SH"]}, ["AA", "AO", "ZH"], ["-", "B", "aa"]),
+        ({"kind": "ctc_classes", "names": ["-", "a", "b", " "], "unit": "character"}, ["ab", "a"], ["abc", "A"]),
+        ({"kind": "viterbi_phonemes", "decoder": "d", "phones": ["SIL", "AO"], "acoustic_scale": 1.0, "lm_weight": 1.0},
+         ["AA", "AO"], ["B"]),
+    ],
+)  # fmt: skip
+def test_what_a_score_knows(score, known, unknown) -> None:
+    made = SCORES[score["kind"]](**score)
+    assert all(map(made.knows, known)) and not any(map(made.knows, unknown))
+
+
+def test_labels_of_frames_that_are_no_class_are_refused() -> None:
+    tensors = {"bias": np.zeros(3), "labels": np.array([0, 2, 3, -1]), "starts": np.array([0])}
+    with pytest.raises(ValueError, match=r"'labels' has 2 frames of classes that 'bias' with its 3 classes does not"):
+        FrameClasses.from_tensors(tensors, reference=False, output_scale=1.0)
+
+
+# Names with brackets
+
+
+@pytest.fixture
+def bracketed(tmp_path) -> tuple[Path, Path]:
+    """A chip and a network that runs on it, whose names look like rich's markup."""
+    chip = find("rsnn28nm", "arch").read_text().replace("name: rsnn28nm\n", 'name: "[red]chip[/]"\n')
+    chip = chip.replace("  lif:", '  "/x]":').replace("to: lif,", 'to: "/x]",').replace("from: lif,", 'from: "/x]",')
+    (tmp_path / "chip.yaml").write_text(chip)
+    network = find_workload("rsnn_paper_activity").read_text().replace("3000", "4")
+    network = network.replace("name: rsnn_paper_activity", 'name: "[b]net[/c] :smile:"')
+    network = network.replace("name: l0,", 'name: "[/d]",').replace("input: l0,", 'input: "[/d]",')
+    (tmp_path / "net.yaml").write_text(network)
+    return tmp_path / "chip.yaml", tmp_path / "net.yaml"
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (("run", "{chip}", "-w", "{net}"), ["[b]net[/c] :smile: on [red]chip[/]", "\n[/d] ", "\n/x] "]),
+        (("schedule", "{chip}", "-w", "{net}"), ["\n[/d].input ", "/x]"]),
+        (("compare", "{chip}", "rsnn28nm", "-w", "{net}"), ["[red]chip[/]", "[b]net[/c] :smile:"]),
+        (("sweep", "{chip}", "-w", "{net}", "-s", "components./x].units=64,128", "-o", "out"),
+         ["[b]net[/c] :smile: on [red]chip[/]", "/x].units"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_names_with_brackets_are_printed_as_they_are(accelsim, bracketed, command, shown) -> None:
+    chip, network = bracketed
+    outcome = accelsim(*(part.format(chip=chip, net=network) for part in command))
+    assert outcome.code == 0, outcome.err
+    assert all(text in outcome.out for text in shown), outcome.out
+
+
+def test_names_with_brackets_are_text_on_the_page_too(accelsim, bracketed) -> None:
+    chip, network = bracketed
+    chip.write_text(chip.read_text().replace("[red]chip[/]", "<i>chip</i>"))
+    assert accelsim("run", chip, "-w", network, "--out", "out").code == 0
+    assert accelsim("report", "out").code == 0
+    page = Path("out/report.html").read_text()
+    assert "&lt;i&gt;chip&lt;/i&gt;" in page and "<i>chip" not in page and "[/d]" in page
+
+
+@pytest.mark.parametrize("name", ["a[1]", "[red]x[/]", "a->b", "sum of a"])
+def test_a_component_whose_name_means_something_else_is_refused(accelsim, tmp_path, name) -> None:
+    text = find("rsnn28nm", "arch").read_text().replace("  lif:", f'  "{name}":')
+    (tmp_path / "chip.yaml").write_text(
+        text.replace("to: lif,", f'to: "{name}",').replace("from: lif,", f'from: "{name}",')
+    )
+    outcome = accelsim("validate", "chip.yaml")
+    assert outcome.code == 2 and f"the name '{name}' holds '" in outcome.err
+
+
+def test_no_text_of_accelsim_is_markup() -> None:
+    package = Path(accelsim_package.__file__).parent
+    tags = re.compile(r"\[/\]|\[(?:bold|dim|red|green|yellow|cyan|blue)\]")
+    assert not [path for path in package.rglob("*.py") if tags.search(path.read_text())]
