@@ -24,6 +24,8 @@ from graphs import Shape, Streaming, tile_keys, write_graph
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from accelsim.architecture import Architecture, load_architecture
+from accelsim.components import KINDS
+from accelsim.cost.pricing import DYNAMIC, PROGRAMMING
 from accelsim.errors import InputError
 from accelsim.pipeline import Stages, run_in_full
 from accelsim.record import Run
@@ -43,9 +45,9 @@ def graph(kind: str) -> str:
     """Return a small network: a Conformer, or one that streams."""
     folder = Path(tempfile.mkdtemp())
     if kind == "conformer":
-        return str(write_graph(folder, Shape(positions="relative").layers()))
+        return str(write_graph(folder, Shape(bands=24, positions="relative").layers(), bands=24))
     bits = {"stream": 16, "stream_on_tiles": 8}[kind]
-    shape = Streaming(weight_bits=bits)
+    shape = Streaming(weight_bits=bits, width=20)
     return str(write_graph(folder, shape.layers(), bands=shape.bands))
 
 
@@ -79,7 +81,11 @@ CASES = {
     "state_and_vector": Case("state_and_vector", SAMPLE),
     "memristor_conformer_wide": Case(
         "memristor_conformer_wide",
-        {**_SMALL_TILES, "components.adc_wide.tiles": "8", "components.adc_wide.units": "7"},
+        {
+            **_SMALL_TILES,
+            "placement": _SMALL_TILES["placement"].replace("{", "{'*.linear_pos': {adc: adc_wide}, ", 1),
+            "components.adc_wide.tiles": "8", "components.adc_wide.units": "7",
+        },
         network="conformer",
         like=(
             "memristor_conformer", "memristor_conformer_42m", "memristor_conformer_77m", "memristor_conformer_ls",
@@ -87,7 +93,7 @@ CASES = {
         ),
     ),
     "conformer_digital28": Case("conformer_digital28", network="conformer", like=("conformer_digital28_77m",)),
-    "edge_npu": Case("edge_npu", network="stream", like=("edge_npu_phone",)),
+    "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone",)),
     "edge_npu_tiles": Case("edge_npu_tiles", network="stream_on_tiles"),
 }  # fmt: skip
 
@@ -103,6 +109,7 @@ ELSEWHERE = {
     "technology": "voltage, temperature and node: property tests of operating points",
     "clocks": "frequencies: property tests of operating points",
     "ranges": "ends of an interval, not of a figure",
+    "programming_runs": "how often a result is drawn, no size of a chip: tests of programming runs",
 }
 """Sections of an architecture whose numbers are not halved and doubled here, and where they are tested."""
 
@@ -181,7 +188,7 @@ def _within(value: Any, path: str) -> Iterator[Key]:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that a run gives. ``prices``: of an event, a clocked cycle or a second, by component and row of the table."""
+    """All that a run gives. ``prices``: of an event, by component and row of the table; ``parts``: at work in it."""
 
     values: str
     lost: int
@@ -193,6 +200,8 @@ class Figures:
     prices: Mapping[str, float]
     joules: Mapping[str, float]
     area: Mapping[str, float]
+    parts: frozenset[str]
+    channels: frozenset[str]
 
 
 def figures(run: Run) -> Figures:
@@ -213,7 +222,8 @@ def figures(run: Run) -> Figures:
     prices: dict[str, float] = {}
     joules: dict[str, float] = {}
     for term in (*bill.terms, *bill.programming):
-        prices[f"{term.component} {term.share} {term.price.row}"] = term.price.value
+        if term.share in (DYNAMIC, PROGRAMMING):
+            prices[f"{term.component} {term.share} {term.price.row}"] = term.price.value
         key = f"{term.component} {term.share}"
         joules[key] = joules.get(key, 0.0) + term.joules()
     pulses = activity.programming.get("write_pulses", 0)
@@ -232,6 +242,12 @@ def figures(run: Run) -> Figures:
         prices=prices,
         joules=joules,
         area=dict(bill.area_m2),
+        parts=frozenset(part_of(member) for job in run.schedule.jobs for member in job.members()),
+        channels=frozenset(
+            "->".join(map(part_of, channel.partition(" of ")[0].split("->")))
+            for job in run.schedule.jobs
+            for channel in (*job.takes, *job.gives)
+        ),
     )
 
 
@@ -305,6 +321,9 @@ class Tried:
     free: bool = False
     """Something became smaller, and nothing paid for it."""
 
+    def with_fault(self, fault: str) -> Tried:
+        return dataclasses.replace(self, faults=(*self.faults, fault))
+
     def row(self) -> str:
         what = f"refused: {self.refused}" if self.refused else ", ".join(self.changed) or "nothing"
         faults = f"  !! {'; '.join(self.faults)}" if self.faults else ""
@@ -324,29 +343,37 @@ def judge(case: str, key: Key) -> list[Tried]:
             one = attempt(case, key, value)
         tried.append(one)
     less, more = tried
+    if not at_work(case, key):
+        return [dataclasses.replace(one, free=False) for one in tried]  # nothing of it is needed, nothing can pay
+    chain = [less]
     if effect.spare:
-        # Room beyond the need: it goes on until it is refused or pays, and something has to happen on the way.
-        chain = [less]
-        while not chain[-1].refused and chain[-1].free:
+        # Room beyond the need: it goes on until something pays, or it is refused.
+        while chain[-1].free or not (chain[-1].changed or chain[-1].refused):
             value = changed(dataclasses.replace(key, value=chain[-1].value), 0.5)
             if value is None:
-                faults = (f"down to {chain[-1].value!r} nothing pays, and nothing is refused",)
-                chain[-1] = dataclasses.replace(chain[-1], faults=(*chain[-1].faults, *faults))
                 break
             chain.append(attempt(case, dataclasses.replace(key, value=chain[-1].value), value, whole=key))
-        tried = [*chain, more]
-        idle = all(not one.changed and not one.refused for one in tried)
-        if idle:
-            tried[-1] = dataclasses.replace(more, faults=("changes nothing",))
-    else:
-        for place, one in enumerate(tried):
-            faults = list(one.faults)
-            if not one.changed and not one.refused:
-                faults.append("changes nothing")
-            if one.free and not effect.given:
-                faults.append("a free lunch")
-            tried[place] = dataclasses.replace(one, faults=tuple(faults))
+        if chain[-1].free:
+            chain[-1] = chain[-1].with_fault(f"down to {chain[-1].value!r} nothing pays, and nothing is refused")
+    elif less.free and not effect.given:
+        chain[-1] = less.with_fault("a free lunch")
+    if more.free and not effect.given:
+        more = more.with_fault("a free lunch")
+    tried = [*chain, more]
+    if all(not one.changed and not one.refused for one in ([chain[-1], more] if effect.spare else tried)):
+        return [*chain, more.with_fault("changes nothing")]
+    if not effect.spare:
+        tried = [one if one.changed or one.refused else one.with_fault("changes nothing") for one in tried]
     return tried
+
+
+def at_work(case: str, key: Key) -> bool:
+    """Return whether a key's component, or its channel, takes part in any job of the network."""
+    if key.component is not None:
+        return key.component in base(case).parts or KINDS[chip_of(case).components()[key.component].kind].actions == {}
+    if key.path.startswith("channels."):
+        return chip_of(case).spec.channels[int(key.path.split(".")[1])].name() in base(case).channels
+    return True
 
 
 def changed(key: Key, factor: float) -> Any:
@@ -356,7 +383,7 @@ def changed(key: Key, factor: float) -> Any:
         if isinstance(value, tuple | list):
             return type(value)(times(one) for one in value)
         if isinstance(value, int):
-            return int(value * factor) if factor > 1 else value // 2
+            return value * 2 or 1 if factor > 1 else value // 2
         return value * factor
 
     value = times(key.value)
