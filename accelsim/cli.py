@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim import __version__
-from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.errors import AccelsimError, InputError, Problem, masked
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -110,6 +110,10 @@ AxisOption = Annotated[
     typer.Option("--set", "-s", metavar="KEY=VALUES", help="Values of a key: 64,128 or 1:8 or '0.6 V:0.9 V:0.1 V'."),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
+ConstraintOption = Annotated[
+    list[str],
+    typer.Option(help="'area<=2 mm2', 'accuracy>=0.9' ..; repeat. Exit 1 if no configuration keeps them all."),
+]
 ObjectivesOption = Annotated[
     str | None, typer.Option(help="Metrics of the Pareto front: energy,error,area,latency,power .., by comma.")
 ]
@@ -164,7 +168,7 @@ def run(
         from accelsim.record import record
 
         done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
-        result = record(done, shlex.join(["accelsim", *sys.argv[1:]]))
+        result = record(done, _command())
     if out is not None:
         typer.echo(f"wrote {result.write(out)}", err=True)
         if trace:
@@ -308,7 +312,7 @@ def _compare_chips(
         from accelsim.result import written_whole
 
         with written_whole(out) as page:
-            page.write(chips_markdown(results, rows, shlex.join(["accelsim", *sys.argv[1:]])).encode())
+            page.write(chips_markdown(results, rows, _command()).encode())
         typer.echo(f"wrote {out}", err=True)
     elif out is not None:
         for index, result in enumerate(results):
@@ -347,6 +351,7 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
     resume: ResumeOption = False,
     objectives: ObjectivesOption = None,
+    constraint: ConstraintOption = [],  # noqa: B006
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
     table: Annotated[
         Path | None,
@@ -366,7 +371,8 @@ def sweep(
     what = load_sweep(architecture) if is_sweep_file(architecture) else Sweep(architecture, None, ())
     what = what.changed(
         axes=set_, workload=workload, method=method, points=points, seed=seed, seeds=seeds,
-        objectives=_names(objectives), command=shlex.join(["accelsim", *sys.argv[1:]]),
+        objectives=_names(objectives), constraints=tuple(constraint) or None,
+        command=_command(),
     )  # fmt: skip
     with _progress() as tell:
         store = run_sweep(what, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=tell)
@@ -396,7 +402,7 @@ def search(
     workload: WorkloadOption = None,
     set_: AxisOption = [],  # noqa: B006
     objectives: ObjectivesOption = None,
-    constraint: Annotated[list[str], typer.Option(help="'area<=2 mm2', 'accuracy>=0.9' ..; repeat.")] = [],  # noqa: B006
+    constraint: ConstraintOption = [],  # noqa: B006
     sampler: Annotated[str | None, typer.Option(help="tpe or nsga2; by default nsga2 for several objectives.")] = None,
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL; a file in the folder by default.")] = None,
     seed: SeedOption = 0,
@@ -408,15 +414,13 @@ def search(
     from accelsim.explore.sweep import Sweep
     from accelsim.report.sweep import sweep_table
 
-    command = shlex.join(["accelsim", *sys.argv[1:]])
+    command = _command()
     what = Sweep(architecture, None, ()).changed(
-        axes=set_, workload=workload, seed=seed, objectives=_names(objectives), command=command
-    )
+        axes=set_, workload=workload, seed=seed, objectives=_names(objectives), constraints=tuple(constraint),
+        command=command,
+    )  # fmt: skip
     with _progress() as tell:
-        store = run_search(
-            what, out, trials=trials, sampler=sampler, constraints=constraint, storage=storage, resume=resume,
-            progress=tell,
-        )  # fmt: skip
+        store = run_search(what, out, trials=trials, sampler=sampler, storage=storage, resume=resume, progress=tell)
     with store:
         _print(sweep_table(store))
         _end_of_points(store, out)
@@ -577,8 +581,12 @@ def main() -> None:
         )
         sys.exit(error.exit_code)
     except AccelsimError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(masked(f"error: {error}"), err=True)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        hint = "take fewer --set workload.inputs.utterances, or smaller sizes"
+        typer.echo(f"error: not enough memory: {error} ({hint})", err=True)
+        sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as error:
         # Typer turns an interrupt within a command into the exit code 130, and says nothing.
         if isinstance(error, SystemExit) and error.code != 130:
@@ -590,14 +598,24 @@ def main() -> None:
         sys.exit(141)
 
 
+def _command() -> str:
+    """Return the command line as it is recorded, without passwords."""
+    return masked(shlex.join(["accelsim", *sys.argv[1:]]))
+
+
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _end_of_points(store: Store, out: Path) -> None:
-    """Say where the results are; exit 1 when every point failed."""
+    """Say where the results are; exit 1 when every point failed, or none keeps the constraints."""
+    from accelsim.explore.front import front_of
+
     typer.echo(f"results in {out}", err=True)
-    if not store.done():
+    unmet = front_of(store).unmet()
+    if unmet:
+        typer.echo(f"error: {unmet}", err=True)
+    if unmet or not store.done():
         raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -11,6 +12,15 @@ from typing import Self
 LONGEST_LIST = 12
 LONGEST_TEXT = 60
 LEAST_LIKENESS = 0.59
+
+
+_PASSWORD_OF_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
+_PASSWORD_OF_QUERY = re.compile(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+")
+
+
+def masked(text: str) -> str:
+    """Return a text without the passwords of the URLs in it: ``postgresql://u:***@host``, ``?password=***``."""
+    return _PASSWORD_OF_QUERY.sub(r"\1=***", _PASSWORD_OF_URL.sub(r"\1:***@", text))
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Problem:
         if self.file is not None:
             line = "" if self.line is None else f":{self.line}"
             text = f"{fspath(self.file)}{line}: {text}"
+        text = masked(text)
         # One line, with nothing in it that a terminal would obey or could not show.
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 

@@ -210,7 +210,7 @@ class Bracket(Record):
 
 
 class Uncertainty(Record):
-    """Spread over the ranges of the cost rows; calibrated rows have none."""
+    """Spread over the ranges of prices and assumed sizes; of a calibrated price over what others published."""
 
     power_w: Interval
     area_mm2: Interval

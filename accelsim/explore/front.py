@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.explore.metrics import METRICS, Metric, read_constraint
+from accelsim.explore.metrics import METRICS, Constraint, Metric, read_constraints
 from accelsim.explore.pareto import front, hypervolume
 from accelsim.explore.store import Configuration, Store
+from accelsim.schema import format_figure
 
 _MOST_OBJECTIVES = 3
 """Of more the volume takes too long."""
@@ -19,20 +20,36 @@ _MOST_OBJECTIVES = 3
 class Front:
     """The configurations of a store, and which of them no other one beats in all objectives.
 
-    ``done``: those of which no seed failed, ``failed``: the others. ``objectives`` that apply nowhere are left out.
-    ``values``: [done, objectives], smaller is better. ``allowed``: [done], which keep the constraints; ``best``:
-    [done], which of those are on the front. ``share``: volume that the front dominates of the box from the best to the
-    worst value of every objective over all done, 0 .. 1; None where there is nothing to compare, or not two or three
-    objectives.
+    ``done``: those of which no seed failed, ``failed``: the others. ``objectives`` that apply nowhere are left out;
+    ``limits``: the constraints. ``values``: [done, objectives], smaller is better. ``allowed``: [done], which keep the
+    constraints; ``best``: [done], which of those are on the front. ``share``: volume that the front dominates of the
+    box from the best to the worst value of every objective over all done, 0 .. 1; None where there is nothing to
+    compare, or not two or three objectives.
     """
 
     done: list[Configuration]
     failed: list[Configuration]
     objectives: list[Metric]
+    limits: list[Constraint]
     values: NDArray[np.float64]
     allowed: NDArray[np.bool_]
     best: NDArray[np.bool_]
     share: float | None
+
+    def unmet(self) -> str | None:
+        """Say that no configuration keeps the constraints, and how near the nearest comes; None where one does."""
+        if not self.limits or not self.done or self.allowed.any():
+            return None
+        told = []
+        for limit in self.limits:
+            values = [c.mean[limit.metric.name] for c in self.done if limit.metric.name in c.mean]
+            best = min(values, key=lambda value: limit.sign * value, default=None)
+            told.append(
+                f"'{limit.text}' (none has this figure)"
+                if best is None
+                else f"'{limit.text}' (nearest: {format_figure(best, limit.metric.unit)})"
+            )
+        return f"no configuration keeps {' and '.join(told)}"
 
     def front(self) -> list[Configuration]:
         """Return the configurations on the front."""
@@ -47,8 +64,8 @@ def front_of(store: Store) -> Front:
     done = [c for c in configurations if not c.errors and all(metric.name in c.mean for metric in objectives)]
     values = np.array([[metric.badness(c.mean[metric.name]) for metric in objectives] for c in done])
     values = values.reshape(len(done), len(objectives))
-    limits = [read_constraint(text) for text in meta["constraints"]]
-    allowed = np.array([all(x.metric.name in c.mean and x.excess(c.mean) <= 0 for x in limits) for c in done], bool)
+    limits = read_constraints(meta["constraints"])
+    allowed = np.array([all(limit.keeps(c.mean) for limit in limits) for c in done], bool)
     best = np.zeros(len(done), bool)
     if objectives:
         best[allowed] = front(values[allowed])
@@ -57,4 +74,4 @@ def front_of(store: Store) -> Front:
         low, high = values.min(axis=0), values.max(axis=0)
         scaled = (values[best] - low) / np.where(high > low, high - low, 1)
         share = hypervolume(scaled, np.ones(len(objectives)))
-    return Front(done, [c for c in configurations if c.errors], objectives, values, allowed, best, share)
+    return Front(done, [c for c in configurations if c.errors], objectives, limits, values, allowed, best, share)

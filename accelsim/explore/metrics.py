@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accelsim.errors import InputError, did_you_mean
@@ -99,11 +99,17 @@ def metric_named(name: str) -> Metric:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A limit on a metric; ``sign`` is 1 for at most, -1 for at least."""
+    """A limit on a metric; ``sign`` is 1 for at most, -1 for at least; ``text``: as it was written."""
 
     metric: Metric
     sign: int
     limit: float
+    text: str = ""
+
+    def keeps(self, metrics: Mapping[str, float | None]) -> bool:
+        """Tell whether a point keeps the limit; one without the metric does not."""
+        value = metrics.get(self.metric.name)
+        return value is not None and self.excess({self.metric.name: value}) <= 0
 
     def excess(self, metrics: Mapping[str, float]) -> float:
         """Return by how much a point breaks the limit; not above zero where it keeps it."""
@@ -125,4 +131,17 @@ def read_constraint(text: str) -> Constraint:
         if not metric.quantity:
             raise InputError.of(f"'{match[3]}' is not a number, in the constraint '{text}'") from None
         limit = parse_quantity(match[3], metric.quantity) / metric.scale
-    return Constraint(metric, 1 if match[2] == "<=" else -1, limit)
+    return Constraint(metric, 1 if match[2] == "<=" else -1, limit, text.strip())
+
+
+def read_constraints(texts: Sequence[str]) -> list[Constraint]:
+    """Return the constraints of several texts; raises InputError with the problems of all of them."""
+    limits, problems = [], []
+    for text in texts:
+        try:
+            limits.append(read_constraint(text))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return limits

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.architecture import load_architecture
-from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean
-from accelsim.explore.metrics import Constraint, Metric, metric_named, read_constraint
+from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean, masked
+from accelsim.explore.metrics import Constraint, Metric, metric_named, read_constraints
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Axis, Point
 from accelsim.explore.store import Outcome, Store
@@ -38,7 +38,6 @@ def run_search(
     *,
     trials: int,
     sampler: str | None = None,
-    constraints: Sequence[str] = (),
     storage: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -55,10 +54,10 @@ def run_search(
     fixed, axes = fixed_and_varied(full_axes(what.axes, chip))
     objectives = [metric_named(name) for name in what.objectives]
     sampler = sampler or ("tpe" if len(objectives) == 1 else "nsga2")
-    limits = _checked(sampler, trials, axes, constraints)
+    limits = _checked(sampler, trials, axes, what.constraints)
     check_axes(what.architecture, what.workload, fixed, axes)
     asked = describe(what, fixed, axes, chip) | {
-        "kind": "search", "method": sampler, "points": None, "seeds": 1, "constraints": list(constraints),
+        "kind": "search", "method": sampler, "points": None, "seeds": 1,
     }  # fmt: skip
     reuse, template = Reuse(), RunTemplate(what.architecture, what.workload, fixed, loaded_files())
     check_writable(out)
@@ -75,18 +74,18 @@ def run_search(
 
 
 def _checked(sampler: str, trials: int, axes: Sequence[Axis], constraints: Sequence[str]) -> list[Constraint]:
-    problems, limits = [], []
+    problems: list[Problem] = []
+    limits: list[Constraint] = []
     if sampler not in SAMPLERS:
         problems.append(Problem(f"unknown sampler '{sampler}'", hint=did_you_mean(sampler, SAMPLERS)))
     if trials < 1:
         problems.append(Problem(f"trials must be at least 1, found {trials}"))
     if not axes:
         problems.append(Problem("nothing to search: no key has more than one value", hint="--set KEY=1:8"))
-    for text in constraints:
-        try:
-            limits.append(read_constraint(text))
-        except InputError as error:
-            problems += error.problems
+    try:
+        limits = read_constraints(constraints)
+    except InputError as error:
+        problems += error.problems
     if problems:
         raise InputError(problems)
     return limits
@@ -101,13 +100,15 @@ def _optuna_errors(storage: str) -> Iterator[str]:
     except ImportError:
         raise InputError.of("a search needs Optuna", hint="pip install 'accelsim-speech[explore]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    shown = masked(storage)
     try:
         yield storage
     except optuna.exceptions.DuplicatedStudyError:
         hint = "go on with --resume, or give another --storage"
-        raise InputError.of(f"{storage} holds a search already", hint=hint) from None
+        raise InputError.of(f"{shown} holds a search already", hint=hint) from None
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError) as error:
-        raise AccelsimError(f"cannot use the storage {storage}: {str(error).splitlines()[0]}") from None
+        reason = masked(str(error).splitlines()[0])
+        raise AccelsimError(f"cannot use the storage {shown}: {reason}") from None
 
 
 def _study(url: str, sampler: str, seed: int, objectives: Sequence[Metric], resume: bool) -> Any:

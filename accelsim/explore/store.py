@@ -7,7 +7,9 @@
                 it; ``seed`` INTEGER; ``keys`` TEXT: JSON object, swept key -> value as text, in the order of the axes;
                 ``status`` TEXT: ``done`` or ``failed``; ``error`` TEXT: why it failed, else NULL;
                 one REAL column per metric of `accelsim.explore.metrics.METRICS` (NULL where it does not apply);
-                ``result_json`` TEXT: the whole `accelsim.Result`, NULL for a failed point.
+                ``result_json`` TEXT: the whole `accelsim.Result`, NULL for a failed point;
+                ``allowed`` INTEGER: 1 where the point keeps all constraints, 0 where it breaks one, NULL where there
+                are none, and where it failed.
 ``layers``      ``point``, ``position`` (in the order of the schedule), ``layer``, ``cycles``, ``macs_dense``,
                 ``macs_performed``, ``sparsity``, ``saturations``, ``adc_conversions``, ``adc_clipped``, ``energy_j``.
 ``components``  ``point``, ``position``, ``component``, ``kind``, ``busy_cycles``, ``wait_input_cycles``,
@@ -20,6 +22,8 @@
                 "lhs", "tpe" or "nsga2"; ``points`` = how many configurations were asked for; ``seed``, ``seeds``;
                 ``objectives`` = [names of metrics] (for the Pareto front); ``constraints`` = [text]; ``accelsim`` =
                 version; ``command`` = what began it.
+
+Columns are only ever added; a store made before reads as if they held NULL.
 
 No time and no random number is stored, so that a sweep that was killed and resumed equals an undisturbed one.
 """
@@ -39,7 +43,7 @@ from typing import Any
 from uuid import uuid4
 
 from accelsim.errors import AccelsimError, InputError
-from accelsim.explore.metrics import METRICS
+from accelsim.explore.metrics import METRICS, read_constraints
 from accelsim.explore.space import Point
 from accelsim.result import Result, check_writable
 
@@ -64,7 +68,7 @@ _COSTS = ("dynamic_j", "clock_j", "leakage_j", "area_mm2")
 _COLUMNS = {
     "points": {
         "point": "INTEGER PRIMARY KEY", "configuration": "INTEGER", "seed": "INTEGER", "keys": "TEXT", "status": "TEXT",
-        "error": "TEXT", **dict.fromkeys(METRICS, "REAL"), "result_json": "TEXT",
+        "error": "TEXT", **dict.fromkeys(METRICS, "REAL"), "result_json": "TEXT", "allowed": "INTEGER",
     },
     "layers": {
         "point": "INTEGER", "position": "INTEGER", "layer": "TEXT", **dict.fromkeys(_LAYER, "INTEGER"),
@@ -182,6 +186,7 @@ class Store:
             text = None if result is None else result.model_dump_json(by_alias=True)
             keys = json.dumps(dict(point.keys))
             row = [point.number, point.configuration, point.seed, keys, status, outcome.error, *metrics, text]
+            row.append(None if result is None else self._allowed(result))
             self._insert("points", row)
             for position, layer in enumerate(result.layers if result else ()):
                 adc = (layer.adc.conversions, layer.adc.clipped) if layer.adc else (None, None)
@@ -200,10 +205,12 @@ class Store:
 
     def points(self) -> list[dict[str, Any]]:
         """Return the rows of all points in order, without their whole results; ``keys`` as a dict."""
-        columns = [name for name in _COLUMNS["points"] if name != "result_json"]
+        columns = [name for name in self._columns("points") if name != "result_json"]
         rows = self._read(f"SELECT {_listed(columns)} FROM points ORDER BY point")
+        nothing = dict.fromkeys(name for name in _COLUMNS["points"] if name != "result_json")
         return [
-            {name: json.loads(value) if name == "keys" else value for name, value in zip(columns, row, strict=True)}
+            nothing
+            | {name: json.loads(value) if name == "keys" else value for name, value in zip(columns, row, strict=True)}
             for row in rows
         ]
 
@@ -260,15 +267,30 @@ class Store:
 
     def _table(self, table: str) -> tuple[list[str], list[list[Any]]]:
         """Return a table for export: its columns, those of the swept keys included, and its rows in order."""
-        stored = [name for name in _COLUMNS[table] if name not in ("keys", "result_json")]
+        stored = [name for name in self._columns(table) if name not in ("keys", "result_json")]
         keys = {row["point"]: row["keys"] for row in self.points()}
         swept = list(dict.fromkeys(key for settings in keys.values() for key in settings))
         rows = self._read(f"SELECT {_listed(stored)} FROM {table} ORDER BY {_listed(stored[:2])}")
         wide = [[row[0], *(keys[row[0]].get(key) for key in swept), *row[1:]] for row in rows]
         return [stored[0], *swept, *stored[1:]], wide
 
+    def _columns(self, table: str) -> list[str]:
+        """Return those columns of a table that this store has."""
+        there = {row[1] for row in self._read(f"PRAGMA table_info({table})")}
+        return [name for name in _COLUMNS[table] if name in there]
+
+    def _allowed(self, result: Result) -> bool | None:
+        """Return whether a result keeps the constraints, None where there are none."""
+        limits = read_constraints(self.meta().get("constraints", []))
+        values = {limit.metric.name: limit.metric.of(result) for limit in limits}
+        return all(limit.keeps(values) for limit in limits) if limits else None
+
     def _insert(self, table: str, values: list[Any]) -> None:
-        self._connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+        row = dict(zip(_COLUMNS[table], values, strict=True))
+        columns = self._columns(table)
+        marks = ", ".join("?" * len(columns))
+        there = [row[name] for name in columns]
+        self._connection.execute(f"INSERT INTO {table} ({_listed(columns)}) VALUES ({marks})", there)
 
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:

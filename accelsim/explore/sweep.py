@@ -12,7 +12,7 @@ from typing import Any, Literal
 import accelsim
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.errors import InputError, Problem
-from accelsim.explore.metrics import metric_named
+from accelsim.explore.metrics import metric_named, read_constraints
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
 from accelsim.explore.store import Outcome, Store
@@ -41,6 +41,8 @@ class SweepSpec(Model):
     seed: int = 0
     seeds: int = 1
     objectives: list[str] = list(OBJECTIVES)
+    constraints: list[str] = []
+    """Such as ``area<=2 mm2``: only configurations that keep all of them are on the front."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Sweep:
     """What is swept: an architecture and a workload by name or path, the axes, and how points are made of them.
 
     ``method``: "grid" (every combination), "random" or "lhs" (``points`` of them, drawn with ``seed``). ``seeds``: runs
-    per configuration, with the seeds from ``seed`` up. ``objectives``: metrics of the Pareto front.
+    per configuration, with the seeds from ``seed`` up. ``objectives``: metrics of the Pareto front; ``constraints``:
+    what a configuration on it keeps.
     """
 
     architecture: str
@@ -59,6 +62,7 @@ class Sweep:
     seed: int = 0
     seeds: int = 1
     objectives: tuple[str, ...] = OBJECTIVES
+    constraints: tuple[str, ...] = ()
     command: str = field(default="", compare=False)
 
     def changed(self, axes: Sequence[str] = (), **options: Any) -> Sweep:
@@ -87,13 +91,15 @@ def sweep(
     scheduler: str | None = None,
     resume: bool = False,
     objectives: Sequence[str] = OBJECTIVES,
+    constraints: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Store:
     """Run a sweep into the folder ``out`` and return its store.
 
     ``axes``: {key: values}, with a list of values or a range such as "1:8" for each key, or the texts that ``--set``
-    takes. ``jobs``: processes; ``scheduler``: address of a Dask scheduler instead. ``resume``: go on with the sweep in
-    ``out``. Raises InputError before anything runs; a point that fails is a row with its error.
+    takes. ``constraints``: such as "area<=2 mm2". ``jobs``: processes; ``scheduler``: address of a Dask scheduler
+    instead. ``resume``: go on with the sweep in ``out``. Raises InputError before anything runs; a point that fails is
+    a row with its error.
     """
     what = Sweep(
         str(architecture),
@@ -104,6 +110,7 @@ def sweep(
         seed,
         seeds,
         tuple(objectives),
+        tuple(constraints),
     )
     return run_sweep(what, Path(out), jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
 
@@ -127,8 +134,9 @@ def load_sweep(path: str | Path) -> Sweep:
             problems += [source.problem(p.message, ("axes", index), p.hint) for p in error.problems]
     if problems:
         raise InputError(problems)
-    options = spec.model_dump(exclude={"axes", "objectives"})
-    return Sweep(**options, axes=tuple(axes), objectives=tuple(spec.objectives))
+    options = spec.model_dump(exclude={"axes", "objectives", "constraints"})
+    objectives, constraints = tuple(spec.objectives), tuple(spec.constraints)
+    return Sweep(**options, axes=tuple(axes), objectives=objectives, constraints=constraints)
 
 
 def is_sweep_file(name: str) -> bool:
@@ -158,7 +166,7 @@ def run_sweep(
     points = points_of(axes, what.method, what.points, what.seed, what.seeds)
     check_axes(what.architecture, what.workload, fixed, axes)
     asked = describe(what, fixed, axes, chip) | {
-        "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds, "constraints": [],
+        "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds,
     }  # fmt: skip
     store = begin_or_resume(out, asked, resume)
     left = _in_order(points, axes, chip, store.done())
@@ -243,6 +251,7 @@ def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: 
         "swept": [key for axis in axes for key in axis.keys],
         "seed": what.seed,
         "objectives": [metric_named(name).name for name in what.objectives],
+        "constraints": list(what.constraints),
         "accelsim": accelsim.__version__,
         "command": what.command,
     }
@@ -274,6 +283,10 @@ def _check_options(what: Sweep, jobs: int) -> None:
     for name, value in (("points", what.points), ("seeds", what.seeds), ("jobs", jobs)):
         if value is not None and value < 1:
             problems.append(Problem(f"{name} must be at least 1, found {value}"))
+    try:
+        read_constraints(what.constraints)
+    except InputError as error:
+        problems += error.problems
     if problems:
         raise InputError(problems)
 

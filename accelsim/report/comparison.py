@@ -12,7 +12,7 @@ from rich.text import Text
 from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
 from accelsim.explore.intervals import Spread
 from accelsim.report.console import ROLE_STYLE, PlainTable
-from accelsim.report.headline import EXTRAPOLATED
+from accelsim.report.headline import EXTRAPOLATED, between
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
@@ -45,6 +45,10 @@ _STUDIES = """Figures from studies are means over programmings, with their stand
 
 _CHIPS = """The best value of a figure is **bold**, where the values compare directly: error rates do on the same speech
 alone, and latency, cycles and energy per frame do where a frame stands for the same length of audio on every chip.
+"""
+
+_SPREAD = """5 to 95 %, over the ranges of prices and of assumed sizes. All prices of one source are wrong together, on
+all chips, so that ratios are surer than what they are ratios of.
 """
 
 _ROLES = """Predicted: nothing was fitted to it. Calibrated: a number of ours was fitted to a published one, so that it
@@ -164,6 +168,11 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
         name, *cells = _chip_cells(row, results)
         values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
         lines.append("| " + " | ".join((name, *values)) + " |")
+    lines += ["", "## How far power and area may be off", "", _SPREAD]
+    for name, result in zip(names, results, strict=True):
+        u = result.uncertainty
+        power, area = between(u.power_w, "W"), f"{u.area_mm2[0]:.4g} to {u.area_mm2[1]:.4g} mm2"
+        lines.append(f"- {_text(name)}: {power}; {area}")
     lines += ["", "## Where the accuracy comes from", ""]
     lines += [f"- {_text(name)}: {_recognised(result)}" for name, result in zip(names, results, strict=True)]
     lines += ["", "## Predicted, calibrated, assumed", "", _ROLES]

@@ -144,7 +144,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         f"{share(p.macs_performed, p.macs_dense)} of the dense MACs",
         "performance.mmac_per_audio_second",
     )
-    row("power", lambda o: format_si(o.power_w, "W"), f"5 to 95 %: {between(u.power_w, 'W')}", "power_w")
+    row("power", lambda o: format_si(o.power_w, "W"), _power_note(result), "power_w")
     if result.plan is not None:
         row("between chunks", lambda o: format_si(o.energy.idle_power_w, "W"), "clocks, standby and leakage", part=True)
         row("energy per second of audio", lambda o: format_si(o.energy.per_audio_second_j, "J"))
@@ -173,6 +173,13 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
                 f"efficiency.definitions.{name}.{key}",
             )
     return rows
+
+
+def _power_note(result: Result) -> str:
+    """Return the interval of the power at each operating point."""
+    told = f"5 to 95 %: {between(result.uncertainty.power_w, 'W')}"
+    others = (f"{name} {between(o.uncertainty.power_w, 'W')}" for name, o in result.operating_points.items())
+    return "; ".join((told, *others))
 
 
 def _efficiency(definition: str, key: str, point: OperationRecord) -> str:

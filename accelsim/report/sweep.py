@@ -42,9 +42,13 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
     for metric in objectives:
         table.add_column(metric.short, justify="right")
         table.add_column("", width=_BAR)
-    order = sorted(range(len(done)), key=lambda i: (not best[i], *values[i]))
+    limited = [limit.metric for limit in found.limits if limit.metric not in objectives]
+    for metric in dict.fromkeys(limited):
+        table.add_column(metric.short, justify="right")
+    order = sorted(range(len(done)), key=lambda i: (not best[i], not found.allowed[i], *values[i]))
     for i in order[:_ROWS]:
-        row = [Text("*", "green") if best[i] else "", *(done[i].keys.get(key, "") for key in swept)]
+        mark = Text("*", "green") if best[i] else Text("" if found.allowed[i] else "x", "red")
+        row: list[RenderableType] = [mark, *(done[i].keys.get(key, "") for key in swept)]
         for j, metric in enumerate(objectives):
             mean = done[i].mean[metric.name]
             spread = done[i].highest[metric.name] - done[i].lowest[metric.name]
@@ -52,6 +56,9 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
                 format_figure(mean, metric.unit) + (f" ±{format_figure(spread / 2, metric.unit)}" if spread else "")
             ]
             row += [Text(_bar(_share(values[i, j], values[:, j])), "cyan")]
+        for metric in dict.fromkeys(limited):
+            of_limit = done[i].mean.get(metric.name)
+            row += ["-" if of_limit is None else format_figure(of_limit, metric.unit)]
         table.add_row(*row, style=None if best[i] else "dim")
     if len(order) > _ROWS:
         table.add_row("", f"... and {len(order) - _ROWS} more", style="dim")
@@ -78,6 +85,10 @@ def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swe
 
 def _summary(found: Front) -> Text:
     text = f"{len(found.done)} of {len(found.done) + len(found.failed)} configurations done"
+    broken = len(found.done) - int(found.allowed.sum())
+    if broken:
+        limits = " and ".join(limit.text for limit in found.limits)
+        text += f"; [x] {found.unmet() or f'{broken} break {limits}'}"
     if found.best.any():
         names = ", ".join(metric.short for metric in found.objectives)
         text += f"; [*] Pareto front of {names}: {found.best.sum()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,20 +80,37 @@ def test_a_placement_that_is_written_follows_its_schema(tmp_path: Path) -> None:
     assert data["placement"].keys() == network.graph.by_name.keys()
 
 
+SECTIONS = ("energy", "clock", "standby", "area", "leakage")
+
+
 @pytest.mark.parametrize("name", COSTS)
-def test_every_number_of_a_cost_table_has_a_source(name: str) -> None:
+def test_every_number_of_a_cost_table_has_a_source_and_a_range(name: str) -> None:
+    """A range without a width is a definition, or a part of a printed total; no public number is known that well."""
     table = load_cost(root() / "arch" / "cost" / f"{name}.yaml")
-    rows = [*table.energy, *table.clock, *table.area, *table.leakage, *table.leakage_bracket]
-    for row in rows:
+    rows = [row for section in SECTIONS for row in getattr(table, section)]
+    for row in [*rows, *table.leakage_bracket]:
         assert len(row.source) > 8 and row.tag
-    for row in table.energy:
-        if row.model is not None:
-            assert row.spread is not None and row.spread[0] < 1 < row.spread[1]
-        elif row.action != "read_nanowatt" and row.included_in is None:  # read_nanowatt is a definition: V I t
-            assert row.low < row.high, f"{row.kind}: no public number is known that well"
-    for row in table.clock:
-        assert row.low < row.high, f"{row.kind}: no public number is known that well"
+    for row in rows:
+        if getattr(row, "model", None) is not None:
+            assert row.spread is not None and row.spread[0] < 1 < row.spread[1], row
+        elif getattr(row, "included_in", None) is None and row.low == row.high:
+            reason = "part of the printed" if row.value == 0 else "definition"
+            assert row.source.startswith(reason), f"{row.kind}: {row.source}"
     assert table.leakage_scaling.source
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_rows_of_one_source_are_named_together(name: str) -> None:
+    """Every name is used, and who says 'as above' says as what: else rows that are wrong together would move apart."""
+    table = load_cost(root() / "arch" / "cost" / f"{name}.yaml")
+    rows = [row for section in SECTIONS for row in getattr(table, section)]
+    priced = [row for row in rows if getattr(row, "included_in", None) is None]
+    assert {table.source_of(row) for row in priced} >= set(
+        load_yaml(root() / "arch/cost" / f"{name}.yaml").data.get("sources", [])
+    )
+    for row in priced:
+        if re.search(r"\bas above\b", row.source) and not row.source.startswith("assumption"):
+            assert table.source_of(row) is not None, f"{row.kind}: {row.source}"
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

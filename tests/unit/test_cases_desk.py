@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ import accelsim as accelsim_package
 from accelsim import cli
 from accelsim.data import data_folder
 from accelsim.errors import InputError
+from accelsim.explore.front import front_of
+from accelsim.explore.store import Store
 from accelsim.library import find, find_workload
 from accelsim.score.frames import FrameClasses
 from accelsim.score.score import SCORES
@@ -172,3 +176,97 @@ def test_no_text_of_accelsim_is_markup() -> None:
     package = Path(accelsim_package.__file__).parent
     tags = re.compile(r"\[/\]|\[(?:bold|dim|red|green|yellow|cyan|blue)\]")
     assert not [path for path in package.rglob("*.py") if tags.search(path.read_text())]
+
+
+# Constraints that nothing keeps
+
+FAST = ("-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=4", "-s", "pe.switch_cycles=0,3", "-o", "out")
+UNMET = "no configuration keeps 'area<=0.001 mm2' (nearest: 0.3"
+
+
+@pytest.mark.parametrize("command", ["search", "sweep"])
+def test_constraints_that_nothing_keeps_are_said_marked_and_exit_code_1(accelsim, command) -> None:
+    pytest.importorskip("optuna")
+    options = ("--trials", "3") if command == "search" else ("--export", "csv")
+    outcome = accelsim(
+        command, "rsnn28nm", *FAST, "--objectives", "energy", "--constraint", "area<=0.001 mm2", *options
+    )
+    assert outcome.code == 1
+    assert f"error: {UNMET}" in outcome.err
+    assert UNMET in outcome.out and len(re.findall(r"^x ", outcome.out, re.MULTILINE)) == (
+        3 if options[1] == "3" else 2
+    )
+    with Store.open(Path("out")) as store:
+        assert {row["allowed"] for row in store.points()} == {0}
+        columns, rows = store._table("points")
+        assert {row[columns.index("allowed")] for row in rows} == {0}
+        assert not front_of(store).best.any()
+    assert accelsim("report", "out").code == 0
+    page = html.unescape(Path("out/report.html").read_text())
+    assert "no configuration keeps 'area<=0.001 mm²'" in page and page.count(">breaks a constraint</td>") >= 2
+
+
+def test_constraints_that_some_keep(accelsim) -> None:
+    outcome = accelsim("sweep", "rsnn28nm", *FAST, "--objectives", "energy", "--constraint", "cycles<=830")
+    assert outcome.code == 0, outcome.err
+    assert "[x] 1 break cycles<=830; [*] Pareto front of energy: 1" in outcome.out
+    with Store.open(Path("out")) as store:
+        assert [row["allowed"] for row in store.points()] == [1, 0]
+    without = accelsim("sweep", "rsnn28nm", *FAST[:-1], "plain")
+    assert without.code == 0 and "[x]" not in without.out
+    with Store.open(Path("plain")) as store:
+        assert [row["allowed"] for row in store.points()] == [None, None]
+
+
+def test_a_figure_that_no_point_has_keeps_no_constraint(accelsim) -> None:
+    outcome = accelsim("sweep", "rsnn28nm", *FAST, "--constraint", "accuracy>=0.5")
+    assert outcome.code == 1 and "'accuracy>=0.5' (none has this figure)" in outcome.err
+    wrong = accelsim("sweep", "rsnn28nm", *FAST[:-1], "other", "--constraint", "are<=5")
+    assert wrong.code == 2 and "did you mean 'area'?" in wrong.err
+
+
+def test_a_sweep_file_may_hold_constraints(accelsim, tmp_path) -> None:
+    text = "schema: accelsim/sweep@1\narchitecture: rsnn28nm\nworkload: rsnn_paper_activity\n"
+    text += "constraints: ['area<=0.001']\naxes: [{workload.inputs.frames: [4, 5]}]\n"
+    (tmp_path / "sweep.yaml").write_text(text)
+    assert accelsim("sweep", "sweep.yaml", "-o", "out").code == 1
+
+
+def test_a_store_that_lacks_a_column_is_read_and_goes_on(accelsim) -> None:
+    assert accelsim("sweep", "rsnn28nm", *FAST).code == 0
+    with sqlite3.connect("out/results.sqlite") as connection:
+        connection.execute("ALTER TABLE points DROP COLUMN allowed")
+        connection.execute("DELETE FROM points WHERE point = 1")
+    resumed = accelsim("sweep", "rsnn28nm", *FAST, "--resume")
+    assert resumed.code == 0 and "2 of 2 configurations done" in resumed.out
+    with Store.open(Path("out")) as store:
+        assert [row["allowed"] for row in store.points()] == [None, None]
+
+
+# Passwords
+
+STORAGES = [
+    "postgresql://u:se@cr/et@host/x", "postgresql+psycopg2://u:hush@host/x", "mysql://host/x?user=u&password=hush",
+    "postgresql://u:hush@host:5432/x?sslmode=require",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", STORAGES)
+def test_the_password_of_a_storage_is_told_nowhere(accelsim, tmp_path, url) -> None:
+    pytest.importorskip("optuna")
+    outcome = accelsim("search", "rsnn28nm", *FAST, "--trials", "2", "--storage", url)
+    assert outcome.code == 1 and "cannot use the storage " in outcome.err and "***" in outcome.err
+    left = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    assert not [secret for secret in ("hush", "se@cr") if secret in outcome.out + outcome.err + left]
+
+
+@pytest.mark.filterwarnings("ignore:Query string argument")
+def test_the_recorded_command_line_has_no_password(accelsim) -> None:
+    pytest.importorskip("optuna")
+    url = f"sqlite:///{Path.cwd()}/study.sqlite?token=hush"
+    assert accelsim("search", "rsnn28nm", *FAST, "--trials", "2", "--storage", url).code == 0
+    with Store.open(Path("out")) as store:
+        command = store.meta()["command"]
+    assert "token=***" in command and "hush" not in command
+    assert accelsim("report", "out").code == 0
+    assert "hush" not in Path("out/report.html").read_text()

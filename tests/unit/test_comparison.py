@@ -247,7 +247,7 @@ def test_error_rates_compare_of_one_kind_on_the_same_speech_alone(monkeypatch: p
         results, rows = side_by_side(monkeypatch, {"accuracy": speech(10.0)}, {"accuracy": second}, {"accuracy": third})
         row = rows["error_percent"]
         assert (row.ratios, row.best) == (ratios, best), label
-        assert list(chips_table(results, [row]).columns[0].cells) == [label]
+        assert list(map(str, chips_table(results, [row]).columns[0].cells)) == [label]
 
 
 def test_the_page_of_chips_says_what_was_heard_and_what_is_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -365,7 +365,8 @@ def test_all_points_failed_is_exit_code_1(tmp_path: Path) -> None:
 
 def searched(out: Path, **options: Any) -> Store:
     axes = [*FAST, "pe.switch_cycles=0:7", "zero_skip.skip_spikes=true,false", "clocks.main.frequency=1 MHz:500 MHz"]
-    what = Sweep(CHIP, NETWORK, tuple(read_axes(axes)), objectives=options.pop("objectives", ("power", "latency")))
+    what = Sweep(CHIP, NETWORK, tuple(read_axes(axes)), objectives=options.pop("objectives", ("power", "latency")),
+                 constraints=options.pop("constraints", ()))  # fmt: skip
     return run_search(what, out, **{"trials": 12, **options})
 
 

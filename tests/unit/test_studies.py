@@ -1,0 +1,190 @@
+"""Tables of studies: from a sweep to a file and back, what they depend on, and papers that read them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accelsim.errors import InputError
+from accelsim.explore import compare
+from accelsim.explore import comparison as explored
+from accelsim.explore.comparison import study_paths
+from accelsim.explore.metrics import METRICS
+from accelsim.explore.store import Store
+from accelsim.explore.studies import StudyRow, read_table, rows_of, write_table
+from accelsim.explore.sweep import load_sweep, run_sweep
+from accelsim.library import find, names, root
+from accelsim.schema.paper import StudyRun
+
+SWEEP = """\
+schema: accelsim/sweep@1
+architecture: ./chip.yaml
+workload: tile_frames
+axes:
+  - workload.inputs.utterances: [2]
+  - programming_runs: [2]
+  - adc.precision_bits: [4, 2]
+seeds: 2
+"""
+PAPER = """\
+schema: accelsim/paper@1
+name: mine
+title: A paper
+reference: Someone, Some Journal
+architecture: memristor_tile
+runs:
+  four: {study: tiny.yaml, point: {adc.precision_bits: "4"}}
+  two: {study: tiny.yaml, point: {adc.precision_bits: "2"}}
+figures:
+  - {name: error, value: 50, unit: "%", tag: stated, role: predicted, run: four, path: accuracy.value}
+  - {name: worse, value: 1.3, unit: "1", tag: stated, role: predicted, run: two, relative_to: four,
+     path: accuracy.value}
+  - {name: clipped, value: 1, unit: "1", tag: stated, role: predicted, run: four, path: layers.*.adc.clipped,
+     per: layers.*.adc.conversions}
+  - {name: energy, value: 1, unit: J, tag: stated, role: calibrated, run: four, path: energy.total_j}
+"""
+PATHS = ["accuracy.value", "layers.*.adc.clipped", "layers.*.adc.conversions", "energy.total_j"]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep of a copy of a chip, run, and a paper that reads it, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("chip.yaml").write_text((root() / "arch/memristor_tile.yaml").read_text())
+    Path("tiny.yaml").write_text(SWEEP)
+    Path("mine.yaml").write_text(PAPER)
+    run_sweep(load_sweep("tiny.yaml"), Path("stores/tiny")).close()
+    return Path("mine.yaml")
+
+
+def exported() -> list[StudyRow]:
+    with Store.open(Path("stores/tiny")) as store:
+        rows = rows_of(store, load_sweep("tiny.yaml"), PATHS)
+    Path("tables").mkdir(exist_ok=True)
+    write_table(Path("tables/tiny.csv"), rows)
+    return rows
+
+
+def test_a_table_says_what_the_store_says(study: Path) -> None:
+    rows = exported()
+    assert read_table(Path("tables/tiny.csv")) == rows and len(rows) == 4
+    with Store.open(Path("stores/tiny")) as store:
+        results = [store.result(number) for number in range(4)]
+    for row, result in zip(rows, results, strict=True):
+        assert (row.seed, row.settings["workload.inputs.utterances"]) == (result.seed, "2")
+        assert row.figures["power_w"] == result.power_w and row.figures["energy.total_j"] == result.energy.total_j
+        assert (
+            row.components["adc"]["convert"] == next(c for c in result.components if c.name == "adc").actions["convert"]
+        )
+        accuracy, utterances = result.accuracy, result.accuracy.per_utterance
+        assert row.heard.lengths == tuple(utterances.lengths) and len(row.heard.errors) == 2
+        rates = [100 * sum(errors) / sum(row.heard.lengths) for errors in row.heard.errors]
+        assert rates == pytest.approx(accuracy.runs)
+        assert 100 * sum(row.heard.reference) / row.heard.n() == pytest.approx(accuracy.reference_value)
+        assert (row.heard.dataset, row.heard.counted, row.heard.n()) == (accuracy.dataset, accuracy.counted, accuracy.n)
+    assert {row.settings["components.adc.precision_bits"] for row in rows} == {"4", "2"}
+    # Points that differ in their seed or settings depend on other things; each has digests of its own.
+    assert len({row.values for row in rows}) == len({row.costs for row in rows}) == 4
+    header = next(csv.reader(Path("tables/tiny.csv").read_text().splitlines()))
+    assert set(METRICS) <= set(header) and "set:components.adc.precision_bits" in header
+
+
+def test_a_paper_reads_tables_as_it_reads_stores(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported()
+    from_table, from_store = (compare(study, studies=Path(folder)) for folder in ("tables", "stores"))
+    assert from_table.rows == from_store.rows and not from_table.missing
+    error, worse, clipped, energy = from_table.rows
+    assert (
+        error.runs == 2 and error.spread.n == error.spread.n > 0 and error.spread.low < error.ours < error.spread.high
+    )
+    assert worse.spread.low < worse.ours < worse.spread.high and worse.verdict is not None
+    assert clipped.spread.n == 0 and clipped.verdict == "misses", "spread over programmings alone"
+    assert energy.verdict is None
+    # The library's tables are what is read where nothing else is named.
+    monkeypatch.setattr(
+        explored,
+        "find",
+        lambda name, shelf, suffix=".yaml": Path("tables/tiny.csv") if suffix == ".csv" else find(name, shelf),
+    )
+    assert compare(study).rows == from_table.rows
+
+
+def edited(file: str, was: str, now: str) -> None:
+    text = Path(file).read_text()
+    assert was in text
+    Path(file).write_text(text.replace(was, now, 1))
+
+
+def test_a_table_of_other_files_is_refused(study: Path) -> None:
+    exported()
+    edited("chip.yaml", "name:", "# a comment\nname:")
+    with pytest.raises(
+        InputError, match=r"tables/tiny\.csv was made of other files: what 'energy\.total_j' depends on"
+    ):
+        compare(study, studies=Path("tables"))
+    # No cost, and a comment changes no value.
+    study.write_text(PAPER.partition("  - {name: energy")[0])
+    assert compare(study, studies=Path("tables")).rows[0].ours is not None
+    edited("chip.yaml", "read_voltage: 0.6 V", "read_voltage: 0.59 V")
+    with pytest.raises(InputError, match=r"what 'accuracy\.value' depends on has changed since.*run its sweep again"):
+        compare(study, studies=Path("tables"))
+    with (
+        Store.open(Path("stores/tiny")) as store,
+        pytest.raises(InputError, match="was made of other files: architecture"),
+    ):
+        rows_of(store, load_sweep("tiny.yaml"), PATHS)
+
+
+def test_seeds_and_columns_that_are_missing_are_told(study: Path) -> None:
+    rows = exported()
+    write_table(Path("tables/tiny.csv"), [row for row in rows if row.seed == 0])
+    reason = compare(study, studies=Path("tables")).missing["two"]
+    assert reason == (
+        "study tiny has 1 of 2 seeds with adc.precision_bits = 2: run accelsim sweep tiny.yaml -o tables/tiny --resume"
+    )
+    study.write_text(PAPER.replace("path: energy.total_j", "path: energy.dynamic_j"))
+    write_table(Path("tables/tiny.csv"), rows)
+    with pytest.raises(InputError, match=r"tiny\.csv has no column 'energy\.dynamic_j'"):
+        compare(study, studies=Path("tables"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "seed,values,costs,components,dataset,counted,lengths,errors,reference\nx,,,{},,,,,\n"]
+)
+def test_what_is_no_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    if not text:
+        assert read_table(tmp_path / "t.csv") == []
+        return
+    with pytest.raises(InputError, match=r"t\.csv is no table of a study"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_sweep_writes_its_table(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from accelsim import cli
+
+    asked: list[Any] = []
+    monkeypatch.setattr(explored, "study_paths", lambda name: asked.append(name) or PATHS)
+    done = CliRunner().invoke(
+        cli.app, ["sweep", "tiny.yaml", "-o", "stores/tiny", "--resume", "--table", "new/tiny.csv"]
+    )
+    assert done.exit_code == 0, done.output
+    assert asked == ["tiny"] and read_table(Path("new/tiny.csv")) == exported()
+
+
+def test_the_papers_ask_for_their_figures() -> None:
+    used = set()
+    for name in names("arch/papers"):
+        for spec in explored.load_paper(name).runs.values():
+            if isinstance(spec, StudyRun):
+                used.add(spec.name())
+    assert "imssa_stuck" in used
+    for name in used:
+        assert study_paths(name), name
+    assert study_paths("imssa_noise") == []
+    assert {"layers.*.linear_pos.adc.clipped", "accuracy.value"} <= set(study_paths("conformer_ls"))
