@@ -93,7 +93,7 @@ class ChannelSpec(Model):
         "capacity": Effect(
             counts="either", cycles="less", spare="room for tokens that never wait", given="what its ends hold"
         ),
-        "latency": Effect(cycles="more", given="what a token takes on its way"),
+        "latency": Effect(cycles="more", spare="tokens that nobody waits for", given="what a token takes on its way"),
         "start": Effect(counts="either", cycles="either"),
         "end": Effect(counts="either", cycles="either"),
     }
@@ -108,8 +108,11 @@ class ChannelSpec(Model):
 
     @model_validator(mode="after")
     def _moves_something(self) -> ChannelSpec:
-        if self.lockstep and self.over is not None:
-            raise ValueError("a lock-step channel moves no tokens: leave out 'over'")
+        tokens = ("over", "capacity", "latency", "start", "end")
+        if self.lockstep and (given := [f"'{key}'" for key in tokens if key in self.model_fields_set]):
+            raise ValueError(f"a lock-step channel moves no tokens: leave out {' and '.join(given)}")
+        if self.over is None and (given := [f"'{key}'" for key in ("start", "end") if key in self.model_fields_set]):
+            raise ValueError(f"{' and '.join(given)} name routers of a mesh: say 'over' which one")
         return self
 
     def name(self) -> str:

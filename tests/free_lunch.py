@@ -387,6 +387,11 @@ def changed(key: Key, factor: float) -> Any:
         return value * factor
 
     value = times(key.value)
+    if value == key.value and factor < 1:
+        return None
+    if value == key.value == 0 and factor > 1:  # nothing of it, such as noise: a little
+        quantity = any(isinstance(one, Quantity) for one in key.model.model_fields[key.name].metadata)
+        return 1e-6 if quantity else 0.1
     if not isinstance(key.value, int):
         return value
     towards = 1 if factor < 1 else -1
