@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from accelsim.explore.sweep import sweep
     from accelsim.pipeline import run
     from accelsim.plugins import load_plugin
+    from accelsim.weights import save_weights
     from accelsim.workload import load_workload
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "load_architecture", "load_plugin", "load_workload", "run", "sweep"]
+__all__ = [
+    "__version__",
+    "compare",
+    "load_architecture",
+    "load_plugin",
+    "load_workload",
+    "run",
+    "save_weights",
+    "sweep",
+]
 
 # Looked up on first use, so that `accelsim --help` does not wait for numba.
 _HOMES = {
@@ -27,6 +37,7 @@ _HOMES = {
     "load_plugin": "accelsim.plugins",
     "load_workload": "accelsim.workload",
     "run": "accelsim.pipeline",
+    "save_weights": "accelsim.weights",
     "sweep": "accelsim.explore.sweep",
 }
 

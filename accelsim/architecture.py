@@ -383,9 +383,20 @@ def _devices(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[dict[s
                 read = source.based_on(read, (*where, "device_settings"))
             devices[name] = parse_device(read)
             files.append(file)
+            problems += _disturbed(name, component, devices[name], source)
         except InputError as error:
             problems += error.problems
     return devices, files, problems
+
+
+def _disturbed(name: str, component: ComponentSpec, device: Device, source: Source) -> list[Problem]:
+    """A read that switches every cell is none; one that switches some is counted by the run."""
+    volts = getattr(component, "read_voltage", None)
+    if volts is None or max(shares := device.switched_by_read(volts)) < 1:
+        return []
+    what = "sets every cell in its high-resistance state" if shares[0] >= 1 else "resets every low-resistance cell"
+    message = f"a read of {volts:g} V {what}, of device '{device.name}'"
+    return [source.problem(message, ("components", name, "read_voltage"), "a lower read_voltage")]
 
 
 def load_cost(path: Path) -> CostTable:

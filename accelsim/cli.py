@@ -174,6 +174,10 @@ def run(
         if trace:
             _write_traces(done, window, trace, out)
     if as_json:
+        from accelsim.report.headline import warnings
+
+        for text in warnings(result):
+            typer.echo(f"warning: {text}", err=True)
         typer.echo(result.to_json(), nl=False)
         return
     from accelsim.explore import paper_beside
@@ -209,6 +213,9 @@ def compare(
             metavar="DIR", help="Take a paper's studies from DIR/NAME, where sweeps put them, or from DIR/NAME.csv."
         ),
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write a row a chip, as reports/studies has them.")
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="PAGE.md", help="Exit 1 if a verdict is not that of a page made before.")
     ] = None,
@@ -226,17 +233,21 @@ def compare(
         raise InputError.of("--studies is for papers; architectures are run")
     if len(what) > 1 and against is not None:
         raise InputError.of("--against is for papers; architectures have no verdicts")
+    if len(what) < 2 and table is not None:
+        raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
     if against is not None and not against.is_file():
         raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
     before = against.read_text(encoding="utf-8") if against is not None else None  # --out may be the same file
     if studies is not None and not studies.is_dir():
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
-    if out is not None:
-        from accelsim.result import check_writable
+    from accelsim.result import check_writable
 
+    if out is not None:
         check_writable(out.parent if out.suffix == ".md" else out)
+    if table is not None:
+        check_writable(table.parent)
     if len(what) > 1:
-        _compare_chips(what, workload, overrides, seed, out, as_json)
+        _compare_chips(what, workload, overrides, seed, out, as_json, table)
         return
     with _progress() as tell:
         from accelsim.explore import compare as run_comparison
@@ -298,6 +309,7 @@ def _compare_chips(
     seed: int,
     out: Path | None,
     as_json: bool,
+    table: Path | None,
 ) -> None:
     with _progress() as tell:
         from accelsim.explore import compare_chips
@@ -307,6 +319,7 @@ def _compare_chips(
             on_run=lambda name, done, total: tell(f"run {name}", done, total),
         )  # fmt: skip
     from accelsim.report.comparison import chips_markdown, chips_table, place
+    from accelsim.report.headline import warnings
 
     if out is not None and out.suffix == ".md":
         from accelsim.result import written_whole
@@ -317,6 +330,13 @@ def _compare_chips(
     elif out is not None:
         for index, result in enumerate(results):
             typer.echo(f"wrote {result.write(out / place(index))}", err=True)
+    if table is not None:
+        from accelsim.explore.studies import rows_of_results, write_table
+
+        write_table(
+            table, rows_of_results((chip, workload, overrides, one) for chip, one in zip(chips, results, strict=True))
+        )
+        typer.echo(f"wrote {table}", err=True)
     if as_json:
         figures: list[dict[str, Any]] = [
             {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios} for r in rows
@@ -328,6 +348,9 @@ def _compare_chips(
         typer.echo(json.dumps({"chips": names, "figures": figures}, indent=2))
         return
     _print(chips_table(results, rows))
+    for result in results:
+        for text in warnings(result):
+            _print(f"warning {result.arch.name}: {text}", "red")
 
 
 @app.command(

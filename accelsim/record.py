@@ -89,9 +89,8 @@ def record(run: Run, command: str = "") -> r.Result:
 def _outcome(run: Run, outcome: Outcome) -> r.OperationRecord:
     performance, bill = _performance(run, outcome), outcome.bill
     total_j, area_m2, seconds = bill.total_j(), bill.total_area_m2(), performance.seconds
-    static_w = (total_j - bill.total_j("dynamic")) / seconds
     throughput = definitions(
-        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=static_w,
+        outcome.architecture, performance, _multiplied(run, outcome), power_w=total_j / seconds, static_w=bill.full_w,
         area_m2=area_m2,
     )  # fmt: skip
     chosen, spread = throughput[DEFAULT_DEFINITION], bill.spread(seconds)
@@ -209,6 +208,7 @@ def _programming(run: Run) -> r.Programming:
     return r.Programming(
         cells=written["cells"],
         write_pulses=written["write_pulses"],
+        reached_by_read=written.get("reached_by_read"),
         time_s=sum(crossbars[t.component].programming_s(written["write_pulses"]) for t in lines),
         energy_j=sum(t.joules() for t in lines),
         energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),

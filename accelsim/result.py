@@ -248,11 +248,14 @@ class Provenance(Record):
 class Programming(Record):
     """Writing the memristor cells before the first frame; no part of the time and energy of inference.
 
-    ``energy_interval_j``: low and high end of the price of a pulse.
+    ``energy_interval_j``: low and high end of the price of a pulse. ``reached_by_read``: cells that a read at full
+    scale would switch, low-resistance ones by a positive voltage and the others by a negative one; None where the
+    device has no thresholds. Values are computed as if no read switched a cell.
     """
 
     cells: int = 0
     write_pulses: int = 0
+    reached_by_read: int | None = None
     time_s: float = 0.0
     energy_j: float = 0.0
     energy_interval_j: Interval = (0.0, 0.0)

@@ -276,9 +276,10 @@ class DeviceContract:
     def program(self, file: str, bits: int, arrays: Sequence[int] = (4, 5, 9), seed: int = 7) -> Any:
         """Return the states and pulses of `levels` of some of the arrays 4, 5 and 9."""
         chosen = [(4, 5, 9).index(array) for array in arrays]
-        return self.device(file).program(
+        written = self.device(file).program(
             self.levels(bits)[chosen], np.array(arrays), seed=seed, read_voltage=self.read_voltage, cell_bits=bits
         )
+        return written.states, written.pulses
 
     def test_says_what_it_is(self, file: str) -> None:
         """The device is of a kind that is registered, which says what it is, and its numbers have a source."""
@@ -305,7 +306,7 @@ class DeviceContract:
         """States are finite numbers, one a cell; pulses are counted for each array; the levels stay as they were."""
         levels = self.levels(bits)
         kept = levels.copy()
-        states, pulses = self.device(file).program(
+        states, pulses, reached = self.device(file).program(
             levels, np.array([4, 5, 9]), seed=7, read_voltage=self.read_voltage, cell_bits=bits
         )
         assert np.array_equal(kept, levels), "changed the levels that it was given"
@@ -313,6 +314,11 @@ class DeviceContract:
         assert np.isfinite(states).all(), "a state is no finite number"
         whole = np.issubdtype(pulses.dtype, np.integer)
         assert whole and pulses.shape == (3,) and (pulses > 0).all(), f"write pulses of the three arrays: {pulses}"
+        if reached is not None:
+            cells = levels[0].size
+            assert reached.shape == (3,) and ((reached >= 0) & (reached <= cells)).all(), (
+                f"reached by a read: {reached}"
+            )
 
     def test_the_seed_decides_every_draw(self, file: str, bits: int) -> None:
         """The same seed programs the same cells, whichever arrays are programmed together."""

@@ -41,7 +41,8 @@ def definitions(
     are those of a chip whose multipliers never wait, at the power that this takes:
     P = sum_c 2 R_c E_c / (2 N_c) + P_static, R_c from `multiplications_hz`, N_c multiplications and E_c dynamic energy
     of the layers that component c multiplies for, whatever in them draws it. What multiplies nothing in a run has no
-    energy per operation, and no part in its peak. ``static_w``: clocks and leakage; ``area_m2``: of the chip.
+    energy per operation, and no part in its peak. ``static_w``: what clocks, standby and leakage draw while all parts
+    work, whatever is gated or switched off in a pause; ``area_m2``: of the chip.
     """
     used = {name: done for name, done in multiplied.items() if done.macs}
     rates_hz = {name: multiplications_hz(architecture, name) for name in used}

@@ -24,6 +24,7 @@ PROGRAMMING = "programming"
 
 SAMPLES = 4096
 _PERCENTILES = (5, 95)
+_SECOND_PS = 10**12
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Bill:
     ``energy_j[component][dynamic | clock | standby | leakage | wake]``; ``layer_energy_j[layer]``: dynamic energy of
     its jobs; ``area_m2[component]``. ``terms`` and ``areas`` keep every line, for spreads and for other prices.
     ``programming``: the pulses that wrote the cells of a crossbar before the first frame, no part of any other figure.
-    ``idle_w``: what the chip draws while nothing works, once every part that goes to rest is as far there as it goes.
+    ``idle_w``: what the chip draws while nothing works, once every part that goes to rest is as far there as it goes;
+    ``full_w``: what it draws beside its actions while all parts are at work without a pause.
     ``ends``: the bills of the same run where an assumed size is at the low and at the high end of its range, by key.
     """
 
@@ -57,6 +59,7 @@ class Bill:
     areas: tuple[Term, ...] = field(repr=False)
     programming: tuple[Term, ...] = ()
     idle_w: float = 0.0
+    full_w: float = 0.0
     ends: Mapping[str, tuple[Bill, Bill]] = field(default_factory=dict, repr=False)
 
     def total_j(self, share: str | None = None) -> float:
@@ -166,7 +169,7 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
     prices = price_list(architecture)
     terms: list[Term] = []
     areas: list[Term] = []
-    idle = 0.0
+    idle = full = 0.0
     each_action: dict[tuple[str, str], Range] = {}
     for name, spec in architecture.components().items():
         dimensions, instances = spec.dimensions(), spec.instances()
@@ -177,6 +180,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
         waiting, idle_w = _waiting(architecture, prices, name, ledger.power[name])
         terms += waiting
         idle += idle_w
+        second = PowerTimes(all=instances * _SECOND_PS, active=instances * _SECOND_PS, clocked=0, gated=0)
+        full += sum(term.joules() for term in _waiting(architecture, prices, name, second)[0])
         areas.append(Term(name, "area", instances, prices.area(spec.kind, dimensions)))
 
     terms += _wakes(architecture, ledger)
@@ -200,7 +205,7 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
         key: (price(low, schedule, activity, ledger), price(high, schedule, activity, ledger))
         for key, low, high in architecture.at_ends()
     }
-    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, ends)
+    return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, full, ends)
 
 
 def _waiting(architecture: Architecture, prices: PriceList, name: str, times: PowerTimes) -> tuple[list[Term], float]:

@@ -49,10 +49,14 @@ class Wires(Model):
 
 
 class Programmed(NamedTuple):
-    """States r of programmed cells, float32 [arrays, rows, columns], and the write pulses that each array took."""
+    """States r of programmed cells, float32 [arrays, rows, columns], and the write pulses that each array took.
+
+    ``reached``: cells of each array whose threshold a read at full scale reaches, None for a device without thresholds.
+    """
 
     states: NDArray[np.float32]
     pulses: NDArray[np.int64]
+    reached: NDArray[np.int64] | None = None
 
 
 class Device(Model):
@@ -76,6 +80,13 @@ class Device(Model):
         """Return the conductance of a cell in its high-resistance state at a voltage (V), in S."""
         curves = self.curves(read_voltage)
         return min(float(np.polyval(curve, read_voltage)) for curve in (curves.low, curves.high)) / read_voltage
+
+    def switched_by_read(self, read_voltage: float) -> tuple[float, float]:
+        """Return the shares of cells in HRS that a read of -V sets, and of cells in LRS that one of +V resets.
+
+        Of cells as they are made; (0, 0) for a device without thresholds.
+        """
+        return 0.0, 0.0
 
     @abstractmethod
     def write(
@@ -120,7 +131,7 @@ class Device(Model):
         if self.wires is not None:
             conductance = conductance * wire_attenuation(conductance, self.wires.row, self.wires.column)
         states = (low - conductance * read_voltage) / (low - high)
-        return Programmed(states.astype(np.float32), written.pulses)
+        return Programmed(states.astype(np.float32), written.pulses, written.reached)
 
     def programmer(self, seed: int, *, read_voltage: float = 0.6, cell_bits: int = 1) -> Program:
         """Return the function that `kernels.crossbar.program_tiles` calls to program its arrays."""

@@ -151,6 +151,10 @@ class Synaptogen(Device):
     def lowest_conductance(self, read_voltage: float) -> float:
         return self.typical_currents(read_voltage)[0] / read_voltage
 
+    def switched_by_read(self, read_voltage: float) -> tuple[float, float]:
+        _, sets, _, resets = self.population
+        return float((-read_voltage <= sets).mean()), float((read_voltage > resets).mean())
+
     def partial_reset_voltage(self, share: float, read_voltage: float) -> float:
         """Return the pulse that takes cells from LRS to a share (0 .. 1) of the span of mean currents, in V.
 
@@ -202,10 +206,10 @@ class Synaptogen(Device):
     ) -> Programmed:
         # Measured cells rest in their high-resistance state, as the sequence leaves those of level 0.
         flat = np.where(levels == RESTING, 0, levels).astype(np.uint8).reshape(len(arrays), -1)
-        states, pulses = program_cells(
+        states, pulses, reached = program_cells(
             flat, arrays, seed=seed, parameters=self.parameters, sequence=self.sequence(read_voltage, cell_bits)
         )
-        return Programmed(states.reshape(levels.shape), pulses)
+        return Programmed(states.reshape(levels.shape), pulses, reached)
 
     def _state_of(self, resistance: NDArray[np.float64]) -> NDArray[np.float64]:
         """r(R) = (G_LL - 1/R) / (G_LL - G_HH), the conductances at the reference voltage."""

@@ -24,7 +24,7 @@ def first_tile(chip: Architecture, crossbar: str) -> int:
 
 
 class Cells:
-    """Programs matrices; ``cells`` and ``write_pulses`` keep count.
+    """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count.
 
     ``seed`` decides every draw, with the numbers of the tiles, which begin at ``first_tile``, see `first_tile`.
     """
@@ -32,6 +32,7 @@ class Cells:
     def __init__(self, crossbar: Crossbar, device: Device, seed: int, first_tile: int = 0) -> None:
         self.crossbar, self.device, self.seed, self.first_tile = crossbar, device, seed, first_tile
         self.cells = self.write_pulses = 0
+        self.reached: int | None = None
 
     def noise(self) -> NoiseModel:
         """Return the model of the read noise."""
@@ -54,11 +55,14 @@ class Cells:
 
     def programming(self) -> dict[str, int]:
         """Return what was written before the first frame."""
-        return {"cells": self.cells, "write_pulses": self.write_pulses}
+        counts = {"cells": self.cells, "write_pulses": self.write_pulses}
+        return counts if self.reached is None else {**counts, "reached_by_read": self.reached}
 
     def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
         voltage, cell_bits = self.crossbar.read_voltage, self.crossbar.cell_bits
         written = self.device.program(levels, arrays, seed=self.seed, read_voltage=voltage, cell_bits=cell_bits)
         self.write_pulses += int(written.pulses.sum())
         self.cells += levels.size
+        if written.reached is not None:
+            self.reached = (self.reached or 0) + int(written.reached.sum())
         return written.states

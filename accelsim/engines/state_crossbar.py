@@ -264,12 +264,16 @@ class StateCrossbar(Engine):
 
 @dataclass(frozen=True)
 class Ran:
-    """What running a layer gave: its recurrence, inputs that were clamped, and cells and write pulses before it."""
+    """What running a layer gave: its recurrence, inputs that were clamped, and the writing of its cells before it.
+
+    ``reached``: cells whose threshold a read reaches, None for a device without thresholds.
+    """
 
     recurrence: Recurrence
     clamped: int
     cells: int
     pulses: int
+    reached: int | None
 
 
 class StateRun(Run):
@@ -292,6 +296,10 @@ class StateRun(Run):
             self.tallies.conversions[op.name] = conversions, int(ran.recurrence.saturated.sum())
             self.tallies.programming["cells"] += ran.cells
             self.tallies.programming["write_pulses"] += ran.pulses
+            if ran.reached is not None:
+                self.tallies.programming["reached_by_read"] = (
+                    self.tallies.programming.get("reached_by_read", 0) + ran.reached
+                )
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""
@@ -304,13 +312,16 @@ class StateRun(Run):
         crossbar, source = self.engine.crossbar, signals[op.input]
         first = 2 * PLANES_PER_TILE * first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
         cells = pulses = 0
+        reached: int | None = None
 
         def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-            nonlocal cells, pulses
+            nonlocal cells, pulses, reached
             written = device.program(
                 levels, arrays, seed=self.seed, read_voltage=crossbar.read_voltage, cell_bits=op.cell_bits()
             )
             cells, pulses = cells + levels.size, pulses + int(written.pulses.sum())
+            if written.reached is not None:
+                reached = (reached or 0) + int(written.reached.sum())
             return written.states
 
         words, clamped = op.words(np.asarray(source.values))
@@ -332,7 +343,7 @@ class StateRun(Run):
         signals[op.name] = Signal(recurrence.outputs, source.starts, self.engine.graph.edges[op.name])
         if self.engine.graph.last_reader[op.input] == op.name:
             signals.pop(op.input)
-        return Ran(recurrence, clamped, cells, pulses)
+        return Ran(recurrence, clamped, cells, pulses, reached)
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         work = job.work

@@ -347,7 +347,7 @@ def _studied(key: str, spec: StudyRun, studies: Path | None, paths: Sequence[str
         point = ", ".join(f"{key} = {value}" for key, value in spec.point.items())
         has = f"has {len(rows)} of {what.seeds} seeds" + (f" with {point}" if point else "")
         raise DataError.of(f"study {spec.name()} {has}: {_command(spec, studies)} --resume")
-    return evidence(key, rows, what, paths, where)
+    return evidence(key, rows, paths, where)
 
 
 def _rows(spec: StudyRun, what: Sweep, studies: Path | None, paths: Sequence[str]) -> tuple[list[StudyRow], str]:

@@ -2,7 +2,8 @@
 
 ``reports/studies/NAME.csv`` is the table of ``arch/sweeps/NAME.yaml``, one row a point:
 
-``seed``                 of the point.
+``architecture``, ``workload``, ``seed``
+                         of the point; the workload is empty where it is the architecture's own.
 ``set:KEY``              value of every key that the sweep sets.
 ``values``, ``costs``    digests of all that the values and the costs of the point depend on. A table whose digests are
                          not those of today's files is refused: its sweep is to be run again.
@@ -40,6 +41,13 @@ from accelsim.workload import load_workload
 SHELF = "reports/studies"
 
 SET = "set:"
+_FURTHER = (
+    "accuracy.low", "accuracy.high", "accuracy.reference_value", "accuracy.exact_value", "accuracy.sd", "accuracy.n",
+    "performance.mmac_per_audio_second", "performance.frames", "performance.utterances", "energy.dynamic_j",
+    "energy.leakage_j", "energy.idle_power_w", "programming.time_s", "programming.energy_j",
+)  # fmt: skip
+"""Figures that every table has besides the metrics, because pages quote them."""
+
 _HEARD = ("dataset", "counted", "lengths", "errors", "reference")
 # What no price and no clock changes.
 _VALUES = frozenset({"error_percent", "accuracy", "macs_performed", "saturations", "adc_conversions", "adc_clipped"})
@@ -50,8 +58,13 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One point of a study: what it set, its seed, digests of what it depends on, its figures, and what was heard."""
+    """One point of a study: its files, what it set, digests of what it depends on, its figures, and what was heard.
 
+    ``workload``: None for the architecture's own.
+    """
+
+    architecture: str
+    workload: str | None
     settings: Mapping[str, str]
     seed: int
     values: str
@@ -61,35 +74,49 @@ class StudyRow:
     components: Mapping[str, Mapping[str, float]]
 
 
-def rows_of(store: Store, what: Sweep, paths: Iterable[str]) -> list[StudyRow]:
+def rows_of(store: Store, what: Sweep, paths: Iterable[str] = ()) -> list[StudyRow]:
     """Return the rows of a sweep's finished points, with the figures at ``paths`` besides the metrics.
 
     Raises InputError where today's files are not those of the store.
     """
-    fixed, files = store.meta()["set"], _Files(what)
-    rows = []
+    fixed, found = store.meta()["set"], []
     for point in store.points():
         result = store.result(point["point"])
-        if result is None:
-            continue
-        settings = {**fixed, **point["keys"]}
-        chip, network = files.of(settings)
+        if result is not None:
+            found.append((what.architecture, what.workload, {**fixed, **point["keys"]}, result))
+    return rows_of_results(found, paths, str(store.folder))
+
+
+def rows_of_results(
+    found: Iterable[tuple[str, str | None, Mapping[str, str], Result]], paths: Iterable[str] = (), where: str = ""
+) -> list[StudyRow]:
+    """Return a row for each (architecture, workload or None for the chip's own, what was set, Result).
+
+    Raises InputError where today's files are not those of a Result; ``where`` they are from, for its message.
+    """
+    files, rows = _Files(), []
+    for architecture, workload, settings, result in found:
+        chip, network = files.of(architecture, workload, settings)
         for kind, then, now in (("architecture", result.arch, chip.sha256), ("workload", result.workload, network)):
             if then.sha256 != now:
-                message = f"the study in {store.folder} was made of other files: {kind} '{then.name}' has changed since"
+                message = f"the study in {where} was made of other files: {kind} '{then.name}' has changed since"
                 raise InputError.of(message, hint="run its sweep again, with an empty folder")
         figures = _metrics(result) | {path: value_at(result, path) for path in paths}
-        rows.append(
-            StudyRow(
-                settings,
-                point["seed"],
-                *files.digests(settings, point["seed"]),
-                figures,
-                heard_in([result]),
-                _parts(result),
-            )
-        )
+        digests = files.digests(architecture, workload, settings, result.seed)
+        heard = heard_in([result])
+        rows.append(StudyRow(architecture, workload, settings, result.seed, *digests, figures, heard, _parts(result)))
     return rows
+
+
+def out_of_date(rows: Iterable[StudyRow]) -> tuple[str, ...]:
+    """Return what of a table is no longer of today's files: "values", "costs", or both."""
+    files = _Files()
+    found = [(row, files.digests(row.architecture, row.workload, row.settings, row.seed)) for row in rows]
+    old = {
+        "values": any(row.values != now[0] for row, now in found),
+        "costs": any(row.costs != now[1] for row, now in found),
+    }
+    return tuple(name for name, changed in old.items() if changed)
 
 
 def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
@@ -98,7 +125,19 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["seed", *(SET + key for key in settings), "values", "costs", *figures, "components", *_HEARD])
+    writer.writerow(
+        [
+            "architecture",
+            "workload",
+            "seed",
+            *(SET + key for key in settings),
+            "values",
+            "costs",
+            *figures,
+            "components",
+            *_HEARD,
+        ]
+    )
     for row in rows:
         heard = row.heard
         spoken: list[str] = [""] * len(_HEARD)
@@ -108,7 +147,19 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
             spoken = [heard.dataset, heard.counted, _numbers(heard.lengths), errors, reference]
         values = ["" if (value := row.figures.get(name)) is None else repr(value) for name in figures]
         set_ = [row.settings.get(key, "") for key in settings]
-        writer.writerow([row.seed, *set_, row.values, row.costs, *values, json.dumps(row.components), *spoken])
+        writer.writerow(
+            [
+                row.architecture,
+                row.workload or "",
+                row.seed,
+                *set_,
+                row.values,
+                row.costs,
+                *values,
+                json.dumps(row.components),
+                *spoken,
+            ]
+        )
     with written_whole(path) as file:
         file.write(text.getvalue().encode())
 
@@ -126,7 +177,7 @@ def read_table(path: Path) -> list[StudyRow]:
 
 def _read(line: Mapping[str, str]) -> StudyRow:
     settings = {key.removeprefix(SET): text for key, text in line.items() if key.startswith(SET) and text}
-    known = {"seed", "values", "costs", "components", *_HEARD}
+    known = {"architecture", "workload", "seed", "values", "costs", "components", *_HEARD}
     figures = {
         key: float(text) if text else None for key, text in line.items() if key not in known and not key.startswith(SET)
     }
@@ -136,18 +187,16 @@ def _read(line: Mapping[str, str]) -> StudyRow:
         reference = _integers(line["reference"]) or None
         heard = Heard(line["dataset"], line["counted"], _integers(line["lengths"]), errors, reference)
     parts = json.loads(line["components"])
-    return StudyRow(settings, int(line["seed"]), line["values"], line["costs"], figures, heard, parts)
+    files = line["architecture"], line["workload"] or None
+    return StudyRow(*files, settings, int(line["seed"]), line["values"], line["costs"], figures, heard, parts)
 
 
-def evidence(name: str, rows: Sequence[StudyRow], what: Sweep, paths: Sequence[str], where: str) -> Evidence:
+def evidence(name: str, rows: Sequence[StudyRow], paths: Sequence[str], where: str) -> Evidence:
     """Return the evidence of one configuration, from its rows; raises InputError where they are out of date."""
-    files = _Files(what)
-    for row in rows:
-        values, costs = files.digests(row.settings, row.seed)
-        old = [path for path in paths if (row.values != values if _of_values(path) else row.costs != costs)]
-        if old:
-            message = f"{where} was made of other files: what '{old[0]}' depends on has changed since"
-            raise InputError.of(message, hint="run its sweep again, with --table")
+    changed = out_of_date(rows)
+    if old := [path for path in paths if ("values" if _of_values(path) else "costs") in changed]:
+        message = f"{where} was made of other files: what '{old[0]}' depends on has changed since"
+        raise InputError.of(message, hint="run its sweep again, with --table")
     missing = [path for path in paths if any(path not in row.figures for row in rows)]
     if missing:
         raise InputError.of(f"{where} has no column '{missing[0]}'", hint="write it again: accelsim sweep .. --table")
@@ -159,25 +208,26 @@ def evidence(name: str, rows: Sequence[StudyRow], what: Sweep, paths: Sequence[s
 
 
 class _Files:
-    """The files of a sweep's points as they are today, each read once."""
+    """The files of points as they are today, each read once."""
 
-    def __init__(self, what: Sweep) -> None:
-        self._what = what
-        self._found: dict[tuple[tuple[str, str], ...], tuple[Architecture, str]] = {}
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], tuple[Architecture, str]] = {}
 
-    def of(self, settings: Mapping[str, str]) -> tuple[Architecture, str]:
+    def of(self, architecture: str, workload: str | None, settings: Mapping[str, str]) -> tuple[Architecture, str]:
         """Return the chip of a point, and the digest of its workload."""
-        key = tuple(settings.items())
+        key = architecture, workload, *settings.items()
         if key not in self._found:
             for_chip, for_network = split_overrides(settings)
-            chip = load_architecture(self._what.architecture, for_chip)
-            network = load_workload(self._what.workload or chip.spec.workload, for_network)
+            chip = load_architecture(architecture, for_chip)
+            network = load_workload(workload or chip.spec.workload, for_network)
             self._found[key] = chip, network.sha256
         return self._found[key]
 
-    def digests(self, settings: Mapping[str, str], seed: int) -> tuple[str, str]:
+    def digests(
+        self, architecture: str, workload: str | None, settings: Mapping[str, str], seed: int
+    ) -> tuple[str, str]:
         """Return the digests of what the values and the costs of a point depend on."""
-        chip, network = self.of(settings)
+        chip, network = self.of(architecture, workload, settings)
         return _digest(functional(chip), network, seed), _digest(chip.sha256, network, seed)
 
 
@@ -188,6 +238,9 @@ def _digest(*what: object) -> str:
 def _metrics(result: Result) -> dict[str, float | None]:
     """Return all metrics of a run, and those of its other operating points."""
     found = {name: metric.of(result) for name, metric in METRICS.items()}
+    found |= {path: value_at(result, path) for path in _FURTHER}
+    ends = result.uncertainty.model_dump()
+    found |= {f"{name}.{end}": pair[at] for name, pair in ends.items() for at, end in enumerate(("low", "high"))}
     for point, there in result.operating_points.items():
         other = result.model_copy(update=dict(there))
         found |= {f"{point}.{name}": metric.of(other) for name, metric in METRICS.items() if name not in _VALUES}

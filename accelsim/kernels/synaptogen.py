@@ -239,6 +239,12 @@ def _start(  # type: ignore[no-untyped-def]
     state[_IN_LRS] = 0.0
 
 
+@numba.njit(inline="always")
+def _switches(read_volts, in_low, in_high, set_volts, reset_volts):  # type: ignore[no-untyped-def]
+    """Whether a read of either sign would switch a cell, by the two rules of `_pulse`."""
+    return (not in_low and -read_volts <= set_volts) or (not in_high and read_volts > reset_volts)
+
+
 @compiled(parallel=True)
 def _program(  # type: ignore[no-untyped-def]
     levels, arrays, first_cell, top, key, seed_high, low, high, constants, cumulative, mean, factor, feedback, gamma,
@@ -253,6 +259,7 @@ def _program(  # type: ignore[no-untyped-def]
     plain = wear_cycles == 0 and verify_pulses == 0 and reset_volts > 0.0
     states = np.empty(levels.shape, np.float32)
     pulses = np.zeros(chunks, np.int64)
+    reached = np.zeros(chunks, np.int64)
     for chunk in numba.prange(chunks):
         state = np.zeros(_STATE)
         history = np.zeros((ORDER, FEATURES))
@@ -265,7 +272,7 @@ def _program(  # type: ignore[no-untyped-def]
         drawn = np.empty((3 * FEATURES, _CHUNK_CELLS), np.float32)
         first = np.uint64(first_cell + begin)
         _draw_chunk(uniforms, drawn, min(_CHUNK_CELLS, cells - begin), first, array, seed_high, key)
-        count = 0
+        count = switched = 0
         for c in range(begin, min(begin + _CHUNK_CELLS, cells)):
             cell = np.uint64(first_cell + c)
             level = levels[n, c]
@@ -277,9 +284,12 @@ def _program(  # type: ignore[no-untyped-def]
                 if level == top and set_volts <= threshold:
                     low_ohm = _first_feature(2, mean[k], factor[k], drawn, c - begin, feedback, gamma)
                     states[n, c] = (g_low - 1.0 / low_ohm) / g_span
+                    reset = _first_feature(3, mean[k], factor[k], drawn, c - begin, feedback, gamma)
+                    switched += _switches(read_volts, True, False, threshold, reset)
                 else:
                     decades = _first_feature(0, mean[k], factor[k], drawn, c - begin, feedback, gamma)
                     states[n, c] = (g_low - np.exp(-_LN10 * decades)) / g_span
+                    switched += _switches(read_volts, False, True, threshold, 0.0)
                 continue
             _start(
                 state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor, offset_and_scale,
@@ -328,8 +338,13 @@ def _program(  # type: ignore[no-untyped-def]
                 else:
                     step, volts, partial = 1, set_volts, partial_volts[level]
             states[n, c] = state[_R]
+            switched += _switches(
+                read_volts, state[_IN_LRS] == 1.0, state[_IN_HRS] == 1.0, state[_SET_VOLTS], state[_RESET_VOLTS]
+            )
         pulses[chunk] = count
-    return states, pulses.reshape(len(arrays), chunks_per_array).sum(axis=1)
+        reached[chunk] = switched
+    in_arrays = (len(arrays), chunks_per_array)
+    return states, pulses.reshape(in_arrays).sum(axis=1), reached.reshape(in_arrays).sum(axis=1)
 
 
 def program_cells(
@@ -340,21 +355,22 @@ def program_cells(
     parameters: Parameters,
     sequence: Sequence,
     first_cell: int = 0,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Program fresh cells to levels and return their states r, with I(V) = LL(V) (1 - r) + HH(V) r.
 
     levels: [arrays, cells], 0 (HRS) .. len(partial_volts) - 1 (LRS); arrays: [arrays] numbers of the arrays, from 0 up
-    to 2^32; first_cell: number of the first cell. Returns float32 states of the shape of ``levels``, and the write
-    pulses per array, wear included. A cell's draws are a function of (seed, array, cell).
+    to 2^32; first_cell: number of the first cell. Returns float32 states of the shape of ``levels``, the write
+    pulses per array, wear included, and the cells per array that a read of +- ``sequence.read_volts`` would switch: not
+    in LRS and set by it, or not in HRS and reset by it. A cell's draws are a function of (seed, array, cell).
     """
     low, high = split_seed(seed)
     targets = np.zeros(len(sequence.partial_volts)) if sequence.targets is None else sequence.targets
-    states, pulses = _program(
+    states, pulses, reached = _program(
         levels, arrays, first_cell, len(sequence.partial_volts) - 1, low, high, *parameters.arguments(),
         sequence.wear_cycles, sequence.reset_volts, sequence.set_volts, sequence.partial_volts,
         sequence.verify_pulses, sequence.verify_step_volts, sequence.read_volts, targets, sequence.tolerance,
     )  # fmt: skip
-    return states, pulses
+    return states, pulses, reached
 
 
 @compiled(parallel=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
 from accelsim.explore.intervals import Spread
 from accelsim.report.console import ROLE_STYLE, PlainTable
-from accelsim.report.headline import EXTRAPOLATED, between
+from accelsim.report.headline import EXTRAPOLATED, between, warnings
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
@@ -168,6 +168,9 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
         name, *cells = _chip_cells(row, results)
         values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
         lines.append("| " + " | ".join((name, *values)) + " |")
+    late = [(name, text) for name, result in zip(names, results, strict=True) for text in warnings(result)]
+    if late:
+        lines += ["", "## Late", "", *(f"- {_text(name)}: {text}" for name, text in late)]
     lines += ["", "## How far power and area may be off", "", _SPREAD]
     for name, result in zip(names, results, strict=True):
         u = result.uncertainty

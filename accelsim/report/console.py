@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accelsim.plugins import Listed
-from accelsim.report.headline import columns, headlines, notes, share
+from accelsim.report.headline import columns, headlines, notes, share, warnings
 from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
@@ -47,6 +47,7 @@ ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green", "boo
 def summary(result: Result, paper: Paper | None = None) -> RenderableType:
     """Return the tables of a run: headline figures with the paper's beside them, layers, components."""
     return Group(
+        *(Text.assemble(("warning ", "bold red"), (text, "red")) for text in warnings(result)),
         _headline(result, paper),
         Text(),
         _layers(result),

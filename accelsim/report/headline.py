@@ -13,6 +13,10 @@ from accelsim.schema.paper import Paper, Role
 EXTRAPOLATED = "extrapolated"
 
 
+_KEEPS_UP = 1.0005
+"""Up to this, frames are finished as often as they come."""
+
+
 @dataclass(frozen=True)
 class Headline:
     """One figure: its text at each operating point, a note, the paper's figures beside it, and what ours are to them.
@@ -207,6 +211,15 @@ def between(interval: tuple[float, float], unit: str) -> str:
 def notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
     found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    if reached := result.programming.reached_by_read:
+        cells = result.programming.cells
+        found.append(
+            (
+                "read disturb",
+                f"a read at full scale would switch {reached:,} of {cells:,} cells ({share(reached, cells)}): their "
+                "threshold lies below the read voltage. The values here are as if it did not",
+            )
+        )
     if (plan := result.plan) is not None:
         room = f"{format_si(plan.peak_bytes, 'B')} of {format_si(plan.room_bytes, 'B')} at the most"
         found.append(
@@ -230,4 +243,23 @@ def notes(result: Result) -> list[tuple[str, str]]:
         total = sum(layer.faults.get(kind, 0) for layer in result.layers)
         if total:
             found.append(("float16", f"{total:,} x {kind}, most in {worst.name} ({worst.faults[kind]:,})"))
+    return found
+
+
+def warnings(result: Result) -> list[str]:
+    """Return what nobody may miss: at which operating points frames are late, and whether the chip keeps up at all."""
+    points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
+    found = []
+    for name, point in points.items():
+        p = point.performance
+        if not p.deadline_misses:
+            continue
+        what = "chunks" if result.plan is not None else "frames"
+        text = f"{p.deadline_misses:,} of {p.frames:,} {what} were late: not finished when the next one came"
+        pace = p.interval_cycles / p.clock_hz / (p.audio_seconds / p.frames)
+        if pace > _KEEPS_UP and p.deadline_misses > p.frames / 2:
+            text += f"; the chip takes {pace:.3g} times as long as the speech at {format_si(p.clock_hz, 'Hz')}"
+        else:
+            text += f"; the latest one took {_seconds(point, p.latency_cycles.max)}, on average the chip keeps up"
+        found.append(text if name == "this run" else f"{name}: {text}")
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from accelsim.report.headline import columns, headlines, notes, share
+from accelsim.report.headline import columns, headlines, notes, share, warnings
 from accelsim.report.roofline import roofline
 from accelsim.result import ComponentRecord, LayerRecord, Result
 from accelsim.schema import format_si
@@ -72,6 +72,7 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
         columns=columns(result),
         headlines=rows,
         notes=notes(result),
+        warnings=warnings(result),
         cards=[row for index, row in enumerate(rows) if index == 0 or row.name in _CARDS],
         components=components,
         energy_total=format_si(result.energy.total_j, "J"),

@@ -89,6 +89,8 @@ def _summary(found: Front) -> Text:
     if broken:
         limits = " and ".join(limit.text for limit in found.limits)
         text += f"; [x] {found.unmet() or f'{broken} break {limits}'}"
+    if late := sum(c.mean.get("deadline_misses", 0) > 0 for c in found.done):
+        text += f"; {late} of them late: frames miss their deadline"
     if found.best.any():
         names = ", ".join(metric.short for metric in found.objectives)
         text += f"; [*] Pareto front of {names}: {found.best.sum()}"

@@ -55,7 +55,7 @@ def amperes(
     voltages = np.array([0.0, 0.0]) if partial is None else np.array([0.0, partial, 0.0])
     sequence = Sequence(wear, DEVICE.reset_voltage, DEVICE.set_voltage, voltages)
     levels = np.full((1, cells), level, np.uint8)
-    states, _ = program_cells(levels, np.array([array]), seed=2, parameters=DEVICE.parameters, sequence=sequence)
+    states, _, _ = program_cells(levels, np.array([array]), seed=2, parameters=DEVICE.parameters, sequence=sequence)
     return CURVES.current(states[0].astype(float), np.array(volts))
 
 

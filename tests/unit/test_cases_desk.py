@@ -23,6 +23,7 @@ from accelsim.errors import InputError
 from accelsim.explore.front import front_of
 from accelsim.explore.store import Store
 from accelsim.library import find, find_workload
+from accelsim.result import Result
 from accelsim.score.frames import FrameClasses
 from accelsim.score.score import SCORES
 from accelsim.workload import load_batch, load_workload
@@ -270,3 +271,48 @@ def test_the_recorded_command_line_has_no_password(accelsim) -> None:
     assert "token=***" in command and "hush" not in command
     assert accelsim("report", "out").code == 0
     assert "hush" not in Path("out/report.html").read_text()
+
+
+# Late
+
+
+def test_a_chip_that_cannot_keep_up_says_so_first(accelsim) -> None:
+    slow = ("rsnn28nm", "-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=40")
+    outcome = accelsim("run", *slow, "-s", "clocks.main.frequency=1 kHz", "--out", "out")
+    assert outcome.code == 0, "it is what was asked for"
+    first = outcome.out.splitlines()[0]
+    # Every frame comes late; some 880 cycles of 1 ms take 88 times the 10 ms of a frame.
+    pace = Result.from_json(Path("out/result.json").read_text()).performance.interval_cycles / 10
+    assert first.startswith("warning 40 of 40 frames were late: not finished when the next one came; the chip takes ")
+    assert f"{pace:.3g} times as long as the speech at 1 kHz" in first and 80 < pace < 95
+    assert accelsim("report", "out").code == 0
+    assert first.removeprefix("warning ").strip() in Path("out/report.html").read_text()
+    # At 100 kHz one frame of random activity has more work than a period holds.
+    few = accelsim("run", *slow)
+    assert re.match(
+        r"warning 1 of 40 frames were late: .*; the latest one took .* ms, on average the chip keeps", few.out
+    )
+    quiet = accelsim("run", *slow, "-s", "clocks.main.frequency=200 kHz")
+    assert "warning" not in quiet.out + quiet.err
+    told = accelsim("run", *slow, "-s", "clocks.main.frequency=1 kHz", "--json")
+    assert told.err.startswith("warning: 40 of 40 frames were late") and json.loads(told.out)
+
+
+def test_a_chip_that_falls_behind_slowly_is_not_said_to_keep_up(accelsim) -> None:
+    # Frames of 880 cycles on average, one every 870: only the first few are in time.
+    outcome = accelsim(
+        "run", "rsnn28nm", "-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=100", "-s",
+        "clocks.main.frequency=87 kHz",
+    )  # fmt: skip
+    assert re.match(r"warning \d+ of 100 frames were late: .*; the chip takes 1\.0\d times as long as", outcome.out)
+
+
+def test_late_chips_of_a_comparison_and_a_sweep(accelsim) -> None:
+    short = ("-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=40")
+    slow = find("rsnn28nm", "arch").read_text().replace("frequency: 100 kHz", "frequency: 1 kHz")
+    Path("slow.yaml").write_text(slow.replace("name: rsnn28nm", "name: slow"))
+    assert "warning slow: 40 of 40 frames were late" in accelsim("compare", "slow.yaml", "rsnn28nm", *short).out
+    assert accelsim("compare", "slow.yaml", "rsnn28nm", *short, "-o", "page.md").code == 0
+    assert "- slow: 40 of 40 frames were late" in Path("page.md").read_text()
+    sweep = accelsim("sweep", "rsnn28nm", *short, "-s", "clocks.main.frequency=1 kHz,100 kHz", "-o", "out")
+    assert "2 of them late: frames miss their deadline" in sweep.out

@@ -12,11 +12,15 @@ import pytest
 import accelsim
 from accelsim.architecture import load_architecture, load_cost
 from accelsim.cost.lookup import OperatingPoint, PriceList, Range
-from accelsim.cost.pricing import Bill, Term, interval
+from accelsim.cost.pricing import Bill, Term, interval, price_list
 from accelsim.cost.scaling import node_energy_factor, voltage_energy_factor
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute
 from accelsim.errors import InputError
 from accelsim.library import find
+from accelsim.pipeline import operate
 from accelsim.schema.cost import CostTable
+from accelsim.workload import load_batch, load_workload
 
 HERE = OperatingPoint(voltage=0.9, temperature=300.0, node=28e-9)
 
@@ -356,3 +360,27 @@ def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
     ]
     with pytest.raises(InputError, match="5 nm is outside what cost table 'cmos28' holds for: 7 to 130 nm"):
         accelsim.run("memristor_tile", overrides={"technology.node": "5 nm"})
+
+
+def test_what_a_chip_draws_at_full_activity() -> None:
+    """Never less than at rest, whatever is gated; the same however long the pauses of a run are.
+
+    Of rsnn28nm by hand: all flip-flops in cycles at work, standby and leakage of all parts; here against the two ends
+    of a run in which every part works in every cycle, or in none.
+    """
+    chips = [load_architecture("rsnn28nm", {"pacing.frame_period": period}) for period in ("20 ms", "40 ms")]
+    bills = []
+    for chip in chips:
+        deployment = deploy(load_workload("rsnn_paper_activity", {"inputs.frames": "3"}), chip)
+        batch = load_batch(deployment.network)
+        execution = execute(deployment, batch)
+        bills.append(operate(chip, deployment.schedule, execution.activity, execution.frames).bill)
+    assert bills[0].full_w == pytest.approx(bills[1].full_w)
+    prices, by_hand = price_list(chips[0]), 0.0
+    for spec in chips[0].components().values():
+        dimensions, units = spec.dimensions(), spec.instances()
+        by_hand += units * spec.flip_flops() * prices.clock(spec.kind, "working").value * 100e3
+        by_hand += units * (prices.leakage(spec.kind, dimensions).value)
+        by_hand += units * prices.standby(spec.kind, dimensions, spec.standby_names()[0]).value
+    assert bills[0].full_w == pytest.approx(by_hand)
+    assert bills[0].full_w > bills[0].idle_w > 0

@@ -17,7 +17,7 @@ PACKAGE = Path(accelsim.__file__).parent
 FLOORS = [
     {"errors"},
     {"registry", "result"},
-    {"library"},
+    {"library", "weights"},
     {"data", "kernels"},  # data looks for the sample among the library's folders
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
@@ -46,7 +46,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "yaml": {"schema"},
-    "safetensors": {"workload"},
+    "safetensors": {"weights", "workload"},
     "soundfile": {"data"},
     "pooch": {"data"},
     "vcd": {"report"},

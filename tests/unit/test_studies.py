@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from accelsim.explore import comparison as explored
 from accelsim.explore.comparison import study_paths
 from accelsim.explore.metrics import METRICS
 from accelsim.explore.store import Store
-from accelsim.explore.studies import StudyRow, read_table, rows_of, write_table
+from accelsim.explore.studies import StudyRow, out_of_date, read_table, rows_of, write_table
 from accelsim.explore.sweep import load_sweep, run_sweep
 from accelsim.library import find, names, root
+from accelsim.pipeline import run
 from accelsim.schema.paper import StudyRun
 
 SWEEP = """\
@@ -145,14 +147,19 @@ def test_seeds_and_columns_that_are_missing_are_told(study: Path) -> None:
     assert reason == (
         "study tiny has 1 of 2 seeds with adc.precision_bits = 2: run accelsim sweep tiny.yaml -o tables/tiny --resume"
     )
-    study.write_text(PAPER.replace("path: energy.total_j", "path: energy.dynamic_j"))
+    study.write_text(PAPER.replace("path: energy.total_j", "path: energy.clock_j"))
     write_table(Path("tables/tiny.csv"), rows)
-    with pytest.raises(InputError, match=r"tiny\.csv has no column 'energy\.dynamic_j'"):
+    with pytest.raises(InputError, match=r"tiny\.csv has no column 'energy\.clock_j'"):
         compare(study, studies=Path("tables"))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a,b\n1,2\n", "seed,values,costs,components,dataset,counted,lengths,errors,reference\nx,,,{},,,,,\n"]
+    "text",
+    [
+        "",
+        "a,b\n1,2\n",
+        "architecture,workload,seed,values,costs,components,dataset,counted,lengths,errors,reference\na,,x,,,{},,,,,\n",
+    ],
 )
 def test_what_is_no_table(tmp_path: Path, text: str) -> None:
     (tmp_path / "t.csv").write_text(text)
@@ -175,6 +182,28 @@ def test_a_sweep_writes_its_table(study: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     assert done.exit_code == 0, done.output
     assert asked == ["tiny"] and read_table(Path("new/tiny.csv")) == exported()
+
+
+def test_a_table_of_chips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from accelsim import cli
+
+    monkeypatch.chdir(tmp_path)
+    options = ["-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=4"]
+    done = CliRunner().invoke(cli.app, ["compare", "rsnn28nm", "rsnn28nm", *options, "--table", "t/chips.csv"])
+    assert done.exit_code == 0, done.output
+    first, second = read_table(Path("t/chips.csv"))
+    assert first == second and (first.architecture, first.workload) == ("rsnn28nm", "rsnn_paper_activity")
+    result = run("rsnn28nm", "rsnn_paper_activity", overrides={"workload.inputs.frames": "4"})
+    assert first.figures["power_w"] == result.power_w and first.heard is None
+    assert first.figures["peak.power_w"] == result.operating_points["peak"].power_w
+    assert first.figures["power_w.low"] == result.uncertainty.power_w[0]
+    assert out_of_date([first]) == ()
+    assert out_of_date([replace(first, values="old")]) == ("values",)
+    assert out_of_date([replace(first, costs="old"), first]) == ("costs",)
+    refused = CliRunner().invoke(cli.app, ["compare", "isaac", "--table", "t/chips.csv"])
+    assert refused.exit_code != 0 and "--table is for two or more" in str(refused.exception)
 
 
 def test_the_papers_ask_for_their_figures() -> None:

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from integer import run
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from train import DEV_SPEAKERS, SCALE, classes_of, marked, spoken_phones
 from training import log_probabilities, network
 
 from accelsim.data.an4 import Spoken, feature_codes, load_an4, load_dictionary
 from accelsim.score.ctc import CtcClasses, CtcWords, bigram_log_probabilities
+from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
 LM_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -81,7 +82,7 @@ def main() -> None:
         return run(shape, load_file(path), codes[part], SCALE)[0]
 
     tables = decoder_tensors(dictionary, names, learned)
-    save_file(tables, HERE / "decoder.safetensors")
+    save_weights(HERE / "decoder.safetensors", tables)
     decoder = tune(tables, words, logits_of(options.work / f"{options.tune_on}.pt", "dev"), parts["dev"])
     print(f"lm_weight {decoder.lm_weight}, insertion_penalty {decoder.insertion_penalty}; phones {names}")
     phones = CtcClasses(tuple(name.rstrip("#") for name in names))
@@ -91,7 +92,7 @@ def main() -> None:
         if not path.stem.endswith("_float"):
             exported = HERE / f"{path.stem}.safetensors"
             model = network(path)
-            save_file(model.tensors(), exported, {"shape": model.shape.to_json()})
+            save_weights(exported, model.tensors(), {"shape": model.shape.to_json()})
             path = exported
         for part, spoken in parts.items():
             logits = logits_of(path, part)

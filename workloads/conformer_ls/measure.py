@@ -15,11 +15,11 @@ from integer import run
 from model import Conformer
 from numpy.typing import NDArray
 from phones import NAMES, SCALE, spoken
-from safetensors.numpy import save_file
 from tqdm import tqdm
 from training import log_probabilities, network
 
 from accelsim.score.ctc import CtcClasses
+from accelsim.weights import save_weights
 
 Outputs = Callable[[NDArray[np.int8]], NDArray[np.float32]]
 
@@ -51,7 +51,7 @@ def command_line(description: str | None, folder: Path, named: Callable[[str], s
     for path in sorted(options.work.glob("*_*.pt")):
         model, name = network(path), named(path.stem)
         if name is not None:
-            save_file(model.tensors(), folder / f"{name}.safetensors", {"shape": model.shape.to_json()})
+            save_weights(folder / f"{name}.safetensors", model.tensors(), {"shape": model.shape.to_json()})
         outputs = in_float(model) if name is None else exact(model)
         for part, utterances in parts.items():
             codes = tqdm([u.codes for u in utterances], desc=f"{path.stem} {part}", leave=False)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+
+from accelsim.weights import save_weights
 
 weights = np.random.default_rng(0).integers(-127, 128, (512, 768), np.int8)
-save_file({"weight": weights}, Path(__file__).parent / "weights.safetensors")
+save_weights(Path(__file__).parent / "weights.safetensors", {"weight": weights})

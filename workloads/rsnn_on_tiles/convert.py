@@ -13,7 +13,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+
+from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "rsnn_phoneme"
@@ -25,10 +27,10 @@ def main() -> None:
     """Write the integers, the float network and the decoder."""
     integers = load_file(SOURCE / "weights.safetensors")
     integers["l0_in.bias"] = OFFSET * integers["l0.weight_in"].sum(axis=0, dtype=np.int32)
-    save_file(integers, HERE / "weights.safetensors")
+    save_weights(HERE / "weights.safetensors", integers)
     floats = load_file(SOURCE / "float.safetensors")
     floats["l0_in.bias"] = (OFFSET / 256 * floats["l0.weight_in"].sum(axis=0, dtype=np.float64)).astype(np.float32)
-    save_file(floats, HERE / "float.safetensors", {"inputs": "features / 256"})
+    save_weights(HERE / "float.safetensors", floats, {"inputs": "features / 256"})
     shutil.copyfile(SOURCE / "decoder.safetensors", HERE / "decoder.safetensors")
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from align import NAMES, STATES
-from safetensors.numpy import save_file
 from train import BETA_BITS, CLASSES, DELAY, MATRICES, Rsnn
 
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
+from accelsim.weights import save_weights
 from accelsim.workload import load_batch, load_workload
 
 HERE = Path(__file__).parent
@@ -162,9 +162,9 @@ def main() -> None:
     reference = network(arguments.work / f"{arguments.float_stage}.pt", quantised=False)
     quantised = network(arguments.work / f"{arguments.quantised_stage}.pt", quantised=True)
     tensors, values = integers(quantised)
-    save_file(tensors, HERE / "weights.safetensors")
-    save_file(floats(reference), HERE / "float.safetensors", {"inputs": "features / 256"})
-    save_file(decoder(arguments.work, quantised, reference), HERE / "decoder.safetensors")
+    save_weights(HERE / "weights.safetensors", tensors)
+    save_weights(HERE / "float.safetensors", floats(reference), {"inputs": "features / 256"})
+    save_weights(HERE / "decoder.safetensors", decoder(arguments.work, quantised, reference))
     write_values(values | {"output_delay": str(DELAY)})
     write_values(tune())
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 from torch import nn
 from tqdm import tqdm
 
 from accelsim.data import Waveform, load
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.kernels.ssm import convolve, largest_level
+from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
 RATE_HZ, STATES, SEGMENTS, LONGEST = 2000, 14, 4, 1600
@@ -261,7 +261,7 @@ score: {{kind: utterance_class, decoder: readout.safetensors, readout: {name}, c
 def write(name: str, bits: int, network: Deployed, free: bool) -> None:
     """Write the levels of a network and its workload file."""
     weights = "weights.safetensors" if name == "2bit" else f"{name}.safetensors"
-    save_file({"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c}, HERE / weights)
+    save_weights(HERE / weights, {"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c})
     title = "s4d_digits" if name == "2bit" else f"s4d_digits_{name}"
     text = WORKLOAD.format(
         title=title, name=name, bits=network.bits, scale=network.scale,
@@ -300,7 +300,7 @@ def main() -> None:
     readouts = {}
     reference = kept(arguments.work, "float", 0, 1.0, training)
     a, b, c = (weight.detach().numpy()[None] for weight in reference.weights())
-    save_file({"s4d.a": a, "s4d.b": b, "s4d.c": c}, HERE / "float.safetensors")
+    save_weights(HERE / "float.safetensors", {"s4d.a": a, "s4d.b": b, "s4d.c": c})
     gain = float(torch.exp(reference.gain.detach()))
     readouts["reference.weight"] = reference.readout.weight.detach().numpy().T * np.float32(gain)
     readouts["reference.bias"] = reference.readout.bias.detach().numpy()
@@ -312,7 +312,7 @@ def main() -> None:
         readouts[f"{name}.weight"], readouts[f"{name}.bias"] = network.readout, network.bias
         seen, unseen = accuracy(model, training), accuracy(model, held_out)
         print(f"{name}: {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by convolution")
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in readouts.items()}, HERE / "readout.safetensors")
+    save_weights(HERE / "readout.safetensors", readouts)
 
     if arguments.leave_one_out:
         recorded = np.array([not speaker.isdigit() for speaker in data.speakers])  # FSDD's speakers have names

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -26,6 +25,7 @@ from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import largest_level, program_kernels, recurrence
+from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
 FEATURES = LogMel(bands=16, low_hz=100.0, high_hz=3800.0, floor=1e-3, mean_prior=20, initial_mean=-4.0)
@@ -314,7 +314,7 @@ def write(network: Integers, reference: Network) -> None:
         "reference.bias": reference.readout.bias.detach().numpy(),
     }  # fmt: skip
     for name, found in (("weights", tensors), ("float", floats), ("readout", readout)):
-        save_file({key: np.ascontiguousarray(value) for key, value in found.items()}, HERE / f"{name}.safetensors")
+        save_weights(HERE / f"{name}.safetensors", found)
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -34,6 +33,7 @@ from accelsim.kernels.fixed_point import requantise
 from accelsim.kernels.norm import layer_norm
 from accelsim.kernels.ssm import convolve, largest_level, program_kernels, quantised, recurrence
 from accelsim.score.classes import UtteranceClasses
+from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
 FEATURES = LogMel(bands=16, low_hz=100.0, high_hz=3800.0, floor=1e-3, mean_prior=20, initial_mean=-4.0)
@@ -421,7 +421,7 @@ def write(model: Network, reference: Network, ops: list[dict[str, Any]], tensors
     readouts = {"readout": readout_of(model), "reference": readout_of(reference)}
     decoder = {f"{name}.{part}": tensor for name, parts in readouts.items() for part, tensor in parts.items()}
     for name, found in (("weights", tensors), ("reference", float_tensors(reference)), ("decoder", decoder)):
-        save_file(found, HERE / f"{name}.safetensors")
+        save_weights(HERE / f"{name}.safetensors", found)
     lines = []
     for op in ops:
         entries = [f"{key}: {value}" for key, value in op.items()]

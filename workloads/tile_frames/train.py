@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -26,6 +25,7 @@ from align import NAMES, STATES, Mixtures, align, aligner_features, build_graph,
 
 from accelsim.data import load  # noqa: E402
 from accelsim.schema.workload import Context  # noqa: E402
+from accelsim.weights import save_weights  # noqa: E402
 from accelsim.workload import stacked  # noqa: E402
 
 CONTEXT = Context(before=4, after=4)
@@ -108,8 +108,8 @@ def main() -> None:
     layer.quantised = True
     train(layer, codes, labels, 5e-4, "4 bit")
 
-    save_file({"weight": layer.integers().detach().numpy().astype(np.int8)}, HERE / "weights.safetensors")
-    save_file({"weight": float_weight / FULL_SCALE}, HERE / "float.safetensors")
+    save_weights(HERE / "weights.safetensors", {"weight": layer.integers().detach().numpy().astype(np.int8)})
+    save_weights(HERE / "float.safetensors", {"weight": float_weight / FULL_SCALE})
     sample = sample_labels(arguments.work, arguments.lexicon)
     tensors = {
         "bias": layer.bias.detach().numpy(),
@@ -117,7 +117,7 @@ def main() -> None:
         "labels": np.concatenate(sample).astype(np.int8),
         "starts": np.cumsum([0, *map(len, sample)]),
     }
-    save_file(tensors, HERE / "labels.safetensors")
+    save_weights(HERE / "labels.safetensors", tensors)
     print(f"output_scale: {layer.scale / FULL_SCALE!r}")
 
 

@@ -1,0 +1,55 @@
+"""Writing the tensors of a network as a workload reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from accelsim.errors import InputError, Problem
+from accelsim.result import written_whole
+
+_KINDS = "iuf"
+
+
+def save_weights(path: str | Path, tensors: Mapping[str, ArrayLike], metadata: Mapping[str, str] | None = None) -> Path:
+    """Write tensors into a safetensors file, whole or not at all, and return its path.
+
+    ``tensors``: name -> array of whole numbers or floats, any shape and memory layout: ``array.T`` and ``array[::2]``
+    are written as they read. (``safetensors.numpy.save_file`` writes the memory behind such a view, in its order: a
+    tensor of the right shape with wrong values.) ``metadata``: texts for the file's head. What is written is read back
+    and compared. Raises InputError for names without a text, for anything but numbers, for NaN and infinity, for a
+    folder that cannot be written.
+    """
+    from safetensors.numpy import load, save
+
+    found: dict[str, NDArray[Any]] = {}
+    problems = []
+    for name, tensor in tensors.items():
+        array = np.asarray(tensor)
+        if not isinstance(name, str) or not name:
+            problems.append(Problem(f"expected the name of a tensor, found {name!r}", path))
+        elif array.dtype.kind not in _KINDS or array.dtype.itemsize > 8:
+            problems.append(Problem(f"tensor '{name}': expected whole numbers or floats, found {array.dtype}", path))
+        elif array.dtype.kind == "f" and not np.isfinite(array).all():
+            problems.append(Problem(f"tensor '{name}' holds NaN or infinity", path))
+        else:
+            # Not ascontiguousarray, which makes a list of a single number.
+            found[name] = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
+    if problems:
+        raise InputError(problems)
+    raw = save(found, dict(metadata) if metadata else None)
+    again = load(raw)
+    wrong = [name for name, array in found.items() if not _same(array, again.get(name))]
+    if wrong or again.keys() != found.keys():
+        raise InputError(Problem(f"tensor '{name}' does not read back as it was given", path) for name in wrong or [""])
+    with written_whole(Path(path)) as file:
+        file.write(raw)
+    return Path(path)
+
+
+def _same(array: NDArray[Any], other: NDArray[Any] | None) -> bool:
+    return other is not None and other.dtype == array.dtype and np.array_equal(array, other)
