@@ -76,7 +76,7 @@ CASES = {
     ),
     "isaac_tile": Case("isaac_tile", frames=3),
     "imssa28": Case("imssa28", SAMPLE, like=("imssa",)),
-    "imssa10": Case("imssa10", SAMPLE),
+    "imssa10": Case("imssa10", {**SAMPLE, "components.crossbar.cell_bits": "2"}),
     "s4d_digital28": Case("s4d_digital28", SAMPLE),
     "state_and_vector": Case("state_and_vector", SAMPLE),
     "memristor_conformer_wide": Case(

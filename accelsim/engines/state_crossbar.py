@@ -217,7 +217,7 @@ class StateCrossbar(Engine):
         if crossbar.planes != 1:
             add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
-            if "cell_bits" in crossbar.model_fields_set:
+            if "cell_bits" in crossbar.model_fields_set and crossbar.cell_bits != op.cell_bits():
                 add(
                     f"'{name}' has 'cell_bits: {crossbar.cell_bits}', and a weight of layer '{op.name}' lies whole in "
                     f"{op.cell_bits()}-bit cells: weights are not cut into slices here",

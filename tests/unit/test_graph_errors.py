@@ -35,7 +35,9 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
     """Return what the schedule says, without the names of workload and chip in front."""
     with pytest.raises(InputError) as error:
         deploy(graph(folder, layers), chip(keys, name))
-    return [re.sub(r"^.*?workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
+    return [
+        re.sub(r"^(.*?yaml:[0-9]+: )?workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems
+    ]
 
 
 @pytest.mark.parametrize(
