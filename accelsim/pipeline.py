@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, load_architecture
+from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
@@ -22,7 +23,7 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Link, Supply, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
 from accelsim.simulate.engine import Service
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
@@ -115,6 +116,7 @@ def operate(
         frames,
         tokens=activity.tokens,
         arbitration=arbitration(chip, schedule),
+        domains=domains(chip, schedule),
         progress=lambda done: tell("cycles", done, frames),
     )
     ledger = close_books(schedule, service, timeline, activity, supplies(chip))
@@ -170,6 +172,7 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
         frames,
         tokens=activity.tokens,
         arbitration=arbitration(chip, schedule),
+        domains=domains(chip, schedule),
         progress=lambda done: tell("trace", done, frames),
         trace=recorder,
     )
@@ -206,11 +209,36 @@ def arbitration(chip: Architecture, schedule: Schedule) -> dict[str, str]:
     return {name: policies[part_of(name)] for name in members if part_of(name) in policies}
 
 
+def domains(chip: Architecture, schedule: Schedule) -> list[Domain]:
+    """Return what falls asleep together: the switched power domains, and what goes to rest by itself."""
+    members = dict.fromkeys(name for job in schedule.jobs for name in job.members())
+    found: dict[str, tuple[tuple[str, ...], list[StandbyState]]] = {}
+    for name, power in chip.spec.power.items():
+        if (gate := power.power_gate) is not None:
+            found[name] = (chip.parts_of(name), [StandbyState("off", gate.after, gate.wake)])
+    for name, spec in chip.components().items():
+        if asleep := spec.standby_states()[1:]:
+            found[_by_itself(name)] = ((name,), list(asleep))
+    return [
+        Domain(
+            name,
+            frozenset(member for member in members if part_of(member) in parts),
+            tuple(Sleep(state, round(after * 1e12), round(wake * 1e12)) for state, after, wake in states),
+        )
+        for name, (parts, states) in found.items()
+    ]
+
+
+def _by_itself(component: str) -> str:
+    """Return the name of the domain of a component that goes to rest by itself; no domain of a file is called so."""
+    return f"{component}, by itself"
+
+
 def supplies(chip: Architecture) -> dict[str, Supply]:
     """Return how each component is clocked and supplied; what goes to rest by itself is a domain of its own."""
-    domains, found = chip.domains(), {}
+    found, domain_of = {}, chip.domains()
     for name, spec in chip.components().items():
-        domain = f"{name}, by itself" if spec.standby_states() else domains.get(name)
+        domain = _by_itself(name) if spec.standby_states() else domain_of.get(name)
         found[name] = Supply(spec.instances(), chip.period_ps(name), chip.clock_gated(name), domain)
     return found
 

@@ -46,7 +46,7 @@ from accelsim.kernels.number import Arithmetic, Number
 from accelsim.ops import plain
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, OPS, Datapath, DatapathOp, Edge, Op, ShortForm, Signal, Tensors, VectorOp
-from accelsim.pipeline import arbitration, clocking, links, operate
+from accelsim.pipeline import arbitration, clocking, domains, links, operate
 from accelsim.placement import ENGINES, Parts
 from accelsim.schedule.job import Job, Schedule, Work, part_of
 from accelsim.schema import json_schema, parse, parse_yaml, undeclared
@@ -778,7 +778,8 @@ class EngineContract:
             for order in (tuple(reversed(schedule.leaders())), tuple(sorted(schedule.leaders()))):
                 again = simulate(
                     schedule, links(chip, schedule), service_of(schedule, chip, activity), clocking(chip, schedule),
-                    frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule), process_order=order,
+                    frames, tokens=activity.tokens, arbitration=arbitration(chip, schedule),
+                    domains=domains(chip, schedule), process_order=order,
                 )  # fmt: skip
                 assert again.finished_ps.tolist() == outcome.timeline.finished_ps.tolist(), "order matters"
                 assert again.cycles == outcome.timeline.cycles, "where the cycles go depends on the order"

@@ -12,16 +12,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
 from accelsim.components.kind import ComponentSpec, Counts, StandbyState, component_kind
-from accelsim.schema import Effect, Model, PositiveDataSize, PositiveTime
+from accelsim.schema import Effect, PositiveDataSize, PositiveTime
 
 _FINEST_SHARE = 10**6
-
-
-class LowPower(Model):
-    """A low-power state: when it is entered, and how long the way out takes."""
-
-    after: PositiveTime
-    exit: PositiveTime
 
 
 class Dram(ComponentSpec):
@@ -29,9 +22,10 @@ class Dram(ComponentSpec):
 
     Rows (pages) of ``row_bytes`` are opened before they are read; ``cycles_per_activate`` is the part of tRP + tRCD
     that other banks do not hide. For ``refresh_share`` of the time, tRFC / tREFI, it is refreshed and moves nothing.
-    The power of refresh and standby is drawn whether there is work or not. After ``power_down.after`` without a job its
-    clock stops, and the next job waits ``power_down.exit`` (tXP); after ``self_refresh.after`` it refreshes itself, and
-    the next job waits ``self_refresh.exit`` (tXSR). Without these keys it is always ready.
+    The power of refresh and standby is drawn whether there is work or not. ``power_down_after`` a job its clock stops,
+    and the next job waits ``power_down_exit`` (tXP); ``self_refresh_after`` a job it refreshes itself, and the next one
+    waits ``self_refresh_exit`` (tXSR). Unless they are given, the exits are those of LPDDR4 with 3 Gb a channel
+    (JESD209-4: 7.5 ns, and tRFCab + 7.5 ns), and the waits of its controller 100 ns and 10 us, an assumption.
     """
 
     kind: Literal["dram"]
@@ -43,28 +37,33 @@ class Dram(ComponentSpec):
         ),
         "cycles_per_activate": Effect(cycles="more", given="tRP + tRCD of the data sheet"),
         "refresh_share": Effect(cycles="more", given="tRFC / tREFI of the data sheet"),
-        "power_down": Effect(cycles="either", energy="either"),
-        "self_refresh": Effect(cycles="either", energy="either"),
+        "power_down_after": Effect(cycles="less", energy="more"),
+        "power_down_exit": Effect(cycles="more", given="tXP of the data sheet"),
+        "self_refresh_after": Effect(cycles="less", energy="more"),
+        "self_refresh_exit": Effect(cycles="more", given="tXSR of the data sheet"),
     }
     capacity: PositiveDataSize
     width_bits: PositiveInt
     row_bytes: PositiveInt
     cycles_per_activate: Annotated[int, Ge(0)]
     refresh_share: Annotated[float, Ge(0), Le(0.5)]
-    power_down: LowPower | None = None
-    self_refresh: LowPower | None = None
+    power_down_after: PositiveTime = 100e-9
+    power_down_exit: PositiveTime = 7.5e-9
+    self_refresh_after: PositiveTime = 10e-6
+    self_refresh_exit: PositiveTime = 187.5e-9
 
     @model_validator(mode="after")
     def _deeper_later(self) -> Dram:
-        first, second = self.power_down, self.self_refresh
-        if first is not None and second is not None and second.after <= first.after:
-            raise ValueError("expected self_refresh to begin after power_down")
+        if self.self_refresh_after <= self.power_down_after:
+            raise ValueError("expected self_refresh_after beyond power_down_after")
         return self
 
     def standby_states(self) -> tuple[StandbyState, ...]:
-        lower = {"power_down": self.power_down, "self_refresh": self.self_refresh}
-        asleep = (StandbyState(name, state.after, state.exit) for name, state in lower.items() if state is not None)
-        return (StandbyState("active", 0.0, 0.0), *asleep)
+        return (
+            StandbyState("active", 0.0, 0.0),
+            StandbyState("power_down", self.power_down_after, self.power_down_exit),
+            StandbyState("self_refresh", self.self_refresh_after, self.self_refresh_exit),
+        )
 
     def words(self, bits: int) -> int:
         """Return the words of one transfer: ceil(bits / width_bits)."""

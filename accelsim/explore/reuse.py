@@ -23,10 +23,10 @@ from accelsim.engines.deploy import Deployment
 from accelsim.engines.execute import Activity, Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
 from accelsim.schedule import Job, Schedule
-from accelsim.schedule.job import Tokens
 from accelsim.schema import keeps_values
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, simulate
+from accelsim.simulate.domain import in_ticks
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Reuse:
         **options: Any,
     ) -> Timeline:
         tick = clocking.tick_ps()
-        key = _engine_key(schedule, links, service, clocking, frames, options["tokens"], options["arbitration"])
+        key = _engine_key(schedule, links, service, clocking, frames, options)
         timeline, its_tick = self.timelines.get(
             key,
             lambda: (simulate(schedule, links, service, clocking, frames, **options), tick),
@@ -179,6 +179,8 @@ def rescaled(timeline: Timeline, tick_ps: int, new_tick_ps: int) -> Timeline:
         arrived_ps=times(timeline.arrived_ps),
         started_ps=times(timeline.started_ps),
         finished_ps=times(timeline.finished_ps),
+        asleep_ps={name: {state: times(ps) for state, ps in of.items()} for name, of in timeline.asleep_ps.items()},
+        waking_ps={name: times(ps) for name, ps in timeline.waking_ps.items()},
         worked_ps=times(timeline.worked_ps),
     )
 
@@ -189,8 +191,7 @@ def _engine_key(
     service: Mapping[tuple[str, str], NDArray[np.int64]],
     clocking: Clocking,
     frames: int,
-    tokens: Tokens,
-    arbitration: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> bytes:
     """Return a digest of what the engine works on: its time base is the greatest common divisor of all periods."""
     tick = clocking.tick_ps()
@@ -203,10 +204,11 @@ def _engine_key(
         ratios,
         clocking.frame_period_ps // tick,
         frames,
-        dict(arbitration),
+        dict(options["arbitration"]),
+        in_ticks(options["domains"], tick),
     )
     digest = hashlib.sha256(repr(what).encode())
-    rates = {(*key, which): rate for key, both in tokens.items() for which, rate in enumerate(both)}
+    rates = {(*key, which): rate for key, both in options["tokens"].items() for which, rate in enumerate(both)}
     for name, values in (*service.items(), *rates.items()):
         digest.update(repr((name, values.dtype.str, values.shape)).encode())
         digest.update(values.tobytes())

@@ -1,5 +1,6 @@
 """When does each thing happen: the discrete-event engine. The only place that imports simpy."""
 
+from accelsim.simulate.domain import Domain, Sleep
 from accelsim.simulate.engine import Clocking, Link, Timeline, simulate
 from accelsim.simulate.invariants import close_books
 from accelsim.simulate.ledger import Ledger, PowerTimes
@@ -8,9 +9,11 @@ from accelsim.simulate.trace import Trace, Window
 
 __all__ = [
     "Clocking",
+    "Domain",
     "Ledger",
     "Link",
     "PowerTimes",
+    "Sleep",
     "Supply",
     "Timeline",
     "Trace",

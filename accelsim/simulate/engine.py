@@ -16,6 +16,7 @@ from accelsim.errors import DeadlockError
 from accelsim.schedule.job import Job, Schedule, Tokens
 from accelsim.simulate.arbiter import Arbiter
 from accelsim.simulate.channel import Channel
+from accelsim.simulate.domain import Domain, Sleeper
 from accelsim.simulate.ledger import STATES, Ticks
 
 if TYPE_CHECKING:
@@ -120,14 +121,16 @@ def simulate(
     *,
     tokens: Tokens | None = None,
     arbitration: Mapping[str, str] | None = None,
+    domains: Sequence[Domain] = (),
     process_order: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
     trace: Trace | None = None,
 ) -> Timeline:
     """Run ``frames`` repetitions of the schedule and return when everything happened.
 
-    A job starts on an edge of its component's clock when its tokens are there and its lock-step members are free,
-    lasts as long as the slowest of them (max over members of service cycles), and ends when its tokens are put.
+    A job starts on an edge of its component's clock when its tokens are there, its lock-step members are free and the
+    power ``domains`` of those that have work awake. It lasts as long as the slowest of them (max over members of
+    service cycles), and ends when its tokens are put.
     ``tokens``: (job, channel) -> (taken, freed), each [frames]: before it starts in frame t the job takes taken[t] of
     the channel's tokens, one after the other, and when its work is done it gives freed[t] slots back; either may be 0.
     Such a channel carries a token in every frame in which its producer has work. Absent: one and one.
@@ -140,10 +143,10 @@ def simulate(
     before they were taken, or of which not as many are taken and freed as are put.
     """
     policies = arbitration or {}
-    run = _Run(schedule, links, service, clocking, frames, tokens or {}, policies, progress, trace)
+    run = _Run(schedule, links, service, clocking, frames, tokens or {}, policies, domains, progress, trace)
     may_repeat = trace is None and process_order is None and not tokens
     if may_repeat and (kinds := _kinds(schedule, service, clocking, frames, policies)):
-        timeline = _repeated(run, schedule, links, service, clocking, policies, *kinds)
+        timeline = _repeated(run, schedule, links, service, clocking, policies, domains, *kinds)
         if timeline is not None:
             return timeline
     return run.result(process_order)
@@ -188,20 +191,23 @@ def _repeated(
     service: Service,
     clocking: Clocking,
     arbitration: Mapping[str, str],
+    domains: Sequence[Domain],
     examples: NDArray[np.int64],
     kinds: NDArray[np.int64],
 ) -> Timeline | None:
     """Return the timeline of a run in real time from one frame of each kind; None where a frame meets the one before.
 
-    A frame that finds every component idle and every channel empty goes as its kind does, whatever came before it.
+    A frame that finds every component idle, every channel empty and every domain in its deepest state goes as its kind
+    does, whatever came before it.
     """
     counts = np.bincount(kinds)
     started, finished = np.zeros(len(examples), np.int64), np.zeros(len(examples), np.int64)
     for kind, (example, count) in enumerate(zip(examples, counts, strict=True)):
         of_one = {key: np.broadcast_to(cycles, (run.frames,))[[example]] for key, cycles in service.items()}
-        one = _Run(schedule, links, of_one, clocking, 1, {}, arbitration, None, None)
+        one = _Run(schedule, links, of_one, clocking, 1, {}, arbitration, domains, None, None)
         one.result(None)
-        if one.env.now >= one.frame_ticks:
+        asleep = all(sleeper.rests_by(one.frame_ticks) for sleeper in one.sleepers.values())
+        if one.env.now >= one.frame_ticks or not asleep:
             return None
         run.add(one, int(count))
         started[kind], finished[kind] = one.started[0], one.finished[0]
@@ -214,13 +220,17 @@ def _repeated(
 
 
 class _Plan(NamedTuple):
-    """What a leader needs of one of its jobs: ticks per frame, (channel, taken and freed per frame), shared members."""
+    """What a leader needs of one of its jobs: ticks per frame, (channel, taken and freed per frame), shared members.
+
+    ``sleepers``: power domains, and whether it needs each of them in a frame.
+    """
 
     job: Job
     durations: list[int]
     takes: list[tuple[Channel, list[int], list[int]]]
     gives: list[Channel]
     shared: list[str]
+    sleepers: list[tuple[Sleeper, list[bool]]]
 
 
 class _Run:
@@ -235,6 +245,7 @@ class _Run:
         frames: int,
         tokens: Tokens,
         arbitration: Mapping[str, str],
+        domains: Sequence[Domain],
         progress: Callable[[int], None] | None,
         trace: Trace | None,
     ) -> None:
@@ -277,6 +288,8 @@ class _Run:
         self.job_ticks = dict.fromkeys((job.name for job in schedule.jobs), 0)
         self.worked = 0
         self.works_until = 0
+        self.domains = domains
+        self.sleepers = {domain.name: Sleeper(domain.states, self.tick) for domain in domains}
         self.doing: dict[str, tuple[str, str, int, str] | None] = {}
         """What each leader waits for: (how, job, frame, of whom); put into words only when the run is stuck."""
 
@@ -285,7 +298,10 @@ class _Run:
             self.env.process(self._component(name))
         self.env.run()
         self._check_complete()
-        return self.timeline(max(int(self.env.now), self.frames * self.frame_ticks))
+        end = max(int(self.env.now), self.frames * self.frame_ticks)
+        for sleeper in self.sleepers.values():
+            sleeper.rest(end)
+        return self.timeline(end)
 
     def add(self, one: _Run, times: int) -> None:
         """Book what another run took as if it had happened here so many times."""
@@ -296,6 +312,8 @@ class _Run:
             mine.wait_input += times * ticks.wait_input
             mine.wait_output += times * ticks.wait_output
         self.worked += times * one.worked
+        for domain, sleeper in one.sleepers.items():
+            self.sleepers[domain].add(sleeper, times)
         for job, spent in one.job_ticks.items():
             self.job_ticks[job] += times * spent
         for name, channel in one.channels.items():
@@ -319,7 +337,7 @@ class _Run:
         ]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
-            for job, durations, takes, gives, shared in plans[frame % len(plans)]:
+            for job, durations, takes, gives, shared, sleepers in plans[frame % len(plans)]:
                 waited_from = now
                 if job.paced and now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
@@ -341,19 +359,28 @@ class _Run:
                     self.doing[name] = ("to get", job.name, frame, member)
                     yield self.arbiters[member].request(name)
                     now = env.now
-                until_edge = -now % scale
-                self._work(now, now + until_edge + durations[frame])
-                if until_edge:
-                    yield env.timeout(until_edge)
-                    now += until_edge
-                start = now
+                start = ready = now + -now % scale
+                needed = [sleeper for sleeper, needs in sleepers if needs[frame]] if sleepers else ()
+                if needed:
+                    if ready > now:
+                        self._work(now, ready)
+                        yield env.timeout(ready - now)
+                        now = ready
+                    awake = max(sleeper.awake_at(now) for sleeper in needed)
+                    start = awake + -awake % scale
+                    for sleeper in needed:
+                        sleeper.until = max(sleeper.until, start + durations[frame])
+                self._work(now, start + durations[frame])
+                if start > now:
+                    yield env.timeout(start - now)
+                    now = start
                 # Before its frame has arrived a component has nothing to wait for: that time is idle.
                 waited_from = max(waited_from, min(arrival, start))
                 ticks.wait_input += start - waited_from
                 if trace is not None:
                     trace.waited(name, job.name, frame, "wait_input", waited_from, start)
                 if job.paced:
-                    self.arrived[frame] = arrival if self.frame_ticks else start
+                    self.arrived[frame] = arrival if self.frame_ticks else ready
                 elif start < self.started[frame]:
                     self.started[frame] = start
 
@@ -408,6 +435,11 @@ class _Run:
             [self.channels[name] for name in job.gives if name not in unused],
             # Shared members are taken in one global order: two leaders that want the same two never block each other.
             sorted(member for member in job.members() if member in self.arbiters),
+            [
+                (self.sleepers[domain.name], np.any(list(mine), axis=0).tolist())
+                for domain in self.domains
+                if (mine := [self.service[job.name, m] > 0 for m in job.members() if m in domain.members])
+            ],
         )
 
     def _check_complete(self) -> None:
@@ -447,6 +479,15 @@ class _Run:
             job_cycles={name: ticks // lead_scale[name] for name, ticks in self.job_ticks.items()},
             channel_peak={name: channel.peak for name, channel in self.channels.items()},
             worked_ps=self.worked * self.tick,
+            asleep_ps={
+                domain.name: {
+                    state.name: ticks * self.tick
+                    for state, ticks in zip(domain.states, self.sleepers[domain.name].asleep, strict=True)
+                }
+                for domain in self.domains
+            },
+            waking_ps={name: sleeper.waking * self.tick for name, sleeper in self.sleepers.items()},
+            wakes={name: sleeper.wakes for name, sleeper in self.sleepers.items()},
         )
 
 

@@ -56,7 +56,7 @@ def test_a_flash_adc_is_one_file_and_price_rows(tmp_path: Path) -> None:
     """With its transfer function, its cycles and its price: one module, rows of a cost table, a line of the chip."""
     accelsim.load_plugin(EXAMPLE / "flash_adc.py")
     prices = yaml.safe_load((EXAMPLE / "library" / "arch" / "cost" / "flash28.yaml").read_text())
-    for section in ("energy", "area", "leakage"):
+    for section in ("energy", "clock", "standby", "area", "leakage"):
         prices[section] = [row for row in prices[section] if row["kind"] == "flash_adc"]
     (tmp_path / "prices.yaml").write_text(yaml.safe_dump(prices))
     thresholds = [float(t) for t in range(-32, 33, 4)]
@@ -216,7 +216,7 @@ def without_cpu(path: Path, **keys: dict) -> Path:
     prices = {
         "schema": "accelsim/cost@1", "name": "npu7_and_registers", "base": "npu7", "node": "7 nm", "voltage": "0.75 V",
         "temperature": "310 K", "energy": [energy | {"action": action} for action in ("read", "write")],
-        "area": [area], "leakage": [leakage],
+        "area": [area], "leakage": [leakage], "standby": [row | {"included_in": "leakage"}],
     }  # fmt: skip
     path.with_name("prices.yaml").write_text(yaml.safe_dump(prices))
     data["technology"]["cost"] = "prices.yaml"

@@ -66,11 +66,11 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return environment
 
 
-def test_it_has_at_most_300_lines() -> None:
-    """Of code, YAML and TOML, blank lines not counted."""
+def test_it_has_little_more_than_300_lines() -> None:
+    """Of code, YAML and TOML, blank lines not counted; a component has five sections of prices."""
     files = [path for path in EXAMPLE.rglob("*") if path.suffix in (".py", ".yaml", ".toml")]
     assert len(files) == 11
-    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) <= 300
+    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) < 310
 
 
 def test_its_parts_are_listed(fresh: Environment) -> None:

@@ -29,6 +29,7 @@ NPU = "tests/property/test_npu_counts.py"
 GRAPH = "tests/property/test_graph_counts.py"
 RSNN = "tests/property/test_rsnn_cycles.py"
 COST = "tests/unit/test_cost.py"
+BILLS = "tests/golden/test_bills_by_hand.py"
 
 _DATA = {
     "record": {
@@ -254,13 +255,28 @@ _DATA = {
         "accelsim/cost/scaling.py": [
             ("return (voltage / reference) ** 2", "return voltage / reference", COST),
         ],
+        "accelsim/simulate/supply.py": [
+            ("supply.instances * timeline.duration_ps, timeline.asleep_ps", "timeline.duration_ps, timeline.asleep_ps",
+             BILLS),
+            ('states["busy"] * supply.period_ps * at_work', 'states["busy"] * supply.period_ps', BILLS),
+            ("clocked, gated = (0, idle) if supply", "clocked, gated = (idle, 0) if supply", BILLS),
+        ],
         "accelsim/cost/lookup.py": [
+            ('return self.clock(kind, "gated")', 'return self.clock(kind, "clocked")', BILLS),
             ("/ row.utilization", "", COST),
             ("(dimensions[dimension] / row.at[dimension])", "(row.at[dimension] / dimensions[dimension])", COST),
         ],
         "accelsim/cost/pricing.py": [
             ("_PERCENTILES = (5, 95)", "_PERCENTILES = (10, 90)", f"{RECORD} {COST}"),
-            ('areas.append(Term(name, "area", instances,', 'areas.append(Term(name, "area", 1,', COST),
+            ('areas.append(Term(name, "area", instances,', 'areas.append(Term(name, "area", 1,', BILLS),
+            ("registers * ps / period_ps, clock[state])", "ps / period_ps, clock[state])", BILLS),
+            ('{"working": times.active, "clocked"', '{"working": times.active // 2, "clocked"', BILLS),
+            ("terms.append(Term(name, LEAKAGE, supplied_s, leakage))",
+             "terms.append(Term(name, LEAKAGE, supplied_s / instances, leakage))", BILLS),
+            ("Term(name, STANDBY, supplied_s - sum(asleep_s.values()), standby[awake])",
+             "Term(name, STANDBY, 0.0, standby[awake])", BILLS),
+            ("terms.append(Term(name, DYNAMIC, count, each_action", "terms.append(Term(name, DYNAMIC, 1, each_action",
+             BILLS),
         ],
     },
     "explore": {

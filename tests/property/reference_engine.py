@@ -10,6 +10,9 @@ A tick is the greatest common divisor of all clock periods. Written from the eng
   instead of one, and that channel carries a token whenever its producer works;
 - it lasts as long as its slowest member, rounded up to its own clock; then it lets go of members and slots, and puts
   a token on each of its channels as soon as there is room;
+- a power domain is asleep when no job with work for one of its members has held it for the ``after`` of a state; a job
+  that is ready at its clock's edge wakes it, holds it until it ends, and starts at the first edge at which all domains
+  that it holds are awake; before the first job every domain is in its last state;
 - who gets a shared member is decided at the end of an instant, the members in the order of their names.
 """
 
@@ -69,6 +72,29 @@ class Leader:
     ends: int = 0
 
 
+@dataclass
+class Room:
+    """A power domain: its members, and (after, wake) of each state of rest in ticks."""
+
+    members: frozenset[str]
+    states: list[tuple[int, int]]
+    held_by: set[str] = field(default_factory=set)
+    idle_since: int = 0
+    awake_at: int = 0
+    wakes: int = 0
+    spent: Counter = field(default_factory=Counter)
+
+    def state(self, now: int) -> int | None:
+        """Which state of rest it is in, None when it is awake or waking."""
+        if self.held_by:
+            return None
+        reached = [place for place, (after, _) in enumerate(self.states) if now - self.idle_since >= after]
+        return reached[-1] if reached else None
+
+    def spend_a_tick(self, now: int) -> None:
+        self.spent["waking" if self.held_by and now < self.awake_at else self.state(now)] += 1
+
+
 class Stuck(Exception):
     """Nothing moves any more and not all work is done."""
 
@@ -77,7 +103,17 @@ class TickLoop:
     """Run it by making one; the attributes then hold what the engine's Timeline holds, in ticks."""
 
     def __init__(
-        self, jobs, links, service, period_ps, frame_period_ps, frames, arbitration, tokens=None, patience=PATIENCE
+        self,
+        jobs,
+        links,
+        service,
+        period_ps,
+        frame_period_ps,
+        frames,
+        arbitration,
+        tokens=None,
+        patience=PATIENCE,
+        domains=(),
     ) -> None:
         self.patience = patience
         self.tick = next(
@@ -106,6 +142,10 @@ class TickLoop:
             for member, leaders in sorted(wanted.items())
             if len(leaders) > 1
         }
+        self.rooms = {}
+        for domain in domains:
+            ticks = [(-(-s.after_ps // self.tick), -(-s.wake_ps // self.tick)) for s in domain.states]
+            self.rooms[domain.name] = Room(domain.members, ticks, idle_since=-ticks[-1][0])
         self.spent: Counter = Counter()
         self.arrived, self.started, self.finished = [0] * frames, [2**62] * frames, [0] * frames
         self.job_ticks: Counter = Counter()
@@ -126,8 +166,11 @@ class TickLoop:
                 raise Stuck
             for leader in self.leaders:
                 self._spend_a_tick(leader)
+            if any(leader.phase != "done" for leader in self.leaders):
+                for room in self.rooms.values():
+                    room.spend_a_tick(self.now)
             under_way = any(seen > self.now for wire in self.wires.values() for seen in wire.seen_at)
-            if under_way or any(leader.phase in ("run", "edge") for leader in self.leaders):
+            if under_way or any(leader.phase in ("run", "edge", "wake") for leader in self.leaders):
                 self.worked += 1
             for name, wire in self.wires.items():
                 self.depth[name, self.now] = wire.used
@@ -135,6 +178,9 @@ class TickLoop:
             self.now += 1
         # The tick in which the last one was done has been counted, though nobody did anything in it.
         self.end = max(self.now - 1, self.frames * self.frame_ticks)
+        for room in self.rooms.values():
+            for now in range(self.now - 1, self.end):
+                room.spend_a_tick(now)
         if any(wire.used for wire in self.wires.values()):
             raise Stuck
 
@@ -193,7 +239,17 @@ class TickLoop:
                 return False
             if job.paced:
                 self.arrived[frame] = frame * self.frame_ticks if self.frame_ticks else now
-            else:
+            for room in self._needed(job, frame):
+                state = room.state(now)
+                if state is not None:
+                    room.awake_at = now + room.states[state][1]
+                    room.wakes += 1
+                room.held_by.add(leader.name)
+            return self._enter(leader, "wake")
+        if leader.phase == "wake":
+            if now % leader.scale or any(now < room.awake_at for room in self._needed(job, frame)):
+                return False
+            if not job.paced:
                 self.started[frame] = min(self.started[frame], now)
             leader.started = now
             leader.ends = now + max(self._ticks(job, member, frame) for member in job.members())
@@ -208,6 +264,9 @@ class TickLoop:
                 self.shared[member].holder = None
             for name in frees:
                 self.wires[name].used -= 1
+            for room in self._needed(job, frame):
+                room.held_by.discard(leader.name)
+                room.idle_since = now
             return self._enter(leader, "put")
         if leader.at < len(gives):
             wire = self.wires[gives[leader.at]]
@@ -245,8 +304,13 @@ class TickLoop:
     def _ticks(self, job, member: str, frame: int) -> int:
         return int(self.service[job.name, member][frame]) * self.scale[member]
 
+    def _needed(self, job, frame: int) -> list:
+        """The domains in which one of a job's members has work in a frame."""
+        working = {member for member in job.members() if self._ticks(job, member, frame)}
+        return [room for room in self.rooms.values() if working & room.members]
+
     def _spend_a_tick(self, leader: Leader) -> None:
-        if leader.phase in ("arrive", "take", "members", "edge"):
+        if leader.phase in ("arrive", "take", "members", "edge", "wake"):
             if self.now >= leader.frame * self.frame_ticks:
                 self._spend(leader, leader.name, "wait_input")
         elif leader.phase == "put":

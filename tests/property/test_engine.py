@@ -13,7 +13,7 @@ from reference_engine import Stuck, TickLoop
 
 from accelsim.errors import DeadlockError
 from accelsim.schedule.job import Job, Schedule
-from accelsim.simulate import Clocking, Link, Timeline, Trace, engine, simulate
+from accelsim.simulate import Clocking, Domain, Link, Sleep, Timeline, Trace, engine, simulate
 from accelsim.simulate.arbiter import POLICIES
 
 
@@ -28,18 +28,20 @@ class Case:
     frames: int
     arbitration: dict[str, str]
     tokens: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+    domains: list[Domain]
 
     def engine(self, process_order: list[str] | None = None, trace: Trace | None = None) -> Timeline:
         return simulate(
             self.schedule, self.links, self.service, self.clocking, self.frames, tokens=self.tokens,
-            arbitration=self.arbitration, process_order=process_order, trace=trace,
+            arbitration=self.arbitration, domains=self.domains, process_order=process_order,
+            trace=trace,
         )  # fmt: skip
 
     def plain(self) -> TickLoop:
         periods, frame_period = dict(self.clocking.period_ps), self.clocking.frame_period_ps
         return TickLoop(
             self.schedule.jobs, self.links, self.service, periods, frame_period, self.frames, self.arbitration,
-            self.tokens,
+            self.tokens, domains=self.domains,
         )  # fmt: skip
 
 
@@ -117,7 +119,23 @@ def cases(draw: st.DrawFn, rated: bool = True) -> Case:
             both = np.zeros((2, frames), np.int64)
             both[:, worked] = draw(rates(len(put), len(worked)))
             tokens[consumer.name, channel] = (both[0], both[1])
-    return Case(Schedule(tuple(jobs)), links, service, Clocking(period, frame_period), frames, arbitration, tokens)
+    clocking = Clocking(period, frame_period)
+    asleep = draw(domains(list(period)))
+    return Case(Schedule(tuple(jobs)), links, service, clocking, frames, arbitration, tokens, asleep)
+
+
+@st.composite
+def domains(draw: st.DrawFn, components: list[str]) -> list[Domain]:
+    """None to three power domains of some components, with one to three states of rest each."""
+    found, left = [], list(components)
+    for number in range(draw(st.sampled_from([0, 0, 1, 2, 3]))):
+        members = draw(st.sets(st.sampled_from(left), min_size=1)) if left else set()
+        left = [name for name in left if name not in members]
+        after = sorted(draw(st.sets(st.sampled_from([100, 500, 1000, 3000, 7777, 20_000]), min_size=1, max_size=3)))
+        states = tuple(Sleep(f"s{ps}", ps, draw(st.sampled_from([1, 500, 1200, 5000]))) for ps in after)
+        if members:
+            found.append(Domain(f"d{number}", frozenset(members), states))
+    return found
 
 
 @settings(max_examples=500)
@@ -144,6 +162,12 @@ def test_engine_is_the_plain_loop(case: Case, random: object) -> None:
         # The law of every run: all cycles are accounted for.
         assert sum(timeline.cycles[name].values()) == timeline.total[name]
         assert min(timeline.cycles[name].values()) >= 0
+    for domain in case.domains:
+        room = loop.rooms[domain.name]
+        asleep = {state.name: room.spent[place] * loop.tick for place, state in enumerate(domain.states)}
+        assert timeline.asleep_ps[domain.name] == asleep
+        assert timeline.waking_ps[domain.name] == room.spent["waking"] * loop.tick
+        assert timeline.wakes[domain.name] == room.wakes
     for job in case.schedule.jobs:
         assert timeline.job_cycles[job.name] == loop.job_ticks[job.name] // loop.scale[job.component]
     assert timeline.channel_peak == {name: wire.peak for name, wire in loop.wires.items()}
@@ -248,7 +272,17 @@ def test_frames_that_repeat_are_booked_as_if_they_had_run(case: Case, kinds: int
             case.engine()
         return
     repeated = case.engine()
-    for name in ("cycles", "total", "duration_ps", "job_cycles", "channel_peak", "worked_ps"):
+    for name in (
+        "cycles",
+        "total",
+        "duration_ps",
+        "job_cycles",
+        "channel_peak",
+        "worked_ps",
+        "asleep_ps",
+        "waking_ps",
+        "wakes",
+    ):
         assert getattr(repeated, name) == getattr(every_frame, name), name
     for name in ("arrived_ps", "started_ps", "finished_ps"):
         assert getattr(repeated, name).tolist() == getattr(every_frame, name).tolist(), name

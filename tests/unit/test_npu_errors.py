@@ -32,7 +32,7 @@ WIDE = [
 def said(error: InputError) -> str:
     """Return all problems, a line each, without folders and without the names of workload and chip in front."""
     return "\n".join(
-        re.sub(r"^(.*?yaml:[0-9]+: )?workload '.*?' on '.*?': |^/.*/(?=workload\.yaml)", "", str(problem))
+        re.sub(r"^/.*/arch/\w+\.yaml:[0-9]+: |workload '.*?' on '.*?': |^/.*/(?=workload\.yaml)", "", str(problem))
         for problem in error.problems
     )
 

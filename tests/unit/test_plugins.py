@@ -89,6 +89,7 @@ energy:
   - {kind: slow_sram, action: read, value: 10 pJ, low: 7 pJ, high: 18 pJ, tag: estimated, source: "made up for a test"}
   - {kind: slow_sram, action: write, value: 10 pJ, low: 7 pJ, high: 18 pJ, tag: estimated, source: "made up for a test"}
 area: [{kind: slow_sram, value: 1 mm2, low: 0.5 mm2, high: 2 mm2, tag: estimated, source: "made up for a test"}]
+standby: [{kind: slow_sram, included_in: leakage, tag: estimated, source: "made up for a test"}]
 leakage: [{kind: slow_sram, value: 1 uW, low: 0.5 uW, high: 2 uW, tag: estimated, source: "made up for a test"}]
 """
 NOISY = {
@@ -115,7 +116,7 @@ def no_traces(distribution: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 def chip(tmp_path: Path) -> Path:
     """A chip whose readout weights lie in a slow_sram, with its prices beside it."""
     (tmp_path / "slow.yaml").write_text(PRICES)
-    text = find("rsnn28nm", "arch").read_text().replace("cost: cmos28", "cost: slow.yaml")
+    text = find("rsnn28nm", "arch").read_text().replace("cost: cmos28_rsnn", "cost: slow.yaml")
     text = text.replace("weights_fc: {kind: sram", "weights_fc: {kind: slow_sram")
     (tmp_path / "chip.yaml").write_text(text)
     return tmp_path / "chip.yaml"

@@ -77,6 +77,7 @@ voltage: 0.9 V
 temperature: 300 K
 energy: [{{kind: flash, action: convert, value: 2 pJ, {row.replace("1,", "1 pJ,").replace("3,", "3 pJ,")}]
 area: [{{kind: flash, value: 2 um2, {row.replace("1,", "1 um2,").replace("3,", "3 um2,")}]
+standby: [{{kind: flash, included_in: leakage, source: made up, tag: estimated}}]
 leakage: [{{kind: flash, value: 2 uW, {row.replace("1,", "1 uW,").replace("3,", "3 uW,")}]
 """)
     assert told("has_prices", costs=[prices]) == ""
