@@ -35,10 +35,8 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
     """Return what the schedule says, without the names of workload and chip in front."""
     with pytest.raises(InputError) as error:
         deploy(graph(folder, layers), chip(keys, name))
-    return [
-        re.sub(r"^/.*/arch/\w+\.yaml:[0-9]+: |workload '.*?' on '.*?': ", "", str(problem))
-        for problem in error.value.problems
-    ]
+    names = r"^/.*/arch/\w+\.yaml:[0-9]+: |workload '.*?' on '.*?': "
+    return [re.sub(names, "", str(problem)) for problem in error.value.problems]
 
 
 @pytest.mark.parametrize(
