@@ -207,7 +207,8 @@ class Problems:
         if self.source is None or not isinstance(self.source.data, dict):
             return None
         components = self.source.data.get("components", {})
-        named = [name for name in re.findall(r"(?<!layer )'([^']+)'", message) if name in components]
+        quoted = re.findall(r"(layer |matrix )?'([^']*)'", message)
+        named = [name for layer, name in quoted if not layer and name in components]
         return ("components", named[-1]) if named else None
 
     def stop(self) -> None:
