@@ -24,7 +24,9 @@ class Dac(ComponentSpec):
     effects = {
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
         "units": Effect(energy="more", area="more", spare="more drivers than rows"),
-        "bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
+        "bits": Effect(
+            values="either", counts="either", cycles="more", energy="more", area="more", spare="more steps than codes"
+        ),
         "cycles_per_drive": Effect(cycles="more", given="what a driver takes at this clock"),
     }
     tiles: PositiveInt
