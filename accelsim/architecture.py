@@ -58,6 +58,9 @@ _TAKEN = {"[": "marks its copies in tiles", "->": "marks channels", " of ": "mar
 """What no name of a component may hold."""
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
+POWER_RULES = {"gated": "{}", "ungated": "{all: {parts: ['*'], clock_gate: false}}"}
+"""The key ``power`` of a chip whose idle parts all have their clock gated and stay on, and of one without gates."""
+
 AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 
 

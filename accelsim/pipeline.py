@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
-from accelsim.engines.deploy import Deployment, deploy
+from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
 from accelsim.ops.floating import float_outputs
@@ -74,6 +74,8 @@ def run_in_full(
         check_prices(point)
     network = stages.load_workload(workload or chip.spec.workload, for_network)
     deployment = deploy(network, chip)
+    for point in (chip, *chip.operating_points.values()):
+        check_pace(deployment, point)
     schedule = deployment.schedule
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
     execution = stages.execute(

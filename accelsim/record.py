@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from statistics import mean, stdev
 
@@ -79,6 +79,7 @@ def record(run: Run, command: str = "") -> r.Result:
         plan=_plan(run),
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
+        clips=r.ClipRecord(**asdict(run.batch.clips)),
         layers=_layers(run),
         components=_components(run),
         leakage_bracket=_bracket(run),

@@ -148,6 +148,21 @@ class AccuracyRecord(Record):
     """None where a score of a plug-in counts nothing by utterance."""
 
 
+class ClipRecord(Record):
+    """What was cut off the ``utterances`` before the network heard them: of how many, and how many seconds in all.
+
+    ``trimmed``: silence at their ends; ``cut``: what is beyond ``longest_s`` of the workload; ``quiet``: those of which
+    more than 0.2 s at the ends still lie 30 dB below the loudest 10 ms.
+    """
+
+    utterances: int = 0
+    trimmed: int = 0
+    trimmed_s: float = 0.0
+    cut: int = 0
+    cut_s: float = 0.0
+    quiet: int = 0
+
+
 class AdcRecord(Record):
     conversions: int
     clipped: int
@@ -312,6 +327,7 @@ class Result(OperationRecord):
     plan: PlanRecord | None = None
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
+    clips: ClipRecord = ClipRecord()
     layers: list[LayerRecord]
     components: list[ComponentRecord]
     leakage_bracket: list[Bracket]

@@ -642,7 +642,7 @@ def run_small(network: Workload, chip: Architecture, lengths: Sequence[int] = (3
     signals = _Kept({FEATURES: batch.signal(edge)})
     for segment in deployment.segments:
         runs[segment.engine].values(segment.ops, signals)
-    grid = Grid(frame_starts(deployment, signals[network.graph.last.name]), deployment.frame)
+    grid = Grid(frame_starts(deployment, signals[network.graph.last.name].starts), deployment.frame)
     return Ran(deployment, batch, signals, runs, grid)
 
 

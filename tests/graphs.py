@@ -161,6 +161,7 @@ def tile_keys(
         "components.crossbar.planes": planes,
         "components.adc.shared_by": shared_by,
         "components.adc.units": -(-64 * planes // shared_by),
+        "components.sample_hold.units": 64 * planes,
         "components.attention.frames": 60,
         "placement": "{" + ", ".join([ON_TILES, *(f"'{layer}': {{engine: digital}}" for layer in digital)]) + "}",
     }

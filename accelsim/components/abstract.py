@@ -34,8 +34,8 @@ class Memory(ComponentSpec):
         """Return the capacity in bits."""
 
     def words_of(self, values: int, bits: int) -> int:
-        """Return the words that values of so many bits take: one each."""
-        return values
+        """Return the words that values of so many bits take: one each, or several where a word is narrower."""
+        return values * -(-bits // self.width_bits)
 
     def accesses(self, read: Any, write: Any, share: int = 1) -> dict[str, Any]:
         """Return the counts of reads and writes of words; ``share``: the number of equal parts of its banks."""
@@ -119,6 +119,10 @@ class MatrixArray(ComponentSpec):
     @abstractmethod
     def blocks(self, inputs: int, outputs: int) -> int:
         """Return how many blocks, of one step each, a vector takes through a matrix."""
+
+    def sum_bits(self) -> int | None:
+        """Return the bits of a signed sum, which must hold every sum; None where they hold any."""
+        return None
 
     def steps(self, macs: int) -> int:
         """Return the blocks of so many multiplications that share no inputs: ceil(macs / multipliers)."""

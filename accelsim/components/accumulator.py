@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
@@ -28,7 +28,7 @@ class Accumulator(ComponentSpec):
     }
     tiles: PositiveInt = 1
     units: PositiveInt
-    width_bits: Annotated[int, Ge(2)]
+    width_bits: Annotated[int, Ge(2), Le(62)]
     cycles_per_group: PositiveInt = 1
 
     def instances(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
@@ -23,7 +23,7 @@ class Lif(ComponentSpec):
         "cycles_per_update": Effect(cycles="more", given="what an update takes at this clock"),
     }
     units: PositiveInt
-    membrane_bits: Annotated[int, Ge(2)]
+    membrane_bits: Annotated[int, Ge(2), Le(32)]
     cycles_per_update: PositiveInt = 1
 
     def instances(self) -> int:

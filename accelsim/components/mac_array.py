@@ -38,6 +38,9 @@ class MacArray(MatrixArray):
     def multipliers(self) -> int:
         return self.rows * self.columns
 
+    def sum_bits(self) -> int | None:
+        return self.accumulator_bits
+
     def blocks(self, inputs: int, outputs: int) -> int:
         """Return the cycles of a matrix product: ceil(inputs / rows) * ceil(outputs / columns)."""
         return -(-inputs // self.rows) * -(-outputs // self.columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
@@ -31,7 +31,7 @@ class PeArray(ComponentSpec):
     sets: PositiveInt
     pes: PositiveInt
     weight_bits: Annotated[int, Ge(1)]
-    accumulator_bits: Annotated[int, Ge(2)]
+    accumulator_bits: Annotated[int, Ge(2), Le(32)]
     switch_cycles: Annotated[int, Ge(0)] = 1
 
     def instances(self) -> int:

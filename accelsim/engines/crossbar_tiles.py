@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.components.abstract import Converter, Interconnect
+from accelsim.components.abstract import AdcTransfer, Converter, Interconnect
 from accelsim.components.accumulator import Accumulator
 from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
@@ -36,6 +36,7 @@ from accelsim.kernels.crossbar import (
     Product,
     Sign,
     Tiles,
+    Words,
     depthwise_power,
     multiply,
     multiply_depthwise,
@@ -342,6 +343,25 @@ class CrossbarTiles(Engine):
             transfers[at] = chip.transfer(change)
         return transfers
 
+    def words(self, op: WeightedOp) -> Words | None:
+        """Return the words behind the converters of a layer; None where nothing can saturate, or there are no codes.
+
+        Their last place is that of the layer's finest converter, of the first phase. What a converter that is ideal, or
+        has a transfer function of its own, makes of a current is no code, and lies in no word.
+        """
+        transfers, dac = self.transfers(op), self.dac()
+        if not all(isinstance(one, AdcTransfer) and not one.ideal for one in transfers.flat):
+            return None
+        adder, total = (self.parts.spec(role).width_bits for role in ("shift_add", "accumulator"))
+        output = adder if self.cluster is not None else self.parts.spec("tile_outputs").width_bits
+        step = 2.0 ** -max(one.precision_bits for one in transfers.flat)
+        words = Words(step if dac.phases == 1 else step / dac.largest_code, adder, output, total)
+        return None if words.hold(transfers, transfers.shape, self.crossbar.cell_bits, dac) else words
+
+    def dac(self) -> converters.DacTransfer:
+        """Return the transfer function of the row drivers."""
+        return converters.DacTransfer(self.driver.bits, self.crossbar.read_voltage, self.driver.mode)
+
     # Checks
 
     def _mapping(self, op: Op) -> TileMapping:
@@ -380,6 +400,13 @@ class CrossbarTiles(Engine):
         for part, tiles in (*((parts.name(role), taken) for role in in_tiles), *with_converter.items()):
             if (there := self.chip.components()[part].tiles) < tiles:  # type: ignore[attr-defined]
                 add(f"'{part}' stands in {there} tiles, {tiles} are needed, depthwise columns included")
+        columns, planes = self.crossbar.columns, self.crossbar.planes
+        if self.cluster is None and (entries := parts.spec("tile_outputs").entries) < columns:
+            message = f"'{parts.name('tile_outputs')}' holds {entries} of the {columns} outputs of a tile"
+            add(message, at=self.at("tile_outputs", "entries"))
+        if (held := parts.spec("sample_hold").units) < columns * planes:
+            message = f"'{parts.name('sample_hold')}' samples {held} of the {columns * planes} columns of a tile"
+            add(message, at=self.at("sample_hold", "units"))
         if (entries := parts.spec("tile_inputs").entries) < self.crossbar.rows:
             add(f"'{parts.name('tile_inputs')}' holds {entries} of the {self.crossbar.rows} inputs of a tile")
         if self.cluster is not None:
@@ -443,11 +470,22 @@ class CrossbarTiles(Engine):
                 f"{converter.units} converters shared by {converter.shared_by} serve {served} of the {columns} columns "
                 "of a tile"
             )
+        self._check_words(op, converter)
         if self.driver.units < crossbar.rows:
             add(f"'{self.parts.name('driver')}' drives {self.driver.units} of {crossbar.rows} rows")
         if op.gives == "codes" and self.driver.bits < op.input_bits:
             driver = self.parts.name("driver")
             add(f"{where} has {op.input_bits}-bit inputs, '{driver}' takes {self.driver.bits}")
+
+    def _check_words(self, op: WeightedOp, converter: Converter) -> None:
+        """Note words of a tile that do not hold a single code; sums of codes saturate, see `words`."""
+        code = op.input_bits if op.gives == "codes" else CODE_BITS
+        bits = converter.resolution()
+        behind = [("shift_add", bits), ("accumulator", bits), *([] if self.cluster else [("tile_outputs", bits)])]
+        for role, needed in (("tile_inputs", code), *behind):
+            if (has := self.parts.spec(role).width_bits) < needed:
+                message = f"the {has}-bit words of '{self.parts.name(role)}' do not hold a code of {needed} bits"
+                self.problems.add(message, at=self.at(role, "width_bits"))
 
     def check_memory(self, held: Mapping[str, Sequence[int]], longest: int) -> None:
         if self.cluster is not None:
@@ -467,13 +505,15 @@ class TileRun(Run):
         crossbar = engine.crossbar
         name = engine.parts.name("crossbar")
         self.cells = Cells(crossbar, engine.chip.devices[name], seed, first_tile(engine.chip, name))
-        self.dac = converters.DacTransfer(engine.driver.bits, crossbar.read_voltage, engine.driver.mode)
+        self.dac = engine.dac()
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}
         self.clipped: dict[str, int] = {}
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        self._evaluate(ops, signals, self._datapath(self._multiply, self.tallies.clamped))
+        unit = self._datapath(self._multiply, self.tallies.clamped)
+        self._evaluate(ops, signals, unit)
+        self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}
         self.tallies.programming = self.cells.programming()
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
@@ -483,8 +523,9 @@ class TileRun(Run):
         cluster = self.engine.cluster
         vector = EXACT if cluster is None else cluster.vector.arithmetic()
         return Datapath(
-            self.engine.tensors, vector, multiplier=multiplier, reach=self.engine.graph.reach, clamped=clamped
-        )
+            self.engine.tensors, vector, multiplier=multiplier, reach=self.engine.graph.reach, clamped=clamped,
+            count_exceptions=cluster is not None and multiplier is not None,
+        )  # fmt: skip
 
     def _evaluate(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:
         graph = self.engine.graph
@@ -519,7 +560,9 @@ class TileRun(Run):
             "adc": engine.transfers(op),
             "noise": self.cells.noise(),
             "seed": self.seed,
+            "words": engine.words(op),
         }
+        saturated = 0
         for copy in range(copies):
             mine: Any = slice(copy, None, copies)
             if places > 1:  # a copy works on all positions of its rows
@@ -529,11 +572,14 @@ class TileRun(Run):
                 product, power = self._depthwise(op, tiles, drives, starts, mapping, how)
                 sums[mine], watts[mine] = product.values[mine], power[mine, None]
                 self.clipped[op.name] += int(product.clipped_per_frame[mine].sum())
+                saturated += int(product.saturated_per_frame[mine].sum())
             else:
                 product = multiply(tiles, drives[mine], **how)
                 power = read_power(tiles, drives[mine], self.dac, per_tile=per_tile)
                 sums[mine], watts[mine] = product.values, power.reshape(len(power), groups)
                 self.clipped[op.name] += int(product.clipped.sum())
+                saturated += int(product.saturated_per_frame.sum())
+        self.tallies.clamped[op.name] = self.tallies.clamped.get(op.name, 0) + saturated
         rows = len(vectors) // places
         self.starts[op.name] = starts
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
@@ -550,7 +596,11 @@ class TileRun(Run):
         padded[place + behind] = drives
         product = multiply_depthwise(tiles, padded, **how)
         power = depthwise_power(tiles, padded, self.dac)
-        return Product(product.values[place], product.clipped, product.clipped_per_frame[place]), power[place]
+        kept = replace(
+            product, values=product.values[place], clipped_per_frame=product.clipped_per_frame[place],
+            saturated_per_frame=product.saturated_per_frame[place],
+        )  # fmt: skip
+        return kept, power[place]
 
     # Counts
 

@@ -14,6 +14,7 @@ from accelsim.ops.graph import Graph
 from accelsim.ops.op import Op
 from accelsim.placement import Placement, Problems, check_channels, place
 from accelsim.schedule.job import Job, Schedule, part_of
+from accelsim.schema.quantity import format_si
 from accelsim.workload import Workload
 
 
@@ -83,6 +84,31 @@ def deploy(network: Workload, chip: Architecture) -> Deployment:
         instances=_instances(jobs, chip, {op: engines[name] for op, name in placement.engine_of.items()}),
     )
     return Deployment(network, chip, placement, engines, segments, frame, schedule, transfers)
+
+
+def check_pace(deployment: Deployment, chip: Architecture) -> None:
+    """Raise InputError where a chip in real time waits another time for a frame than its features take.
+
+    A frame of the schedule takes ``deployment.frame`` rows of features, each of the workload's period, and arrives
+    every ``pacing.frame_period``, or after as many of these as there are inputs in a frame that is taken as a chunk.
+    ``chip``: the deployment's, or it at another operating point.
+    """
+    pacing = chip.spec.pacing
+    if pacing.mode != "real_time" or pacing.frame_period is None:
+        return
+    row_s, frame = deployment.network.spec.inputs.period(), deployment.frame
+    inputs = deployment.schedule.inputs_per_frame
+    if round(pacing.frame_period * inputs * 1e12) == round(row_s * frame * 1e12):
+        return
+    problems = Problems.of(chip, deployment.network)
+    rows = "one row of features" if frame == inputs else f"{frame // inputs} rows of features"
+    problems.add(
+        f"'frame_period' is {format_si(pacing.frame_period, 's')}, and a frame takes {rows} of "
+        f"{format_si(row_s, 's')} each",
+        f"write '{format_si(row_s * frame / inputs, 's')}'",
+        ("pacing", "frame_period"),
+    )
+    problems.stop()
 
 
 def _instances(jobs: Sequence[Job], chip: Architecture, engine_of: Mapping[str, Engine]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +23,8 @@ from accelsim.devices import WHOLE_NUMBERS
 from accelsim.engines import readout
 from accelsim.engines.cluster import QUANTISE, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.kernels.activation import LARGEST_CODE
+from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.number import Arithmetic
 from accelsim.kernels.ssm import side
 from accelsim.ops.attention import AttentionOp
@@ -100,6 +102,8 @@ class Digital(Engine):
             self._check_tasks(self.cluster)
         else:
             self._check_states()
+            if self.reads_out(self.ops[-1]) and isinstance(self.ops[-1], S4dOp):
+                readout.check_word(self.ops[-1], self.ops[-1].code_bits, self)
             self.check_order(self.parts.name("array"), [op.name for op in self.ops if self.works(op)])
 
     @classmethod
@@ -156,7 +160,7 @@ class Digital(Engine):
                 continue
             parts = [(role, self.parts.name(role)) for role in ("array", "weights")]
             parts += [("states", self.parts.name("states"))] if isinstance(op, S4dOp) else []
-            summed = last and readout.ROLE in self.parts
+            summed = self.reads_out(op)
             if summed:
                 to_sum = wires.inside(leader, self.parts.name(readout.ROLE))
                 gives = (*gives, to_sum)
@@ -177,6 +181,10 @@ class Digital(Engine):
             return ArrayTask(), [*shared, *cluster.parts(op, "vector", "activations")]
         return VectorTask(), cluster.parts(op, "vector", "activations")
 
+    def reads_out(self, op: Op) -> bool:
+        """Return whether an accumulator adds up what an op gives."""
+        return op is self.graph.last and self.cluster is None and readout.ROLE in self.parts
+
     # Checks
 
     def _check_matrices(self) -> None:
@@ -193,6 +201,7 @@ class Digital(Engine):
                 continue
             array: MatrixArray = self.parts.spec("array")
             needed += self.parts.spec("weights").words_of(values, op.weight_bits)
+            self._check_sums(op, array.sum_bits())
             for what, has, takes in (
                 ("weights", op.weight_bits, array.weight_bits),
                 ("inputs", bits, array.input_bits),
@@ -201,6 +210,33 @@ class Digital(Engine):
                     add(f"layer '{op.name}' has {has}-bit {what}, '{self.parts.name('array')}' takes {takes} bits")
         if needed and needed > (room := self.parts.spec("weights").capacity()):
             add(f"the weights take {needed} words of '{self.parts.name('weights')}', which has {room}")
+
+    def _check_sums(self, op: WeightedOp | S4dOp, sum_bits: int | None) -> None:
+        """Note where the array's sums do not hold every sum of a layer."""
+        if sum_bits is None or (largest := self._largest_sum(op)) <= (holds := signed_range(sum_bits)[1]):
+            return
+        self.problems.add(
+            f"layer '{op.name}' has sums up to {largest:,}, the {sum_bits}-bit sums of '{self.parts.name('array')}' "
+            f"hold {holds:,}",
+            at=self.at("array"),
+        )
+
+    def _largest_sum(self, op: WeightedOp | S4dOp) -> int:
+        """Return the largest magnitude that a sum of products can reach with a layer's weights, whatever the inputs.
+
+        Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code and b the bias of sums that are given as they
+        are; of a state-space layer that of the next state, m (|ar| + |ai| + |b|) for re and im, and of the output.
+        """
+        if isinstance(op, S4dOp):
+            a, b, c = (np.abs(self.tensors[op.tensor_name(part)].astype(np.int64)) for part in "abc")
+            state, output = (a.sum(axis=2) + b.max(axis=2)).max(initial=0), c.sum(axis=(1, 2)).max(initial=0)
+            return (1 << (op.code_bits - 1)) * int(max(state, output))
+        weights = np.abs(self.tensors[op.tensor_name("weight")].astype(np.int64))
+        sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0)
+        if op.gives == "real":
+            return LARGEST_CODE * int(sums.max(initial=0))
+        bias = self.tensors.get(op.tensor_name("bias"), np.zeros(1))
+        return int(((sums << (op.input_bits - 1)) + np.abs(bias.astype(np.int64))).max(initial=0))
 
     def _check_tasks(self, cluster: Cluster) -> None:
         tasks = sum(self.works(op) for op in self.ops)
@@ -251,20 +287,29 @@ class DigitalRun(Run):
         self.engine, self.tell = engine, tell
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        self._values(ops, signals, self.tallies.clamped)
+        unit = self._unit(self.tallies.clamped, count_exceptions=self.engine.cluster is not None)
+        self._values(ops, signals, unit)
+        if self.engine.reads_out(ops[-1]):
+            readout.check_sums(signals[ops[-1].name], self.engine)
+        self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        self._values(ops, signals, {})
+        self._values(ops, signals, self._unit({}, count_exceptions=False))
 
-    def _values(self, ops: Sequence[Op], signals: dict[str, Signal], clamped: dict[str, int]) -> None:
-        engine, graph = self.engine, self.engine.graph
-        unit = Datapath(
-            engine.tensors, self._arithmetic(), self._attention(), reach=graph.reach, clamped=clamped
+    def _unit(self, clamped: dict[str, int], *, count_exceptions: bool) -> Datapath:
+        """Return the units that compute, without a vector unit nothing but integers."""
+        engine = self.engine
+        return Datapath(
+            engine.tensors, self._arithmetic(), self._attention(), reach=engine.graph.reach, clamped=clamped,
+            count_exceptions=count_exceptions,
         )  # fmt: skip
+
+    def _values(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:
+        graph = self.engine.graph
         for op in ops:
             if isinstance(op, S4dOp):
                 self.tell(op.name)
-                signals[op.name] = self._kernels(op, signals[op.input], clamped)
+                signals[op.name] = self._kernels(op, signals[op.input], unit.clamped)
             else:
                 assert isinstance(op, DatapathOp)
                 evaluate([op], signals, graph.edges, unit, progress=self.tell)

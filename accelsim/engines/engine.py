@@ -165,6 +165,10 @@ class Engine(EngineKind, ABC):
         key = self.assignment.keys.get(op.name)
         return None if key is None else ("placement", key, *rest)
 
+    def at(self, role: str, *rest: Key) -> Location:
+        """Return where the chip's file has the component of a role; ``rest``: keys in it."""
+        return ("components", self.parts.name(role), *rest)
+
     def rows_in(self, name: str) -> int:
         """Return the rows of an edge in a frame of the schedule."""
         return self.frame // self.graph.edges[name].stride

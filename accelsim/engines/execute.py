@@ -90,6 +90,7 @@ def execute(
             run.draw(inputs)
         grid = Grid(batch.starts, deployment.frame)
         return Execution(None, {}, activity_of(deployment, runs, grid), grid.starts, grid.starts, deployment.frame)
+    _check_lengths(deployment, batch, frame_starts(deployment, rows_of(deployment, batch)[graph.last.name]))
     spikes: dict[str, NDArray[np.uint8]] = {}
     signals = {FEATURES: batch.signal(graph.edges[FEATURES])}
     try:
@@ -99,8 +100,7 @@ def execute(
     except ValueError as error:
         raise InputError.of(str(error)) from None
     outputs = signals[graph.last.name]
-    starts = frame_starts(deployment, outputs)
-    _check_lengths(deployment, batch, starts)
+    starts = frame_starts(deployment, outputs.starts)
     activity = activity_of(deployment, runs, Grid(starts, deployment.frame))
 
     def exact() -> NDArray[Any]:
@@ -115,10 +115,20 @@ def execute(
     )
 
 
-def frame_starts(deployment: Deployment, outputs: Signal) -> NDArray[np.int64]:
+def rows_of(deployment: Deployment, batch: Batch) -> dict[str, NDArray[np.int64]]:
+    """Return where each utterance starts in the rows of the features and of every op, without computing a value."""
+    graph = deployment.network.graph
+    signals = {FEATURES: Signal(np.empty(0), batch.starts, graph.edges[FEATURES])}
+    for op in graph.ops:
+        starts = op.starts([signals[name] for name in op.reads()])
+        signals[op.name] = Signal(np.empty(0), starts, graph.edges[op.name])
+    return {name: signal.starts for name, signal in signals.items()}
+
+
+def frame_starts(deployment: Deployment, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where each utterance starts in the frames of the schedule, from its rows of the outputs."""
     rows = deployment.frame // deployment.network.graph.given.stride
-    return np.concatenate([[0], np.cumsum(-(-np.diff(outputs.starts) // rows))]).astype(np.int64)
+    return np.concatenate([[0], np.cumsum(-(-np.diff(outputs) // rows))]).astype(np.int64)
 
 
 def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> Activity:

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from accelsim.components.accumulator import Accumulator
-from accelsim.engines.engine import Counts, Grid
-from accelsim.ops.op import Op
+from accelsim.engines.engine import Counts, Engine, Grid
+from accelsim.kernels.fixed_point import signed_range
+from accelsim.ops.op import Op, Signal
 from accelsim.placement import of_class
 from accelsim.schedule.job import Job, Work
 
@@ -29,6 +30,27 @@ class Readout(Work):
 
     def row(self) -> dict[str, object]:
         return {"stage": self.stage}
+
+
+def check_word(op: Op, bits: int, engine: Engine) -> None:
+    """Note that the accumulator behind an op does not hold one output of so many bits."""
+    if (has := engine.parts.spec(ROLE).width_bits) < bits:
+        message = f"the {has}-bit sums of '{engine.parts.name(ROLE)}' do not hold a {bits}-bit output of '{op.name}'"
+        engine.problems.add(message, at=engine.at(ROLE, "width_bits"))
+
+
+def check_sums(outputs: Signal, engine: Engine) -> None:
+    """Raise ValueError where the accumulator does not hold the sums of an utterance's outputs, of either sign."""
+    if not len(outputs.values):
+        return
+    sums = np.add.reduceat(np.abs(outputs.values.astype(np.int64)), outputs.starts[:-1], axis=0)
+    longest, largest = int(sums.max(axis=1).argmax()), int(sums.max())
+    adders, name = engine.parts.spec(ROLE), engine.parts.name(ROLE)
+    if largest > (holds := signed_range(adders.width_bits)[1]):
+        raise ValueError(
+            f"the outputs of utterance {longest} add up to {largest:,}, the {adders.width_bits}-bit sums of '{name}' "
+            f"hold {holds:,}"
+        )
 
 
 def readout_job(op: Op, width: int, name: str, adders: Accumulator, takes: tuple[str, ...]) -> Job:

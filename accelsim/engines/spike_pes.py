@@ -252,6 +252,12 @@ class SpikePes(Engine):
                     f"{self.skip.units} x {self.skip.width}"
                 )
             groups = -(-op.neurons // self.pe.pes)
+            if matrices and op.weight_bits > self.pe.accumulator_bits:
+                add(
+                    f"the {self.pe.accumulator_bits}-bit accumulators of '{self.parts.name('pe')}' hold no "
+                    f"{op.weight_bits}-bit weight of layer '{op.name}'",
+                    at=self.at("pe", "accumulator_bits"),
+                )
             if matrices and op.weight_bits > self.pe.weight_bits:
                 add(
                     f"layer '{op.name}' has {op.weight_bits}-bit weights, the PEs of '{self.parts.name('pe')}' take "
@@ -265,6 +271,7 @@ class SpikePes(Engine):
                     width_of_inputs = width[op.input].width
                     waiting[op.input] = max(waiting.get(op.input, 0), op.delays * width_of_inputs)
                 currents = max(currents, 0 if op.feedforward else op.neurons)
+                self._check_word("membranes", self.lif.membrane_bits, f"membranes of layer '{op.name}'")
                 if op.threshold > signed_range(self.lif.membrane_bits)[1]:
                     add(
                         f"threshold {op.threshold} of layer '{op.name}' does not fit the {self.lif.membrane_bits}-bit "
@@ -272,11 +279,8 @@ class SpikePes(Engine):
                     )
             elif op.carry:
                 words += op.neurons * self.pe.sets
-                if (has := self.parts.spec("membranes").width_bits) < self.pe.accumulator_bits:
-                    add(
-                        f"'{self.parts.name('membranes')}' has words of {has} bits for the "
-                        f"{self.pe.accumulator_bits}-bit sums that layer '{op.name}' carries on"
-                    )
+                carried = f"sums that layer '{op.name}' carries on"
+                self._check_word("membranes", self.pe.accumulator_bits, carried)
             for end, (inputs, _) in matrices.items():
                 if isinstance(op, SpikeSumOp):
                     role = "readout_weights"
@@ -315,6 +319,12 @@ class SpikePes(Engine):
                 )
             if self.skip.merge_spikes and self.steps > 2:
                 add("merged spikes (Type C) shift by at most one place: two time steps, not more")
+
+    def _check_word(self, role: str, bits: int, what: str) -> None:
+        """Note where the words of a memory are narrower than what is kept in them."""
+        if (has := self.parts.spec(role).width_bits) < bits:
+            message = f"'{self.parts.name(role)}' has words of {has} bits for the {bits}-bit {what}"
+            self.problems.add(message, at=self.at(role, "width_bits"))
 
     def _check_options(self, op: LifOp) -> None:
         """Note what of a neuron's options does not fit the words of its state."""
@@ -388,11 +398,15 @@ class SpikeRun(Run):
             return {"currents": {"write": every_frame(layer.neurons)}}, None
         if isinstance(job.work, Output):
             added = every_frame(layer.neurons * (self.pe.sets - 1))
+            # While the sets walk the rows of a group of neurons, one addition of the group before it is done beside.
+            groups = [min(self.pe.pes, layer.neurons - first) for first in range(0, layer.neurons, self.pe.pes)]
+            adders = self.engine.parts.spec("readout").units
+            groups_added = sum(-(-neurons // adders) for neurons in groups) - (len(groups) - 1)
             sums, leaks = layer.neurons * self.pe.sets, self.engine.leaks(layer)
             lif = {"update": sums * leaks, "neurons": sums * (leaks > 0), "time_steps": leaks}
             kept = {"read": sums * layer.carry, "write": sums * layer.carry}
             counts = {
-                "readout": {"groups": every_frame(1), "add": added, "write": every_frame(layer.neurons)},
+                "readout": {"groups": every_frame(groups_added), "add": added, "write": every_frame(layer.neurons)},
                 "lif": {name: every_frame(value) for name, value in lif.items()},
                 "membranes": {name: every_frame(value) for name, value in kept.items()},
             }
@@ -510,7 +524,7 @@ class SpikeRun(Run):
         self.drives[job.name] = spikes
         weights, bits = self._tensor(op, "weight"), self.engine.parts.spec("readout").width_bits
         low, high = signed_range(bits)
-        out = np.empty((len(spikes), op.neurons), np.int16 if bits <= 16 else np.int32)
+        out = np.empty((len(spikes), op.neurons), np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64)
         if op.carry or self.engine.leaks(op):
             y, in_sum = leaky_sum(
                 spikes, weights, source.starts, alpha_numerator=op.beta_numerator(), alpha_bits=op.beta_bits,
@@ -528,7 +542,7 @@ class SpikeRun(Run):
                 self.pe.accumulator_bits,
                 shared=work.walk == "each",
             )
-            kept = np.clip(sums, low, high)
+            kept = np.clip(sums, max(low, -(2**31)), min(high, 2**31 - 1))  # the sums have 32 bits
             self.tallies.clamped[op.name] += int(clamped.sum()) + int(np.count_nonzero(kept != sums))
             out[start : start + len(part)] = kept
         return out
@@ -569,6 +583,7 @@ class SpikeRun(Run):
                 several = np.maximum(per_step[0].astype(np.int64) - 1, 0).sum(axis=1)
                 ones, saved = ones - several, int(several.sum())
         steps, rows, busiest = steps * groups, rows * groups, busiest * groups
+        words = self.engine.parts.spec("bus").words(self.pe.pes * self.pe.weight_bits)
         added = self.late[job.name][1] if job.name in self.late else ones * layer.neurons
         skipped = (zero + saved) * layer.neurons
         if job.name in self.late:
@@ -589,7 +604,7 @@ class SpikeRun(Run):
             "pe": pes,
             "select": {"steps": steps, "select": steps * units if skip else steps * 0},
             "weights": {"read": rows * work.accesses_per_row, "bank_accesses": busiest * work.accesses_per_row},
-            "bus": {"transfer": rows * work.accesses_per_row},
+            "bus": {"transfer": rows * words},
             "control": {"dispatch": blocks},
         }, macs
 

@@ -23,7 +23,7 @@ from accelsim.devices import WHOLE_NUMBERS, Device
 from accelsim.engines.cells import first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
-from accelsim.engines.readout import READOUT, Readout, readout_counts, readout_job
+from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
@@ -120,6 +120,8 @@ class StateCrossbar(Engine):
         self._check_tiles()
         for op in self.layers.values():
             self._check_fit(op)
+            if self.reads_out(op):
+                check_word(op, op.code_bits, self)
 
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
@@ -138,6 +140,10 @@ class StateCrossbar(Engine):
     def givers(self, op: Op) -> tuple[str, ...]:
         return self._copies("outputs", op)
 
+    def reads_out(self, op: Op) -> bool:
+        """Return whether an accumulator adds up what an op gives."""
+        return op is self.graph.last and "readout" in self.parts
+
     def _copies(self, role: str, op: Op) -> tuple[str, ...]:
         """Return the tiles of a role that a layer's crossbars have."""
         return tuple(f"{self.parts.name(role)}[{number}]" for number in self.maps[op.name].numbers())
@@ -151,7 +157,7 @@ class StateCrossbar(Engine):
                     f"layer '{op.name}' ends a frame on {self.maps[op.name].crossbars} crossbars of '{self.name}': it "
                     f"needs {READOUT.what} for 'readout', which takes the outputs of them all"
                 )
-            summed = ends and "readout" in self.parts
+            summed = self.reads_out(op)
             for place in range(self.maps[op.name].crossbars):
                 jobs += self._crossbar_jobs(op, place, wires, summed, ends and not summed)
             if summed:
@@ -300,6 +306,8 @@ class StateRun(Run):
                 self.tallies.programming["reached_by_read"] = (
                     self.tallies.programming.get("reached_by_read", 0) + ran.reached
                 )
+            if self.engine.reads_out(op):
+                check_sums(signals[op.name], self.engine)
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""

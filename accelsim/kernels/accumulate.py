@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.fixed_point import signed_range
+from accelsim.kernels.zero_skip import merge
 
 # One BLAS call works on this many frames, so that its float32 temporary stays small next to the result.
 _FRAMES_PER_PRODUCT = 4096
@@ -34,6 +35,13 @@ def can_saturate(weights: NDArray[np.int8], accumulator_bits: int, largest_input
     return bool((most_negative < low).any() or (most_positive > high).any())
 
 
+def check_sums(weights: NDArray[np.int8], largest_input: int) -> None:
+    """Raise ValueError where sum_i m |w_ij|, m = ``largest_input``, does not fit into 32 bits for some neuron j."""
+    bound = largest_input * int(np.abs(weights.astype(np.int64)).sum(axis=0).max(initial=0))
+    if bound >= 2**31:
+        raise ValueError(f"sums of weights up to {bound} do not fit into 32 bits")
+
+
 def bit_serial(
     features: NDArray[np.uint8],
     weights: NDArray[np.int8],
@@ -51,6 +59,7 @@ def bit_serial(
     """
     if input_bits % sets:
         raise ValueError(f"{input_bits} input bits do not split evenly over {sets} PE sets")
+    check_sums(weights, (1 << input_bits) - 1)
     group_bits = input_bits // sets
     if not can_saturate(weights, accumulator_bits, (1 << group_bits) - 1):
         return _product(features, weights), np.zeros(len(features), np.int64)
@@ -97,11 +106,13 @@ def spike_rows(
 
     spikes: [frames, steps, inputs] multiplicities m (merged spikes: one step, m up to the number of time steps),
     weights: [inputs, neurons]. Returns P [frames, neurons] and the number of saturated additions per frame [frames].
+    Raises ValueError where the sums of all rows do not fit into 32 bits.
     """
-    largest = int(spikes.shape[1]) if shared else 1
-    largest *= int(spikes.max(initial=0))
-    if not can_saturate(weights, accumulator_bits, largest):
-        return _product(spikes.sum(axis=1, dtype=np.uint8), weights), np.zeros(len(spikes), np.int64)
+    once = int(spikes.max(initial=0))
+    largest = int(spikes.shape[1]) * once
+    check_sums(weights, largest)
+    if not can_saturate(weights, accumulator_bits, largest if shared else once):
+        return _product(merge(spikes), weights), np.zeros(len(spikes), np.int64)
     low, high = signed_range(accumulator_bits)
     return _spike_rows(spikes, weights.astype(np.int32), banks, low, high, shared)
 

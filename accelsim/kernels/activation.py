@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.number import (
+    SMALLEST_NORMAL_HALF,
     FloatExceptions,
     Number,
     Values,
@@ -28,6 +29,7 @@ from accelsim.kernels.number import (
     rounded,
     row_of,
     times,
+    values_of,
 )
 
 LARGEST_CODE = 127
@@ -87,9 +89,19 @@ def _quantise(values, scale, codes):  # type: ignore[no-untyped-def]
     return clamped, strange
 
 
-def dequantise(codes: NDArray[np.int8], scale: float, number: Number = "float32") -> Values:
-    """Return R(scale code), same shape."""
+def dequantise(
+    codes: NDArray[np.int8], scale: float, number: Number = "float32", *, exceptions: FloatExceptions | None = None
+) -> Values:
+    """Return R(scale code), same shape; ``exceptions``: where to count what rounding did."""
     values = np.empty(codes.shape, np.float32)
+    if exceptions is not None:
+        with np.errstate(over="ignore"):
+            wide = np.arange(-128, 128).astype(np.float32) * np.float32(scale)
+        held = values_of(wide, number)
+        wrong = (held != wide) & (~np.isfinite(held) | (np.abs(held) < SMALLEST_NORMAL_HALF))
+        if not np.isfinite(wide).all() or wrong.any():  # else there is nothing to count, whatever the codes
+            places = codes.astype(np.int16) + 128
+            exceptions.note_rounding(wide[places], held[places])
     _dequantise(np.ascontiguousarray(codes).reshape(-1), np.float32(scale), is_half(number), values.reshape(-1))
     return values
 

@@ -35,6 +35,7 @@ from accelsim.kernels.converters import (
     transferred,
 )
 from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_into, philox, split_seed
+from accelsim.kernels.fixed_point import signed_range
 
 Sign = Literal["pair", "offset"]
 NoiseModel = Literal["physical", "legacy", "off"]
@@ -119,12 +120,47 @@ class Tiles:
 class Product:
     """What a product gives: values float64 [frames, outputs] = sum_i q_ij x_i with x in [-1, 1].
 
-    ``clipped`` int64 [row tiles, planes, column tiles] and ``clipped_per_frame`` int64 [frames]: conversions that did.
+    ``clipped`` int64 [row tiles, planes, column tiles] and ``clipped_per_frame`` int64 [frames]: conversions that did;
+    ``saturated_per_frame`` int64 [frames]: additions and registers behind the converters that did, see `Words`.
     """
 
     values: NDArray[np.float64]
     clipped: NDArray[np.int64]
     clipped_per_frame: NDArray[np.int64]
+    saturated_per_frame: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The signed words behind the converters of a matrix, whose last place stands for ``step`` weight units.
+
+    ``adder``: bits of the shift-and-add, in which a tile's codes are added one by one, phase after phase, and in a
+    phase the planes in ascending order; ``output``: of the register of a tile's sum; ``total``: of the accumulator that
+    adds row tiles in ascending order. Each addition saturates, and so does the register.
+    """
+
+    step: float
+    adder: int
+    output: int
+    total: int
+
+    def bounds(self, bits: int) -> tuple[float, float]:
+        """Return the smallest and largest value of a word of so many bits, in weight units."""
+        low, high = signed_range(bits)
+        return low * self.step, high * self.step
+
+    def hold(self, adc: Adcs, shape: tuple[int, int, int], cell_bits: int, dac: DacTransfer) -> bool:
+        """Return whether every sum fits, whatever the codes: then nothing can saturate.
+
+        A tile's sum reaches sum_phase 2^phase sum_p 2^(p cell_bits) times the largest code of plane p. ``shape``: row
+        tiles, planes, column tiles.
+        """
+        steps, limits = per_adc(adc, shape)
+        phases = 1.0 if dac.phases == 1 else (2.0**dac.phases - 1) / dac.largest_code
+        weights = phases * 2.0 ** (cell_bits * np.arange(shape[1]))
+        of_tile = ((limits / steps) * weights[:, None]).sum(axis=1)
+        fits = [of_tile.max() <= self.bounds(bits)[1] for bits in (self.adder, self.output)]
+        return all(fits) and bool(of_tile.sum(axis=0).max() <= self.bounds(self.total)[1])
 
 
 def planes_of(weight_bits: int, cell_bits: int, sign: Sign) -> int:
@@ -338,10 +374,12 @@ def multiply(
     first_frame: int = 0,
     temperature_kelvin: float = 300.0,
     frames_per_block: int | None = None,
+    words: Words | None = None,
 ) -> Product:
     """Multiply DAC codes by a programmed matrix, one conversion per phase, plane, tile and column.
 
-    y_j = sum_phase 2^phase sum_tiles sum_p 2^(p cell_bits) ADC(I_pos - I_neg + noise), everything after the ADC exact.
+    y_j = sum_phase 2^phase sum_tiles sum_p 2^(p cell_bits) ADC(I_pos - I_neg + noise), everything after the ADC exact,
+    or with ``words`` saturating, see `Words`: they are those of codes, which every converter must give.
     With ideal device, converters and no noise, y is exactly sum_i q_ij code_i / 2^(bits-1).
 
     codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array that broadcasts to [row
@@ -355,7 +393,7 @@ def multiply(
     _check_codes(codes, dac)
     frames, (row_tiles, rows, width) = len(codes), tiles.difference.shape
     tables = _tables(tiles, dac, noise, temperature_kelvin)
-    run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames)
+    run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
     block = frames_per_block or min(max(_BLOCK_VALUES // width, _FEWEST_FRAMES), _MOST_FRAMES)
     block = min(block, max(frames, 1))
     signal = np.empty((block, width))
@@ -369,6 +407,7 @@ def multiply(
         at_rest = None if totals is None else tables.slope[zero] * totals[used:].sum(axis=0)
         for start in range(0, frames, block):
             part = codes[start : start + block, k * rows : k * rows + used]
+            run.begin_tile(len(part))
             for phase, phase_codes in enumerate([part] if dac.phases == 1 else bit_phases(part, dac)):
                 index = phase_codes.astype(np.intp) + zero
                 n = len(part)
@@ -379,6 +418,7 @@ def multiply(
                     variance[:n] += at_rest
                     constant = tables.constant[index].sum(axis=1) + (rows - used) * tables.constant[zero]
                 run.convert(k, phase, start, signal[:n], variance[:n], constant, tables.slope_step)
+            run.end_tile(start)
     return run.product()
 
 
@@ -392,6 +432,7 @@ def multiply_depthwise(
     seed: int = 0,
     first_frame: int = 0,
     temperature_kelvin: float = 300.0,
+    words: Words | None = None,
 ) -> Product:
     """Depthwise convolution on columns that each have inputs of their own: one conversion per plane and channel.
 
@@ -410,17 +451,19 @@ def multiply_depthwise(
     _check_codes(codes, dac)
     frames = len(codes) - taps + 1
     tables = _tables(tiles, dac, noise, temperature_kelvin)
-    run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames)
+    run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
     zero = len(tables.signal) // 2
     block = min(max(_BLOCK_VALUES // width, _FEWEST_FRAMES), _MOST_FRAMES)
     for start in range(0, frames, block):
         part = codes[start : start + block + taps - 1]
+        run.begin_tile(len(part) - taps + 1)
         for phase, phase_codes in enumerate([part] if dac.phases == 1 else bit_phases(part, dac)):
             signal, variance = _columns(
                 phase_codes + np.int64(zero), tiles.difference[0], tiles.total[0],
                 tables.signal, tables.slope, tables.constant, tables.slope_step, tiles.planes, run.noisy,
             )  # fmt: skip
             run.convert(0, phase, start, signal, variance, np.zeros(len(signal)), 1.0)
+        run.end_tile(start)
     return run.product()
 
 
@@ -490,6 +533,7 @@ class _Conversion:
         seed: int,
         first_frame: int,
         frames: int,
+        words: Words | None,
     ) -> None:
         shape = (len(tiles.difference), tiles.planes, tiles.column_tiles)
         self.tiles, self.noisy, self.first_frame = tiles, noise != "off", first_frame
@@ -500,10 +544,31 @@ class _Conversion:
         self.values = np.zeros((frames, tiles.outputs))
         self.clipped = np.zeros(shape, np.int64)
         self.per_frame = np.zeros(frames, np.int64)
+        self.saturated = np.zeros(frames, np.int64)
+        if words is not None and (self.steps <= 0).any():
+            raise ValueError("words hold codes: a converter that is ideal, or has a transfer function, gives none")
+        self.words = words
+        self.bounds = (0.0, 0.0) if words is None else words.bounds(words.adder)
+        self.tile = np.zeros((0, tiles.outputs))  # with words, the sums of the present row tile
         # Plain threads, not those of numba: theirs wait busily, and the products' threads do too, so that each
         # change from one to the other would cost more than the work.
         self.threads = numba.get_num_threads()
         self.pool = ThreadPoolExecutor(self.threads)
+
+    def begin_tile(self, frames: int) -> None:
+        """Clear the shift-and-add of a row tile for so many frames."""
+        if self.words is not None:
+            self.tile = np.zeros((frames, self.tiles.outputs))
+
+    def end_tile(self, start: int) -> None:
+        """Add the sums of a row tile by way of its output register."""
+        if self.words is None:
+            return
+        part = slice(start, start + len(self.tile))
+        kept = np.clip(self.tile, *self.words.bounds(self.words.output))
+        wanted = self.values[part] + kept
+        np.clip(wanted, *self.words.bounds(self.words.total), out=self.values[part])
+        self.saturated[part] += (kept != self.tile).sum(axis=1) + (wanted != self.values[part]).sum(axis=1)
 
     def convert(
         self,
@@ -519,13 +584,15 @@ class _Conversion:
         part = slice(start, start + len(signal))
         weights = 2.0 ** (tiles.cell_bits * np.arange(tiles.planes) + phase) * self.scale
         offset, tile = tiles.sign == "offset", np.uint64(tiles.first_tile + k * tiles.column_tiles)
+        values = self.values[part] if self.words is None else self.tile
 
         def some(frames: slice) -> NDArray[np.int64]:
             found: NDArray[np.int64] = _convert(
                 signal[frames], variance[frames], constant[frames].astype(np.float32), np.float32(slope_step),
                 self.noisy, offset, self.steps[k], self.limits[k], weights, tiles.tile_columns,
                 phase, np.uint64(self.first_frame + start + frames.start), tile,
-                self.key, self.seed_high, self.values[part][frames], self.per_frame[part][frames],
+                self.key, self.seed_high, values[frames], self.per_frame[part][frames],
+                self.words is not None, *self.bounds, self.saturated[part][frames],
             )  # fmt: skip
             return found
 
@@ -562,16 +629,17 @@ class _Conversion:
 
     def product(self) -> Product:
         self.pool.shutdown()
-        return Product(self.values, self.clipped, self.per_frame)
+        return Product(self.values, self.clipped, self.per_frame, self.saturated)
 
 
 @compiled(nogil=True)
 def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
-    phase, first_frame, first_tile, key, seed_high, values, per_frame,
+    phase, first_frame, first_tile, key, seed_high, values, per_frame, saturating, low, high, saturated,
 ):  # fmt: skip
     """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ...
 
+    ``saturating``: every addition is kept within low .. high, and ``saturated`` [frames] counts those that were not.
     Where a converter has a transfer function of its own, the noisy current is left in ``signal`` instead.
     """
     frames, outputs = values.shape
@@ -588,6 +656,8 @@ def _convert(  # type: ignore[no-untyped-def]
             first = m * tile_columns
             width = min(tile_columns, outputs - first)
             total[:width] = 0.0
+            if saturating:
+                total[:width] = values[t, first : first + width]
             for p in range(planes):
                 tile_plane = (first_tile + np.uint64(m)) * np.uint64(PLANES_PER_TILE) + np.uint64(p)
                 column = p * outputs + first
@@ -606,9 +676,17 @@ def _convert(  # type: ignore[no-untyped-def]
                 clamped = convert_into(total, y, z, reference, noisy, steps[p, m], limits[p, m], weights[p], width)
                 clipped[p, m] += clamped
                 per_frame[t] += clamped
+                if saturating:
+                    for j in range(width):
+                        kept = min(max(total[j], low), high)
+                        saturated[t] += kept != total[j]
+                        total[j] = kept
             out = values[t, first : first + width]
-            for j in range(width):
-                out[j] += total[j]
+            if saturating:
+                out[:] = total[:width]
+            else:
+                for j in range(width):
+                    out[j] += total[j]
     return clipped
 
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.accumulate import check_sums
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.fixed_point import signed_range
 
@@ -51,10 +52,11 @@ def delayed_rows(
     spikes, d steps later, by the weights whose delay is d.
 
     spikes: [frames, steps, inputs] multiplicities m; weights: [inputs, neurons]; delays d >= 0: one for all, [inputs]
-    or [inputs, neurons], else ValueError; starts: [utterances + 1]. Returns P [frames, steps, neurons] and the
-    saturated additions per frame [frames].
+    or [inputs, neurons]; starts: [utterances + 1]. Returns P [frames, steps, neurons] and the saturated additions per
+    frame [frames]. Raises ValueError for other delays, and where the sums of all rows do not fit into 32 bits.
     """
     frames, steps, inputs = spikes.shape
+    check_sums(weights, int(spikes.max(initial=0)))
     given = np.asarray(delays)
     each = _checked(given[:, None] if given.ndim == 1 else given, weights.shape)
     distinct = np.unique(each)

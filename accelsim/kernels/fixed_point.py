@@ -21,8 +21,8 @@ def shift(value, places):  # type: ignore[no-untyped-def]
 
 
 def shift_array(values: NDArray[Any], places: int) -> NDArray[Any]:
-    """Shift an array left by ``places``, or arithmetically right (towards minus infinity) when negative."""
-    return values << places if places >= 0 else values >> -places
+    """Shift an array left by ``places``, in 64 bits, or arithmetically right (towards minus infinity) when negative."""
+    return values.astype(np.int64) << places if places > 0 else values >> -places
 
 
 def requantise(values: NDArray[Any], scale: float, offset: int, low: int, high: int) -> tuple[NDArray[np.int16], int]:

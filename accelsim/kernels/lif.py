@@ -283,7 +283,7 @@ def leaky_sum(
     carry: bool,
     banks: int,
     accumulator_bits: int,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Read spikes out with a leaky sum: y[s] = floor(alpha y[s-1]) + sum_j m[s,j] W_j, alpha = numerator / 2^bits.
 
     The output of a frame is y at its last time step. With ``carry``, y goes on from one frame to the next, and is 0
@@ -307,7 +307,7 @@ def _leaky_sum(spikes, weights, starts, alpha_numerator, alpha_bits, carry, bank
     frames, steps, inputs = spikes.shape
     neurons = weights.shape[1]
     rows_per_bank = -(-inputs // banks)
-    out = np.zeros((frames, neurons), np.int32)
+    out = np.zeros((frames, neurons), np.int64)
     saturations = np.zeros(frames, np.int64)
     for u in numba.prange(len(starts) - 1):
         accumulator = np.zeros((banks, neurons), np.int32)

@@ -28,7 +28,7 @@ _EXP_LIMIT = np.float32(87.0)
 _TAYLOR = tuple(np.float32(1 / n) for n in (5040, 720, 120, 24, 6, 2, 1, 1))
 _C7, _C6, _C5, _C4, _C3, _C2, _C1, _C0 = _TAYLOR
 _LARGEST_HALF = np.float32(65504.0)
-_SMALLEST_NORMAL_HALF = np.float32(2.0**-14)
+SMALLEST_NORMAL_HALF = np.float32(2.0**-14)
 _SUBNORMAL_MAGIC = np.float32(0.75)  # its last binary place is 2^-24, the step of subnormal halves
 _ROUND_MAGIC = np.float32(1.5 * 2.0**23)  # x + magic - magic rounds to a whole number, halves to even, for |x| < 2^22
 
@@ -61,6 +61,14 @@ class FloatExceptions:
     underflow: int = 0
     rescaled: int = 0
 
+    def note_rounding(self, x: Values, y: Values) -> None:
+        """Add what rounding x to y did, and the infinities and NaN of y."""
+        infinite = np.isinf(y)
+        self.overflow += int((infinite & np.isfinite(x)).sum())
+        self.underflow += int(((x != y) & (np.abs(y) < SMALLEST_NORMAL_HALF)).sum())
+        self.infinity += int(infinite.sum())
+        self.nan += int(np.isnan(y).sum())
+
     def note(self, counts: Counts, out: Values) -> None:
         """Add the counts [rows, 3] of a kernel, and the infinities and NaN of what it gave out."""
         overflow, underflow, rescaled = counts.sum(axis=0).tolist()
@@ -83,13 +91,19 @@ def is_half(number: Number) -> bool:
     return number == "float16"
 
 
-def values_of(x: NDArray[Any], number: Number) -> Values:
-    """Return numbers as the vector unit holds them: float32 values on the grid of the format, same shape."""
+def values_of(x: NDArray[Any], number: Number, *, exceptions: FloatExceptions | None = None) -> Values:
+    """Return numbers as the vector unit holds them: float32 values on the grid of the format, same shape.
+
+    ``exceptions``: where to count overflows and underflows of finite numbers, and infinities and NaN of the result.
+    """
     wide = np.ascontiguousarray(x, np.float32)
+    held = wide
     if is_half(number):
         with np.errstate(over="ignore"):
-            return wide.astype(np.float16).astype(np.float32)
-    return wide
+            held = wide.astype(np.float16).astype(np.float32)
+    if exceptions is not None:
+        exceptions.note_rounding(wide, held)
+    return held
 
 
 @numba.njit(inline="always")
@@ -101,7 +115,7 @@ def in_number(x, half):  # type: ignore[no-untyped-def]
     if not half:
         return x
     magnitude = abs(x)
-    if magnitude < _SMALLEST_NORMAL_HALF:
+    if magnitude < SMALLEST_NORMAL_HALF:
         return (x + _SUBNORMAL_MAGIC) - _SUBNORMAL_MAGIC
     word = np.float32(x).view(np.uint32)
     word = (word + np.uint32(0xFFF) + ((word >> np.uint32(13)) & np.uint32(1))) & np.uint32(0xFFFFE000)
@@ -153,7 +167,7 @@ def rounded(x, half, finite, counts):  # type: ignore[no-untyped-def]
 @numba.njit(forceinline=True)
 def underflows(x, y):  # type: ignore[no-untyped-def]
     """Tell whether a float32 x underflowed when it was rounded to y."""
-    return (x != y) & (abs(y) < _SMALLEST_NORMAL_HALF)
+    return (x != y) & (abs(y) < SMALLEST_NORMAL_HALF)
 
 
 @numba.njit(forceinline=True)

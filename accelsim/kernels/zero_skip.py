@@ -6,6 +6,8 @@ in it. Steps are counts of work, in the order of the data; how long a step takes
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +68,10 @@ def bank_steps(active, banks, skip):  # type: ignore[no-untyped-def]
     return steps, rows
 
 
-def merge(spikes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Merge the spikes of all time steps: m = sum_s S_s, [frames, steps, inputs] -> [frames, inputs]."""
-    return spikes.sum(axis=1, dtype=np.uint8)
+def merge(spikes: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """Merge the spikes of all time steps: m = sum_s S_s, [frames, steps, inputs] -> [frames, inputs].
+
+    The result has the narrowest type that holds the largest sum there can be.
+    """
+    largest = spikes.shape[1] * int(spikes.max(initial=0))
+    return spikes.sum(axis=1, dtype=np.min_scalar_type(largest))

@@ -35,6 +35,7 @@ from accelsim.ops.op import (
 SpikeWeightBits = Annotated[int, Ge(1), Le(8)]
 Leak = Annotated[float, Ge(0), Le(1)]
 LeakBits = Annotated[int, Ge(1), Le(16)]
+Shift = Annotated[int, Ge(-31), Le(31)]
 
 
 def _check_leak(name: str, leak: float | None, bits: int) -> None:
@@ -78,8 +79,8 @@ class LifOp(Op):
     weight_bits: SpikeWeightBits = 8
     weights: str | None = None
     recurrent_weights: str | None = None
-    input_shift: int = 0
-    recurrent_shift: int = 0
+    input_shift: Shift = 0
+    recurrent_shift: Shift = 0
     delays: PositiveInt | None = None
     synapse_beta: Leak | None = None
     synapse_beta_bits: LeakBits = 8

@@ -433,33 +433,31 @@ class WeightedOp(DatapathOp):
 
     def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         full_scale = 1 << (self.input_bits - 1)
-        codes, unit.clamped[self.name] = requantise(
-            self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1
-        )
+        codes, clamped = requantise(self.source(read), self.input_scale, self.input_offset, -full_scale, full_scale - 1)
+        unit.saturated(self, clamped)
         sums, starts = unit.multiply(self, codes.astype(np.int8), read[0].starts)
         if (bias := unit.tensors.get(self.tensor_name("bias"))) is not None:
             sums = sums + bias.astype(np.int64)
         return self.finish(self._flat(sums), read), starts
 
     def _scaled(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
-        name, tensors, number = self.name, unit.tensors, unit.vector.number
+        name, tensors = self.name, unit.tensors
         input_scale = float(tensors[f"{name}.input_scale"])
         codes, clamped = quantise(unit.real(read[0]), input_scale)
+        unit.saturated(self, clamped)
         sums, starts = unit.multiply(self, codes, read[0].starts)
         scale = float(tensors[f"{name}.input_scale"] * tensors[f"{name}.weight_scale"])
         y = self._flat(rescale(sums, scale, tensors.get(f"{name}.bias")))
-        unit.clamped[name] = clamped
         if f"{name}.output_scale" not in tensors:
-            return values_of(y, number), starts
+            return unit.rounded(self, y), starts
         output_scale = float(tensors[f"{name}.output_scale"])
         out, beyond = quantise(y, output_scale)
-        unit.clamped[name] = clamped + beyond
-        return dequantise(out, output_scale, number), starts
+        unit.saturated(self, beyond)
+        return dequantise(out, output_scale, unit.vector.number, exceptions=unit.exceptions_of(self)), starts
 
     def _float16(self, x: Signal, unit: Datapath) -> tuple[NDArray[Any], Starts]:
         weight = unit.tensors[self.tensor_name("weight")].astype(np.float32)
         bias = unit.tensors.get(f"{self.name}.bias")
-        unit.clamped[self.name] = 0
         y, starts = self.multiply_float(unit.real(x), weight, bias, x.starts, unit)
         return y.reshape(len(y), -1), starts
 
@@ -511,6 +509,16 @@ class Datapath:
     longest: int = 0
     clamped: dict[str, int] = field(default_factory=dict)
     exceptions: dict[str, FloatExceptions] = field(default_factory=dict)
+    at: Op | None = None
+    """The op that is being computed: what is clamped on the way into it is counted there."""
+
+    def saturated(self, op: Op, words: int) -> None:
+        """Count words of an op that were clamped."""
+        self.clamped[op.name] = self.clamped.get(op.name, 0) + words
+
+    def rounded(self, op: Op, values: NDArray[Any]) -> Values:
+        """Return what an op gives in the vector unit's format; counts what that did to finite numbers."""
+        return values_of(values, self.vector.number, exceptions=self.exceptions_of(op))
 
     def multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
         """Return the sums of an op, exact ones unless a multiplier is given."""
@@ -525,16 +533,21 @@ class Datapath:
     def real(self, signal: Signal) -> Values:
         """Return a signal as real numbers in the vector unit's format: R(scale (code - zero_point)) of codes.
 
-        Codes of 8 bits less their zero point are clamped to -127 .. 127, as a symmetric code is.
+        Codes of 8 bits less their zero point are clamped to -127 .. 127, as a symmetric code is; how many were is
+        counted for the op that `evaluate` is at.
         """
         edge, number = signal.edge, self.vector.number
+        found = None if self.at is None else self.exceptions_of(self.at)
         if edge.kind == "real":
             return np.asarray(signal.values, np.float32)
         if edge.bits <= LARGEST_INTEGER_BITS:
             centred = signal.values.astype(np.int16) - edge.zero_point
-            codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE).astype(np.int8)
-            return dequantise(codes, edge.scale, number)
-        return values_of((signal.values - edge.zero_point).astype(np.float32) * np.float32(edge.scale), number)
+            codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE)
+            if self.at is not None:
+                self.saturated(self.at, int(np.count_nonzero(codes != centred)))
+            return dequantise(codes.astype(np.int8), edge.scale, number, exceptions=found)
+        wide = (signal.values - edge.zero_point).astype(np.float32) * np.float32(edge.scale)
+        return values_of(wide, number, exceptions=found)
 
 
 def evaluate(
@@ -557,10 +570,13 @@ def evaluate(
             unit.longest = longest_computed(signals)
         read = [signals[name] for name in op.reads()]
         unit.exceptions_of(op)  # of every op, also of one that can have none
+        unit.at = op
         try:
             values, starts = op.compute(read, unit)
         except ValueError as error:
             raise ValueError(f"layer '{op.name}': {error}") from None
+        finally:
+            unit.at = None
         signals[op.name] = Signal(values, starts, edges[op.name])
         for name in op.reads():
             if last_reader is not None and last_reader[name] == op.name:

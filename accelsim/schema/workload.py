@@ -34,11 +34,18 @@ class RecordedInputs(Model):
 
 
 class SpeechInputs(RecordedInputs):
-    """Recorded speech, cut into frames of features; see `accelsim.data`."""
+    """Recorded speech, cut into frames of features; see `accelsim.data`.
+
+    ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
+    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. Both are to be what the
+    network was trained with; a run counts what they cut.
+    """
 
     source: Literal["speech"]
     features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
+    trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
+    longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -50,6 +57,10 @@ class SpeechInputs(RecordedInputs):
     def width(self) -> int:
         """Return the number of input features."""
         return self.features.bands * (self.context.before + 1 + self.context.after)
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.features.hop_s
 
 
 class FeatureInputs(RecordedInputs):
@@ -65,6 +76,10 @@ class FeatureInputs(RecordedInputs):
     def width(self) -> int:
         """Return the number of input features."""
         return feature_set(self.dataset, self.split).width
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return feature_set(self.dataset, self.split).frame_period_s
 
 
 class RandomInputs(Model):
@@ -92,3 +107,7 @@ class RandomInputs(Model):
     def width(self) -> int:
         """Return the number of input features."""
         return self.features
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.frame_period

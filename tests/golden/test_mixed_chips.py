@@ -34,7 +34,11 @@ IDEAL_TILES = {
     "components.crossbar.noise": "none",
     "components.adc.ideal": "true",
 }
-WIDE = {"components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "24"}
+WIDE = {
+    "components.pe.accumulator_bits": "24",
+    "components.lif.membrane_bits": "24",
+    "components.membranes.width_bits": "24",
+}
 """PEs and LIF units whose words never saturate."""
 NETWORK = {"s4d_gated": {"inputs.dataset": "librivox_sample", "score": "null"}}
 """s4d_gated on the speech that ships, whose digits nobody said."""

@@ -26,10 +26,12 @@ class Chip:
     banks: dict[str, int]
     cycles_per_access: dict[str, int]
     lanes: int
+    bus_words_per_row: int
     cycles_per_dispatch: int
     units: int
     cycles_per_update: int
     cycles_per_group: int
+    adders: int
     selectors: int
     features_per_cycle: int
     membranes_per_cycle: int
@@ -179,8 +181,8 @@ def memory(chip: Chip, name: str, seen: Counter, reads: list[tuple[list[int], in
             yield
 
 
-def weight_bus(chip: Chip, name: str, blocks: list[Block], seen: Counter) -> Machine:
-    words = deque(row for block in blocks for row in block.rows for _ in range(chip.accesses_per_row[name]))
+def weight_bus(chip: Chip, blocks: list[Block], seen: Counter) -> Machine:
+    words = deque(row for block in blocks for row in block.rows for _ in range(chip.bus_words_per_row))
     while words:
         for _ in range(chip.lanes):
             if words:
@@ -216,9 +218,19 @@ def register_file(name: str, words: int, per_cycle: int, seen: Counter, reads: b
         yield
 
 
-def readout(chip: Chip) -> Machine:
-    for _ in range(chip.cycles_per_group):
-        yield
+def readout(chip: Chip, neurons: int) -> Machine:
+    """Add the sums of one group of neurons after the other: of all but the last, one addition went on beside PEs."""
+    groups = []
+    while neurons > 0:
+        left, additions = min(neurons, chip.pes), 0
+        neurons -= left
+        while left > 0:
+            left -= chip.adders
+            additions += 1
+        groups.append(additions)
+    for additions in [*(n - 1 for n in groups[:-1]), groups[-1]]:
+        for _ in range(additions * chip.cycles_per_group):
+            yield
 
 
 # --- leaders, jobs and channels ---------------------------------------------------------------------------------------
@@ -341,7 +353,7 @@ class Loop:
                 "pe": pe_sets(chip, blocks, seen),
                 "zero_skip": zero_skip(chip, blocks, seen),
                 matrix.memory: memory(chip, matrix.memory, seen, reads),
-                "weight_bus": weight_bus(chip, matrix.memory, blocks, seen),
+                "weight_bus": weight_bus(chip, blocks, seen),
                 "controller": controller(chip, blocks, seen),
             }
         elif leader.name == "input_buffer":
@@ -354,7 +366,7 @@ class Loop:
                 "spike_registers": register_file("spike_registers", words, chip.spikes_per_cycle, seen),
             }
         else:
-            machines = {"fc_accumulator": readout(chip)}
+            machines = {"fc_accumulator": readout(chip, task.neurons)}
         return {name: _Ahead(machine) for name, machine in machines.items()}
 
     def _next(self, leader: Leader, task: Task) -> None:

@@ -125,7 +125,10 @@ def test_spiking_layers_on_pes(
     ops.append(f"name: out, op: spike_sum, input: {before}, neurons: {classes}, weight_bits: 4")
     with tempfile.TemporaryDirectory() as folder:
         network = write(Path(folder), ops, tensors, bands=inputs, steps=steps)
-    wide = {"components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "31"}
+    wide = {
+        "components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "31",
+        "components.membranes.width_bits": "31",
+    }  # fmt: skip
     chip = load_architecture("rsnn28nm", wide | {"components.membranes.width_bits": "31"})
     starts = np.concatenate([[0], np.cumsum(lengths)])
     batch = batch_of(generator.integers(0, 256, (starts[-1], inputs)).astype(np.uint8), starts)

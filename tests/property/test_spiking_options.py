@@ -175,7 +175,7 @@ def test_values_and_counts(
          "refractory 200 of layer 'l1' does not fit the 8-bit words of 'lif'"),
         ("", "", {"l1.bias": np.full(HIDDEN, 128, np.int32)}, {"components.lif.membrane_bits": "8"},
          "the bias of layer 'l1' has values from 128 to 128, which do not fit the 8-bit words of 'lif'"),
-        ("", ", carry: true", {}, {"components.membranes.width_bits": "23"},
+        ("", ", carry: true", {}, {"components.membranes.width_bits": "23", "components.lif.membrane_bits": "20"},
          "'membranes' has words of 23 bits for the 24-bit sums that layer 'out' carries on"),
         (", delays: 3", "", {"l1.delays": np.arange(49, dtype=np.int32).reshape(7, 7) % 4},
          {"components.zero_skip.units": "1", "components.zero_skip.width": "27"},

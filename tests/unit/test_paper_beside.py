@@ -50,7 +50,7 @@ def test_the_run_of_the_paper_and_its_other_operating_point_have_their_figures()
         ({"components.lif.membrane_bits": "15"}, []),
         ({"components.pe.switch_cycles": "2"}, []),
         ({"technology.voltage": "0.8 V"}, []),
-        ({"pacing.frame_period": "20 ms"}, []),
+        ({"pacing.frame_period": "20 ms", "workload.inputs.frame_period": "20 ms"}, []),
     ],
 )
 def test_a_changed_setting_has_the_figures_that_name_it_alone(settings: dict[str, str], figures: list[str]) -> None:

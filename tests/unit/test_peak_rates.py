@@ -41,8 +41,8 @@ def test_waiting_takes_nothing_off_a_peak_but_what_waiting_costs() -> None:
         accelsim.run(
             "rsnn28nm", "rsnn_paper_activity",
             overrides={
-                "clocks.main.frequency": "500 MHz", "pacing.frame_period": period, "workload.inputs.frames": "8",
-                "operating_points": "{}",
+                "clocks.main.frequency": "500 MHz", "pacing.frame_period": period, "operating_points": "{}",
+                "workload.inputs.frames": "8", "workload.inputs.frame_period": period,
             },
         )
         for period in ("10 us", "80 us")
