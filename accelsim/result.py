@@ -202,7 +202,11 @@ class EnergyShares(Record):
 
 
 class ComponentRecord(Record):
-    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none."""
+    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none.
+
+    ``power_states``: shares of the time of its instances: ``active`` at work, ``clocked`` and ``gated`` idle with and
+    without the clock, ``waking``, and asleep by the name of the state (``off`` of a power domain).
+    """
 
     name: str
     kind: str
@@ -214,6 +218,7 @@ class ComponentRecord(Record):
     energy_j: EnergyShares
     area_mm2: float
     peak_bytes_per_s: float = 0.0
+    power_states: dict[str, float] = {}
 
 
 class Bracket(Record):
