@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -58,13 +58,16 @@ _TAKEN = {"[": "marks its copies in tiles", "->": "marks channels", " of ": "mar
 """What no name of a component may hold."""
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
+POWER_RULES = {"gated": "{}", "ungated": "{all: {parts: ['*'], clock_gate: false}}"}
+"""The key ``power`` of a chip whose idle parts all have their clock gated and stay on, and of one without gates."""
+
 AnySpec = Annotated[ComponentSpec, Registered(KINDS, model=attrgetter("spec"))]
 
 
 class ClockDomain(Model):
     """A clock. Time is an integer number of picoseconds here, so the period is rounded to a whole one."""
 
-    effects: ClassVar[Mapping[str, Effect]] = {"frequency": Effect(cycles="either", energy="either")}
+    effects = {"frequency": Effect(cycles="either", energy="either")}
     frequency: ClockFrequency
 
     @model_validator(mode="after")
@@ -89,9 +92,11 @@ class ChannelSpec(Model):
     ``end``.
     """
 
-    effects: ClassVar[Mapping[str, Effect]] = {
-        "capacity": Effect(cycles="less", energy="more", area="more"),
-        "latency": Effect(cycles="more", given="what a token takes from one end to the other"),
+    effects = {
+        "capacity": Effect(
+            counts="either", cycles="less", spare="room for tokens that never wait", given="what its ends hold"
+        ),
+        "latency": Effect(cycles="more", spare="tokens that nobody waits for", given="what a token takes on its way"),
         "start": Effect(counts="either", cycles="either"),
         "end": Effect(counts="either", cycles="either"),
     }
@@ -106,8 +111,11 @@ class ChannelSpec(Model):
 
     @model_validator(mode="after")
     def _moves_something(self) -> ChannelSpec:
-        if self.lockstep and self.over is not None:
-            raise ValueError("a lock-step channel moves no tokens: leave out 'over'")
+        tokens = ("over", "capacity", "latency", "start", "end")
+        if self.lockstep and (given := [f"'{key}'" for key in tokens if key in self.model_fields_set]):
+            raise ValueError(f"a lock-step channel moves no tokens: leave out {' and '.join(given)}")
+        if self.over is None and (given := [f"'{key}'" for key in ("start", "end") if key in self.model_fields_set]):
+            raise ValueError(f"{' and '.join(given)} name routers of a mesh: say 'over' which one")
         return self
 
     def name(self) -> str:
@@ -117,7 +125,7 @@ class ChannelSpec(Model):
 class Pacing(Model):
     """``real_time``: a frame arrives every ``frame_period``; ``back_to_back``: as soon as there is room."""
 
-    effects: ClassVar[Mapping[str, Effect]] = {"frame_period": Effect(cycles="either", energy="either")}
+    effects = {"frame_period": Effect(cycles="either", given="the pace of speech")}
     mode: Literal["real_time", "back_to_back"]
     frame_period: FramePeriod | None = None
 
@@ -134,7 +142,7 @@ class Technology(Model):
     Outside the window of the table a chip is refused; ``extrapolate`` runs it all the same, with every figure marked.
     """
 
-    effects: ClassVar[Mapping[str, Effect]] = {
+    effects = {
         "voltage": Effect(energy="more"),
         "temperature": Effect(energy="more"),
         "node": Effect(energy="more", area="more"),
@@ -164,7 +172,7 @@ class SizeRange(Model):
 class ArchitectureSpec(Model):
     """What an architecture file may say."""
 
-    effects: ClassVar[Mapping[str, Effect]] = {
+    effects = {
         **dict.fromkeys(("name", "description", "workload", "calibrated", "assumptions", "ranges"), Effect()),
         "operating_points": Effect(),
         "clocks": Effect(cycles="either", energy="either"),

@@ -74,6 +74,21 @@ SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 
 
+class PowerRule(StrEnum):
+    AS_IS = "as_is"
+    GATED = "gated"
+    UNGATED = "ungated"
+
+
+PowerOption = Annotated[
+    PowerRule,
+    typer.Option(
+        "--power",
+        help="How parts wait: as_is, as the chip says; gated, clock stopped, none switched off; ungated, clocked.",
+    ),
+]
+
+
 class TraceFormat(StrEnum):
     PERFETTO = "perfetto"
     VCD = "vcd"
@@ -139,6 +154,7 @@ def run(
     workload: WorkloadOption = None,
     set_: SetOption = [],  # noqa: B006
     seed: SeedOption = 0,
+    power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
     as_json: JsonOption = False,
     trace: TraceOption = [],  # noqa: B006
@@ -147,7 +163,7 @@ def run(
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
-    overrides = _overrides(set_)
+    overrides = _overrides(set_) | _power(power)
     if placement is not None:
         from accelsim.placement import load_placement
 
@@ -204,6 +220,7 @@ def compare(
     workload: WorkloadOption = None,
     set_: SetOption = [],  # noqa: B006
     seed: SeedOption = 0,
+    power: PowerOption = PowerRule.AS_IS,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write a Markdown page (*.md), or a result.json for every run.")
     ] = None,
@@ -226,9 +243,11 @@ def compare(
 
     Exit 1 if a verdict is another one than on the page that --against names.
     """
-    overrides = _overrides(set_)
+    overrides = _overrides(set_) | _power(power)
     if len(what) < 2 and (workload or overrides):
-        raise InputError.of("--workload and --set are for two or more architectures; a paper names its own runs")
+        raise InputError.of(
+            "--workload, --power and --set are for two or more architectures; a paper names its own runs"
+        )
     if len(what) > 1 and studies is not None:
         raise InputError.of("--studies is for papers; architectures are run")
     if len(what) > 1 and against is not None:
@@ -318,7 +337,7 @@ def _compare_chips(
             chips, workload, overrides=overrides, seed=seed, progress=tell,
             on_run=lambda name, done, total: tell(f"run {name}", done, total),
         )  # fmt: skip
-    from accelsim.report.comparison import chips_markdown, chips_table, place
+    from accelsim.report.comparison import chips_markdown, chips_table, place, power_rules
     from accelsim.report.headline import warnings
 
     if out is not None and out.suffix == ".md":
@@ -348,6 +367,7 @@ def _compare_chips(
         typer.echo(json.dumps({"chips": names, "figures": figures}, indent=2))
         return
     _print(chips_table(results, rows))
+    _print(power_rules(results))
     for result in results:
         for text in warnings(result):
             _print(f"warning {result.arch.name}: {text}", "red")
@@ -646,6 +666,13 @@ def _check_exports(kinds: list[str]) -> None:
     wrong = [kind for kind in kinds if kind not in ("csv", "parquet")]
     if wrong:
         raise InputError(Problem(f"cannot export to '{kind}'", hint="csv or parquet") for kind in wrong)
+
+
+def _power(rule: PowerRule) -> dict[str, str]:
+    """Return the override that makes all chips wait by one rule."""
+    from accelsim.architecture import POWER_RULES
+
+    return {"power": POWER_RULES[rule]} if rule in POWER_RULES else {}
 
 
 def _overrides(pairs: list[str]) -> dict[str, str]:

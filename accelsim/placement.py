@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -191,12 +192,24 @@ class Problems:
         return cls("" if network is None and chip.source is not None else where, chip.source)
 
     def add(self, message: str, hint: str | None = None, at: Location | None = None) -> None:
-        """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one."""
+        """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one.
+
+        Where none is given, it is the component that the message names last, as 'name'.
+        """
         text = f"{self.where}: {message}" if self.where else message
+        at = at or self._component_in(message)
         if at is not None and self.source is not None:
             self.found.setdefault(message, self.source.problem(text, at, hint))
         else:
             self.found.setdefault(message, Problem(text, hint=hint))
+
+    def _component_in(self, message: str) -> Location | None:
+        if self.source is None or not isinstance(self.source.data, dict):
+            return None
+        components = self.source.data.get("components", {})
+        quoted = re.findall(r"(layer |matrix )?'([^']*)'", message)
+        named = [name for layer, name in quoted if not layer and name in components]
+        return ("components", named[-1]) if named else None
 
     def stop(self) -> None:
         """Raise InputError with all problems so far, if there are any."""
@@ -484,6 +497,11 @@ def check_channels(chip: Architecture) -> None:
             networks = [name for name, spec in components.items() if isinstance(spec, Interconnect)]
             message = f"channel {channel.name()} goes over '{channel.over}', which is no bus or mesh"
             problems.add(message, did_you_mean(channel.over, networks), ("channels", index, "over"))
+        elif channel.over is not None and components[channel.over].places() is None:  # type: ignore[attr-defined]
+            for key in ("start", "end"):
+                if getattr(channel, key):
+                    message = f"'{channel.over}' joins no numbered places, found {key} {getattr(channel, key)}"
+                    problems.add(message, f"leave out '{key}'", ("channels", index, key))
         if idle := [name for name in (a, b) if name not in playing]:
             useless = [name for name in idle if not _has_role(components[name])]
             if useless and (channel.lockstep or not KINDS[components[useless[0]].kind].actions):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from statistics import mean, stdev
 
@@ -79,6 +79,7 @@ def record(run: Run, command: str = "") -> r.Result:
         plan=_plan(run),
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
+        clips=r.ClipRecord(**asdict(run.batch.clips)),
         layers=_layers(run),
         components=_components(run),
         leakage_bracket=_bracket(run),
@@ -319,6 +320,7 @@ def _components(run: Run) -> list[r.ComponentRecord]:
             actions=dict(ledger.counts.get(name, {})),
             energy_j=r.EnergyShares(**bill.energy_j[name]),
             area_mm2=bill.area_m2[name] * 1e6,
+            power_states=ledger.power[name].shares() if name in ledger.power else {},
             peak_bytes_per_s=spec.peak_bits_per_cycle() / 8 / (chip.period_ps(name) * 1e-12),
         )
         for name, spec in chip.components().items()

@@ -148,6 +148,21 @@ class AccuracyRecord(Record):
     """None where a score of a plug-in counts nothing by utterance."""
 
 
+class ClipRecord(Record):
+    """What was cut off the ``utterances`` before the network heard them: of how many, and how many seconds in all.
+
+    ``trimmed``: silence at their ends; ``cut``: what is beyond ``longest_s`` of the workload; ``quiet``: those of which
+    more than 0.2 s at the ends still lie 30 dB below the loudest 10 ms.
+    """
+
+    utterances: int = 0
+    trimmed: int = 0
+    trimmed_s: float = 0.0
+    cut: int = 0
+    cut_s: float = 0.0
+    quiet: int = 0
+
+
 class AdcRecord(Record):
     conversions: int
     clipped: int
@@ -189,7 +204,11 @@ class EnergyShares(Record):
 
 
 class ComponentRecord(Record):
-    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none."""
+    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none.
+
+    ``power_states``: shares of the time of its instances: ``active`` at work, ``clocked`` and ``gated`` idle with and
+    without the clock, ``waking``, and asleep by the name of the state (``off`` of a power domain).
+    """
 
     name: str
     kind: str
@@ -201,6 +220,7 @@ class ComponentRecord(Record):
     energy_j: EnergyShares
     area_mm2: float
     peak_bytes_per_s: float = 0.0
+    power_states: dict[str, float] = {}
 
 
 class Bracket(Record):
@@ -314,6 +334,7 @@ class Result(OperationRecord):
     plan: PlanRecord | None = None
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
+    clips: ClipRecord = ClipRecord()
     layers: list[LayerRecord]
     components: list[ComponentRecord]
     leakage_bracket: list[Bracket]

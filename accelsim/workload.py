@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
+from accelsim.data.clip import WHOLE, Clips, is_quiet, trimmed
+from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.library import find_workload
@@ -131,7 +133,7 @@ class Batch:
 
     features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
     utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known;
-    unknown: units of the references that the network's outputs cannot stand for.
+    unknown: units of the references that the network's outputs cannot stand for; clips: what was cut off.
     """
 
     features: NDArray[np.uint8]
@@ -143,6 +145,7 @@ class Batch:
     frame_period_s: float
     speakers: int | None = None
     unknown: int = 0
+    clips: Clips = WHOLE
 
     def signal(self, edge: Edge) -> Signal:
         """Return the features as the signal of their edge."""
@@ -254,15 +257,16 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         return Batch(empty, starts, ("random",), "random activity", None, inputs.frames * period, period)
 
     chosen: list[Featured | Utterance]
+    of_each: Iterator[NDArray[np.uint8]]
+    told: list[Clips] = []
     if isinstance(inputs, FeatureInputs):
         ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     else:
-        features, context = inputs.features, inputs.context
         heard = _chosen(load(inputs.dataset, inputs.split), inputs, score)
-        chosen, of_each = [*heard], (stacked(features.codes(one.audio), context) for one in heard)
-        period = features.hop_s
+        chosen, of_each = [*heard], _clipped(heard, inputs, told)
+        period = inputs.features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
     codes: list[NDArray[np.uint8]] = []
     for one in of_each:
@@ -289,7 +293,34 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         frame_period_s=period,
         speakers=len({u.speaker for u in utterances}),
         unknown=unknown,
+        clips=_together(told),
     )
+
+
+def _clipped(heard: Sequence[Utterance], inputs: SpeechInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the features of each utterance, trimmed and cut as its inputs ask for; ``told`` gets what was cut off."""
+    features = inputs.features
+    most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
+    for one in heard:
+        audio = one.audio if inputs.trim_db is None else trimmed(one.audio, inputs.trim_db)
+        codes = features.codes(audio)
+        silence, cut = len(one.audio) - len(audio), len(codes) - len(codes[:most])
+        told.append(
+            Clips(
+                utterances=1,
+                trimmed=int(silence > 0),
+                trimmed_s=silence / SAMPLE_RATE_HZ,
+                cut=int(cut > 0),
+                cut_s=cut * features.hop_s,
+                quiet=int(inputs.trim_db is not None and is_quiet(audio)),
+            )
+        )
+        yield stacked(codes[:most], inputs.context)
+
+
+def _together(told: Sequence[Clips]) -> Clips:
+    sums = {field.name: sum(getattr(one, field.name) for one in told) for field in fields(Clips)}
+    return Clips(**sums)
 
 
 def _unknown_units(

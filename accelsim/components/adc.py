@@ -25,10 +25,10 @@ class Adc(Converter):
 
     kind: Literal["adc"]
     effects = {
-        "precision_bits": Effect(values="either", cycles="more", energy="more", area="more"),
-        "range_bits": Effect(values="either", cycles="more", energy="more", area="more"),
-        "rate": Effect(cycles="less", energy="either", area="more"),
-        "cycles_per_conversion": Effect(cycles="more"),
+        "precision_bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
+        "range_bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
+        "rate": Effect(cycles="less", energy="either", area="more", spare="faster than its clock asks"),
+        "cycles_per_conversion": Effect(cycles="more", spare="fewer than its rate takes"),
     }
     precision_bits: Annotated[int, Ge(0), Le(16)]
     range_bits: Annotated[int, Ge(1), Le(16)]

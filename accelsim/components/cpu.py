@@ -23,8 +23,8 @@ class Cpu(ComponentSpec):
     kind: Literal["cpu"]
     effects = {
         "dispatch_cycles": Effect(cycles="more", energy="more", given="interrupt and driver"),
-        "copy_bits_per_cycle": Effect(counts="less", cycles="less", energy="more", area="more"),
-        "operations_per_cycle": Effect(cycles="less", energy="more", area="more"),
+        "copy_bits_per_cycle": Effect(counts="less", cycles="less", given="loads and stores of the core"),
+        "operations_per_cycle": Effect(cycles="less", energy="less", given="vector instructions of the core"),
     }
     dispatch_cycles: PositiveInt
     copy_bits_per_cycle: PositiveInt

@@ -28,14 +28,23 @@ class Crossbar(ComponentSpec):
     effects = {
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
         "planes": Effect(energy="more", area="more", spare="more planes than weights have"),
-        "rows": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
-        "columns": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "rows": Effect(
+            values="either", counts="either", cycles="either", energy="more", area="more", spare="rows without an input"
+        ),
+        "columns": Effect(
+            values="either",
+            counts="either",
+            cycles="either",
+            energy="more",
+            area="more",
+            spare="columns of no output",
+        ),
         "cell_bits": Effect(values="either", counts="either", cycles="less", energy="either", area="less"),
         "read_voltage": Effect(values="either", counts="more", cycles="more"),
         "read_time": Effect(values="either", cycles="more", energy="more"),
-        "write_time": Effect(cycles="more", energy="more"),
+        "write_time": Effect(cycles="more", energy="more", given="the pulse that the cells were measured with"),
         "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
-        "cycles_per_read": Effect(cycles="more"),
+        "cycles_per_read": Effect(cycles="more", spare="fewer than its read_time takes"),
     }
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]

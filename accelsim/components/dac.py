@@ -24,7 +24,9 @@ class Dac(ComponentSpec):
     effects = {
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
         "units": Effect(energy="more", area="more", spare="more drivers than rows"),
-        "bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
+        "bits": Effect(
+            values="either", counts="either", cycles="more", energy="more", area="more", spare="more steps than codes"
+        ),
         "cycles_per_drive": Effect(cycles="more", given="what a driver takes at this clock"),
     }
     tiles: PositiveInt
@@ -47,8 +49,8 @@ class Dac(ComponentSpec):
         return super().dimensions() | {"drive_bits": self.bits // self.phases()}
 
     def flip_flops(self) -> int:
-        """Return the bits of one drive, latched at the row."""
-        return self.bits // self.phases()
+        """Return 0: while a row is driven its code stands in the registers that it came from."""
+        return 0
 
 
 def service_cycles(spec: Dac, counts: Counts) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,7 @@ class ComponentSpec(Model):
     kind: str
     clock: str | None = None
     """Clock domain; the architecture's first clock when it is not given."""
-    effects: ClassVar[Mapping[str, Effect]] = {"clock": Effect(cycles="either", energy="either")}
-    """What each numeric key of its own may change when it grows, see `Effect`; bases declare theirs."""
+    effects = {"clock": Effect(cycles="either", energy="either")}
 
     def clocked(self, frequency: float) -> Self:
         """Return the component as its clock of so many Hz makes it: with the cycles that its times take.

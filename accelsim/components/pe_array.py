@@ -25,7 +25,7 @@ class PeArray(ComponentSpec):
         "sets": Effect(values="either", counts="either", cycles="less", energy="more", area="more"),
         "pes": Effect(counts="either", cycles="less", energy="more", area="more"),
         "weight_bits": Effect(counts="more", cycles="more", energy="more", area="more"),
-        "accumulator_bits": Effect(values="either", energy="more", area="more"),
+        "accumulator_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
         "switch_cycles": Effect(cycles="more", given="what the datapath takes for a change of block"),
     }
     sets: PositiveInt

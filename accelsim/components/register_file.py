@@ -21,8 +21,10 @@ class RegisterFile(Memory):
     effects = {
         "entries": Effect(energy="more", area="more", spare="room for more words"),
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
-        "width_bits": Effect(values="either", counts="more", cycles="more", energy="more", area="more"),
-        "writes_per_cycle": Effect(cycles="less", energy="more", area="more"),
+        "width_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "writes_per_cycle": Effect(
+            cycles="less", spare="more than come in a cycle", given="the wires of whoever writes"
+        ),
     }
     entries: PositiveInt
     tiles: PositiveInt = 1

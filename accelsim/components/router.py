@@ -25,6 +25,9 @@ class Router(ComponentSpec):
     flit_bits: PositiveInt
     shared_by: PositiveInt = 1
 
+    def dimensions(self) -> dict[str, float]:
+        return super().dimensions() | {"port_bits": self.ports * self.flit_bits, "share": 1 / self.shared_by}
+
     def flip_flops(self) -> int:
         """Return ports * flit_bits: a flit for each port."""
         return self.ports * self.flit_bits

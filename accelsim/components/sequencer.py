@@ -17,7 +17,7 @@ class Sequencer(ComponentSpec):
 
     kind: Literal["sequencer"]
     effects = {
-        "cycles_per_step": Effect(cycles="more", given="what setting the units up takes"),
+        "cycles_per_step": Effect(cycles="more", energy="more", given="what setting the units up takes"),
     }
     cycles_per_step: PositiveInt = 1
 

@@ -22,7 +22,7 @@ class Banks(ComponentSpec):
 
     effects = {
         "rows": Effect(energy="more", area="more", spare="room for more words"),
-        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
+        "width_bits": Effect(counts="less", cycles="less", energy="more", area="more", spare="room for more words"),
         "banks": Effect(counts="less", cycles="less", energy="more", area="more", spare="room for more words"),
         "cycles_per_access": Effect(cycles="more", given="what an access takes at this clock"),
     }

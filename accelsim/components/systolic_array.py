@@ -41,8 +41,12 @@ class SystolicArray(ComponentSpec):
 
     kind: Literal["systolic_array"]
     effects = {
-        "rows": Effect(counts="either", cycles="either", energy="more", area="more"),
-        "columns": Effect(counts="either", cycles="either", energy="more", area="more"),
+        "rows": Effect(
+            counts="either", cycles="either", energy="either", area="more", spare="more than the matrices have"
+        ),
+        "columns": Effect(
+            counts="either", cycles="either", energy="either", area="more", spare="more than the matrices have"
+        ),
         "accumulator_rows": Effect(
             counts="less", cycles="less", energy="more", area="more", spare="more rows than products have"
         ),

@@ -26,7 +26,7 @@ class VectorUnit(ComponentSpec):
     effects = {
         "units": Effect(counts="either", cycles="less", energy="more", area="more"),
         "lanes": Effect(cycles="less", energy="more", area="more"),
-        "special_lanes": Effect(cycles="less", energy="more", area="more"),
+        "special_lanes": Effect(cycles="less", energy="more", area="more", spare="more than there are specials"),
         "cycles_per_special": Effect(cycles="more", energy="less", area="less"),
     }
     units: PositiveInt = 1

@@ -13,9 +13,12 @@ from pydantic import Field, model_validator
 from accelsim.kernels.cells import RESTING, drifted, wire_attenuation
 from accelsim.kernels.crossbar import Curves, Program
 from accelsim.registry import Registry
-from accelsim.schema import Model, NonNegativeResistance, PositiveTime
+from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime
 
 LARGEST_CELL_BITS = 6
+
+MEASURED = Effect(values="either", counts="either", cycles="either", given="measured on cells")
+"""What a number of a device may change: currents, and how many pulses write a cell."""
 
 
 class Drift(Model):
@@ -24,6 +27,7 @@ class Drift(Model):
     ``time``: t, from programming to reading; ``reference_time``: t0, when the programmed conductances hold.
     """
 
+    effects = dict.fromkeys(("time", "reference_time", "exponent", "spread"), MEASURED)
     time: PositiveTime
     reference_time: PositiveTime = 1.0
     exponent: Annotated[float, Ge(0)]
@@ -39,6 +43,7 @@ class Drift(Model):
 class Wires(Model):
     """Resistance of one cell's length of wire; IR drop to first order, see `kernels.cells.wire_attenuation`."""
 
+    effects = dict.fromkeys(("row", "column"), MEASURED)
     row: NonNegativeResistance = 0.0
     column: NonNegativeResistance = 0.0
 

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from accelsim.devices.device import DEVICES, Device, Programmed, linear_curves, states_of
+from accelsim.devices.device import DEVICES, MEASURED, Device, Programmed, linear_curves, states_of
 from accelsim.devices.ideal import check_range
 from accelsim.kernels.cells import RESTING, gaussian_conductances
 from accelsim.kernels.crossbar import Curves
@@ -28,6 +28,7 @@ class Gaussian(Device):
     """
 
     kind: Literal["gaussian"]
+    effects = dict.fromkeys(("levels", "write_noise", "stuck_at_low_resistance", "stuck_at_high_resistance"), MEASURED)
     levels: Annotated[tuple[PositiveConductance, ...], Field(min_length=2, max_length=64)]
     write_noise: NonNegativeConductance
     stuck_at_low_resistance: Share = 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from accelsim.devices.device import DEVICES, Device, Programmed, linear_curves
+from accelsim.devices.device import DEVICES, MEASURED, Device, Programmed, linear_curves
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.schema import PositiveConductance, format_si
@@ -18,6 +18,7 @@ class Ideal(Device):
     """Ohmic cells whose levels lie evenly between ``lowest`` and ``highest`` conductance; one pulse writes a cell."""
 
     kind: Literal["ideal"]
+    effects = dict.fromkeys(("lowest", "highest"), MEASURED)
     lowest: PositiveConductance
     highest: PositiveConductance
 

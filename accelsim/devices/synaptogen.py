@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from accelsim.devices.device import DEVICES, Device, Programmed
+from accelsim.devices.device import DEVICES, MEASURED, Device, Programmed
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.synaptogen import FEATURES, ORDER, Parameters, Sequence, program_cells
@@ -27,6 +27,7 @@ class MixtureComponent(Model):
     the lower triangle of a Cholesky factor, row by row.
     """
 
+    effects = dict.fromkeys(("weight", "mean", "factor"), MEASURED)
     weight: Annotated[float, Gt(0)]
     mean: Eight
     factor: Annotated[tuple[Row, ...], Field(min_length=8, max_length=8)]
@@ -44,6 +45,7 @@ class Verify(Model):
     ``step``: how much higher the next reset pulse is. See `kernels.synaptogen.Sequence`.
     """
 
+    effects = dict.fromkeys(("pulses", "tolerance", "step"), MEASURED)
     pulses: PositiveInt
     tolerance: Annotated[float, Gt(0), Le(1)]
     step: PositiveVoltage = 0.01
@@ -63,6 +65,11 @@ class Synaptogen(Device):
     """
 
     kind: Literal["synaptogen"]
+    effects = dict.fromkeys(
+        ("low_curve", "high_curve", "reference_voltage", "full_reset_voltage", "eta", "feedback", "gamma",
+         "weight_units_per_ampere", "unit_voltage", "set_voltage", "reset_voltage", "wear_cycles"),
+        MEASURED,
+    )  # fmt: skip
     low_curve: Annotated[Row, Field(min_length=2)]
     high_curve: Annotated[Row, Field(min_length=2)]
     reference_voltage: PositiveVoltage

@@ -381,7 +381,7 @@ class CrossbarTiles(Engine):
             )  # fmt: skip
         except InputError as error:
             for problem in error.problems:
-                self.problems.add(problem.message)
+                self.problems.add(problem.message, at=("components", self.parts.name("crossbar")))
         self.problems.stop()
         return TileMap(())
 
@@ -468,7 +468,8 @@ class CrossbarTiles(Engine):
         elif served < columns:
             add(
                 f"{converter.units} converters shared by {converter.shared_by} serve {served} of the {columns} columns "
-                "of a tile"
+                "of a tile",
+                at=("components", converter_name),
             )
         self._check_words(op, converter)
         if self.driver.units < crossbar.rows:

@@ -132,7 +132,8 @@ class StateCrossbar(Engine):
         for role, bits in (("driver", driver.bits), ("converter", converter.resolution())):
             if bits != op.code_bits:
                 return f"it has codes of {op.code_bits} bits, '{parts.name(role)}' of {bits}"
-        return too_large(op.states, rows=crossbar.rows, columns=crossbar.columns)
+        reason = too_large(op.states, rows=crossbar.rows, columns=crossbar.columns)
+        return reason and f"'{parts.name('crossbar')}': {reason}"
 
     def takers(self, op: Op) -> tuple[str, ...]:
         return self._copies("states", op)
@@ -247,7 +248,8 @@ class StateCrossbar(Engine):
         if converter.units * converter.shared_by < pairs:
             add(
                 f"{converter.units} converters shared by {converter.shared_by} serve "
-                f"{converter.units * converter.shared_by} of the {pairs} pairs of columns of {layer}"
+                f"{converter.units * converter.shared_by} of the {pairs} pairs of columns of {layer}",
+                at=("components", name("converter")),
             )
         if spec("driver").units < 2 * pairs:
             add(f"'{name('driver')}' drives {spec('driver').units} of {2 * pairs} rows of {layer}")
@@ -258,7 +260,8 @@ class StateCrossbar(Engine):
         needed = sum(mapping.crossbars for mapping in self.maps.values())
         if needed > self.crossbar.tiles:
             size = f"{self.crossbar.rows} x {self.crossbar.columns}"
-            self.problems.add(f"the kernels need {needed} crossbars of {size}, the chip has {self.crossbar.tiles}")
+            message = f"the kernels need {needed} crossbars of {size}, the chip has {self.crossbar.tiles}"
+            self.problems.add(message, at=("components", self.parts.name("crossbar")))
         for role in _IN_TILES:
             if (tiles := self.parts.spec(role).tiles) < needed:
                 name = self.parts.name(role)

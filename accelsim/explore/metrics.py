@@ -85,6 +85,7 @@ METRICS = {
         Metric("saturations", "saturations", "", "", 1, False, lambda r: sum(x.saturations for x in r.layers)),
         Metric("adc_conversions", "conversions", "", "", 1, False, lambda r: _adc(r, "conversions")),
         Metric("adc_clipped", "clipped", "", "", 1, False, lambda r: _adc(r, "clipped")),
+        Metric("extrapolated", "extrapolated", "", "", 1, False, lambda r: len(r.provenance.extrapolated) or None),
     )
 }
 

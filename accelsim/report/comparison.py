@@ -138,6 +138,15 @@ def changed(comparisons: Sequence[Comparison], page: str) -> list[str]:
     ]
 
 
+def power_rules(results: Sequence[Result]) -> str:
+    """Return in words how the parts of the chips wait: one rule, or that of each."""
+    rules = dict.fromkeys(result.power_rule for result in results)
+    if len(rules) == 1:
+        return f"While parts wait: {next(iter(rules))}."
+    each = "; ".join(f"{name}, {result.power_rule}" for name, result in zip(_names(results), results, strict=True))
+    return f"While parts wait, not by one rule: {each}. See --power."
+
+
 def place(index: int) -> str:
     """Return what the chip at an index is called by its place: first, second, .. tenth, chip_11, .."""
     return PLACES[index] if index < len(PLACES) else f"chip_{index + 1}"
@@ -168,6 +177,7 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
         name, *cells = _chip_cells(row, results)
         values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
         lines.append("| " + " | ".join((name, *values)) + " |")
+    lines += ["", _text(power_rules(results))]
     late = [(name, text) for name, result in zip(names, results, strict=True) for text in warnings(result)]
     if late:
         lines += ["", "## Late", "", *(f"- {_text(name)}: {text}" for name, text in late)]

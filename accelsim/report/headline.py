@@ -211,6 +211,16 @@ def between(interval: tuple[float, float], unit: str) -> str:
 def notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
     found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    clips = result.clips
+    if clips.trimmed:
+        off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
+        found.append(("silence", f"{off}, {clips.trimmed_s:.3g} s in all"))
+    if clips.quiet:
+        still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than 0.2 s of it"
+        found.append(("noise", f"{still}, 30 dB below their loudest: a lower workload.inputs.trim_db cuts it off"))
+    if clips.cut:
+        off = f"{clips.cut:,} of {clips.utterances:,} utterances, {clips.cut_s:.3g} s in all"
+        found.append(("cut short", f"{off}, beyond the longest that the network takes (workload.inputs.longest_s)"))
     if reached := result.programming.reached_by_read:
         cells = result.programming.cells
         found.append(

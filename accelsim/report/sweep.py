@@ -48,6 +48,8 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
     order = sorted(range(len(done)), key=lambda i: (not best[i], not found.allowed[i], *values[i]))
     for i in order[:_ROWS]:
         mark = Text("*", "green") if best[i] else Text("" if found.allowed[i] else "x", "red")
+        if "extrapolated" in done[i].mean:
+            mark = Text.assemble(mark, ("?", "yellow"))
         row: list[RenderableType] = [mark, *(done[i].keys.get(key, "") for key in swept)]
         for j, metric in enumerate(objectives):
             mean = done[i].mean[metric.name]
@@ -91,6 +93,8 @@ def _summary(found: Front) -> Text:
         text += f"; [x] {found.unmet() or f'{broken} break {limits}'}"
     if late := sum(c.mean.get("deadline_misses", 0) > 0 for c in found.done):
         text += f"; {late} of them late: frames miss their deadline"
+    if guessed := sum("extrapolated" in c.mean for c in found.done):
+        text += f"; [?] {guessed} of them extrapolated: outside what the prices hold for"
     if found.best.any():
         names = ", ".join(metric.short for metric in found.objectives)
         text += f"; [*] Pareto front of {names}: {found.best.sum()}"

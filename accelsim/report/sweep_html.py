@@ -40,8 +40,9 @@ FIGURES = {
     "saturations": "saturations",
     "adc_conversions": "ADC conversions",
     "adc_clipped": "ADC conversions clipped",
+    "extrapolated": "reasons why it is extrapolated",
 }
-_SAID_BY_OTHERS = {"accuracy", "energy_j", "seconds", "gops"}  # shown only where they are objectives
+_SAID_BY_OTHERS = {"accuracy", "energy_j", "seconds", "gops", "extrapolated"}  # shown only where they are objectives
 _QUANTITIES = ("frequency", "voltage", "time", "length", "temperature", "energy", "power", "conductance", "resistance")
 
 

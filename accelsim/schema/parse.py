@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic_core import ErrorDetails, PydanticKnownError, core_schema
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.schema.effects import Effect
 from accelsim.schema.registered import BROKEN_ENTRY
 from accelsim.schema.source import Key, Location, Source
 
@@ -71,6 +72,8 @@ class Model(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    effects: ClassVar[Mapping[str, Effect]] = {}
+    """What each numeric key of its own may change when it grows, see `Effect`; bases declare theirs."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

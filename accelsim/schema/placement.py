@@ -7,6 +7,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from pydantic import PositiveInt, model_validator
 
+from accelsim.schema.effects import Effect
 from accelsim.schema.parse import Model
 
 Place = Annotated[int, Ge(0)]
@@ -19,6 +20,10 @@ class ConverterSetting(Model):
     least significant; a place that is not given means every one. Later settings win over earlier ones.
     """
 
+    effects = dict.fromkeys(
+        ("row_tile", "plane", "column_tile", "precision_bits", "range_bits"),
+        Effect(values="either", counts="either", given="a setting of converters that are there"),
+    )
     row_tile: Place | None = None
     plane: Place | None = None
     column_tile: Place | None = None
@@ -47,6 +52,10 @@ class PlacementSpec(Model):
     arrays: ``batch``, frames of an utterance for which the weights are read once.
     """
 
+    effects = {
+        "copies": Effect(values="either", counts="either", cycles="less", energy="more"),
+        "batch": Effect(counts="less", cycles="either"),
+    }
     engine: str | None = None
     copies: PositiveInt = 1
     converters: list[ConverterSetting] = []

@@ -18,8 +18,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class Context(Model):
     """Neighbouring frames that are stacked with each frame; the ends of an utterance repeat its first and last."""
 
-    before: Annotated[int, Field(ge=0)] = 0
-    after: Annotated[int, Field(ge=0)] = 0
+    before: Annotated[int, Field(ge=0, le=100)] = 0
+    after: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class RecordedInputs(Model):
@@ -34,11 +34,18 @@ class RecordedInputs(Model):
 
 
 class SpeechInputs(RecordedInputs):
-    """Recorded speech, cut into frames of features; see `accelsim.data`."""
+    """Recorded speech, cut into frames of features; see `accelsim.data`.
+
+    ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
+    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. Both are to be what the
+    network was trained with; a run counts what they cut.
+    """
 
     source: Literal["speech"]
     features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
+    trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
+    longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -84,9 +91,9 @@ class RandomInputs(Model):
     """
 
     source: Literal["random"]
-    frames: PositiveInt
+    frames: Annotated[int, Field(gt=0, le=10_000_000)]
     frame_period: FramePeriod
-    features: PositiveInt
+    features: Annotated[int, Field(gt=0, le=65_536)]
     input_ones: Probability
     spikes: Probability
     readout: Probability

@@ -65,6 +65,7 @@ _METRIC_KINDS = {
     "cycles_per_frame": "count", "gops": "gops", "tops_per_w": "tops_per_w", "gops_per_mm2": "gops_per_mm2",
     "power_density_mw_per_mm2": "power density",
     "macs_performed": "count", "saturations": "count", "adc_conversions": "count", "adc_clipped": "count",
+    "extrapolated": "count",
 }  # fmt: skip
 
 

@@ -8,16 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import Architecture, load_architecture, load_cost
 from accelsim.components import KINDS
+from accelsim.components.adc import Adc
 from accelsim.cost.lookup import OperatingPoint, PriceList
 from accelsim.cost.scaling import bit_cell_area, speed_factor
 from accelsim.cost.window import limits, max_frequency
+from accelsim.library import find
 from accelsim.schema.cost import Window
 
 CHIPS = ("rsnn28nm", "memristor_conformer", "imssa", "imssa28", "edge_npu", "isaac_tile", "s4d_digital28")
 SHARE = st.floats(0, 1)
 SMALL = 1 - 1e-12
+_ADC = {"kind": "adc", "tiles": 1, "units": 1, "shared_by": 1, "precision_bits": 0, "rate": "1 MHz"}
 
 
 @cache
@@ -114,3 +117,17 @@ def test_less_overdrive_is_slower_and_none_stands_still(threshold: float, alpha:
     factors = [speed_factor(threshold + v, reference, threshold=threshold, alpha=alpha) for v in (slow, fast)]
     assert 0 < factors[0] <= factors[1] * (1 + 1e-9)
     assert speed_factor(threshold, reference, threshold=threshold, alpha=alpha) == 0
+
+
+@pytest.mark.parametrize("table", ["cmos28", "cmos28_dac", "cmos180", "isaac32"])
+@given(st.integers(4, 15), st.floats(1e4, 1e9))
+def test_more_bits_of_a_conversion_are_never_free(table: str, bits: int, rate: float) -> None:
+    """One bit more: more energy, no less area, and a longer conversion at the least."""
+    cost = load_cost(find(table, "arch/cost"))
+    assert cost.window is not None
+    prices = PriceList(cost, OperatingPoint(cost.voltage, 300, cost.node))
+    few, many = ({"bits": float(b), "rate": rate} for b in (bits, bits + 1))
+    assert prices.energy("adc", "convert", few).value < prices.energy("adc", "convert", many).value
+    assert prices.area("adc", few).value <= prices.area("adc", many).value
+    slower, faster = (Adc.model_validate(_ADC | {"range_bits": b}).decisions()[0] for b in (bits + 1, bits))
+    assert slower == faster + 1

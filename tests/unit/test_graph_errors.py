@@ -35,7 +35,8 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
     """Return what the schedule says, without the names of workload and chip in front."""
     with pytest.raises(InputError) as error:
         deploy(graph(folder, layers), chip(keys, name))
-    return [re.sub(r"workload '.*?' on '.*?': ", "", str(problem)) for problem in error.value.problems]
+    names = r"^/.*/arch/\w+\.yaml:[0-9]+: |workload '.*?' on '.*?': "
+    return [re.sub(names, "", str(problem)) for problem in error.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
         # Memories, queue, clusters.
         (SHAPE, {"components.queue.entries": 14}, r"'queue' has 14 entries for 15 layers"),
         (LINEAR, {"components.features.entries": 11},
-         r".*memristor_conformer\.yaml:\d+: 12 features of a frame do not fit the 11 entries of 'features'"),
+         r"12 features of a frame do not fit the 11 entries of 'features'"),
         (ATTENTION, {"components.activations.rows": 1418, "components.activations.banks": 2},
          r"the buffers between layers take 89 KiB for utterances of 60 frames, 'activations' has 89"),
         (["{name: a, op: relu, input: features}", "{name: y, op: relu, input: a}"],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import accelsim
 from accelsim.architecture import Architecture, load_architecture, load_cost
@@ -16,9 +18,12 @@ from accelsim.cost.lookup import OperatingPoint, PriceList
 from accelsim.cost.scaling import bit_cell_area, leakage_factor, node_energy_spread, speed_factor
 from accelsim.cost.window import fastest_decision, max_frequency, settling_s
 from accelsim.errors import InputError
+from accelsim.explore.sweep import sweep
 from accelsim.library import find, names
 from accelsim.report.comparison import chips_markdown
 from accelsim.report.headline import columns, notes
+from accelsim.report.sweep import sweep_table
+from accelsim.report.sweep_html import sweep_page
 from accelsim.schema.cost import Window
 
 CHIPS = names("arch")
@@ -125,6 +130,27 @@ def test_what_is_extrapolated_is_marked_everywhere() -> None:
     page = chips_markdown([inside, outside], [], "accelsim compare")
     assert "(extrapolated)" in page and "extrapolated: 0.45 V is outside" in page
     assert "extrapolated" not in chips_markdown([inside, inside], [], "accelsim compare")
+
+
+def test_extrapolated_points_of_a_sweep_are_marked(tmp_path: Path) -> None:
+    axes = ["workload.inputs.frames=4", "operating_points={}", "technology.extrapolate=true",
+            "technology.voltage=0.45 V,0.9 V"]  # fmt: skip
+    store = sweep("rsnn28nm", axes, tmp_path / "sweep", workload="rsnn_paper_activity")
+    marks = {c.keys["technology.voltage"]: "extrapolated" in c.mean for c in store.configurations()}
+    assert marks == {"0.45 V": True, "0.9 V": False}
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(sweep_table(store))
+    assert "[?] 1 of them extrapolated" in console.export_text()
+    assert sweep_page(store).count(" (extrapolated)") == 1
+    store.close()
+
+
+def test_a_sweep_outside_the_window_fails_there_and_goes_on(tmp_path: Path) -> None:
+    axes = ["workload.inputs.frames=4", "operating_points={}", "technology.voltage=0.1 V,0.9 V"]
+    store = sweep("rsnn28nm", axes, tmp_path / "sweep", workload="rsnn_paper_activity")
+    errors = {c.keys["technology.voltage"]: c.errors for c in store.configurations()}
+    assert errors["0.9 V"] == () and "0.1 V is outside" in errors["0.1 V"][0]
+    store.close()
 
 
 @pytest.mark.parametrize("point", ["peak"])

@@ -20,12 +20,15 @@ from torch import nn
 from tqdm import tqdm
 
 from accelsim.data import Waveform, load
+from accelsim.data.clip import trimmed
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.kernels.ssm import convolve, largest_level
 from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
-RATE_HZ, STATES, SEGMENTS, LONGEST = 2000, 14, 4, 1600
+RATE_HZ, STATES, SEGMENTS = 2000, 14, 4
+TRIM_DB, LONGEST_S = 60, 1.0  # of every utterance, in a run too: keys of the workload's inputs
+LONGEST = round(LONGEST_S * RATE_HZ)
 CODE_BITS = 8
 FINE_BITS = 7  # levels for ranges that follow the weights: the cells take conductances in between
 RESPONSE = 200  # steps of an impulse response: 0.98^200 = 0.02
@@ -64,7 +67,8 @@ def recordings(splits: tuple[str, ...] = ("train", "test")) -> tuple[Recordings,
     utterances = [(u, split == "test") for split in splits for u in load("zero_one", split)]
     level = 32.0  # fine codes; the shipped networks take their own
     codes = [
-        (Waveform(rate_hz=RATE_HZ, level=level).codes(u.audio)[:LONGEST, 0] - float(ZERO_CODE)) / level
+        (Waveform(rate_hz=RATE_HZ, level=level).codes(trimmed(u.audio, TRIM_DB))[:LONGEST, 0] - float(ZERO_CODE))
+        / level
         for u, _ in utterances
     ]
     lengths = np.array([len(c) for c in codes])
@@ -143,7 +147,7 @@ class Kernel(nn.Module):
         a, b, c = (torch.view_as_complex(w.contiguous()) for w in self.weights())
         powers = torch.exp(torch.log(a + 1e-6)[:, None] * torch.arange(RESPONSE - 1))
         response = nn.functional.pad(((b * c)[:, None] * powers).real.sum(0), (1, 0))
-        points = 2048
+        points = 4096  # at least LONGEST + RESPONSE: the convolution must not wrap around
         spectrum = torch.fft.rfft(data.samples, points) * torch.fft.rfft(response, points)
         y = torch.fft.irfft(spectrum, points)[:, :LONGEST].abs()
         return torch.einsum("ut,ukt->uk", y, data.segments)
@@ -249,7 +253,8 @@ weights: {weights}
 reference_weights: float.safetensors
 reference_unit: {level}
 inputs:
-  {{source: speech, dataset: zero_one, split: test, features: {{kind: waveform, rate_hz: {rate}, level: {level}}}}}
+  {{source: speech, dataset: zero_one, split: test, trim_db: {trim_db}, longest_s: {longest_s},
+   features: {{kind: waveform, rate_hz: {rate}, level: {level}}}}}
 graph:
   - {{name: s4d, op: s4d, input: features, kernels: 1, states: {states}, weight_bits: {bits}, scale: {scale!r},
      weights: s4d, input_offset: 128, output_gain: {output_gain}}}
@@ -267,7 +272,7 @@ def write(name: str, bits: int, network: Deployed, free: bool) -> None:
         title=title, name=name, bits=network.bits, scale=network.scale,
         free=f", trained with {bits} bits in ranges of their own" if free else "",
         weights=weights, rate=RATE_HZ, level=network.level, states=STATES, output_gain=network.output_gain,
-        segments=SEGMENTS,
+        segments=SEGMENTS, trim_db=TRIM_DB, longest_s=LONGEST_S,
     )  # fmt: skip
     (HERE / ("workload.yaml" if name == "2bit" else f"{name}.yaml")).write_text(text, encoding="utf-8")
 

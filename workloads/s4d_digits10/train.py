@@ -21,6 +21,7 @@ from torch import nn
 from tqdm import tqdm
 
 from accelsim.data import LogMel, load
+from accelsim.data.clip import trimmed
 from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
 from accelsim.kernels.converters import DacTransfer
@@ -30,7 +31,9 @@ from accelsim.weights import save_weights
 HERE = Path(__file__).parent
 FEATURES = LogMel(bands=16, low_hz=100.0, high_hz=3800.0, floor=1e-3, mean_prior=20, initial_mean=-4.0)
 OFFSET, FULL_SCALE = 80, 64
-CHANNELS, STATES, LAYERS, SEGMENTS, LONGEST = 16, 3, 2, 4, 100
+CHANNELS, STATES, LAYERS, SEGMENTS = 16, 3, 2, 4
+TRIM_DB, LONGEST_S = 60, 1.0  # of every utterance, in a run too: keys of the workload's inputs
+LONGEST = round(LONGEST_S / FEATURES.hop_s)
 CODE_BITS = 8
 KERNEL_BITS, MIXING_BITS = 3, 4
 SCALE, LARGEST_RADIUS = 0.9, 0.98
@@ -62,7 +65,7 @@ def recordings() -> tuple[Recordings, np.ndarray]:
     segments = np.zeros((len(utterances), SEGMENTS, LONGEST), np.float32)
     lengths = np.zeros(len(utterances), np.int64)
     for i, (utterance, _) in enumerate(tqdm(utterances, desc="features", mininterval=2)):
-        codes = FEATURES.codes(utterance.audio)[:LONGEST].astype(np.float32) - OFFSET
+        codes = FEATURES.codes(trimmed(utterance.audio, TRIM_DB))[:LONGEST].astype(np.float32) - OFFSET
         n = lengths[i] = len(codes)
         inputs[i, :n] = np.clip(codes, -128, 127) / FULL_SCALE
         place = np.arange(n) * SEGMENTS // n

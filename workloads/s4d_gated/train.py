@@ -24,6 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from accelsim.data import LogMel, load
+from accelsim.data.clip import trimmed
 from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
 from accelsim.kernels.activation import add, glu, quantise, rescale
@@ -38,7 +39,9 @@ from accelsim.weights import save_weights
 HERE = Path(__file__).parent
 FEATURES = LogMel(bands=16, low_hz=100.0, high_hz=3800.0, floor=1e-3, mean_prior=20, initial_mean=-4.0)
 OFFSET, UNIT = 80, 64  # the network reads (code - OFFSET) / UNIT
-WIDTH, OUTPUTS, SEGMENTS, LONGEST = 32, 16, 4, 100
+WIDTH, OUTPUTS, SEGMENTS = 32, 16, 4
+TRIM_DB, LONGEST_S = 60, 1.0  # of every utterance, in a run too: keys of the workload's inputs
+LONGEST = round(LONGEST_S / FEATURES.hop_s)
 STATES = (7, 3)  # of a kernel in each block: two and four kernels share a crossbar of 64 x 64
 KERNEL_BITS, SCALE, LARGEST_RADIUS = 4, 0.9, 0.95
 CODE_BITS, LINEAR_BITS = 8, 8
@@ -74,7 +77,7 @@ def recordings(*sets: tuple[str, str]) -> Recordings:
     inputs = np.zeros((len(utterances), LONGEST, FEATURES.bands), np.float32)
     lengths = np.zeros(len(utterances), np.int64)
     for i, utterance in enumerate(tqdm(utterances, desc="features", mininterval=2)):
-        codes = FEATURES.codes(utterance.audio)[:LONGEST]
+        codes = FEATURES.codes(trimmed(utterance.audio, TRIM_DB))[:LONGEST]
         n = lengths[i] = len(codes)
         inputs[i, :n] = (codes.astype(np.float32) - OFFSET) / UNIT
     labels = torch.tensor([WORDS.index(u.text) for u in utterances])
@@ -407,6 +410,8 @@ inputs:
   source: speech
   dataset: fsdd
   split: test
+  trim_db: {trim_db}
+  longest_s: {longest_s}
   features: {{bands: 16, low_hz: 100.0, high_hz: 3800.0, floor: 1e-3, mean_prior: 20, initial_mean: -4.0}}
 
 graph:
@@ -431,7 +436,7 @@ def write(model: Network, reference: Network, ops: list[dict[str, Any]], tensors
         lines.append(text)
     text = WORKLOAD.format(
         bits=KERNEL_BITS, outputs=OUTPUTS, unit=UNIT, graph="\n".join(lines), classes=", ".join(WORDS),
-        segments=SEGMENTS,
+        segments=SEGMENTS, trim_db=TRIM_DB, longest_s=LONGEST_S,
     )  # fmt: skip
     (HERE / "workload.yaml").write_text(text, encoding="utf-8")
 
