@@ -75,10 +75,10 @@ class LogMel:
             if not problems and abs((value := getattr(self, key)) * SAMPLE_RATE_HZ - self._samples(value)) > 1e-6
         ]
         if not problems and not self.low_hz < self.high_hz:
-            problems.append(f"'low_hz': must be below high_hz, found {self.low_hz:g} and {self.high_hz:g}")
+            problems.append(f"'low_hz': must be below 'high_hz', found {self.low_hz:g} and {self.high_hz:g}")
         if not problems and self.mean_memory < self.mean_prior:
             problems.append(
-                f"'mean_memory': must be at least mean_prior, found {self.mean_memory} and {self.mean_prior}"
+                f"'mean_memory': must be at least 'mean_prior', found {self.mean_memory} and {self.mean_prior}"
             )
         if not problems and (empty := self._empty_filters()):
             problems.append(

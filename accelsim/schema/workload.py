@@ -18,8 +18,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class Context(Model):
     """Neighbouring frames that are stacked with each frame; the ends of an utterance repeat its first and last."""
 
-    before: Annotated[int, Field(ge=0)] = 0
-    after: Annotated[int, Field(ge=0)] = 0
+    before: Annotated[int, Field(ge=0, le=100)] = 0
+    after: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class RecordedInputs(Model):
@@ -91,9 +91,9 @@ class RandomInputs(Model):
     """
 
     source: Literal["random"]
-    frames: PositiveInt
+    frames: Annotated[int, Field(gt=0, le=10_000_000)]
     frame_period: FramePeriod
-    features: PositiveInt
+    features: Annotated[int, Field(gt=0, le=65_536)]
     input_ones: Probability
     spikes: Probability
     readout: Probability

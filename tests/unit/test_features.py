@@ -66,14 +66,14 @@ def test_share_of_zero_bits():
     [
         ({"bands": 0}, "'bands': must be from 1 to 1024, found 0"),
         ({"high_hz": 9000.0}, "'high_hz': must be from 0 to 8000, found 9000"),
-        ({"low_hz": 7600.0}, "'low_hz': must be below high_hz, found 7600 and 7600"),
+        ({"low_hz": 7600.0}, "'low_hz': must be below 'high_hz', found 7600 and 7600"),
         ({"hop_s": 0.0}, "'hop_s': must be from 0.001 to 1, found 0"),
         ({"hop_s": 0.00001}, "'hop_s': must be from 0.001 to 1, found 1e-05"),
         ({"hop_s": 0.0101}, "'hop_s': must be a whole number of samples of 16000 Hz, found 0.0101 s"),
         ({"window_s": 0.02503}, "'window_s': must be a whole number of samples of 16000 Hz, found 0.02503 s"),
         ({"bands": 200}, "'bands': 10 of 200 filters lie between two bins of the spectrum"),
         ({"floor": 1e-300, "code_gain": 1e300}, "'floor': must be .*; 'code_gain': must be .*found 1e.300"),
-        ({"mean_memory": 10}, "'mean_memory': must be at least mean_prior, found 10 and 50"),
+        ({"mean_memory": 10}, "'mean_memory': must be at least 'mean_prior', found 10 and 50"),
     ],
 )
 def test_impossible_settings_are_refused(change, message):

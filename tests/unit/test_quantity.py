@@ -12,6 +12,7 @@ import pytest
 from annotated_types import Gt, Le
 from pydantic import ValidationError
 
+from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
 from accelsim.schema import (
     DataSize,
@@ -154,3 +155,43 @@ def test_format_si_digits():
 def test_no_unit_library_is_loaded():
     code = "import sys, accelsim.schema; print('pint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("100 mhz", r"unknown unit 'mhz' in '100 mhz', .* \(did you mean 'MHz'\?\)"),
+        ("100 Mhz", r"did you mean 'MHz'\?"),
+        ("100 MHZ", r"did you mean 'MHz'\?"),
+        ("100 mHz", r"must be at least 1 Hz, found '100 mHz' \(did you mean 'MHz'\?\)"),
+        ("1e-300 Hz", r"must be at least 1 Hz, found '1e-300 Hz'$"),
+        ("0 Hz", r"must be greater than 0, found '0 Hz'"),
+    ],
+)
+def test_a_millihertz_is_no_clock(text, message):
+    with pytest.raises(InputError) as caught:
+        load_architecture("rsnn28nm", {"clocks.main.frequency": text})
+    assert re.search(message, str(caught.value)), caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("900 mv", "voltage", r"did you mean 'mV' or 'MV'\?"),
+        ("5 kw", "power", r"did you mean 'kW'\?"),
+        ("64 kib", "data size", r"did you mean 'kbit'|'Kib' or 'KiB'"),
+        ("8.5 mB", "data size", r"must be a whole number of bits, found '8.5 mB' \(did you mean 'MB'\?\)"),
+    ],
+)
+def test_a_hint_is_what_is_meant(text, kind, message):
+    with pytest.raises(InputError) as caught:
+        parse_quantity(text, kind)
+    assert re.search(message, str(caught.value)), caught.value
+
+
+@pytest.mark.parametrize(
+    ("period", "message"), [("1e-13 s", "must be at least 1 ps"), ("10 Ms", "must be at most 3.6 ks, found '10 Ms'")]
+)
+def test_a_frame_period_has_ends(period, message):
+    with pytest.raises(InputError, match=message):
+        load_architecture("rsnn28nm", {"pacing.frame_period": period})
