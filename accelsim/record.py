@@ -320,6 +320,7 @@ def _components(run: Run) -> list[r.ComponentRecord]:
             actions=dict(ledger.counts.get(name, {})),
             energy_j=r.EnergyShares(**bill.energy_j[name]),
             area_mm2=bill.area_m2[name] * 1e6,
+            power_states=ledger.power[name].shares() if name in ledger.power else {},
             peak_bytes_per_s=spec.peak_bits_per_cycle() / 8 / (chip.period_ps(name) * 1e-12),
         )
         for name, spec in chip.components().items()

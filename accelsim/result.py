@@ -173,7 +173,9 @@ class LayerRecord(Record):
 
     ``cycles``: of all its jobs, whether they ran at the same time or not; ``pace_s``: busy time of
     its busiest component, which no overlap can shorten; ``moved_bytes[component]``: data that passed through.
-    ``faults``: overflows, underflows, infinities and NaN of its floating-point numbers, where they are counted.
+    ``saturations``: words that did not hold what was put into them and were clamped: codes of features, inputs and
+    outputs, sums, membranes, currents, states, registers. ``faults``: overflows, underflows, infinities and NaN of its
+    floating-point numbers, on every unit that has such.
     """
 
     name: str
@@ -202,7 +204,11 @@ class EnergyShares(Record):
 
 
 class ComponentRecord(Record):
-    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none."""
+    """``peak_bytes_per_s``: the most data that it could pass on, 0 for what moves none.
+
+    ``power_states``: shares of the time of its instances: ``active`` at work, ``clocked`` and ``gated`` idle with and
+    without the clock, ``waking``, and asleep by the name of the state (``off`` of a power domain).
+    """
 
     name: str
     kind: str
@@ -214,6 +220,7 @@ class ComponentRecord(Record):
     energy_j: EnergyShares
     area_mm2: float
     peak_bytes_per_s: float = 0.0
+    power_states: dict[str, float] = {}
 
 
 class Bracket(Record):

@@ -23,6 +23,11 @@ class PowerTimes:
     waking: int = 0
     off: Mapping[str, int] = field(default_factory=dict)
 
+    def shares(self) -> dict[str, float]:
+        """Return each of them as a share of all."""
+        spent = {"active": self.active, "clocked": self.clocked, "gated": self.gated, "waking": self.waking}
+        return {state: ps / self.all for state, ps in {**spent, **self.off}.items()} if self.all else {}
+
 
 @dataclass(frozen=True)
 class Ledger:

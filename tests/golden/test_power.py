@@ -162,13 +162,13 @@ def at_rest(name: str, rule: str) -> Bill:
 
 
 def test_a_second_of_memristor_conformer_at_rest() -> None:
-    """272 tiles of 128 x 8 input bits, 128 drivers latching 8, 6 converters of 2 x 8, 6 adders of 16, 4 of 24:
-    272 x 2,336 = 635,392 flip-flops, and 160 x 8 of the features, 72 x 64 of the queue, 40 + 4 memories of 256 + 11 and
-    512 + 10, 4 x 32 x 100 of the vector units, 4 x 84 x 64 of the attention (64 + 5 x 4 multiply-adders of 64), 256
-    multipliers of 48. Clocks 0.036 or 1.2 fJ at 100 MHz. Converters 1,632 x 0.2 x 1.3332 pJ x 100 MHz = 43.5 mW,
-    drivers 34,816 x 0.39 uW x 0.841 (32 to 28 nm) = 11.4 mW, and 0.00195 uW x 0.841 of each of 104,448 samplers.
+    """272 tiles of 128 x 8 input bits, 6 converters of 2 x 8, 6 adders of 16 and 4 of 24 flip-flops: 272 x 1,312 =
+    356,864, and 160 x 8 of the features, 72 x 64 of the queue, 40 + 4 memories of 256 + 11 and 512 + 10, 4 x 32 x 100
+    of the vector units, 4 x 84 x 64 of the attention (64 + 5 x 4 multiply-adders of 64), 256 multipliers of 48. Clocks
+    0.036 or 1.2 fJ at 100 MHz. Converters 1,632 x 0.2 x 1.3332 pJ x 100 MHz = 43.5 mW, drivers 34,816 x 0.39 uW x
+    0.841 (32 to 28 nm) = 11.4 mW, and 0.00195 uW x 0.841 of each of 104,448 samplers.
     """
-    registers = 272 * (128 * 8 + 128 * 8 + 6 * 16 + 6 * 16 + 4 * 24) + 160 * 8 + 72 * 64 + 40 * 267 + 4 * 522
+    registers = 272 * (128 * 8 + 6 * 16 + 6 * 16 + 4 * 24) + 160 * 8 + 72 * 64 + 40 * 267 + 4 * 522
     registers += 4 * 3200 + 4 * 84 * 64 + 256 * 48
     gated, ungated = at_rest("memristor_conformer", "gated"), at_rest("memristor_conformer", "ungated")
     assert gated.total_j("clock") == pytest.approx(registers * 0.036e-15 * 100e6)

@@ -60,10 +60,16 @@ def test_power_changes_time_and_cost_but_no_value() -> None:
     switched = f"{{analogue: {{parts: [dac, adc, sample_hold], {GATE}}}}}"
     plain, off = (accelsim.run("memristor_tile", overrides=paced | {"power": p}) for p in ("{}", switched))
     assert off.accuracy == plain.accuracy
-    assert off.performance.latency_cycles.p50 == plain.performance.latency_cycles.p50 + 500
+    # While the first tile waits for its drivers the bus brings the others their inputs: a few cycles less than 500.
+    assert 490 < off.performance.latency_cycles.p50 - plain.performance.latency_cycles.p50 <= 500
     assert off.energy.wake_j == pytest.approx(off.performance.frames * 1e-9)
     assert off.energy.standby_j < 0.5 * plain.energy.standby_j
     assert off.energy.dynamic_j == pytest.approx(plain.energy.dynamic_j)
     shares = (off.energy.dynamic_j, off.energy.clock_j, off.energy.standby_j, off.energy.leakage_j, off.energy.wake_j)
     assert off.energy.total_j == pytest.approx(sum(shares))
+    states = next(c for c in off.components if c.name == "adc").power_states
+    assert sum(states.values()) == pytest.approx(1)
+    # Of 10 ms: waking 5 us, off but for that, 20 us before it goes off again and the work between.
+    assert states["waking"] == pytest.approx(5e-6 / 10e-3) and states["clocked"] == 0
+    assert 0.997 < states["off"] < 0.998 and 0 < states["active"] < 1e-4
     assert sum(c.energy_j.total() for c in off.components) == pytest.approx(off.energy.total_j)
