@@ -20,7 +20,7 @@ class Crossbar(ComponentSpec):
     one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset; ``sign:
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
     to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
-    does, whichever are more. Before the first frame the cells are written by pulses of
+    does, whichever are more; a shorter read has more noise. Before the first frame the cells are written by pulses of
     ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
 
@@ -40,8 +40,8 @@ class Crossbar(ComponentSpec):
             spare="columns of no output",
         ),
         "cell_bits": Effect(values="either", counts="either", cycles="less", energy="either", area="less"),
-        "read_voltage": Effect(values="either", counts="more", cycles="more"),
-        "read_time": Effect(values="either", cycles="more", energy="more"),
+        "read_voltage": Effect(values="either", counts="more", spare="a swing beyond the noise of a read"),
+        "read_time": Effect(values="either", cycles="more", energy="more", spare="longer than cells take to settle"),
         "write_time": Effect(cycles="more", energy="more", given="the pulse that the cells were measured with"),
         "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
         "cycles_per_read": Effect(cycles="more", spare="fewer than its read_time takes"),

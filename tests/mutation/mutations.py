@@ -60,7 +60,7 @@ _DATA = {
         "accelsim/components/crossbar.py": [
             ("        return self.cycles_per_read\n", "        return 1\n", PEAK),
             ('counts["phases"] * spec.cycles_per_read', 'counts["phases"]', GRAPH),
-            ("(self.sign == \"offset\")", "0", "tests/golden/test_isaac.py"),
+            ("(self.sign == \"offset\")", "0", BILLS),
             ("-(-pulses // self.cells_written_at_once)", "pulses // self.cells_written_at_once", RECORD),
         ],
         "accelsim/components/mesh.py": [
