@@ -93,7 +93,7 @@ class ChannelSpec(Model):
 
     effects = {
         "capacity": Effect(
-            counts="either", cycles="less", spare="room for tokens that never wait", given="what its ends hold"
+            counts="either", cycles="either", spare="room for tokens that never wait", given="what its ends hold"
         ),
         "latency": Effect(cycles="more", spare="tokens that nobody waits for", given="what a token takes on its way"),
         "start": Effect(counts="either", cycles="either"),

@@ -55,6 +55,8 @@ def graph(kind: str) -> str:
 
 SAMPLE = {"workload.inputs.dataset": "librivox_sample", "workload.score": "null", "workload.inputs.seconds": "1"}
 """The speech that ships."""
+PACE = {"pacing.frame_period": "10 ms"}
+"""Of the features of a small network, which has no stride."""
 _SMALL_TILES = {key: text(value) for key, value in tile_keys().items()}
 
 
@@ -76,7 +78,7 @@ CASES = {
     "memristor_tile_mesh": Case(
         "memristor_tile", {"components.tile_bus": "{kind: mesh, columns: 2, rows: 2, width_bits: 64, length: 1 mm}"}
     ),
-    "isaac_tile": Case("isaac_tile", frames=3),
+    "isaac_tile": Case("isaac_tile", frames=2),
     "imssa28": Case("imssa28", SAMPLE, like=("imssa",)),
     "imssa10": Case("imssa10", {**SAMPLE, "components.crossbar.cell_bits": "2"}),
     "s4d_digital28": Case("s4d_digital28", SAMPLE),
@@ -85,6 +87,7 @@ CASES = {
         "memristor_conformer_wide",
         {
             **_SMALL_TILES,
+            **PACE,
             "placement": _SMALL_TILES["placement"].replace("{", "{'*.linear_pos': {adc: adc_wide}, ", 1),
             "components.adc_wide.tiles": "8", "components.adc_wide.units": "7",
         },
@@ -94,7 +97,7 @@ CASES = {
             "memristor_conformer_stream",
         ),
     ),
-    "conformer_digital28": Case("conformer_digital28", network="conformer", like=("conformer_digital28_77m",)),
+    "conformer_digital28": Case("conformer_digital28", PACE, network="conformer", like=("conformer_digital28_77m",)),
     "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone",)),
     "edge_npu_tiles": Case("edge_npu_tiles", network="stream_on_tiles"),
 }  # fmt: skip

@@ -26,7 +26,10 @@ from accelsim.components import KINDS
 from accelsim.devices import DEVICES
 from accelsim.schema import Effect, numeric_keys, undeclared
 
-KNOWN: dict[tuple[str, str], str] = {}
+KNOWN: dict[tuple[str, str], str] = {
+    ("edge_npu_tiles", "components.tile_vector.special_lanes"): "tiles make codes and scale sums: no specials at all",
+    ("edge_npu_tiles", "components.tile_vector.cycles_per_special"): "tiles make codes and scale sums: no specials",
+}
 """Faults that stand, by chip (``*``: all) and key, each with its reason."""
 
 
