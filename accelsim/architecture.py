@@ -93,9 +93,15 @@ class ChannelSpec(Model):
 
     effects = {
         "capacity": Effect(
-            counts="either", cycles="either", spare="room for tokens that never wait", given="what its ends hold"
+            counts="either",
+            cycles="either",
+            energy="either",
+            spare="room for tokens that never wait",
+            given="what its ends hold",
         ),
-        "latency": Effect(cycles="more", spare="tokens that nobody waits for", given="what a token takes on its way"),
+        "latency": Effect(
+            cycles="more", energy="either", spare="tokens that nobody waits for", given="what a token takes on its way"
+        ),
         "start": Effect(counts="either", cycles="either"),
         "end": Effect(counts="either", cycles="either"),
     }

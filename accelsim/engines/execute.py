@@ -193,10 +193,13 @@ def _check_lengths(deployment: Deployment, batch: Batch, starts: NDArray[np.int6
     for name, engine in deployment.engines.items():
         longest, lengths = engine.longest(), np.diff(starts)
         if len(long := np.flatnonzero(lengths > longest)):
-            raise InputError.of(
+            problems = Problems("", deployment.chip.source)
+            problems.add(
                 f"{len(long)} utterances are longer than the {longest} frames of engine '{name}': "
-                f"'{batch.names[long[0]]}' has {lengths[long[0]]}"
+                f"'{batch.names[long[0]]}' has {lengths[long[0]]}",
+                at=("components",),
             )
+            problems.stop()
 
 
 def service_of(

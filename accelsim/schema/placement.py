@@ -53,7 +53,7 @@ class PlacementSpec(Model):
     """
 
     effects = {
-        "copies": Effect(values="either", counts="either", cycles="less", energy="more"),
+        "copies": Effect(values="either", counts="either", cycles="either", energy="more"),
         "batch": Effect(counts="less", cycles="either"),
     }
     engine: str | None = None

@@ -27,10 +27,11 @@ from accelsim.devices import DEVICES
 from accelsim.schema import Effect, numeric_keys, undeclared
 
 KNOWN: dict[tuple[str, str], str] = {
+    ("*", "ChannelSpec.capacity"): "room for tokens that never wait has no price: its words are those of its ends",
     ("edge_npu_tiles", "components.tile_vector.special_lanes"): "tiles make codes and scale sums: no specials at all",
     ("edge_npu_tiles", "components.tile_vector.cycles_per_special"): "tiles make codes and scale sums: no specials",
 }
-"""Faults that stand, by chip (``*``: all) and key, each with its reason."""
+"""Faults that stand, by chip and key, each with its reason; for ``*``, on some chips the key may change nothing."""
 
 
 @functools.cache
@@ -43,16 +44,16 @@ def groups(case: str) -> dict[str, list[Key]]:
     return found
 
 
-def known(case: str, key: Key) -> str:
-    """Return why a key may fail, or nothing."""
-    return KNOWN.get((case, key.path), "") or KNOWN.get(("*", f"{key.model.__name__}.{key.name}"), "")
-
-
 @pytest.mark.parametrize(("case", "group"), [(case, group) for case in CASES for group in groups(case)])
 def test_no_free_lunch(case: str, group: str) -> None:
     for key in groups(case)[group]:
-        faults = [one.row() for one in judge(case, key) if one.faults]
-        if known(case, key):
+        everywhere = ("*", f"{key.model.__name__}.{key.name}") in KNOWN
+        faults = [
+            one.row()
+            for one in judge(case, key)
+            if one.faults and not (everywhere and one.faults == ("changes nothing",))
+        ]
+        if (case, key.path) in KNOWN:
             assert faults, f"{case} {key.path} passes: take it out of KNOWN"
         else:
             assert not faults, "\n".join(faults)
