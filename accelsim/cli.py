@@ -35,7 +35,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Simulate accelerators for speech networks: what comes out, how well it recognises, how many cycles, "
     "how much power and area.",
-    epilog="Exit codes: 0 done; 1 the run failed, or a verdict is not that of compare --against; 2 bad input; "
+    epilog="Exit codes: 0 done; 1 the run failed, nothing keeps the constraints, or a verdict is not that of compare "
+    "--against; 2 bad input; "
     "130 interrupted; 143 terminated.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Speech data: list it, or download it once.")

@@ -177,7 +177,9 @@ class LayerRecord(Record):
 
     ``cycles``: of all its jobs, whether they ran at the same time or not; ``pace_s``: busy time of
     its busiest component, which no overlap can shorten; ``moved_bytes[component]``: data that passed through.
-    ``faults``: overflows, underflows, infinities and NaN of its floating-point numbers, where they are counted.
+    ``saturations``: words that did not hold what was put into them and were clamped: codes of features, inputs and
+    outputs, sums, membranes, currents, states, registers. ``faults``: overflows, underflows, infinities and NaN of its
+    floating-point numbers, on every unit that has such.
     """
 
     name: str

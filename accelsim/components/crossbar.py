@@ -20,7 +20,7 @@ class Crossbar(ComponentSpec):
     one for the negative weights; ``sign: offset`` has one, with a further column that holds the offset; ``sign:
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
     to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
-    does, whichever are more. Before the first frame the cells are written by pulses of
+    does, whichever are more; a shorter read has more noise. Before the first frame the cells are written by pulses of
     ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
     """
 

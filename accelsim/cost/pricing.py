@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,16 +84,14 @@ class Bill:
         costs at the ends of a size's range are the ends of a factor on it, which lies between them as a price does.
         """
         lines = {"energy": self.terms, "area": self.areas, "programming": self.programming}
-        found = {
-            name: [_drawn(t.price, _quantile(t.price.moves_with())) * t.amount for t in lines[name]] for name in lines
-        }
+        found = {name: [_drawn(t.price, t.price.moves_with()) * t.amount for t in lines[name]] for name in lines}
         for key, (low, high) in self.ends.items():
             for name, at_low, at_high in (("energy", low.terms, high.terms), ("area", low.areas, high.areas)):
                 for i, line in enumerate(lines[name]):
                     ends = at_low[i].joules(), at_high[i].joules()
                     if ends != (line.joules(), line.joules()):
                         factor = Range(1.0, ends[0] / line.joules(), ends[1] / line.joules(), key)
-                        found[name][i] = found[name][i] * _drawn(factor, _quantile(key))
+                        found[name][i] = found[name][i] * _drawn(factor, key)
         energy: dict[str, dict[str, NDArray[np.float64]]] = {}
         for term, joules in zip(self.terms, found["energy"], strict=True):
             shares = energy.setdefault(term.component, {})
@@ -268,23 +268,31 @@ def job_energy_j(
     return energy
 
 
-def _quantile(source: str) -> NDArray[np.float64]:
-    """Return where a source lies within its range in each draw, 0 .. 1: the same for one name in every run."""
+@functools.lru_cache(maxsize=256)
+def _sides(source: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how far towards its low and its high end a source lies in each draw, 0 .. 1: the same in every run.
+
+    b = 1 - sqrt(2 q) and a = 1 - sqrt(2 - 2 q), neither below 0, with q drawn evenly from 0 .. 1.
+    """
     key = int.from_bytes(hashlib.sha256(source.encode()).digest()[:16], "little")
-    return np.random.Generator(np.random.Philox(key=key)).random(SAMPLES)
+    quantile = np.random.Generator(np.random.Philox(key=key)).random(SAMPLES)
+    return 1 - np.sqrt(np.minimum(2 * quantile, 1)), 1 - np.sqrt(np.minimum(2 - 2 * quantile, 1))
 
 
-def _drawn(price: Range, quantile: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return v (low / v)^b (high / v)^a, v the value, b = 1 - sqrt(2 q) and a = 1 - sqrt(2 - 2 q), neither below 0.
+def _drawn(price: Range, source: str) -> NDArray[np.float64]:
+    """Return v (low / v)^b (high / v)^a, v the value, with b and a of `_sides`.
 
     A low end of zero has no logarithm: there the lower half is v (1 - b), and of a value of zero the upper one high a.
     """
-    below = 1 - np.sqrt(np.minimum(2 * quantile, 1))
-    above = 1 - np.sqrt(np.minimum(2 - 2 * quantile, 1))
+    if price.low == price.value == price.high:
+        return np.full(SAMPLES, price.value)
+    below, above = _sides(source)
     if price.value == 0:
         return price.high * above
-    lower = (price.low / price.value) ** below if price.low else 1 - below
-    return price.value * lower * (price.high / price.value) ** above
+    up = math.log(price.high / price.value)
+    if price.low == 0:
+        return price.value * (1 - below) * np.exp(up * above)
+    return price.value * np.exp(math.log(price.low / price.value) * below + up * above)
 
 
 def interval(samples: NDArray[np.float64]) -> tuple[float, float]:

@@ -560,6 +560,7 @@ class TileRun(Run):
             "dac": self.dac,
             "adc": engine.transfers(op),
             "noise": self.cells.noise(),
+            "read_seconds": self.engine.crossbar.read_time,
             "seed": self.seed,
             "words": engine.words(op),
         }

@@ -216,6 +216,7 @@ def compare(
     """
     paper = load_paper(name)
     needed = [r for r in paper.runs if any(r in figure.runs() for figure in paper.figures)]
+    needed.sort(key=lambda key: not isinstance(paper.runs[key], StudyRun))  # a table that is refused costs no run
     results: dict[str, Result] = {}
     found: dict[str, Evidence] = {}
     missing: dict[str, str] = {}

@@ -47,7 +47,7 @@ PLANES_PER_TILE = 64
 
 BOLTZMANN = 1.380649e-23
 ELECTRON = 1.602e-19
-READ_BANDWIDTH_HZ = 1e8
+READ_SECONDS = 1e-8
 
 _STATE_GRID_BITS = 20
 _LARGEST_STATE = 1.25  # of the middle of the range, where the variance takes a state to be
@@ -307,10 +307,13 @@ def _variance_limit(rows: int) -> int:
     return int((1 << (24 - ceil(log2(rows)) - (24 - ceil(log2(rows))) // 2)) - 1)
 
 
-def noise_constants(model: NoiseModel, temperature_kelvin: float = 300.0) -> tuple[float, float]:
+def noise_constants(
+    model: NoiseModel, temperature_kelvin: float = 300.0, read_seconds: float = READ_SECONDS
+) -> tuple[float, float]:
     """Return the thermal and shot factors of the read noise of a cell: sigma^2 = thermal |I / V| + shot |I|, in A^2.
 
-    physical: thermal = 4 kB T B, shot = 2 e B with B = 100 MHz and e = 1.602e-19 C. legacy: the published experiments'
+    physical: thermal = 4 kB T B, shot = 2 e B with B = 1 / t and e = 1.602e-19 C: a read of t = 10 ns has the 100 MHz
+    of the published experiments, and a shorter one lets more noise through. legacy: the published experiments'
     slip, B = 1e-8 and e = 2.71828, which makes the noise 37 to 40 times larger. off: both 0.
     Source: arXiv 2505.24721 and its public reference.
     """
@@ -318,7 +321,7 @@ def noise_constants(model: NoiseModel, temperature_kelvin: float = 300.0) -> tup
         return 0.0, 0.0
     if model not in ("physical", "legacy"):
         raise ValueError(f"unknown noise model '{model}' (one of: physical, legacy, off)")
-    bandwidth, charge = (READ_BANDWIDTH_HZ, ELECTRON) if model == "physical" else (1e-8, 2.71828)
+    bandwidth, charge = (1 / read_seconds, ELECTRON) if model == "physical" else (1e-8, 2.71828)
     return 4 * BOLTZMANN * temperature_kelvin * bandwidth, 2 * charge * bandwidth
 
 
@@ -333,7 +336,9 @@ class _Tables:
     constant: NDArray[np.float64]
 
 
-def _tables(tiles: Tiles, dac: DacTransfer, noise: NoiseModel, temperature_kelvin: float) -> _Tables:
+def _tables(
+    tiles: Tiles, dac: DacTransfer, noise: NoiseModel, temperature_kelvin: float, read_seconds: float
+) -> _Tables:
     rows = tiles.difference.shape[1]
     voltage, curves, levels = dac.levels(), tiles.curves, 1 << tiles.cell_bits
     low, high = np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)
@@ -342,7 +347,7 @@ def _tables(tiles: Tiles, dac: DacTransfer, noise: NoiseModel, temperature_kelvi
     # |difference| < 2^(20 + 1 + 1) grid steps; all sums of `rows` products stay below 2^53 steps of both grids.
     grid = 2.0 ** (53 - (_STATE_GRID_BITS + 2) - ceil(log2(rows)) - 1 - ceil(log2(largest)))
     signal = np.rint(signal * grid) / grid
-    thermal, shot = noise_constants(noise, temperature_kelvin)
+    thermal, shot = noise_constants(noise, temperature_kelvin, read_seconds)
     # Per cell sigma^2 = |I| (thermal / |V| + shot), in weight units squared; at 0 V, |I / V| is the slope of the curve.
     magnitude = np.abs(voltage)
     safe = np.where(magnitude > 0, magnitude, 1.0)
@@ -373,6 +378,7 @@ def multiply(
     seed: int = 0,
     first_frame: int = 0,
     temperature_kelvin: float = 300.0,
+    read_seconds: float = READ_SECONDS,
     frames_per_block: int | None = None,
     words: Words | None = None,
 ) -> Product:
@@ -392,7 +398,7 @@ def multiply(
         raise ValueError(f"expected codes [frames, {tiles.inputs}], found shape {codes.shape}")
     _check_codes(codes, dac)
     frames, (row_tiles, rows, width) = len(codes), tiles.difference.shape
-    tables = _tables(tiles, dac, noise, temperature_kelvin)
+    tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
     run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
     block = frames_per_block or min(max(_BLOCK_VALUES // width, _FEWEST_FRAMES), _MOST_FRAMES)
     block = min(block, max(frames, 1))
@@ -432,6 +438,7 @@ def multiply_depthwise(
     seed: int = 0,
     first_frame: int = 0,
     temperature_kelvin: float = 300.0,
+    read_seconds: float = READ_SECONDS,
     words: Words | None = None,
 ) -> Product:
     """Depthwise convolution on columns that each have inputs of their own: one conversion per plane and channel.
@@ -450,7 +457,7 @@ def multiply_depthwise(
         raise ValueError(f"expected codes [frames + {taps - 1}, {tiles.outputs}], found shape {codes.shape}")
     _check_codes(codes, dac)
     frames = len(codes) - taps + 1
-    tables = _tables(tiles, dac, noise, temperature_kelvin)
+    tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
     run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
     zero = len(tables.signal) // 2
     block = min(max(_BLOCK_VALUES // width, _FEWEST_FRAMES), _MOST_FRAMES)

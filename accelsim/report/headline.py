@@ -253,6 +253,9 @@ def notes(result: Result) -> list[tuple[str, str]]:
         total = sum(layer.faults.get(kind, 0) for layer in result.layers)
         if total:
             found.append(("float16", f"{total:,} x {kind}, most in {worst.name} ({worst.faults[kind]:,})"))
+    if total := sum(layer.saturations for layer in result.layers):
+        worst = max(result.layers, key=lambda layer: layer.saturations)
+        found.append(("saturated", f"{total:,} words, most in {worst.name} ({worst.saturations:,})"))
     return found
 
 

@@ -26,7 +26,10 @@ CELLS = 128 * 128
 def deployed(paper: str, bits: int) -> tuple[Deployment, TileMap]:
     """Return a paper's network with weights of so many bits, as `--set` has it, on its chip with planes for them."""
     planes = bits - 1
-    keys = {"components.crossbar.planes": str(planes), "components.adc.units": str(planes * 128 // 64)}
+    keys = {
+        "components.crossbar.planes": str(planes), "components.adc.units": str(planes * 128 // 64),
+        "components.sample_hold.units": str(planes * 128),
+    }  # fmt: skip
     workload = load_workload(f"conformer_{paper}", {"graph.blocks.weight_bits": str(bits)})
     chip = load_architecture(f"memristor_conformer_{paper}", keys)
     deployment = deploy(workload, chip)

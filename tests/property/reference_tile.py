@@ -176,3 +176,55 @@ def normals(words: list[int]) -> list[float]:
             radius * (1 - 2 * (second >> 31)) * math.sin(angle),
         ]
     return out
+
+
+def in_words(
+    weights: np.ndarray,
+    codes: np.ndarray,
+    *,
+    weight_bits: int,
+    cell_bits: int,
+    rows: int,
+    dac_bits: int,
+    serial: bool,
+    precision_bits: int,
+    range_bits: int,
+    adder: int,
+    output: int,
+    total: int,
+) -> tuple[np.ndarray, int]:
+    """The product on ideal differential pairs, in whole numbers, every word behind the converters a signed one of so
+    many bits: a tile's codes are added phase by phase and plane by plane, put into its output register, and the
+    registers of tiles below each other are added; whatever does not fit is clamped and counted.
+
+    Returns values [frames, outputs] and the number of clamped words.
+    """
+    clamped = 0
+
+    def kept(x: int, bits: int) -> int:
+        nonlocal clamped
+        y = max(-(2 ** (bits - 1)), min(2 ** (bits - 1) - 1, x))
+        clamped += x != y
+        return y
+
+    inputs, outputs = weights.shape
+    top, limit = 2 ** (dac_bits - 1), 2 ** (precision_bits + range_bits - 1)
+    values = np.zeros((len(codes), outputs))
+    for t in range(len(codes)):
+        for j in range(outputs):
+            whole = 0
+            for first in range(0, inputs, rows):
+                held = 0
+                for phase in range(dac_bits if serial else 1):
+                    for p in range(math.ceil((weight_bits - 1) / cell_bits)):
+                        current = 0.0
+                        for i in range(first, min(first + rows, inputs)):
+                            w, x = int(weights[i, j]), int(codes[t, i])
+                            digit = (abs(w) >> (p * cell_bits)) % 2**cell_bits * (1 if w > 0 else -1)
+                            volts = (abs(x) >> phase & 1) * (1 if x > 0 else -1) if serial else x / top
+                            current += digit * volts
+                        code = max(-limit, min(limit, round(current * 2**precision_bits)))
+                        held = kept(held + code * 2 ** (cell_bits * p + phase), adder)
+                whole = kept(whole + kept(held, output), total)
+            values[t, j] = whole / 2**precision_bits / (top if serial else 1)
+    return values, clamped

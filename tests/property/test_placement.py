@@ -54,7 +54,8 @@ def test_ideal_parts_multiply_exactly(inputs, outputs, bits, cell_bits, sign, co
             "components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": "true",
             "components.crossbar.rows": "64", "components.crossbar.columns": "64", "components.crossbar.planes": "8",
             "components.crossbar.cell_bits": str(cell_bits), "components.crossbar.sign": sign,
-            "components.adc.units": "64", "components.dac.mode": mode, "placement": f"{{y: {{copies: {copies}}}}}",
+            "components.sample_hold.units": "512", "components.adc.units": "64", "components.dac.mode": mode,
+            "placement": f"{{y: {{copies: {copies}}}}}",
         },
     )  # fmt: skip
     assert execution.outputs is not None

@@ -16,6 +16,7 @@ from accelsim.devices import Device, load_device
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.kernels.crossbar import (
     PLANES_PER_TILE,
+    Words,
     digits,
     multiply,
     multiply_depthwise,
@@ -86,6 +87,55 @@ def test_ideal_cells_and_converters_multiply_integers_exactly(
     found = multiply(tiles, codes, dac=DacTransfer(8, mode=mode), adc=adc, noise="off")
     assert np.array_equal(found.values * 128, codes.astype(int) @ weights)
     assert found.clipped.sum() == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    inputs=st.integers(1, 40),
+    outputs=st.integers(1, 5),
+    bits=st.integers(2, 6),
+    cell_bits=st.sampled_from([1, 2]),
+    serial=st.booleans(),
+    rows=st.sampled_from([16, 64]),
+    dac_bits=st.integers(2, 5),
+    precision=st.integers(0, 3),
+    widths=st.tuples(*[st.integers(3, 14)] * 3),
+)
+def test_words_behind_the_converters_saturate_as_in_a_plain_loop(
+    seed, inputs, outputs, bits, cell_bits, serial, rows, dac_bits, precision, widths
+) -> None:
+    weights, _ = setting(seed, inputs, outputs, 3, bits)
+    top = 2 ** (dac_bits - 1)
+    codes = np.random.default_rng(seed).integers(-top, top + 1, (3, inputs)).astype(np.int16)
+    tiles = programmed(IDEAL, weights, bits, cell_bits=cell_bits, tile_rows=rows, tile_columns=64)
+    dac, adc = DacTransfer(dac_bits, mode="bit_serial" if serial else "amplitude"), AdcTransfer(precision, 4)
+    words = Words(2.0**-precision / (top if serial else 1), *widths)
+    found = multiply(tiles, codes, dac=dac, adc=adc, noise="off", words=words, frames_per_block=2)
+    wanted, clamped = reference_tile.in_words(
+        weights, codes, weight_bits=bits, cell_bits=cell_bits, rows=rows, dac_bits=dac_bits, serial=serial,
+        precision_bits=precision, range_bits=4, adder=widths[0], output=widths[1], total=widths[2],
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.values, wanted)
+    assert found.saturated_per_frame.sum() == clamped
+    if words.hold(adc, (len(tiles.difference), tiles.planes, 1), cell_bits, dac):
+        assert clamped == 0
+        np.testing.assert_array_equal(multiply(tiles, codes, dac=dac, adc=adc, noise="off").values, wanted)
+
+
+def test_words_that_hold_every_sum_are_told_apart_from_those_that_do_not() -> None:
+    """Three planes of codes up to 128: 7 x 128 = 896 in a tile, 1792 in two; bit by bit 896 x 255 = 228,480."""
+    adc, dac = AdcTransfer(4, 4), DacTransfer(8)
+    for adder, output, total, hold in [
+        (11, 11, 12, True), (10, 11, 12, False), (11, 10, 12, False), (11, 11, 11, False)
+    ]:  # fmt: skip
+        assert Words(2.0**-4, adder, output, total).hold(adc, (2, 3, 1), 1, dac) == hold
+    serial = DacTransfer(8, mode="bit_serial")
+    for adder, hold in [(18, False), (19, True)]:
+        assert Words(2.0**-4 / 128, adder, 24, 24).hold(adc, (2, 3, 1), 1, serial) == hold
+    with pytest.raises(ValueError, match="words hold codes"):
+        tiles = programmed(IDEAL, np.ones((4, 2), int), 4)
+        multiply(tiles, np.zeros((1, 4), np.int16), adc=AdcTransfer(ideal=True), words=Words(1.0, 8, 8, 8))
 
 
 @pytest.mark.parametrize("device", [GAUSSIAN, SYNAPTOGEN], ids=["gaussian", "synaptogen"])

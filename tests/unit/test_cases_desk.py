@@ -20,6 +20,7 @@ import accelsim as accelsim_package
 from accelsim import cli
 from accelsim.data import data_folder
 from accelsim.errors import InputError
+from accelsim.explore import compare_chips
 from accelsim.explore.front import front_of
 from accelsim.explore.store import Store
 from accelsim.library import find, find_workload
@@ -316,3 +317,26 @@ def test_late_chips_of_a_comparison_and_a_sweep(accelsim) -> None:
     assert "- slow: 40 of 40 frames were late" in Path("page.md").read_text()
     sweep = accelsim("sweep", "rsnn28nm", *short, "-s", "clocks.main.frequency=1 kHz,100 kHz", "-o", "out")
     assert "2 of them late: frames miss their deadline" in sweep.out
+
+
+# From Python
+
+
+def test_overrides_may_be_numbers_everywhere(tmp_path) -> None:
+    one = {"workload.time_steps": 1, "workload.inputs.frames": 4, "clocks.main.frequency": "200 kHz"}
+    result = accelsim_package.run("rsnn28nm", "rsnn_paper_activity", overrides=one)
+    assert result.performance.clock_hz == 200e3 and result.performance.frames == 4
+    axes = {"workload.time_steps": [1, 2], "workload.inputs.frames": [4], "components.zero_skip.skip_spikes": [True]}
+    with accelsim_package.sweep("rsnn28nm", axes, tmp_path / "out", workload="rsnn_paper_activity") as store:
+        assert [row["status"] for row in store.points()] == ["done", "done"]
+    results, _ = compare_chips(["rsnn28nm"] * 2, "rsnn_paper_activity", overrides={"workload.inputs.frames": 4})
+    assert [result.performance.frames for result in results] == [4, 4]
+
+
+def test_too_little_memory_is_said_without_a_traceback(accelsim, monkeypatch) -> None:
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 32.0 GiB")
+
+    monkeypatch.setattr("accelsim.pipeline.run_in_full", exhausted)
+    outcome = accelsim("run", "rsnn28nm")
+    assert outcome.code == 1 and outcome.err.startswith("error: not enough memory: Unable to allocate 32.0 GiB (")

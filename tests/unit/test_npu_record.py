@@ -156,7 +156,7 @@ def test_headlines_and_notes(made: Run) -> None:
     values, _ = row(result, "energy per second of audio")
     assert all(value.endswith("J") for value in values)
     about = dict(notes(result))
-    assert set(about) - {"float16"} == {"L2"}
+    assert set(about) - {"float16", "saturated"} == {"L2"}
     assert about["L2"] == "1.17 kB of 524 kB at the most, with 368 B of state"  # 800 + 368 bytes, of 2^19
     page = shown(result)
     for words in ("chunk", "LPDDR traffic", "duty cycle", "between chunks", "energy per second of audio", about["L2"]):
