@@ -36,6 +36,8 @@ from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 EQUAL = 1e-9
 """Relative; sums of floats in another order."""
+LONGEST_CHAIN = 40
+"""Halvings: what a float may lose (a factor of 1e12) before it is refused."""
 
 # Networks
 
@@ -352,6 +354,8 @@ def judge(case: str, key: Key) -> list[Tried]:
             value = changed(dataclasses.replace(key, value=chain[-1].value), 0.5)
             if value is None:
                 break
+            if len(chain) > LONGEST_CHAIN:
+                break
             chain.append(attempt(case, dataclasses.replace(key, value=chain[-1].value), value, whole=key))
         if chain[-1].free:
             chain[-1] = chain[-1].with_fault(f"down to {chain[-1].value!r} nothing pays, and nothing is refused")
@@ -391,7 +395,7 @@ def changed(key: Key, factor: float) -> Any:
         return None
     if value == key.value == 0 and factor > 1:  # nothing of it, such as noise: a little
         quantity = any(isinstance(one, Quantity) for one in key.model.model_fields[key.name].metadata)
-        return 1e-6 if quantity else 0.1
+        return 1e-5 if quantity else 0.1
     if not isinstance(key.value, int):
         return value
     towards = 1 if factor < 1 else -1

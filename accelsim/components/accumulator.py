@@ -23,7 +23,9 @@ class Accumulator(ComponentSpec):
     effects = {
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
         "units": Effect(counts="less", cycles="less", energy="more", area="more", spare="more adders than results"),
-        "width_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "width_bits": Effect(
+            values="either", counts="either", cycles="either", energy="more", area="more", spare="wider words than sums"
+        ),
         "cycles_per_group": Effect(cycles="more", given="what an adder with its register takes at this clock"),
     }
     tiles: PositiveInt = 1

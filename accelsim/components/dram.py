@@ -37,9 +37,9 @@ class Dram(ComponentSpec):
         ),
         "cycles_per_activate": Effect(cycles="more", given="tRP + tRCD of the data sheet"),
         "refresh_share": Effect(cycles="more", given="tRFC / tREFI of the data sheet"),
-        "power_down_after": Effect(cycles="less", energy="more"),
+        "power_down_after": Effect(cycles="less", energy="either", given="the idle timer of the memory's controller"),
         "power_down_exit": Effect(cycles="more", given="tXP of the data sheet"),
-        "self_refresh_after": Effect(cycles="less", energy="more"),
+        "self_refresh_after": Effect(cycles="less", energy="either", given="the idle timer of the memory's controller"),
         "self_refresh_exit": Effect(cycles="more", given="tXSR of the data sheet"),
     }
     capacity: PositiveDataSize

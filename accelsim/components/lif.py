@@ -19,7 +19,14 @@ class Lif(ComponentSpec):
     kind: Literal["lif"]
     effects = {
         "units": Effect(cycles="less", energy="more", area="more", spare="more units than neurons"),
-        "membrane_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "membrane_bits": Effect(
+            values="either",
+            counts="either",
+            cycles="either",
+            energy="more",
+            area="more",
+            spare="wider words than membranes",
+        ),
         "cycles_per_update": Effect(cycles="more", given="what an update takes at this clock"),
     }
     units: PositiveInt

@@ -24,8 +24,12 @@ class PeArray(ComponentSpec):
     effects = {
         "sets": Effect(values="either", counts="either", cycles="less", energy="more", area="more"),
         "pes": Effect(counts="either", cycles="less", energy="more", area="more"),
-        "weight_bits": Effect(counts="more", cycles="more", energy="more", area="more"),
-        "accumulator_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "weight_bits": Effect(
+            counts="more", cycles="more", energy="more", area="more", spare="wider factors than weights"
+        ),
+        "accumulator_bits": Effect(
+            values="either", counts="either", cycles="either", energy="more", area="more", spare="wider words than sums"
+        ),
         "switch_cycles": Effect(cycles="more", given="what the datapath takes for a change of block"),
     }
     sets: PositiveInt

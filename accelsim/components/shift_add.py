@@ -23,7 +23,7 @@ class ShiftAdd(ComponentSpec):
     effects = {
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
         "units": Effect(cycles="less", energy="more", area="more", spare="more units than converters"),
-        "width_bits": Effect(values="either", energy="more", area="more"),
+        "width_bits": Effect(values="either", energy="more", area="more", spare="wider words than sums"),
         "adds_per_cycle": Effect(cycles="less", energy="more", area="more"),
     }
     tiles: PositiveInt

@@ -17,7 +17,9 @@ from accelsim.components.abstract import Converter
 from accelsim.components.crossbar import Crossbar
 from accelsim.cost.lookup import OperatingPoint
 from accelsim.cost.scaling import COARSEST_NM, FINEST_NM, node_delay_factor, speed_factor
+from accelsim.devices import Device
 from accelsim.errors import InputError, Problem
+from accelsim.kernels.crossbar import BOLTZMANN
 from accelsim.schema import format_si
 from accelsim.schema.cost import NodeWindow, Window
 from accelsim.schema.source import Location
@@ -217,6 +219,19 @@ def _of_die(chip: Architecture, die: Die) -> Iterator[tuple[str, Location]]:
             yield message, ("components", name, "rate")
 
 
+def level_and_noise(crossbar: Crossbar, device: Device, temperature: float) -> tuple[float, float]:
+    """Return the current of one level of a cell, and the thermal noise of a pair of columns of cells in LRS, in A.
+
+    I = I_LSB / (2^cell_bits - 1); i_n = sqrt(4 k T G B), G = 2 rows I_LL(V) / V, B = 1 / (2 read_time): the least noise
+    that a current read has (Nyquist), whether a chip's values have it or not. A read whose levels lie below tells
+    nothing.
+    """
+    volts, curves = crossbar.read_voltage, device.curves(crossbar.read_voltage)
+    step = curves.unit / ((1 << crossbar.cell_bits) - 1)
+    conductance = 2 * crossbar.rows * float(np.polyval(curves.low, volts)) / volts
+    return step, math.sqrt(4 * BOLTZMANN * temperature * conductance / (2 * crossbar.read_time))
+
+
 def _of_tiles(chip: Architecture, die: Die) -> Iterator[tuple[str, Location]]:
     converters = [spec for spec in chip.components().values() if isinstance(spec, Converter)]
     bits = max((spec.resolution() for spec in converters), default=1)
@@ -228,6 +243,13 @@ def _of_tiles(chip: Architecture, die: Die) -> Iterator[tuple[str, Location]]:
         supply = die.point.voltage
         if spec.read_voltage > supply * (1 + _ROUNDING):
             message = f"'{name}' reads at {spec.read_voltage:g} V, above the {supply:g} V that its die is supplied with"
+            yield message, (*where, "read_voltage")
+        step, noise = level_and_noise(spec, chip.devices[name], die.point.temperature)
+        if step < noise:
+            message = (
+                f"'{name}' reads at {spec.read_voltage:g} V, where a level of a cell is {format_si(step, 'A')}: less "
+                f"than the {format_si(noise, 'A')} of noise of {spec.rows} cells in {format_si(spec.read_time, 's')}"
+            )
             yield message, (*where, "read_voltage")
         lowest = chip.devices[name].lowest_conductance(min(spec.read_voltage, supply))
         needed = settling_s(spec, lowest, bits, die.point.node)

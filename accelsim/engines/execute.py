@@ -16,6 +16,7 @@ from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
 from accelsim.ops.op import FEATURES, Signal
+from accelsim.placement import Problems
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
 from accelsim.schema.workload import RandomInputs
 from accelsim.workload import Batch
@@ -98,7 +99,9 @@ def execute(
             runs[segment.engine].values(segment.ops, signals)
             spikes |= {n: s.values for n, s in signals.items() if s.edge.kind == "spikes"}
     except ValueError as error:
-        raise InputError.of(str(error)) from None
+        problems = Problems.of(deployment.chip)
+        problems.add(str(error))
+        raise InputError(list(problems.found.values())) from None
     outputs = signals[graph.last.name]
     starts = frame_starts(deployment, outputs.starts)
     activity = activity_of(deployment, runs, Grid(starts, deployment.frame))

@@ -9,7 +9,7 @@
                          not those of today's files is refused: its sweep is to be run again.
 METRIC, POINT.METRIC     metrics of `METRICS`, of the run and of its other operating points.
 PATH                     figures of the Result that a paper takes from the study.
-``components``           JSON object: what each component did and costs.
+``components``           JSON object: what each component did and costs, and faults and bytes of the whole run.
 ``dataset``, ``counted``, ``lengths``, ``errors``, ``reference``
                          what was scored: of every utterance how much was said, the errors (a semicolon between runs of
                          programming), and those of the float network.
@@ -248,16 +248,19 @@ def _metrics(result: Result) -> dict[str, float | None]:
 
 
 def _parts(result: Result) -> dict[str, dict[str, float]]:
-    """Return what each component did, and what it costs."""
+    """Return what each component did and costs; under "(faults)" those of all layers, under "(plan)" an NPU's bytes."""
     parts: dict[str, dict[str, float]] = {}
     for one in result.components:
-        joules = one.energy_j.model_dump()
-        parts[one.name] = {
-            **one.actions,
-            **{f"{share}_j": value for share, value in joules.items()},
-            "mm2": one.area_mm2,
-        }
-    return parts
+        joules = {f"{share}_j": value for share, value in one.energy_j.model_dump().items()}
+        parts[one.name] = {**one.actions, **joules, "mm2": one.area_mm2}
+    faults: dict[str, float] = {}
+    for layer in result.layers:
+        for kind, count in layer.faults.items():
+            faults[kind] = faults.get(kind, 0) + count
+    plan = {} if result.plan is None else result.plan.model_dump()
+    spilled = {f"spilled {name}_bytes": size for name, size in plan.get("spilled", {}).items()}
+    moved = {name: value for name, value in plan.items() if name.endswith("_bytes")} | spilled
+    return parts | ({"(faults)": faults} if faults else {}) | ({"(plan)": moved} if moved else {})
 
 
 def _of_values(name: str) -> bool:

@@ -161,7 +161,9 @@ def of_table(rows: list[StudyRow], components: bool) -> Sources:
         for row in alike if components else ():
             for part in row.components.values():
                 for name, value in part.items():
-                    found["energy" if name.endswith("_j") else "area" if name == "mm2" else "count"].append(value)
+                    ends = {"_j": "energy", "mm2": "area", "_bytes": "data"}
+                    kind = next((kind for end, kind in ends.items() if name.endswith(end)), "count")
+                    found[kind].append(value)
     return found
 
 

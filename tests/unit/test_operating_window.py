@@ -80,6 +80,9 @@ def test_every_shipped_table_has_a_window_that_holds_its_own_point(table: str) -
         ("imssa", {"technology.voltage": "0.9 V"}, ["0.9 V is outside", "1.2 to 1.98 V at 180 nm"]),
         ("memristor_tile", {"components.adc.rate": "2 GHz"}, ["'adc' converts 2 GHz with 9", "at most 1.46 GHz"]),
         ("memristor_tile", {"components.crossbar.read_voltage": "1 V"}, ["reads at 1 V, above the 0.9 V that"]),
+        # 4 k T 1.657e-20 J, 2 x 64 cells of 150 uS 19.2 mS, 1 / 20 ns 50 MHz: sqrt(1.590e-14) = 126 nA.
+        ("imssa28", {"components.crossbar.read_voltage": "0.8 mV"},
+         ["a level of a cell is 116 nA: less than the 126 nA of noise of 64 cells in 10 ns"]),
         ("memristor_tile", {"components.crossbar.read_time": "10 ps"}, ["is read for 10 ps", "to settle to 8 bits"]),
     ],
 )  # fmt: skip
