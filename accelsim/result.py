@@ -89,7 +89,11 @@ class EnergyTotals(Record):
 
 
 class Throughput(Record):
-    """One way to count operations, and what follows from it."""
+    """One way to count operations, and what follows from it.
+
+    Rate and power are at the same activity: those of the run, or, of peak operations, those of a chip whose multipliers
+    never wait, see `accelsim.throughput.definitions`.
+    """
 
     definition: str
     gops: float

@@ -159,6 +159,8 @@ class ComponentContract:
         spec = self.spec(name)
         assert spec.instances() >= 1, "a component has at least one instance"
         assert spec.multipliers() >= 0
+        assert spec.phases() >= 1 and spec.pass_cycles() >= 0
+        assert spec.pass_cycles() or not spec.multipliers(), "a multiplication takes time"
         assert spec.peak_bits_per_cycle() >= 0
         assert all(value >= 0 for value in spec.dimensions().values()), f"a dimension below 0: {spec.dimensions()}"
 

@@ -99,7 +99,7 @@ BAD_CHIPS = {
         r"'\.inf' is not a finite number .*",
     ),
     "unknown kind": ("kind: lif,", "kind: life,", r"unknown kind 'life' \(did you mean 'lif'\?\)"),
-    "missing key": ("{cost: cmos28, voltage: 0.9 V,", "{voltage: 0.9 V,", r"missing key 'cost'"),
+    "missing key": ("{cost: cmos28_rsnn, voltage: 0.9 V,", "{voltage: 0.9 V,", r"missing key 'cost'"),
     "unknown component": ("{from: pe, to: lif,", "{from: pe, to: lfi,", r"no component named 'lfi' .*'lif'.*"),
     "yes for true": ("skip_inputs: true", "skip_inputs: yes", r"'yes' is neither .* \(write true, .*\)"),
     "unknown schema": (
@@ -138,7 +138,7 @@ def test_all_mistakes_at_once_in_the_order_of_their_lines(accelsim, tmp_path):
 def test_a_missing_price_stops_the_run(accelsim, tmp_path):
     entry = next(row for row in PRICES.split("\n  - ") if row.startswith("{kind: zero_skip, action: select"))
     (tmp_path / "prices.yaml").write_text(PRICES.replace(f"\n  - {entry}", "\n"))
-    text, _ = edited(CHIP, "cost: cmos28", "cost: prices.yaml")
+    text, _ = edited(CHIP, "cost: cmos28_rsnn", "cost: prices.yaml")
     line = text[: text.index("  zero_skip:")].count("\n") + 1
     (tmp_path / "chip.yaml").write_text(text)
     outcome = accelsim("run", "chip.yaml", *SHORT)
@@ -242,7 +242,7 @@ def test_damaged_tensors(accelsim, network, damage, command):
         # a workload that does not fit
         (
             ("-s", "workload.graph.fc.neurons=19200"),
-            r"workload 'rsnn_paper_activity' on 'rsnn28nm': the readout_weights need 9600 rows of 512 bits "
+            r"\S*rsnn28nm\.yaml:\d+: workload '\w+' on 'rsnn28nm': the readout_weights need 9600 rows of 512 bits "
             r"in each bank, 'weights_fc' has 2 x 960",
         ),
         (("-s", "workload.graph.fc.weight_bits=8"), r".*layer 'fc' has 8-bit weights, the PEs of 'pe' take 4"),
