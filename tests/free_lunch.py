@@ -98,7 +98,8 @@ CASES = {
             "memristor_conformer_stream",
         ),
     ),
-    "conformer_digital28": Case("conformer_digital28", {**PACE, "placement": "{'*': {batch: 4}}"}, network="conformer", like=("conformer_digital28_77m",)),
+    "conformer_digital28": Case("conformer_digital28", {**PACE, "placement": "{'*': {batch: 4}}"},
+        network="conformer", like=("conformer_digital28_77m",)),
     "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone",)),
     "edge_npu_tiles": Case("edge_npu_tiles", network="stream_on_tiles"),
 }  # fmt: skip
