@@ -18,6 +18,7 @@ import pytest
 from chips import batch_of, text
 from graphs import Streaming, graph, tile_keys
 
+import accelsim
 from accelsim.architecture import load_architecture
 from accelsim.components import KINDS
 from accelsim.engines.deploy import Deployment, deploy
@@ -352,3 +353,27 @@ def test_every_width_is_listed() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_what_does_not_fit_is_noticed(case: Refused | Counted | Slower | Other, tmp_path: Path) -> None:
     case.check(tmp_path)
+
+
+IN_REAL_TIME = {"pacing": "{mode: real_time, frame_period: 10 ms}", "operating_points": "{}"}
+LATE = {
+    "tiles": (TILES, IN_REAL_TIME, "clocks.main.frequency"),
+    "clusters": (CLUSTERS, IN_REAL_TIME, "clocks.main.frequency"),
+    "spikes": (SPIKES, {"operating_points": "{}"}, "clocks.main.frequency"),
+    "array": (ARRAY, IN_REAL_TIME, "clocks.main.frequency"),
+    "states": (STATES, IN_REAL_TIME, "clocks.main.frequency"),
+    "vectors": (VECTORS, {**IN_REAL_TIME, "placement": "{'*': {batch: 1}}"}, "clocks.main.frequency"),
+    "npu": (NPU_VECTORS, IN_REAL_TIME, "clocks.npu.frequency"),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_late_frames_are_counted_on_every_engine(name: str, tmp_path: Path) -> None:
+    """At the chip's own clock none is late; at a clock so slow that a frame takes longer than its period, all are."""
+    net, keys, clock = LATE[name]
+    net.network(tmp_path)
+    path = str(tmp_path / "workload.yaml")
+    shared = {key: text(value) for key, value in {**net.keys, **keys}.items()}
+    late = accelsim.run(net.chip, path, overrides={**shared, clock: "100 Hz"}).performance
+    assert late.deadline_misses == late.frames > 0
+    assert accelsim.run(net.chip, path, overrides=shared).performance.deadline_misses == 0
