@@ -250,6 +250,11 @@ def test_counts_of_a_frame_on_state_crossbars_and_a_vector_unit() -> None:
     assert counts["vector"]["special"] == 2 + 2 * 32 + 2 + 2 * 32
     # 7 a value of a norm, 1 of a gate, 2 of a sum; 2 for each input and output of a dense layer.
     assert counts["vector"]["operation"] == 7 * (16 + 32) + 32 + 32 + 2 * 32 + 2 * (16 + 64 + 32 + 64 + 32 + 16)
+    # Words of 256 bits: n0, l0, g0, n1, l1, g1, sum and out write 16 bits a value, and the codes of the two layers in
+    # crossbars, 16 and 32 of 8 bits, are written before n0 and n1 read them.
+    assert counts["activations"]["write"] == 1 + 4 + 2 + 2 + 4 + 2 + 2 + 1 + (1 + 1)
+    # n0 reads codes, l0 n0, g0 l0, n1 codes, l1 n1, g1 l1, the sum g1 and g0, and out the sum.
+    assert counts["activations"]["read"] == 1 + 1 + 4 + 1 + 2 + 4 + (2 + 2) + 2
 
 
 def test_cycles_of_a_frame_on_state_crossbars_and_a_vector_unit() -> None:
