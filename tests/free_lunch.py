@@ -88,7 +88,8 @@ CASES = {
         {
             **_SMALL_TILES,
             **PACE,
-            "placement": _SMALL_TILES["placement"].replace("{", "{'*.linear_pos': {adc: adc_wide}, ", 1),
+            "placement": "{'*.linear_pos': {adc: adc_wide}, '*.ff1.linear1': {adc: adc_wide}, "
+            + _SMALL_TILES["placement"][1:],
             "components.adc_wide.tiles": "8", "components.adc_wide.units": "7",
         },
         network="conformer",

@@ -26,7 +26,9 @@ class Adc(Converter):
     kind: Literal["adc"]
     effects = {
         "precision_bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
-        "range_bits": Effect(values="either", counts="either", cycles="more", energy="more", area="more"),
+        "range_bits": Effect(
+            values="either", counts="either", cycles="more", energy="more", area="more", spare="a range beyond all sums"
+        ),
         "rate": Effect(cycles="less", energy="either", area="more", spare="faster than its clock asks"),
         "cycles_per_conversion": Effect(cycles="more", spare="fewer than its rate takes"),
     }

@@ -31,7 +31,13 @@ class StandbyState(NamedTuple):
 
 
 class ComponentSpec(Model):
-    """What the YAML may say about a component; every kind adds its own keys."""
+    """What the YAML may say about a component; every kind adds its own keys.
+
+    ``effects``: for every key that holds a number, which figures may change when it grows, and why a change may cost
+    nothing (`accelsim.schema.Effect`); those of its bases hold as well. A sweep reuses the values over keys that
+    declare neither values nor counts. No key is without an effect, and nothing becomes smaller for nothing:
+    ``accelsim.testing.ComponentContract`` asks for the declarations, and every key of every chip is tried against them.
+    """
 
     kind: str
     clock: str | None = None
