@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 import accelsim
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.components import KINDS, ComponentSpec
-from accelsim.devices import Gaussian, Ideal, Synaptogen
+from accelsim.devices import Gaussian, Ideal, Synaptogen, load_device
 from accelsim.errors import InputError
 from accelsim.explore.reuse import functional
 from accelsim.explore.validate import validate_file
+from accelsim.kernels.cells import RESTING
 from accelsim.library import find
 
 CHIP = find("memristor_tile", "arch").read_text()
@@ -157,3 +159,11 @@ def test_any_kind_with_a_key_device_has_one() -> None:
     assert kinds == [Gaussian, Synaptogen]
     ideal = load_architecture("memristor_tile", {"components.crossbar.device": "ideal"})
     assert isinstance(ideal.devices["crossbar"], Ideal)
+
+
+def test_cells_at_rest_take_no_pulse() -> None:
+    """Of four cells two are written, one of them to the lowest level."""
+    levels = np.array([[[0, 1], [RESTING, RESTING]]], np.uint8)
+    device = load_device("taox")
+    written = device.write(levels, np.zeros(1, np.int64), seed=0, read_voltage=0.2, cell_bits=1)
+    assert written.pulses.tolist() == [2]

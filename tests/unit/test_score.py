@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from accelsim.score import ViterbiPhonemes, phoneme_error_rate
+from accelsim.score.error_rate import word_error_rate
 
 
 def test_error_rate_counts_substitutions_deletions_and_insertions():
@@ -89,3 +90,28 @@ def test_decoder_names_the_tensors_that_are_missing():
 def test_decoder_refuses_tensors_that_do_not_fit():
     with pytest.raises(ValueError, match=r"do not fit 3 phones"):
         ViterbiPhonemes.from_tensors(decoder_tensors(), ["SIL", "AH", "S"], reference=False, **OPTIONS)
+
+
+@pytest.mark.parametrize(("stay", "said"), [(0.9, ("AH",)), (0.1, ("AH", "AH"))])
+def test_a_state_is_left_at_one_minus_what_it_is_kept_at(stay, said):
+    """Six frames in which every state is heard alike; after any phone AH follows at 0.99.
+
+    One phone: three times kept and twice left; two: five times left, and AH once more. At 0.9 that is 0.9^3 0.1^2 =
+    0.0073 against 0.1^5 0.99; at 0.1 it is 0.1^3 0.9^2 = 0.00081 against 0.9^5 0.99 = 0.58.
+    """
+    tensors = decoder_tensors()
+    tensors["stay"][:] = stay
+    tensors["bigram"][:] = np.log([0.01, 0.99])
+    options = {**OPTIONS, "output_delay": 0}
+    decoder = ViterbiPhonemes.from_tensors(tensors, ["SIL", "AH"], reference=False, **options)
+    assert decoder.decode(np.zeros((6, 6), np.int16)) == said
+
+
+def test_the_interval_is_of_95_percent():
+    """Three utterances of ten words are drawn three times: all good in 1 of 27 draws, 3.7 %, if one of them is good.
+
+    So the 2.5 % point is 0 and the 5 % point would be a third; and the other way round if two are.
+    """
+    words, wrong = [f"w{n}" for n in range(10)], [f"x{n}" for n in range(10)]
+    assert word_error_rate([words, wrong, wrong], [words] * 3).low == 0
+    assert word_error_rate([words, words, wrong], [words] * 3).high == 100
