@@ -171,7 +171,7 @@ def here(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_its_op_alone_runs_on_other_chips(tmp_path: Path) -> None:
-    arguments = ("run", "conformer_digital28", "-w", WORKLOAD)
+    arguments = ("run", "conformer_digital28", "-w", WORKLOAD, "-s", "pacing.frame_period=10 ms")
     without = here(*arguments, folder=tmp_path)
     assert without.returncode == 2 and "unknown op 'hard_swish'" in without.stderr
     ran = here(*arguments, "--plugin", PARTS / "hard_swish.py", "--json", folder=tmp_path)
@@ -181,7 +181,8 @@ def test_its_op_alone_runs_on_other_chips(tmp_path: Path) -> None:
 
 
 def test_its_op_alone_in_the_workers_of_a_sweep(tmp_path: Path) -> None:
-    arguments = ("conformer_digital28", "-w", WORKLOAD, "-s", "vector.lanes=32,64", "-j", 2, "-o", "swept")
+    pace = ("-s", "pacing.frame_period=10 ms")
+    arguments = ("conformer_digital28", "-w", WORKLOAD, *pace, "-s", "vector.lanes=32,64", "-j", 2, "-o", "swept")
     swept = here("sweep", *arguments, "--plugin", PARTS / "hard_swish.py", "--export", "csv", folder=tmp_path)
     assert swept.returncode == 0, swept.stderr
     assert "2 of 2 configurations done" in swept.stdout
