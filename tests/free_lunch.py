@@ -89,7 +89,7 @@ CASES = {
             **_SMALL_TILES,
             **PACE,
             "placement": "{'*.linear_pos': {adc: adc_wide}, '*.ff1.linear1': {adc: adc_wide}, "
-            + _SMALL_TILES["placement"][1:],
+            + _SMALL_TILES["placement"][1:].replace(", 'op:conv': {engine: crossbar_tiles}", ""),
             "components.adc_wide.tiles": "8", "components.adc_wide.units": "7",
         },
         network="conformer",
@@ -102,7 +102,11 @@ CASES = {
     "conformer_digital28": Case("conformer_digital28", {**PACE, "placement": "{'*': {batch: 4}}"},
         network="conformer", like=("conformer_digital28_77m",)),
     "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone",)),
-    "edge_npu_tiles": Case("edge_npu_tiles", network="stream_on_tiles"),
+    "edge_npu_tiles": Case(
+        "edge_npu_tiles",
+        {"components.crossbar.rows": "64", "components.crossbar.columns": "64"},
+        network="stream_on_tiles",
+    ),
 }  # fmt: skip
 
 # Keys
