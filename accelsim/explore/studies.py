@@ -101,7 +101,7 @@ def rows_of_results(
             if then.sha256 != now:
                 message = f"the study in {where} was made of other files: {kind} '{then.name}' has changed since"
                 raise InputError.of(message, hint="run its sweep again, with an empty folder")
-        figures = _metrics(result) | {path: value_at(result, path) for path in paths}
+        figures = _metrics(result) | {path: _value_or_none(result, path) for path in paths}
         digests = files.digests(architecture, workload, settings, result.seed)
         heard = heard_in([result])
         rows.append(StudyRow(architecture, workload, settings, result.seed, *digests, figures, heard, _parts(result)))
@@ -245,6 +245,14 @@ def _metrics(result: Result) -> dict[str, float | None]:
         other = result.model_copy(update=dict(there))
         found |= {f"{point}.{name}": metric.of(other) for name, metric in METRICS.items() if name not in _VALUES}
     return found
+
+
+def _value_or_none(result: Result, path: str) -> float | None:
+    """Return a figure, None where a network of the sweep has no such layer: papers ask for it of the others."""
+    try:
+        return value_at(result, path)
+    except InputError:
+        return None
 
 
 def _parts(result: Result) -> dict[str, dict[str, float]]:

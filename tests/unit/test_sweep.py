@@ -80,7 +80,9 @@ def test_layers_and_components_are_rows(undisturbed: Path) -> None:
     components = [row for row in rows["components"] if row[0] == 0]
     assert [row[2] for row in layers] == [layer.name for layer in result.layers]
     assert sum(row[-1] for row in layers) == pytest.approx(sum(layer.energy_j for layer in result.layers))
-    assert {row[2]: json.loads(row[-1]) for row in components} == {c.name: c.actions for c in result.components}
+    assert {row[2]: json.loads(row[-3]) for row in components} == {c.name: c.actions for c in result.components}
+    waited = {c.name: (c.energy_j.standby, c.energy_j.wake) for c in result.components}
+    assert {row[2]: row[-2:] for row in components} == waited
 
 
 def test_processes_give_the_same_table(undisturbed: Path, tmp_path: Path) -> None:
