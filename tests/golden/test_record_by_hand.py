@@ -17,6 +17,7 @@ from accelsim.cost.lookup import Range
 from accelsim.cost.pricing import Bill, Term
 from accelsim.engines.execute import Activity, Execution
 from accelsim.record import Outcome, Run, record
+from accelsim.report.roofline import roofline
 from accelsim.result import Latency, Result
 from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.plan import Summary
@@ -358,3 +359,20 @@ def test_programming() -> None:
     assert found.energy_j == pytest.approx(600e-9)
     assert found.energy_interval_j == pytest.approx((300e-9, 1800e-9))
     assert record(hand_made()).programming.cells == 0
+
+
+def test_roofline(made: Result) -> None:
+    """Layer b: 2 x 300 operations in 6 ms over 200 x 30 words of 64 bytes; a: 2 x 700 in 3.6 ms over 200 x 4.
+
+    The bus passes 128 MB/s and the PEs do 0.512 G operations a second: at 1/640 operation a byte b may do 0.2 M
+    operations a second, and a, at 1,400 / 51,200, 3.5 M.
+    """
+    spots = {(spot.layer, spot.path): spot for spot in roofline(made)}
+    b, a = spots["b", "weight_bus"], spots["a", "weight_bus"]
+    assert (b.operations, b.bytes, b.intensity) == (600, 384_000, pytest.approx(1 / 640))
+    assert (a.rate, b.rate) == pytest.approx((1400 / 3.6e-3, 600 / 6e-3))
+    assert (a.peak, a.bytes_per_s) == pytest.approx((0.512e9, 128e6))
+    assert (a.roof, b.roof) == pytest.approx((3.5e6, 0.2e6))
+    assert not a.compute_bound and not b.compute_bound
+    quick = replace(a, bytes_per_s=1e12)
+    assert quick.compute_bound and quick.roof == pytest.approx(0.512e9)

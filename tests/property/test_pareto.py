@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.explore.metrics import METRICS
 from accelsim.explore.pareto import front, hypervolume
 
 SIDE = 6
@@ -59,3 +60,11 @@ def test_three_boxes_by_hand() -> None:
     points = [(0, 1.5), (1, 1), (1.5, 0)]
     # From left to right: x in 0 .. 1 has height 0.5, 1 .. 1.5 has height 1, 1.5 .. 2 has height 2.
     assert hypervolume(points, (2, 2)) == pytest.approx(1 * 0.5 + 0.5 * 1 + 0.5 * 2)
+
+
+def test_less_is_better_but_where_more_is() -> None:
+    """A front asks for little of everything: of what is good in plenty its negative."""
+    assert METRICS["energy_j"].badness(2.0) == 2.0
+    assert METRICS["accuracy"].badness(0.9) == -0.9
+    higher = {name for name, metric in METRICS.items() if metric.badness(1.0) < 0}
+    assert higher == {"accuracy", "gops", "tops_per_w", "gops_per_mm2"}
