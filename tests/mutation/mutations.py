@@ -249,9 +249,10 @@ _DATA = {
     "placement": {
         "accelsim/placement.py": [
             ("keys[op.name] = next(iter(entries))", "keys[op.name] = list(entries)[-1]",
-             "tests/unit/test_placement_files.py tests/property/test_placement.py"),
+             "tests/unit/test_placement_files.py"),
             ("settings[op.name] = next(iter(entries.values()), PlacementSpec())",
-             "settings[op.name] = list([PlacementSpec(), *entries.values()])[-1]", "tests/property/test_placement.py"),
+             "settings[op.name] = list([PlacementSpec(), *entries.values()])[-1]",
+             "tests/unit/test_placement_files.py"),
         ],
     },
     "cost": {

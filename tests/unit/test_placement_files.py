@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from chips import batch_of
 from mixed import mixed_chip, random_network
+from safetensors.numpy import save_file
 
 import accelsim
 from accelsim.architecture import load_architecture
@@ -17,7 +18,7 @@ from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
 from accelsim.errors import InputError
 from accelsim.pipeline import arbitration, clocking, links
-from accelsim.placement import load_placement, placement_text
+from accelsim.placement import load_placement, place, placement_text
 from accelsim.simulate import simulate
 from accelsim.workload import load_workload
 
@@ -122,3 +123,23 @@ def test_tokens_over_a_bus_by_hand(tmp_path: Path) -> None:
         )  # fmt: skip
     ends = {over: timeline.finished_ps // 10_000 for over, timeline in timelines.items()}
     assert (ends[True] - ends[False]).tolist()[0] == 12 - 3
+
+
+def test_the_most_specific_entry_sets_how_a_layer_lies(tmp_path: Path) -> None:
+    """A layer's own name, then the last pattern that fits, then the kind of op; messages point at the same entry."""
+    layers = ("y", "ya", "yb", "z")
+    tensors = {f"{name}.weight": np.ones((5, 5), np.int8) for name in layers}
+    save_file(tensors, tmp_path / "weights.safetensors")
+    lines = [
+        f"  - {{name: {name}, op: linear, input: {before}, outputs: 5, weight_bits: 3, gives: codes}}\n"
+        for before, name in zip(("features", *layers), layers, strict=False)
+    ]
+    (tmp_path / "workload.yaml").write_text(
+        "schema: accelsim/workload@1\nname: layers\nweights: weights.safetensors\n"
+        "inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 5}}\ngraph:\n"
+        + "".join(lines)
+    )
+    said = "{'op:linear': {copies: 5}, 'y*': {copies: 3}, 'yb*': {copies: 4}, y: {copies: 2}}"
+    found = place(load_workload(tmp_path), load_architecture("memristor_tile", {"placement": said}))
+    assert dict(found.keys) == {"y": "y", "ya": "y*", "yb": "yb*", "z": "op:linear"}
+    assert {name: one.copies for name, one in found.settings.items()} == {"y": 2, "ya": 3, "yb": 4, "z": 5}
