@@ -145,6 +145,8 @@ def test_run_keeps_the_laws_and_its_record_survives_json(name: str, tmp_path: Pa
 
 
 TILES = {key: text(value) for key, value in {**tile_keys(), **IDEAL}.items()}
+EVERY_ROW = {"pacing.frame_period": "10 ms"}
+"""A graph without strides takes one row of features a frame."""
 BSC = {"compiler.layout": "BSC", "compiler.attention": "batched"}
 SMALL_L2 = {"components.l2.rows": "1", "components.l2.width_bits": "64", "components.l2.banks": "160",
             "components.l2.weight_banks": "96"}  # fmt: skip
@@ -153,9 +155,9 @@ SMALL_L2 = {"components.l2.rows": "1", "components.l2.width_bits": "64", "compon
 @pytest.mark.parametrize(
     ("name", "keys", "streams"),
     [
-        ("memristor_conformer", TILES, False),
-        ("memristor_conformer_ls", TILES, False),
-        ("conformer_digital28", {}, False),
+        ("memristor_conformer", TILES | EVERY_ROW, False),
+        ("memristor_conformer_ls", TILES | EVERY_ROW, False),
+        ("conformer_digital28", EVERY_ROW, False),
         ("memristor_conformer", TILES | {"placement": f"{{{ON_TILES}, 'c*': {{engine: digital}}}}"}, True),
         ("conformer_digital28", {}, True),
         ("edge_npu", {}, True),

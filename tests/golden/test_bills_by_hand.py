@@ -231,6 +231,9 @@ class Chip:
             numbers["number_bits"] = {"float16": 16.0, "float32": 32.0}[s["number"]]
         if kind == "vector_unit":
             numbers["specials_per_cycle"] = numbers["special_lanes"] / numbers["cycles_per_special"]
+        if kind == "router":
+            numbers["port_bits"] = numbers["ports"] * numbers["flit_bits"]
+            numbers["share"] = 1 / numbers["shared_by"]
         if kind == "systolic_array":
             operand, total = {"int8": 8, "float16": 16}[s["number"]], {"int32": 32, "float32": 32, "float16": 16}
             bits = total[s["accumulator"]]
@@ -349,8 +352,8 @@ def test_rsnn28nm_in_numbers() -> None:
     in_actions = {"input_buffer", "pe", "membranes", "spike_registers", "fc_accumulator", "controller"}
     um2 = {
         "input_buffer": 48 * 24.76 * 8 / 12 / 0.75, "zero_skip": 2 * 495 * 64 / 128 / 0.75, "weights_input": 12288,
-        "weights_recurrent": 2 * 25854, "weights_fc": 2 * 82575, "weight_bus": 0, "pe": 256 * 90.75 / 0.75,
-        "lif": 128 * 143 / 0.75, "membranes": 256 * 24.76 * 16 / 12 / 0.75, "spike_registers": 512 * 24.76 / 12 / 0.75,
+        "weights_recurrent": 2 * 25854, "weights_fc": 2 * 82575, "weight_bus": 2 * 512 * 0.25 * 3.14,
+        "pe": 256 * 90.75 / 0.75, "lif": 128 * 143 / 0.75, "membranes": 256 * 24.76 * 16 / 12 / 0.75, "spike_registers": 512 * 24.76 / 12 / 0.75,
         "fc_accumulator": 128 * 52.6 * 16 / 12 / 0.75, "controller": 1650 / 0.75,
     }  # fmt: skip
     total = 0.0

@@ -79,9 +79,11 @@ def test_time_of_chunks(made: Run) -> None:
 
     point = result.operating_points["throughput"]
     assert point.performance.duty_cycle == 1 and point.performance.deadline_misses == 0, "a chunk follows the other"
-    # One meaning at both points: the CPU starts a chunk when it has read the outputs of the one before.
+    # One meaning at both points: the CPU starts a chunk when it has read the outputs of the one before. In real time
+    # each of the four finds LPDDR in self-refresh, which it takes 187.5 ns, 75 cycles, to leave; back to back the first
+    # one alone does: 3 * 75 cycles less of four chunks, but for the edges of the clocks.
     assert point.performance.cycles_per_frame == pytest.approx(point.performance.cycles / 4, rel=1e-4)
-    assert point.performance.cycles_per_frame == pytest.approx(p.cycles_per_frame, rel=1e-3)
+    assert p.cycles_per_frame - point.performance.cycles_per_frame == pytest.approx(3 * 75 / 4, abs=0.1)
     assert point.performance.seconds < p.seconds
     assert point.performance.real_time_factor == pytest.approx(point.performance.seconds / SECONDS)
     assert p.real_time_factor == pytest.approx(p.seconds / SECONDS)
