@@ -353,8 +353,9 @@ def test_rsnn28nm_in_numbers() -> None:
     um2 = {
         "input_buffer": 48 * 24.76 * 8 / 12 / 0.75, "zero_skip": 2 * 495 * 64 / 128 / 0.75, "weights_input": 12288,
         "weights_recurrent": 2 * 25854, "weights_fc": 2 * 82575, "weight_bus": 2 * 512 * 0.25 * 3.14,
-        "pe": 256 * 90.75 / 0.75, "lif": 128 * 143 / 0.75, "membranes": 256 * 24.76 * 16 / 12 / 0.75, "spike_registers": 512 * 24.76 / 12 / 0.75,
-        "fc_accumulator": 128 * 52.6 * 16 / 12 / 0.75, "controller": 1650 / 0.75,
+        "pe": 256 * 90.75 / 0.75, "lif": 128 * 143 / 0.75, "membranes": 256 * 24.76 * 16 / 12 / 0.75,
+        "spike_registers": 512 * 24.76 / 12 / 0.75, "fc_accumulator": 128 * 52.6 * 16 / 12 / 0.75,
+        "controller": 1650 / 0.75,
     }  # fmt: skip
     total = 0.0
     for name, part in parts.items():
