@@ -14,7 +14,8 @@ def value_at(result: Result, path: str) -> float | None:
     """Return the number at a dotted path of a Result, None where it is absent; raises InputError on a wrong path.
 
     Parts of a path are keys of records, or names of the records in a list: ``components.adc.area_mm2``. A name may hold
-    dots, the longest that fits wins; a pattern such as ``layers.*.linear_pos.cycles`` is the sum over all that match.
+    dots, the longest that fits wins; a pattern such as ``layers.*.linear_pos.cycles`` or ``components.adc.energy_j.*`` is
+    the sum over all that match.
     """
     values = values_at(result.model_dump(), path.split("."))
     if not values:
@@ -55,9 +56,10 @@ def wrong_part(annotation: Any, path: list[str]) -> tuple[str, list[str]] | None
             return None
         return next((part for part in wrong if part is not None and nearest(*part)), wrong[-1])
     fields = annotation.model_fields if _is_record(annotation) else {}
-    if path[0] not in fields:
+    matching = [field for name, field in fields.items() if fnmatchcase(name, path[0])]
+    if not matching:
         return path[0], list(fields)
-    return wrong_part(fields[path[0]].annotation, path[1:])
+    return next((wrong for field in matching if (wrong := wrong_part(field.annotation, path[1:])) is not None), None)
 
 
 def _is_record(annotation: Any) -> bool:
