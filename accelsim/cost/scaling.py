@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -173,6 +174,7 @@ def _between_nodes(node: float, factors: tuple[float, ...], power: int) -> float
     return _along(node, _NODES_NM, factors)
 
 
+@functools.lru_cache(maxsize=256)  # every price of a chip asks for the same few factors
 def _along(node: float, nodes_nm: tuple[int, ...], values: tuple[float, ...]) -> float:
     """Interpolate log-log over nodes, the coarsest first; beyond the ends as between the last two."""
     nm = node * 1e9

@@ -14,8 +14,8 @@ def value_at(result: Result, path: str) -> float | None:
     """Return the number at a dotted path of a Result, None where it is absent; raises InputError on a wrong path.
 
     Parts of a path are keys of records, or names of the records in a list: ``components.adc.area_mm2``. A name may hold
-    dots, the longest that fits wins; a pattern such as ``layers.*.linear_pos.cycles`` or ``components.adc.energy_j.*`` is
-    the sum over all that match.
+    dots, the longest that fits wins; a pattern such as ``layers.*.linear_pos.cycles`` or ``components.adc.energy_j.*``
+    is the sum over all that match.
     """
     values = values_at(result.model_dump(), path.split("."))
     if not values:

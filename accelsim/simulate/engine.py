@@ -320,10 +320,12 @@ class _Run:
             self.channels[name].peak = max(self.channels[name].peak, channel.peak)
 
     def _work(self, begin: int, end: int) -> None:
-        """Book that the chip is at work from ``begin``, which is now, to ``end``: time is counted once."""
-        if end > self.works_until:
-            self.worked += end - max(begin, self.works_until)
-            self.works_until = end
+        """Book that the chip is at work from ``begin``, which is now, to ``end``: time is counted once.
+
+        ``end`` lies after all that is booked; who calls sees to it, because it is asked for every job.
+        """
+        self.worked += end - max(begin, self.works_until)
+        self.works_until = end
 
     def _component(self, name: str) -> Generator[simpy.Event, Any, None]:
         """Run every job that ``name`` leads, in order, for every frame."""
@@ -363,14 +365,16 @@ class _Run:
                 needed = [sleeper for sleeper, needs in sleepers if needs[frame]] if sleepers else ()
                 if needed:
                     if ready > now:
-                        self._work(now, ready)
+                        if ready > self.works_until:
+                            self._work(now, ready)
                         yield env.timeout(ready - now)
                         now = ready
                     awake = max(sleeper.awake_at(now) for sleeper in needed)
                     start = awake + -awake % scale
                     for sleeper in needed:
                         sleeper.until = max(sleeper.until, start + durations[frame])
-                self._work(now, start + durations[frame])
+                if start + durations[frame] > self.works_until:
+                    self._work(now, start + durations[frame])
                 if start > now:
                     yield env.timeout(start - now)
                     now = start
@@ -404,7 +408,8 @@ class _Run:
                         yield channel.wait_for_slot()
                         now = env.now
                     channel.put(now)
-                    self._work(now, now + channel.latency)
+                    if now + channel.latency > self.works_until:
+                        self._work(now, now + channel.latency)
                     if trace is not None:
                         trace.depth(channel.name, now, channel.used)
                 ticks.wait_output += now - ended
