@@ -59,7 +59,8 @@ def wrong_part(annotation: Any, path: list[str]) -> tuple[str, list[str]] | None
     matching = [field for name, field in fields.items() if fnmatchcase(name, path[0])]
     if not matching:
         return path[0], list(fields)
-    return next((wrong for field in matching if (wrong := wrong_part(field.annotation, path[1:])) is not None), None)
+    found = (wrong_part(field.annotation, path[1:]) for field in matching)
+    return next((part for part in found if part is not None), None)
 
 
 def _is_record(annotation: Any) -> bool:
