@@ -26,6 +26,9 @@ from accelsim.components import KINDS
 from accelsim.devices import DEVICES
 from accelsim.schema import Effect, numeric_keys, undeclared
 
+pytestmark = pytest.mark.no_cover
+"""A thousand runs, of code that other tests cover: measuring coverage would take as long again."""
+
 KNOWN: dict[tuple[str, str], str] = {
     ("*", "ChannelSpec.capacity"): "room for tokens that never wait has no price: its words are those of its ends",
     ("edge_npu_tiles", "components.tile_vector.special_lanes"): "tiles make codes and scale sums: no specials at all",
