@@ -94,7 +94,9 @@ def chain(folder: Path, *, kernels: int, states: int, layers: int, seed: int) ->
 
 def crossbars(number: int, changes: dict[str, str] | None = None) -> Architecture:
     """Return the crossbar of imssa so many times, wide enough for any kernels, the outputs of one led to another."""
-    channels = [c.model_dump(mode="json", by_alias=True) for c in load_architecture("imssa").spec.channels]
+    channels = [
+        c.model_dump(mode="json", by_alias=True, exclude_unset=True) for c in load_architecture("imssa").spec.channels
+    ]
     channels.append({"from": "output_registers", "to": "state_registers", "capacity": 2, "latency": 1})
     return load_architecture(
         "imssa",
