@@ -6,18 +6,13 @@ import html
 import json
 import os
 import re
-import signal
 import sqlite3
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import accelsim as accelsim_package
-from accelsim import cli
 from accelsim.data import data_folder
 from accelsim.errors import InputError
 from accelsim.explore import compare_chips
@@ -32,33 +27,6 @@ from accelsim.workload import load_batch, load_workload
 DIGITS = pytest.mark.skipif(not (data_folder() / "fsdd_8k_int16.npz").exists(), reason="FSDD is not at hand")
 AN4 = pytest.mark.skipif(not (data_folder() / "an4_mfcc13.npz").exists(), reason="AN4 is not at hand")
 SPEECH = pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM_DATA is not set")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def accelsim(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
-    """Run the command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["accelsim", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return Outcome(code, out, err)
-
-    return call
 
 
 # Labels

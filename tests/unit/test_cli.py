@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -42,33 +40,6 @@ graph:
      weights: l0.w, recurrent_weights: l0.r}
   - {name: out, op: spike_sum, input: l0, neurons: 3, weight_bits: 4, weights: out.w}
 """
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def accelsim(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
-    """Run the command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["accelsim", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return Outcome(code, out, err)
-
-    return call
 
 
 def edited(text: str, old: str, new: str) -> tuple[str, int]:
@@ -564,7 +535,7 @@ def test_exit_codes_of_the_installed_command(tmp_path):
 def test_a_report_of_what_a_run_left_behind(accelsim, tmp_path):
     assert accelsim("run", "rsnn28nm", "-w", "rsnn_paper_activity", "--out", "a").code == 0
     told = accelsim("report", "a")
-    assert told == Outcome(0, "", "wrote a/report.html\n")
+    assert (told.code, told.out, told.err) == (0, "", "wrote a/report.html\n")
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert "rsnn_paper_activity" in page and "71.2 µW (100 kHz)" in page, "the paper's figures stand beside ours"
     assert accelsim("run", "rsnn28nm", *SHORT, "--out", "b").code == 0
