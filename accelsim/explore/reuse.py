@@ -143,14 +143,20 @@ class Reuse:
 
 
 def functional(architecture: Architecture) -> str:
-    """Return everything of an architecture that may change a value or a count, as text."""
+    """Return everything of an architecture that may change a value or a count, as text.
+
+    Keys at their defaults are left out, so that a new key does not put the tables of finished studies out of date.
+    """
     spec = architecture.spec
     components = {
-        name: part.model_dump(mode="json", exclude=set(keeps_values(type(part))))
+        name: part.model_dump(mode="json", exclude_defaults=True, exclude=set(keeps_values(type(part))))
         for name, part in spec.components.items()
     }
-    rest = spec.model_dump(mode="json", exclude={*keeps_values(ArchitectureSpec), "components"})
-    devices = {name: device.model_dump(mode="json") for name, device in architecture.devices.items()}
+    without = {*keeps_values(ArchitectureSpec), "components"}
+    rest = spec.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    devices = {
+        name: device.model_dump(mode="json", exclude_defaults=True) for name, device in architecture.devices.items()
+    }
     return json.dumps([components, rest, devices])
 
 
