@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
+from accelsim.data.micro import Micro
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import FramePeriod
@@ -55,7 +56,7 @@ class SpeechInputs(RecordedInputs):
     """
 
     source: Literal["speech"]
-    features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
+    features: Annotated[LogMel | Waveform | Micro, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
