@@ -46,7 +46,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "yaml": {"schema"},
-    "safetensors": {"weights", "workload"},
+    "safetensors": {"weights", "workload", "data"},
     "soundfile": {"data"},
     "pooch": {"data"},
     "vcd": {"report"},
