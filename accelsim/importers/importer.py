@@ -254,7 +254,8 @@ def write(imported: Imported, folder: str | Path) -> Workload:
     if imported.reference is not None:
         files["reference_weights"] = "reference.safetensors"
         save_weights(folder / "reference.safetensors", imported.reference)
-    head = {key: workload.pop(key) for key in ("name", "description") if key in workload}
+    first = ("name", "description")
+    head: dict[str, Any] = {key: workload.pop(key) for key in first if key in workload}
     text = as_yaml({"schema": "accelsim/workload@1", **head, **files, **workload})
     with written_whole(folder / "workload.yaml") as file:
         file.write(text.encode())
