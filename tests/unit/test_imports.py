@@ -25,7 +25,7 @@ FLOORS = [
     {"ops"},
     {"generated"},
     {"architecture", "workload"},
-    {"placement"},
+    {"importers", "placement"},
     {"schedule"},
     {"engines"},
     {"simulate"},
