@@ -118,7 +118,7 @@ _LOG1P = (0.66666668653, 0.40000000596, 0.28571429849, 0.22222198546, 0.18183572
 _LN_2_HIGH, _LN_2_LOW = 6.9313812256e-01, 9.0580006145e-06
 
 
-def log1p_float(x: float) -> np.float32:
+def log1p_float(x: Any) -> np.float32:
     """Return ln(1 + x) of 0 <= x < 2^24 as the C library's log1pf computes it, in float32, up to 1 unit off.
 
     The integers of the filters depend on its last bit. Source: fdlibm (Sun Microsystems 1993, s_log1pf.c), which
