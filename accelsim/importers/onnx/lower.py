@@ -64,9 +64,10 @@ class Codes:
 
     def keys(self) -> dict[str, Any]:
         """Return the ``output`` of an op."""
-        return {
-            "scale": self.scale, "zero_point": self.zero_point, "bits": self.bits, "low": self.low, "high": self.high,
-        }  # fmt: skip
+        least, most = -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        low = {} if self.low == least else {"low": self.low}
+        high = {} if self.high == most else {"high": self.high}
+        return {"scale": self.scale, "zero_point": self.zero_point, "bits": self.bits, **low, **high}
 
     def same(self, edge: Edge) -> bool:
         """Return whether an edge has such codes already."""
@@ -570,6 +571,11 @@ class Lowering:
             raise Refused(f"its {what} is not a constant of the file" if name else f"it has no {what}")
         return value.array
 
+    def _numbers(self, node: Node, place: int, what: str) -> NDArray[Any]:
+        """Return a constant that a node reads, as real numbers if it is quantised."""
+        value = self.optional(node, place)
+        return value.real() if isinstance(value, Quantised) else self._constant(node, place, what)
+
     def optional(self, node: Node, place: int) -> Anything | None:
         """Return an input that may be left out."""
         return self.values.get(node.inputs[place]) if place < len(node.inputs) and node.inputs[place] else None
@@ -801,7 +807,7 @@ class Lowering:
         """Return gain and offset of a batch norm whose statistics are constants."""
         if attribute(node, "training_mode", 0):
             raise Refused("it computes statistics of its batch (training_mode)")
-        arrays = [self._constant(node, place, what) for place, what in
+        arrays = [self._numbers(node, place, what) for place, what in
                   enumerate(("scale", "bias", "mean", "variance"), 1)]  # fmt: skip
         if any(one.size != outputs or one.dtype.kind != "f" for one in arrays):
             raise Refused(f"its statistics are not {outputs} numbers each")
@@ -1163,6 +1169,9 @@ class Lowering:
             "gain": self._spread(gain.astype(np.float32).reshape(shape), x),
             "bias": self._spread(offset.astype(np.float32).reshape(shape), x),
         }
+        if x.quantised:
+            self.how = "approximate"
+            self.remarks.append("gain and offset are computed beforehand, a rounding of float32 apart")
         return [self._affine(node, x, tensors)]
 
     def function(self, node: Node, read: list[Anything | None]) -> list[Anything]:
