@@ -17,15 +17,15 @@ PACKAGE = Path(accelsim.__file__).parent
 FLOORS = [
     {"errors"},
     {"registry", "result"},
-    {"library", "weights"},
-    {"data", "kernels"},  # data looks for the sample among the library's folders
+    {"library", "weights", "kernels"},
+    {"data"},  # data looks for the sample among the library's folders
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
     {"ops"},
     {"generated"},
     {"architecture", "workload"},
-    {"placement"},
+    {"importers", "placement"},
     {"schedule"},
     {"engines"},
     {"simulate"},
