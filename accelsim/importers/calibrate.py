@@ -21,7 +21,6 @@ from accelsim.importers.importer import Imported, Note
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import (
     FEATURES,
-    FLOAT_BITS,
     LARGEST_INTEGER_BITS,
     OPS,
     Datapath,
@@ -57,10 +56,10 @@ class Recordings:
 def read_recordings(
     folder: str | Path, width: int, features: Callable[[NDArray[np.float32]], NDArray[np.uint8]] | None
 ) -> Recordings:
-    """Return the features of a folder: .npz and .safetensors files of arrays, and recordings if ``features`` is given.
+    """Return the features of a folder: .npz and .safetensors files, and recordings, if ``features`` is given.
 
-    Arrays: ``codes`` uint8, or ``features`` float, [frames, width], and optionally ``starts``. ``features``: makes codes
-    of mono audio at 16 kHz. Raises InputError with all that cannot be read.
+    Arrays: ``codes`` uint8, or ``features`` float, [frames, width], and maybe ``starts``. ``features``: makes codes of
+    mono audio at 16 kHz. Raises InputError with all that cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -79,8 +78,8 @@ def read_recordings(
                 rows, starts = _arrays(path, width)
             elif kind in (".wav", ".flac"):
                 if features is None:
-                    raise InputError.of("a recording, and no option says what features are made of it", file=path,
-                                        hint="--dataset SET --features KIND, or .npz files with 'features'")  # fmt: skip
+                    hint = "--dataset SET --features KIND, or .npz files with 'features'"
+                    raise InputError.of("a recording, and no option says its features", file=path, hint=hint)
                 rows, starts = features(read_audio(path)), np.zeros(1, np.int64)
                 if rows.shape[1:] != (width,):
                     raise InputError.of(f"{rows.shape[1]} features a frame, the network reads {width}", file=path)
@@ -147,10 +146,10 @@ def calibrated(
 ) -> Imported:
     """Return a float network with integer weights; ``features``: the edge of its inputs.
 
-    The float network beside it stays as it is. Ops that are no matrices stay real, and recurrences keep float16 weights.
+    The float network beside it stays as it is. Ops that are no matrices stay real; recurrences keep float16 weights.
     """
     items: list[dict[str, Any]] = [dict(item) for item in imported.workload["graph"]]
-    graph = Graph.of([OPS[item["op"]].model_validate(item) for item in items], features)  # type: ignore[misc]
+    graph = Graph.of([OPS[item["op"]].model_validate(item) for item in items], features)
     matrices = [op for op in graph.ops if isinstance(op, WeightedOp) and op.in_float()]
     of_each = checked_bits(bits, [op.name for op in matrices])
     reference = imported.reference
@@ -253,5 +252,3 @@ def weight_scale(weight: NDArray[Any], bits: int, how: Calibration) -> float:
         return float(np.square(codes * scale - wide).sum())
 
     return float(np.float32(min((largest * (step + 1) / STEPS for step in range(STEPS)), key=error)))
-
-

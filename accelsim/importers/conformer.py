@@ -220,8 +220,8 @@ class _Layer:
             self.state) else d  # fmt: skip
         if f"{self.prefix}{name}3.running_mean" not in self.state:
             raise ValueError(
-                f"'{name}3' has no running statistics: a group norm normalises over time too, so every value depends on "
-                "the whole utterance; batch norm is taken"
+                f"'{name}3' has no running statistics: a group norm normalises over time too, so each value depends "
+                "on the whole utterance; batch norm is taken"
             )
         statistics = [self._get(f"{name}3.{end}", channels).astype(np.float64) for end in _STATISTICS]
         weight, bias, mean, variance = statistics

@@ -121,7 +121,8 @@ class Network:
         """Return the network as `Imported` has it."""
         workload = {
             "name": name, "description": description, "feature_scale": self.edge.scale,
-            "feature_offset": self.edge.zero_point, **keys, "inputs": options.inputs(self.edge.width), "graph": self.ops,
+            "feature_offset": self.edge.zero_point, **keys, "inputs": options.inputs(self.edge.width),
+            "graph": self.ops,
         }  # fmt: skip
         said = f"Features are codes 0 .. 255: real = {self.edge.scale:.9g} (code - {self.edge.zero_point})."
         return Imported(workload, self.tensors, self.reference, self.notes, [said, *remarks])

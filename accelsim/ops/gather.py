@@ -35,7 +35,8 @@ class GatherOp(VectorOp):
     def _hold_something(self) -> GatherOp:
         for first, end, step in self.ranges:
             if first < 0 or step == 0 or not len(range(first, end, step)):
-                raise ValueError(f"expected ranges of at least one place, [first, end, step], found {[first, end, step]}")
+                found = [first, end, step]
+                raise ValueError(f"expected ranges of at least one place, [first, end, step], found {found}")
         if sum(len(range(*one)) for one in self.ranges) > LARGEST_ROW:
             raise ValueError(f"more than {LARGEST_ROW:,} places")
         return self

@@ -30,7 +30,7 @@ class Const:
 
 @dataclass(frozen=True)
 class Quantised:
-    """A constant of integers that stand for scale (code - zero point), along ``axis`` where there are several scales."""
+    """A constant of integers that stand for scale (code - zero point); several scales lie along ``axis``."""
 
     codes: NDArray[Any]
     scale: NDArray[np.float32]
@@ -253,10 +253,10 @@ def _moved(node: Node, x: NDArray[Any], read: list[Any], version: int) -> list[A
         case "Where":
             return [np.where(x, rest[0], rest[1])]
         case "Expand":
-            shape = np.broadcast_shapes(x.shape, tuple(whole(rest[0], "sizes")))
-            if math.prod(shape) > MOST_FOLDED:
-                raise Refused(f"a constant of shape {list(shape)}")
-            return [np.broadcast_to(x, shape)]
+            spread = np.broadcast_shapes(x.shape, tuple(whole(rest[0], "sizes")))
+            if math.prod(spread) > MOST_FOLDED:
+                raise Refused(f"a constant of shape {list(spread)}")
+            return [np.broadcast_to(x, spread)]
         case "ReduceProd":
             return [np.prod(x, keepdims=bool(attribute(node, "keepdims", 1)), dtype=x.dtype)]
         case "Split":

@@ -311,8 +311,6 @@ class Lowering:
                 self.values[name] = value
         if not isinstance(next(iter(given), None), Unknown):
             ours = tuple(self.made)
-            if not ours and given and isinstance(given[0], Value):
-                self.remarks.append("moves nothing")
             if ours or (given and not isinstance(given[0], Const)):
                 self._note(origin, ours, self.how, "; ".join(dict.fromkeys(self.remarks)))
 
@@ -412,7 +410,10 @@ class Lowering:
             [item for _, item in ops],
             {name: tensor for name, tensor in self.tensors.items() if name in names},
             {name: tensor for name, tensor in self.reference.items() if name in names},
-            list(self.notes.values()),
+            [
+                note if note.ours else replace(note, remark=note.remark or "nothing moves")
+                for note in self.notes.values()
+            ],
             self.edges[FEATURES],
             value.edge,
             states,
@@ -427,7 +428,8 @@ class Lowering:
     def emit(
         self, node: Node | None, kind: str, reads: Mapping[str, Value], keys: Mapping[str, Any], dims: Dims,
         order: Sequence[Axis], *, tensors: Mapping[str, NDArray[Any]] | None = None,
-        reference: Mapping[str, NDArray[Any]] | None = None, suffix: str = "", name: str = "", output: Codes | None = None,
+        reference: Mapping[str, NDArray[Any]] | None = None, suffix: str = "", name: str = "",
+        output: Codes | None = None,
     ) -> Value:  # fmt: skip
         """Add an op and return what it gives; raises `Refused` for what the op does not take."""
         for value in reads.values():
@@ -517,8 +519,10 @@ class Lowering:
         if time is None:
             return value
         if time.size is None:
-            raise Refused(f"it joins all steps of time, of which there are as many as the input has: "
-                          f"say how many in the file, or choose another time axis than {self._time_said()}")  # fmt: skip
+            raise Refused(
+                "it joins all steps of time, of which there are as many as the input has: say how many in the file, or "
+                f"choose another time axis than {self._time_said()}"
+            )
         if time.size > MOST_TAPS:
             raise Refused(f"it joins {time.size:,} steps of time")
         axis = Axis(time.size)
@@ -585,7 +589,9 @@ class Lowering:
 
         Nodes are absorbed only up to QuantizeLinear, or where there is none those that ``fold`` takes.
         """
-        found, folded, clamps = Follow(), [], []
+        found = Follow()
+        folded: list[Node] = []
+        clamps: list[Node] = []
         low, high, moved = -math.inf, math.inf, False
         while True:
             readers = self.consumers.get(name, [])
@@ -733,8 +739,8 @@ class Lowering:
         for one in follow.nodes:
             if one.op in ("Add", "Mul", "Div"):
                 operand = next(v for v in (self.values.get(n) for n in one.inputs) if isinstance(v, Const | Quantised))
-                array = operand.real() if isinstance(operand, Quantised) else np.asarray(operand.array)
-                vector = _per_channel(array, dims, place, outputs)
+                constant = operand.real() if isinstance(operand, Quantised) else np.asarray(operand.array)
+                vector = _per_channel(constant, dims, place, outputs)
                 if vector is None or (scale is not None and (bias is not None or terms)):
                     follow = self.after(node.outputs[0])
                     terms = []
@@ -757,24 +763,26 @@ class Lowering:
             self.how = "approximate"
             self.remarks.append("no QuantizeLinear follows: float16 weights instead of integers")
         follow = Follow(nodes=folded)
-        wide = weight.astype(np.float64) if terms else weight
-        offset = None
+        wide: NDArray[Any] = weight.astype(np.float64) if terms else weight
+        added: NDArray[Any] | None = None
         if bias is not None:
-            array = bias.real() if isinstance(bias, Quantised) else bias.array if isinstance(bias, Const) else None
+            array: NDArray[Any] | None = None
+            if isinstance(bias, Quantised | Const):
+                array = bias.real() if isinstance(bias, Quantised) else bias.array
             if array is None or array.dtype.kind != "f" or array.size != outputs:
                 raise Refused(f"its bias is not a constant of {outputs} numbers")
-            offset = np.asarray(array, np.float32).reshape(-1)
+            added = np.asarray(array, np.float32).reshape(-1)
         if terms:
-            wide, offset = self._folded(folded, terms, wide, offset, outputs)
+            wide, added = self._folded(folded, terms, wide, added, outputs)
         reference = np.ascontiguousarray(wide, np.float32)
         if not np.isfinite(reference).all() or np.abs(reference).max(initial=0) > FLOAT16_LARGEST:
             raise Refused("its weights do not lie in the range of float16")
         tensors = {"weight": reference.astype(np.float16)}
         plain: dict[str, NDArray[Any]] = {"weight": reference}
-        if offset is not None:
-            if not np.isfinite(offset).all():
+        if added is not None:
+            if not np.isfinite(added).all():
                 raise Refused("its bias holds NaN or infinity")
-            tensors["bias"] = plain["bias"] = np.asarray(offset, np.float32)
+            tensors["bias"] = plain["bias"] = np.asarray(added, np.float32)
         if not np.array_equal(tensors["weight"].astype(np.float32), reference):
             self.how = "approximate"
             self.remarks.append("weights rounded to float16")
@@ -907,7 +915,7 @@ class Lowering:
         # [out, in, ..] -> [time taps, band taps, in, out]
         moved = np.moveaxis(weight, (0, 1), (-1, -2))
         taps = (of(kernel, time, 1), of(kernel, band, 1))
-        matrix = _two_taps(moved, time, band).reshape(*taps, weight.shape[1], outputs)
+        matrix: NDArray[Any] = _two_taps(moved, time, band).reshape(*taps, weight.shape[1], outputs)
         new_channels = axes_of(outputs)
         new_band = () if band is None else axes_of(lengths[band] or 1)
         dims = list(x.dims)
@@ -965,9 +973,7 @@ class Lowering:
                 band = place
         return time, band
 
-    def _window(
-        self, node: Node, x: Value, kernel: list[int]
-    ) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    def _window(self, node: Node, x: Value, kernel: list[int]) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         """Return strides, dilations and padding of the spatial dimensions, that of Pad before it added."""
         n = len(kernel)
         stride = attribute(node, "strides", [1] * n, list)
@@ -1293,9 +1299,9 @@ class Lowering:
         if len(kernel) != len(x.dims) - 2 or not all(isinstance(k, int) and 1 <= k <= MOST_TAPS for k in kernel):
             raise Refused(f"a kernel of {kernel[:8]} over {len(x.dims) - 2} dimensions")
         stride, dilation, pads = self._window(node, x, kernel)
-        if stride != kernel or any(d != 1 for d, k in zip(dilation, kernel, strict=True) if k > 1):
-            if any(k > 1 or s > 1 for k, s in zip(kernel, stride, strict=True)):
-                raise Refused(f"a window of {kernel} in steps of {stride}: windows that touch are taken")
+        spread = stride != kernel or any(d != 1 for d, k in zip(dilation, kernel, strict=True) if k > 1)
+        if spread and any(k > 1 or s > 1 for k, s in zip(kernel, stride, strict=True)):
+            raise Refused(f"a window of {kernel} in steps of {stride}: windows that touch are taken")
         if any(map(any, pads)):
             raise Refused("it pads; windows within the value are taken")
         time, band = self._places(x, kernel, pads, stride)
@@ -1307,24 +1313,24 @@ class Lowering:
                 raise Refused(f"a window of {kernel[place - 2]} over {size} values")
         if time is not None and x.size(time) is None and attribute(node, "ceil_mode", 0):
             raise Refused("ceil_mode keeps a window that is not whole")
-        size = [1 if place is None else kernel[place - 2] for place in (time, band)]
-        if size == [1, 1]:
+        pooled = [1 if place is None else kernel[place - 2] for place in (time, band)]
+        if pooled == [1, 1]:
             return [x]
         dims = list(x.dims)
         new_band: tuple[Axis, ...] = ()
         if band is not None:
-            new_band = x.dims[band] if size[1] == 1 else axes_of((x.size(band) or 1) // size[1])
+            new_band = x.dims[band] if pooled[1] == 1 else axes_of((x.size(band) or 1) // pooled[1])
             rest = [axis for axis in x.order if axis not in x.dims[band]]
             x = self.arranged(node, x, [*x.dims[band], *rest], x.size(band) or 1)
             dims[band] = new_band
             order = (*new_band, *rest)
         else:
             order = x.order
-        if time is not None and size[0] > 1:
+        if time is not None and pooled[0] > 1:
             old = x.dims[time][0].size
-            rule = (*x.dims[time][0].rule, (0, -size[0]))
-            dims[time] = (Axis(None if old is None else old // size[0], time=True, rule=rule),)
-        return [self._pooled(node, x, size, tuple(dims), order, codes_read)]
+            rule = (*x.dims[time][0].rule, (0, -pooled[0]))
+            dims[time] = (Axis(None if old is None else old // pooled[0], time=True, rule=rule),)
+        return [self._pooled(node, x, pooled, tuple(dims), order, codes_read)]
 
     def _global(self, node: Node, x: Value, codes_read: bool) -> Value:
         n = len(x.dims)
@@ -1774,7 +1780,7 @@ class Lowering:
             raise Refused("sequence_lens: utterances of a batch; one is read")
         if lstm and len(node.inputs) > 7 and node.inputs[7]:
             raise Refused("peephole weights")
-        if x.dims[batch] and not x.timed(batch) or (x.dims[sequence] and not x.timed(sequence)):
+        if (x.dims[batch] and not x.timed(batch)) or (x.dims[sequence] and not x.timed(sequence)):
             raise Refused("a batch of more than one, or steps that are no time")
         states = [self.optional(node, 5), self.optional(node, 6) if lstm else None]
         steps = x.timed(sequence)
@@ -1991,7 +1997,9 @@ def _spelt_out(node: Node) -> list[Node]:
     bias = rest.get("bias")
     if bias is not None and names[bias]:
         inputs.append(f"{node.outputs[0]}/bias")
-        nodes.append(Node(node.name, _BIAS, "", [names[bias], names[reads[0][1]], names[reads[1][1]]], [inputs[-1]], {}))
+        nodes.append(
+            Node(node.name, _BIAS, "", [names[bias], names[reads[0][1]], names[reads[1][1]]], [inputs[-1]], {})
+        )
     real = f"{node.outputs[0]}/real"
     nodes.append(Node(node.name, op, "", inputs, [real], dict(node.attributes)))
     nodes.append(Node(node.name, "QuantizeLinear", "", [real, names[given[0]], names[given[1]]], node.outputs[:1], {}))

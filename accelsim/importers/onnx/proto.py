@@ -169,7 +169,8 @@ def _text(value: Any, kind: int) -> str:
 def _message(value: Any, kind: int) -> memoryview:
     if kind != LENGTH:
         raise Malformed("expected a message, found a number")
-    return value  # type: ignore[no-any-return]
+    assert isinstance(value, memoryview)
+    return value
 
 
 def _integer(value: Any, kind: int) -> int:
@@ -436,5 +437,7 @@ class _Reader:
         except ValueError:
             raise Malformed(f"external data of '{name}': offset and length are not whole numbers") from None
         if not (0 <= offset <= len(data) and 0 <= length <= len(data) - offset):
-            raise Malformed(f"external data of '{name}': {length:,} bytes at {offset:,} of {len(data):,} in '{location}'")
+            raise Malformed(
+                f"external data of '{name}': {length:,} bytes at {offset:,} of {len(data):,} in '{location}'"
+            )
         return data[offset : offset + length]

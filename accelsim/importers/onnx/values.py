@@ -163,15 +163,15 @@ def reshaped(value: Value, wanted: Sequence[int], *, allow_zero: bool) -> Value:
     left = [axis for dim in value.dims for axis in dim]
     order = list(value.order)
     dims: list[tuple[Axis, ...]] = []
-    for size in target:
-        dims.append(_taken(size, left, order, sizes, wanted))
+    for one in target:
+        dims.append(_taken(one, left, order, sizes, wanted))
     if any(axis.size != 1 for axis in left):
         raise Refused(f"{sizes} has not the shape {list(wanted)}")
     if left:  # a step of time of one: it goes where a 1 is
-        place = next((i for i, dim in enumerate(dims) if not dim), None)
-        if place is None:
+        free = next((i for i, dim in enumerate(dims) if not dim), None)
+        if free is None:
             raise Refused(f"shape {list(wanted)} has no place for time")
-        dims[place] = tuple(left)
+        dims[free] = tuple(left)
     return replace(value.moved(tuple(dims)), order=tuple(order))
 
 
