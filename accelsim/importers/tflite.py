@@ -2,8 +2,8 @@
 
 A run of a TFLite network takes so many rows of features, T. Here a network is a graph over all rows of an utterance,
 and a tensor of a run is a view of one of its edges: which rows it has, counted from the run's first new one. State
-that is kept in variables is the end of a ring buffer, CONCATENATION(state, new rows): a view that begins before the first new
-row, so that the op which reads it is a causal one.
+that is kept in variables is the end of a ring buffer, CONCATENATION(state, new rows): a view that begins before
+the first new row, so that the op which reads it is a causal one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _RefusedError(ValueError):
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A tensor of a run as rows of an edge: rows ``low`` .. ``high`` - 1, counted from the first new one.
 
     ``rows``: new rows of the edge in a run. ``bands``, ``channels``: what the tensor's shape makes of a row;
@@ -90,31 +90,32 @@ class _View:
 
 
 @dataclass
-class _Ring:
+class Ring:
     """A ring buffer: of which edge it keeps how many rows, and whether a run writes it."""
 
-    view: _View
+    view: View
     kept: int
     node: str
     written: bool = False
 
 
 @dataclass
-class _Graph:
-    """A subgraph on its way to a workload's graph."""
+class Translation:
+    """A subgraph on its way to a workload's graph: ops and their tensors, and a view for each tensor of a run."""
 
     model: Model
     main: Subgraph
     refused: Refusals
+    rounding: str = "double_away"
     names: Names = field(default_factory=Names)
     ops: list[dict[str, Any]] = field(default_factory=list)
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
-    views: dict[int, _View] = field(default_factory=dict)
+    views: dict[int, View] = field(default_factory=dict)
     handles: dict[int, str] = field(default_factory=dict)
     started: dict[str, Tensor] = field(default_factory=dict)
-    rings: dict[str, _Ring] = field(default_factory=dict)
-    flat: dict[tuple[str, int, int], _View] = field(default_factory=dict)
+    rings: dict[str, Ring] = field(default_factory=dict)
+    flat: dict[tuple[str, int, int], View] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     remark: list[str] = field(default_factory=list)
     mixes: bool = False
@@ -188,7 +189,7 @@ class _Graph:
             raise _RefusedError(f"its zero point {zero} is no code of {quantised.type}")
         self.step, self.width = rows, bands * channels
         self.features = {"feature_offset": offset, "feature_scale": scale}
-        self.views[index] = _View(FEATURES, rows, 0, rows, bands, channels, self.width)
+        self.views[index] = View(FEATURES, rows, 0, rows, bands, channels, self.width)
 
     def _shape_of_features(self, index: int, tensor: Tensor) -> tuple[int, ...]:
         """Return the shape of what goes in: where all of it is one row that is reshaped at once, the new shape."""
@@ -262,7 +263,7 @@ class _Graph:
         index = node.inputs[place] if place < len(node.inputs) else -1
         return None if index < 0 else self.main.tensor(index)
 
-    def view(self, node: Node, place: int) -> _View:
+    def view(self, node: Node, place: int) -> View:
         """Return what a node reads as a view; raises _RefusedError for constants and what is no int8 code."""
         tensor = self.tensor(node, place)
         view = self.views.get(node.inputs[place])
@@ -285,7 +286,7 @@ class _Graph:
         _check_codes(tensor)
         return tensor
 
-    def give(self, node: Node, view: _View, place: int = 0) -> list[str]:
+    def give(self, node: Node, view: View, place: int = 0) -> list[str]:
         """Set what a node gives, whose shape must be that of the view, and return the name of its op."""
         tensor = self.main.tensor(node.outputs[place])
         found = _layout(tensor.shape)
@@ -297,11 +298,11 @@ class _Graph:
         self.views[node.outputs[place]] = view
         return [] if view.edge == FEATURES else [view.edge]
 
-    def new(self, name: str, like: _View, channels: int | None = None) -> _View:
+    def new(self, name: str, like: View, channels: int | None = None) -> View:
         """Return the view of an op that gives rows for rows of a whole view, or others of one band."""
         if channels is None:
             return replace(like, edge=name)
-        return _View(name, like.rows, 0, like.rows, 1, channels, 1)
+        return View(name, like.rows, 0, like.rows, 1, channels, 1)
 
     def constant(self, node: Node, place: int) -> NDArray[Any]:
         """Return an input that must be a constant."""
@@ -317,7 +318,7 @@ class _Graph:
             raise _RefusedError(f"its input '{self.tensor(node, place).name}' is no list of integers")
         return [int(value) for value in values.reshape(-1)]
 
-    def _rows(self, view: _View, name: str) -> _View:
+    def _rows(self, view: View, name: str) -> View:
         """Return a view that has just its edge's new rows; where it is one row of others, an op makes it."""
         if view.variable is not None:
             raise _RefusedError("it reads a state that no CONCATENATION joins with new rows")
@@ -329,7 +330,7 @@ class _Graph:
             raise _RefusedError(f"it works on {view.count} rows of a run that are not its {view.rows} new ones")
         return replace(self.flattened(view, name), bands=view.bands, channels=view.channels)
 
-    def flattened(self, view: _View, name: str) -> _View:
+    def flattened(self, view: View, name: str) -> View:
         """Return all rows of a run side by side as one."""
         if view.variable is not None or view.padding != NONE:
             return self._rows(view, name)
@@ -349,7 +350,7 @@ class _Graph:
         begin, end = ((place + before) * view.width for place in (view.low, view.high))
         if (begin, end) != (0, rows * view.width):
             edge, edge_bands = self.emit(f"{name}.part", "slice", input=edge, begin=begin, end=end), 1
-        made = _View(edge, 1, 0, 1, 1, view.count * view.width, edge_bands)
+        made = View(edge, 1, 0, 1, 1, view.count * view.width, edge_bands)
         self.flat[key] = made
         return made
 
@@ -449,10 +450,10 @@ class _Graph:
         # The runtimes take a scale of each channel here, also where all are one.
         self.weigh(name, weight, np.broadcast_to(scales, channels), self.bias(node, channels))
         del tensor
-        return self.give(node, _View(name, rows, 0, rows, bands, channels, bands))
+        return self.give(node, View(name, rows, 0, rows, bands, channels, bands))
 
     def _over_time(
-        self, view: _View, ends: tuple[int, int], made: int, taps: int, stride: int, dilation: int
+        self, view: View, ends: tuple[int, int], made: int, taps: int, stride: int, dilation: int
     ) -> tuple[int, int]:
         """Return the padding over a whole utterance of a convolution that makes so many rows of a run's view."""
         if not self.streaming:
@@ -508,26 +509,20 @@ class _Graph:
             raise _RefusedError(f"its activation {fused} is not TANH")
         if node.option(3, "?") and view.count > 1:
             raise _RefusedError("its rows are those of a batch: time is its first dimension")
-        state, cell = self.tensor(node, 18), self.tensor(node, 19)
+        state, cell_state = self.tensor(node, 18), self.tensor(node, 19)
         _check_codes(state)
-        _check_codes(cell, "int16")
+        _check_codes(cell_state, "int16")
         if (_scale(state), state.zero_points[0]) != (_scale(given), given.zero_points[0]):
             raise _RefusedError("the codes of its state are not those of its output")
         units = given.shape[-1]
-        exponent = math.log2(_scale(cell))
-        if exponent != round(exponent) or cell.zero_points[0]:
-            raise _RefusedError(f"the scale {_scale(cell):g} of its cell is no power of two")
+        exponent = math.log2(_scale(cell_state))
+        if exponent != round(exponent) or cell_state.zero_points[0]:
+            raise _RefusedError(f"the scale {_scale(cell_state):g} of its cell is no power of two")
         of_input, of_state = (self._gates(node, first, columns) for first, columns in ((1, view.width), (5, units)))
         if len(of_input[1]) != 4 or of_input[0].shape[1] != 4 * units or of_state[0].shape[1] != 4 * units:
             raise _RefusedError("its gates have weights of different shapes")
-        limits = {}
-        if clip := node.option(1, "f", 0.0):
-            if not clip >= 0:
-                raise _RefusedError(f"its cell is clipped at {clip:g}")
-            # The runtimes clamp the cell's code to the clip over the scale, within 16 bits.
-            code = int(min(float(np.float32(clip) / np.float32(_scale(cell))), 32767.0))
-            if code < 32767:
-                limits = {"low": -code, "high": code}
+        if not (clip := node.option(1, "f", 0.0)) >= 0:
+            raise _RefusedError(f"its cell is clipped at {clip:g}")
         if proj := node.option(2, "f", 0.0):
             raise _RefusedError(f"its projection is clipped at {proj:g}")
         biases = []
@@ -536,9 +531,12 @@ class _Graph:
             if tensor.type != "int32" or tensor.shape != (units,):
                 raise _RefusedError(f"its bias is {tensor.type} of shape {list(tensor.shape)}")
             biases.append(self.constant(node, place))
-        cell_keys: dict[str, Any] = {"scale": _scale(cell), **({"bits": 16, **limits} if limits else {})}
+        cell: dict[str, Any] = {"scale": _scale(cell_state), **({"clip": clip} if clip else {})}
+        micro = self.rounding == "double_away"
         name = self.emit(
-            given.name, "lstm", input=view.edge, units=units, output=self.output(given), cell=cell_keys
+            given.name, "lstm", input=view.edge, units=units, output=self.output(given), cell=cell,
+            gates=None if micro else "fixed_point",
+            rounding="double_up" if self.rounding == "single" else None,  # XNNPACK leaves an LSTM to LiteRT's kernel
         )  # fmt: skip
         self.weigh(name, of_input[0], of_input[1], np.concatenate(biases))
         self.tensors[f"{name}.recurrent_weight"] = of_state[0]
@@ -632,7 +630,7 @@ class _Graph:
         return self._pooled(node, view, given, "avg_pool", size, size, NO_ACTIVATION)
 
     def _pooled(
-        self, node: Node, view: _View, given: Tensor, op: str, size: tuple[int, int], stride: tuple[int, int],
+        self, node: Node, view: View, given: Tensor, op: str, size: tuple[int, int], stride: tuple[int, int],
         activation: int,
     ) -> list[str]:  # fmt: skip
         read = self.codes(node, 0)
@@ -653,13 +651,13 @@ class _Graph:
             if view.edge_bands != bands:
                 raise _RefusedError("it pools a part of a ring buffer")
             name = self.emit(given.name, op, input=view.edge, size=[1, bands], output=self.output(given, activation))
-            return self.give(node, _View(name, 1, 0, 1, 1, channels, 1))
+            return self.give(node, View(name, 1, 0, 1, 1, channels, 1))
         view = self._rows(view, given.name)
         if self.streaming and view.rows % size[0]:
             raise _RefusedError(f"it pools {size[0]} rows of {view.rows} new ones")
         self.mixes = self.mixes or (size[0] > 1 and not self.streaming)
         name = self.emit(given.name, op, input=view.edge, size=list(size), output=self.output(given, activation))
-        return self.give(node, _View(name, made[0], 0, made[0], made[1], view.channels, made[1]))
+        return self.give(node, View(name, made[0], 0, made[0], made[1], view.channels, made[1]))
 
     def quantize(self, node: Node) -> list[str]:
         """QUANTIZE: to int8 codes of another scale, or the same codes as uint8, which stand for the same numbers."""
@@ -751,9 +749,9 @@ class _Graph:
             raise _RefusedError(f"it joins {axis} of rows that are divided into bands in another way")
         name = self.emit(given.name, "concat", inputs=[view.edge for view in views])
         edge_bands = views[0].edge_bands if same else 1
-        return self.give(node, _View(name, views[0].rows, 0, views[0].rows, bands, channels, edge_bands))
+        return self.give(node, View(name, views[0].rows, 0, views[0].rows, bands, channels, edge_bands))
 
-    def _ring(self, node: Node, views: Sequence[_View], given: Tensor) -> list[str]:
+    def _ring(self, node: Node, views: Sequence[View], given: Tensor) -> list[str]:
         state, new = views[0], views[-1]
         if len(views) != 2 or state.variable is None or new.variable is not None:
             raise _RefusedError("it joins rows over time that are not a state and the new rows behind it")
@@ -768,7 +766,7 @@ class _Graph:
             raise _RefusedError(f"the state '{key}' does not begin with real zeros, code {zero}")
         if key in self.rings:
             raise _RefusedError(f"the state '{key}' is read twice")
-        self.rings[key] = _Ring(new, state.count, given.name)
+        self.rings[key] = Ring(new, state.count, given.name)
         self.remark.append(f"ring buffer of {state.count} rows: in the padding of what reads it")
         return self.give(node, replace(new, low=-state.count))
 
@@ -832,7 +830,7 @@ class _Graph:
             raise _RefusedError(f"axis {axis} of {rank} is neither time, bands nor channels")
         return found
 
-    def part(self, view: _View, axis: str, begin: int, end: int, name: str) -> _View:
+    def part(self, view: View, axis: str, begin: int, end: int, name: str) -> View:
         """Return a part of a view: rows are counted, bands and channels taken by an op."""
         if axis == "time":
             if view.padding != NONE:
@@ -911,7 +909,7 @@ class _Graph:
             raise _RefusedError("it reads no variable")
         given = self.given(node)
         rows, bands, channels = _layout(given.shape)
-        self.views[node.outputs[0]] = _View("", rows, -rows, 0, bands, channels, bands, variable=key)
+        self.views[node.outputs[0]] = View("", rows, -rows, 0, bands, channels, bands, variable=key)
         return []
 
     def assign_variable(self, node: Node) -> list[str]:
@@ -943,36 +941,36 @@ _FUNCTIONS: Mapping[str, tuple[str, float | None, int, int]] = {
     "RELU": ("relu", None, 0, RELU),
     "RELU6": ("relu", None, 0, RELU6),
 }
-_OPS: Mapping[str, Callable[[_Graph, Node], list[str]]] = {
-    "CONV_2D": _Graph.convolution,
-    "DEPTHWISE_CONV_2D": _Graph.convolution,
-    "FULLY_CONNECTED": _Graph.fully_connected,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _Graph.lstm,
-    "ADD": _Graph.pair,
-    "MUL": _Graph.pair,
-    "AVERAGE_POOL_2D": _Graph.pool,
-    "MAX_POOL_2D": _Graph.pool,
-    "MEAN": _Graph.mean,
-    "LOGISTIC": _Graph.function,
-    "TANH": _Graph.function,
-    "RELU": _Graph.function,
-    "RELU6": _Graph.function,
-    "SOFTMAX": _Graph.softmax,
-    "QUANTIZE": _Graph.quantize,
-    "DEQUANTIZE": _Graph.dequantize,
-    "RESHAPE": _Graph.reshape,
-    "SQUEEZE": _Graph.reshape,
-    "EXPAND_DIMS": _Graph.reshape,
-    "CONCATENATION": _Graph.concatenation,
-    "SPLIT": _Graph.split,
-    "SPLIT_V": _Graph.split,
-    "STRIDED_SLICE": _Graph.strided_slice,
-    "SLICE": _Graph.strided_slice,
-    "PAD": _Graph.pad,
-    "CALL_ONCE": _Graph.call_once,
-    "VAR_HANDLE": _Graph.var_handle,
-    "READ_VARIABLE": _Graph.read_variable,
-    "ASSIGN_VARIABLE": _Graph.assign_variable,
+_OPS: Mapping[str, Callable[[Translation, Node], list[str]]] = {
+    "CONV_2D": Translation.convolution,
+    "DEPTHWISE_CONV_2D": Translation.convolution,
+    "FULLY_CONNECTED": Translation.fully_connected,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": Translation.lstm,
+    "ADD": Translation.pair,
+    "MUL": Translation.pair,
+    "AVERAGE_POOL_2D": Translation.pool,
+    "MAX_POOL_2D": Translation.pool,
+    "MEAN": Translation.mean,
+    "LOGISTIC": Translation.function,
+    "TANH": Translation.function,
+    "RELU": Translation.function,
+    "RELU6": Translation.function,
+    "SOFTMAX": Translation.softmax,
+    "QUANTIZE": Translation.quantize,
+    "DEQUANTIZE": Translation.dequantize,
+    "RESHAPE": Translation.reshape,
+    "SQUEEZE": Translation.reshape,
+    "EXPAND_DIMS": Translation.reshape,
+    "CONCATENATION": Translation.concatenation,
+    "SPLIT": Translation.split,
+    "SPLIT_V": Translation.split,
+    "STRIDED_SLICE": Translation.strided_slice,
+    "SLICE": Translation.strided_slice,
+    "PAD": Translation.pad,
+    "CALL_ONCE": Translation.call_once,
+    "VAR_HANDLE": Translation.var_handle,
+    "READ_VARIABLE": Translation.read_variable,
+    "ASSIGN_VARIABLE": Translation.assign_variable,
 }
 
 
@@ -1043,7 +1041,7 @@ class Tflite(Importer):
     def read(self, path: Path, options: Any, largest: int = LARGEST_FILE) -> Imported:
         try:
             model = Model(mapped(path))
-            graph = _Graph(model, model.subgraph(0), Refusals(path))
+            graph = Translation(model, model.subgraph(0), Refusals(path), options.rounding)
             graph.build()
         except DamagedError as error:
             raise InputError([Problem(f"a damaged TFLite file: {error}", path)]) from None
