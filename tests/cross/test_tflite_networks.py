@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
-for _needed in ("tflite", "ai_edge_litert", "tflite_micro"):
-    pytest.importorskip(_needed)
-
 from tflite_networks import Network, compared, translated
 
 RUNS = 40
 RUNTIMES = {"micro": "double_away", "optimised": "double_up", "default": "single"}
-Made = tuple[bytes, int]
-"""A file, and the rows of features of a run."""
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    for needed in ("tflite", "ai_edge_litert", "tflite_micro"):
+        pytest.importorskip(needed)
 
 
 def same_and_valid() -> bytes:
