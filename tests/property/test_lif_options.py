@@ -28,33 +28,42 @@ def starts_of(frames: list[int]) -> np.ndarray:
     biased=st.booleans(), refractory=st.integers(0, 4), alpha=st.one_of(st.none(), st.integers(0, 16)),
     beta=st.integers(0, 16), input_shift=st.integers(-3, 2), recurrent_shift=st.integers(-1, 2),
     subtract=st.booleans(), carry=st.booleans(), membrane_bits=st.integers(5, 16), synapse_bits=st.integers(4, 16),
-    accumulator_bits=st.integers(3, 16), banks=st.integers(1, 3),
+    accumulator_bits=st.integers(3, 16), banks=st.integers(1, 3), strict=st.booleans(), old=st.booleans(),
+    own=st.sets(st.sampled_from(["beta", "threshold", "alpha", "rest", "recurrent_bias"])),
 )  # fmt: skip
 def test_lif(
     seed, frames, steps, neurons, recurrent, biased, refractory, alpha, beta, input_shift, recurrent_shift, subtract,
-    carry, membrane_bits, synapse_bits, accumulator_bits, banks,
+    carry, membrane_bits, synapse_bits, accumulator_bits, banks, strict, old, own,
 ) -> None:  # fmt: skip
     random, starts = np.random.default_rng(seed), starts_of(frames)
     current = random.integers(-12, 25, (starts[-1], steps, neurons)).astype(np.int32)
     weights = random.integers(-8, 8, (neurons, neurons)).astype(np.int8) if recurrent else None
     bias = random.integers(-9, 10, neurons) if biased else None
     threshold = int(random.integers(1, 2 ** (membrane_bits - 1)))
-    leak = {} if alpha is None else {"alpha_numerator": alpha, "alpha_bits": 4, "synapse_bits": synapse_bits}
+    betas, alphas = (random.integers(0, 17, neurons) if name in own else x for name, x in zip(("beta", "alpha"), (beta, alpha or 0)))
+    thresholds = random.integers(1, 2 ** (membrane_bits - 1), neurons) if "threshold" in own else threshold
+    rest = random.integers(-9, 10, neurons) if "rest" in own else None
+    later = random.integers(-9, 10, neurons) if "recurrent_bias" in own else None
+    old = old and alpha is not None
+    leak = {} if alpha is None else {"alpha_numerator": alphas, "alpha_bits": 4, "synapse_bits": synapse_bits}
     spikes, membranes, in_sum, in_words = lif(
-        current, weights, starts, recurrent_shift=recurrent_shift, beta_numerator=beta, beta_bits=4,
-        threshold=threshold, reset_subtract=subtract, membrane_carry=carry, membrane_bits=membrane_bits,
+        current, weights, starts, recurrent_shift=recurrent_shift, beta_numerator=betas, beta_bits=4, strict=strict,
+        old_current=old, rest=rest, recurrent_bias=later, threshold=thresholds, reset_subtract=subtract, membrane_carry=carry, membrane_bits=membrane_bits,
         accumulator_bits=accumulator_bits, banks=banks, bias=bias, input_shift=input_shift, refractory=refractory,
         **leak,
     )  # fmt: skip
 
-    def neuron() -> plain.Neuron:
+    def neuron(j: int) -> plain.Neuron:
         words = (None if alpha is None else synapse_bits, membrane_bits)
-        of_synapse = None if alpha is None else Fraction(alpha, 16)
-        return plain.Neuron(of_synapse, Fraction(beta, 16), threshold, subtract, refractory, words)
+        mine = [int(np.broadcast_to(x, neurons)[j]) for x in (alphas, betas, thresholds, 0 if rest is None else rest)]
+        of_synapse = None if alpha is None else Fraction(mine[0], 16)
+        return plain.Neuron(
+            of_synapse, Fraction(mine[1], 16), mine[2], subtract, refractory, words, strict, old, mine[3]
+        )  # fmt: skip
 
     wanted = plain.layer(
         current, weights, np.zeros(neurons, int) if bias is None else bias, starts, carry, neuron,
-        input_shift, recurrent_shift, banks, accumulator_bits,
+        input_shift, recurrent_shift, banks, accumulator_bits, later,
     )  # fmt: skip
     np.testing.assert_array_equal(spikes, wanted[0])
     np.testing.assert_array_equal(membranes, wanted[1].astype(int))
@@ -65,20 +74,32 @@ def test_lif(
 @given(
     seed=seeds, frames=lengths, steps=st.integers(1, 3), neurons=st.integers(1, 6), recurrent=st.booleans(),
     biased=st.booleans(), refractory=st.integers(0, 4), alpha=st.sampled_from([None, 0.0, 0.3, 0.9]),
-    beta=st.sampled_from([0.0, 0.7, 0.95, 1.0]), subtract=st.booleans(), carry=st.booleans(),
+    beta=st.sampled_from([0.0, 0.7, 0.95, 1.0]), subtract=st.booleans(), carry=st.booleans(), strict=st.booleans(),
+    old=st.booleans(), own=st.sets(st.sampled_from(["beta", "threshold", "alpha", "rest", "recurrent_bias"])),
 )  # fmt: skip
-def test_lif_float(seed, frames, steps, neurons, recurrent, biased, refractory, alpha, beta, subtract, carry) -> None:
+def test_lif_float(
+    seed, frames, steps, neurons, recurrent, biased, refractory, alpha, beta, subtract, carry, strict, old, own
+) -> None:
     random, starts = np.random.default_rng(seed), starts_of(frames)
     current = random.normal(0.3, 0.5, (starts[-1], steps, neurons)).astype(np.float32)
     weights = random.normal(0, 0.5, (neurons, neurons)).astype(np.float32) if recurrent else None
     bias = random.normal(0, 0.3, neurons).astype(np.float32) if biased else None
+    F, old = np.float32, old and alpha is not None
+    each = {name: random.uniform(0, 1, neurons).astype(F) if name in own else F(x)
+            for name, x in (("beta", beta), ("alpha", alpha or 0), ("threshold", 0.8))}  # fmt: skip
+    rest, later = (random.normal(0, 0.3, neurons).astype(F) if name in own else None for name in ("rest", "recurrent_bias"))
     spikes = lif_float(
-        current, weights, starts, beta, 0.8, subtract, carry, bias=bias, refractory=refractory, alpha=alpha
+        current, weights, starts, each["beta"], each["threshold"], subtract, carry, bias=bias, refractory=refractory,
+        alpha=None if alpha is None else each["alpha"], rest=rest, recurrent_bias=later, strict=strict, old_current=old,
     )  # fmt: skip
-    of_synapse, F = None if alpha is None else np.float32(alpha), np.float32
+
+    def neuron(j: int) -> plain.Neuron:
+        a, b, c = (np.broadcast_to(each[name], neurons)[j] for name in ("alpha", "beta", "threshold"))
+        level = 0 if rest is None else rest[j]
+        return plain.Neuron(None if alpha is None else a, b, c, subtract, refractory, None, strict, old, level)
+
     wanted = plain.layer(
-        current, weights, np.zeros(neurons, F) if bias is None else bias, starts, carry,
-        lambda: plain.Neuron(of_synapse, F(beta), F(0.8), subtract, refractory, None),
+        current, weights, np.zeros(neurons, F) if bias is None else bias, starts, carry, neuron, later=later
     )  # fmt: skip
     np.testing.assert_array_equal(spikes, wanted[0])
 
