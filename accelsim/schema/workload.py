@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -22,15 +23,27 @@ class Context(Model):
     after: Annotated[int, Field(ge=0, le=100)] = 0
 
 
-class RecordedInputs(Model):
-    """What inputs of recorded speech share: the data set, and how much of it."""
+class Heard(Model):
+    """What inputs with values share: how much of them is used."""
 
-    dataset: str
-    split: str
     utterances: PositiveInt | None = None
     """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Use at most so much of the speech; the last utterance is cut short, so nothing can be scored."""
+
+    @abstractmethod
+    def origin(self) -> str:
+        """Return where the speech comes from, in words."""
+
+
+class RecordedInputs(Heard):
+    """What inputs of recorded speech share: the data set, and how much of it."""
+
+    dataset: str
+    split: str
+
+    def origin(self) -> str:
+        return f"{self.dataset}/{self.split}"
 
 
 class SpeechInputs(RecordedInputs):
@@ -80,6 +93,29 @@ class FeatureInputs(RecordedInputs):
     def period(self) -> float:
         """Return the seconds from one row of features to the next."""
         return feature_set(self.dataset, self.split).frame_period_s
+
+
+class FileInputs(Heard):
+    """Features that were computed elsewhere: an .npz or .safetensors file, see `accelsim.data.from_file`.
+
+    ``path``: beside the workload, or absolute. Spikes are codes of ``input_bits: 1``.
+    """
+
+    source: Literal["file"]
+    path: str
+    frame_period: FramePeriod
+    columns: Annotated[int, Field(gt=0, le=65_536, alias="width")]
+
+    def width(self) -> int:
+        """Return the number of input features."""
+        return self.columns
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.frame_period
+
+    def origin(self) -> str:
+        return self.path
 
 
 class RandomInputs(Model):
