@@ -5,10 +5,11 @@ time, the whole datapath in lock-step, one row per step.
 
 What the paper's neurons do not have: a synaptic current with a leak is one more word of state in the membrane memory
 and one more update of a LIF unit; a refractory time one more word; a bias, a potential at rest and a leak or threshold
-of each neuron one more word, which is only read. Features that are spikes take the way of a layer's spikes. Spikes that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input
-have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one
-time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its
-sums from frame to frame keeps its accumulators in the membrane memory.
+of each neuron one more word each, which is only read. Features that are spikes take the way of a layer's spikes.
+Spikes that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an
+input have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks
+takes one time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that
+carries its sums from frame to frame keeps its accumulators in the membrane memory.
 """
 
 from __future__ import annotations

@@ -114,10 +114,12 @@ def lif(
     if any(one is not None for one in given) or of_each or input_shift or refractory or strict:
         word = signed_range(synapse_bits or _WIDEST_BITS)
         top = _each(threshold, neurons, np.int64)
+        added, later, leak, slow, level = (
+            _each(one, neurons, np.int64) for one in (bias, recurrent_bias, alpha_numerator, beta_numerator, rest)
+        )
         options = _Options(
-            _each(bias, neurons, np.int64), _each(recurrent_bias, neurons, np.int64), input_shift,
-            _each(alpha_numerator, neurons, np.int64), alpha_bits, *word, old_current,
-            _each(beta_numerator, neurons, np.int64), _each(rest, neurons, np.int64), top, top + int(strict), refractory,
+            added, later, input_shift, leak, alpha_bits, *word, old_current, slow, level, top, top + int(strict),
+            refractory,
         )  # fmt: skip
     beta, fires = (0, 0) if options is not None else (int(beta_numerator), int(threshold))
     return _lif(

@@ -176,7 +176,10 @@ class LifOp(Op):
     def generated(
         self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
     ) -> dict[str, NDArray[Any]]:
-        """Return integer weights, a bias of a tenth of the threshold, every delay equally often, leaks from a half on."""
+        """Return integer weights, a bias of a tenth of the threshold, and every delay equally often.
+
+        Leaks of each neuron lie from a half to 1, thresholds of each from half of 2^weight_bits on.
+        """
         tensors = {
             self.tensor_name(end): integer_weights(random, shape, self.weight_bits)
             for end, shape in self.matrices(read).items()
