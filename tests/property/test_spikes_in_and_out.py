@@ -49,8 +49,8 @@ def network(folder: Path, seed: int, own: set[str], steps: int = 1, keys: str = 
         f"schema: accelsim/workload@1\nname: network\nweights: weights.safetensors\ntime_steps: {steps}\n"
         f"inputs: {{source: file, path: in.npz, frame_period: '1 ms', width: {INPUTS}, spikes: true}}\ngraph:\n"
         f"  - {{name: l0, op: lif, input: features, neurons: {HIDDEN}, weight_bits: 4, reset: subtract, {constants}"
-        f"{keys}}}\n  - {{name: l1, op: lif, input: l0, neurons: {OUTPUTS}, weight_bits: 4, recurrent: false, beta: 0.5, "
-        f"threshold: 5, reset: zero{outputs}}}\n"
+        f"{keys}}}\n  - {{name: l1, op: lif, input: l0, neurons: {OUTPUTS}, weight_bits: 4, recurrent: false, "
+        f"beta: 0.5, threshold: 5, reset: zero{outputs}}}\n"
     )
     return load_workload(folder)
 
