@@ -17,8 +17,8 @@ PACKAGE = Path(accelsim.__file__).parent
 FLOORS = [
     {"errors"},
     {"registry", "result"},
-    {"library", "weights"},
-    {"data", "kernels"},  # data looks for the sample among the library's folders
+    {"library", "weights", "kernels"},
+    {"data"},  # data looks for the sample among the library's folders
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
