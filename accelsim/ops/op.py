@@ -22,7 +22,7 @@ from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, resc
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
 from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
-from accelsim.kernels.requantise import Rounding, Scaling
+from accelsim.kernels.requantise import LANES, Rounding, Scaling
 from accelsim.ops import plain, plain_integer
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
@@ -580,7 +580,9 @@ class WeightedOp(QuantisedOp):
             sums = sums if bias is None else sums + bias.astype(np.int64)
             of_weights = tensors[self.tensor_name("weight_scale")]
             return self._flat(
-                plain_integer.requantised(sums, read[0].edge.scale, of_weights, self.output, self.how())
+                plain_integer.requantised(
+                    sums, read[0].edge.scale, of_weights, self.output, self.how(), self.each_channel()
+                )
             )  # fmt: skip
         if self.gives == "codes":
             top = 1 << (self.input_bits - 1)
@@ -621,7 +623,9 @@ class WeightedOp(QuantisedOp):
         offsets = -zero * weight.reshape(-1, weight.shape[-1]).sum(axis=0, dtype=np.int64)
         offsets = offsets if bias is None else offsets + bias.astype(np.int64)
         of_weights = unit.tensors[self.tensor_name("weight_scale")]
-        scaling = Scaling.product(x.edge.scale, of_weights, output.scale, self.how())
+        outputs = sums.shape[-1]
+        alike = outputs // LANES * LANES if self.how() == "double_up" and self.each_channel() else outputs
+        scaling = Scaling.product(x.edge.scale, of_weights, output.scale, self.how(), alike)
         return self._flat(unit.requantised(self, sums, scaling, output, offsets)), starts
 
     def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
