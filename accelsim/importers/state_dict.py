@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError
 from accelsim.importers.importer import Imported, Names, Note, Options, Refusals
 from accelsim.ops.op import FEATURES, Edge
+from accelsim.weights import open_weights
 
 FLOAT16_LARGEST = 65504.0
 
@@ -35,14 +36,9 @@ class State:
     """The parameters of a file by name: each is read when it is asked for, and noted as taken."""
 
     def __init__(self, path: Path, prefix: str) -> None:
-        from safetensors import SafetensorError, safe_open
-
         self.path, self.taken = path, set[str]()
-        try:
-            self.file = safe_open(path, framework="numpy")
-            self.names = sorted(self.file.keys(), key=_numbered)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError.of(f"not a whole safetensors file: {error}", file=path) from None
+        self.file = open_weights(path)
+        self.names = sorted(self.file.keys(), key=_numbered)
         if not any(name.startswith(prefix) for name in self.names):
             raise InputError.of(f"no parameter begins with '{prefix}'", file=path)
         self.prefix = prefix
