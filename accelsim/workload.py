@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
-from accelsim.data.clip import WHOLE, Clips, is_quiet, trimmed
+from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
+from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
@@ -55,7 +56,8 @@ class WorkloadSpec(Model):
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
     input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
     the schedule on every engine, which arrives when the last frame of its input has; an NPU takes one row where neither
-    this nor attention says how many.
+    this nor attention says how many. ``rounding``: how ops with an ``output`` make codes of their sums, see
+    `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
     name: str
@@ -69,6 +71,7 @@ class WorkloadSpec(Model):
     feature_offset: Annotated[int, Ge(0), Le(255)] = 0
     feature_scale: Annotated[float, Gt(0)] = 1.0
     chunk: PositiveInt | None = None
+    rounding: Rounding = "double_away"
     inputs: Annotated[SpeechInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None
@@ -96,9 +99,11 @@ class WorkloadSpec(Model):
     def features(self) -> Edge:
         """Return the edge of the inputs."""
         width = self.inputs.width()
+        if isinstance(self.inputs, FileInputs) and self.inputs.spikes:
+            return Edge(width, 1, 1, "spikes", bits=1, steps=self.time_steps)
         return Edge(
             width, width, 1, "codes", bits=self.input_bits, scale=self.feature_scale, zero_point=self.feature_offset,
-            steps=self.time_steps,
+            steps=self.time_steps, unsigned=True,
         )  # fmt: skip
 
 
@@ -134,9 +139,10 @@ class Workload:
 class Batch:
     """All frames of all utterances, end to end.
 
-    features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
-    utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known;
-    unknown: units of the references that the network's outputs cannot stand for; clips: what was cut off.
+    features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
+    references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
+    speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
+    clips: what was cut off.
     """
 
     features: NDArray[np.uint8]
@@ -199,7 +205,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
 def _graph(spec: WorkloadSpec, source: Source) -> Graph:
     """Return the graph of a workload; raises InputError at the line of the op that does not fit."""
     try:
-        graph = Graph.of(spec.graph, spec.features())
+        graph = Graph.of(spec.graph, spec.features(), spec.rounding)
     except GraphError as error:
         raise InputError([source.problem(str(error), ("graph", error.place))]) from None
     problems = []
@@ -271,7 +277,8 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
         file = workload.folder / inputs.path
-        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits), inputs, score)
+        steps = workload.spec.time_steps if inputs.spikes else None
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:
@@ -314,16 +321,22 @@ def _clipped(heard: Sequence[Utterance], inputs: SpeechInputs, told: list[Clips]
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
     for one in heard:
         audio = one.audio if inputs.trim_db is None else trimmed(one.audio, inputs.trim_db)
+        silence, quiet, spare = len(one.audio) - len(audio), is_quiet(audio), 0.0
+        if inputs.length_s is not None:
+            spare = inputs.length_s - len(audio) / SAMPLE_RATE_HZ
+            audio = of_length(audio, inputs.length_s)
         codes = features.codes(audio)
-        silence, cut = len(one.audio) - len(audio), len(codes) - len(codes[:most])
+        cut_s = max(-spare, (len(codes) - len(codes[:most])) * features.hop_s)
         told.append(
             Clips(
                 utterances=1,
                 trimmed=int(silence > 0),
                 trimmed_s=silence / SAMPLE_RATE_HZ,
-                cut=int(cut > 0),
-                cut_s=cut * features.hop_s,
-                quiet=int(inputs.trim_db is not None and is_quiet(audio)),
+                cut=int(cut_s > 0),
+                cut_s=max(cut_s, 0.0),
+                quiet=int(inputs.trim_db is not None and quiet),
+                padded=int(spare > 0),
+                padded_s=max(spare, 0.0),
             )
         )
         yield stacked(codes[:most], inputs.context)
