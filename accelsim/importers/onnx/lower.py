@@ -215,9 +215,12 @@ class Lowering:
 
     def _looks_like_state(self, info: ValueInfo) -> bool:
         """Return whether all that reads an input takes it as a state: of a recurrence, or in front of new rows."""
-        seen, names = False, [info.name]
+        seen, names, done = False, [info.name], set[str]()
         while names:
             name = names.pop()
+            if name in done:
+                continue
+            done.add(name)
             for node in self.consumers.get(name, []):
                 place = node.inputs.index(name) if name in node.inputs else 0
                 if node.op in ("QuantizeLinear", "DequantizeLinear", "Identity"):
@@ -270,14 +273,18 @@ class Lowering:
 
     def _input_codes(self, name: str) -> Codes | None:
         """Return the codes of the input, from the node that quantises it, or reads its codes."""
-        for node in self.consumers.get(name, []):
-            if node.op in ("QuantizeLinear", "DequantizeLinear"):
-                try:
-                    return self._codes(node)
-                except Refused:
-                    return None
-            if node.op in MOVES and node.outputs and (found := self._input_codes(node.outputs[0])):
-                return found
+        names, seen = [name], set[str]()
+        while names:
+            name = names.pop(0)
+            for node in self.consumers.get(name, []) if name not in seen else []:
+                if node.op in ("QuantizeLinear", "DequantizeLinear"):
+                    try:
+                        return self._codes(node)
+                    except Refused:
+                        return None
+                if node.op in MOVES:
+                    names += node.outputs[:1]
+            seen.add(name)
         return None
 
     def _node(self, node: Node) -> None:
@@ -303,6 +310,9 @@ class Lowering:
                 given = self._given(node, read)
         except Refused as error:
             self.refusals.add(origin.name, origin.op, str(error))
+            given = [Unknown() for _ in node.outputs]
+        except (ValueError, ArithmeticError) as error:  # whatever NumPy says of constants that do not fit
+            self.refusals.add(origin.name, origin.op, f"its constants do not fit: {error}")
             given = [Unknown() for _ in node.outputs]
         for name, value in zip(node.outputs, given, strict=False):
             if name:
@@ -345,6 +355,7 @@ class Lowering:
             if node.op in ("Identity", "QuantizeLinear", "DequantizeLinear"):
                 return [read[0]]  # type: ignore[list-item]
             raise Refused("it changes the shape of a state")
+        _check_inputs(node)
         rule = _RULES.get((node.domain, node.op)) or _RULES.get(("", node.op))
         if rule is None or (("", node.op) in _ONNX_ONLY and node.domain):
             raise Refused("this op is not supported")
@@ -593,7 +604,9 @@ class Lowering:
         folded: list[Node] = []
         clamps: list[Node] = []
         low, high, moved = -math.inf, math.inf, False
-        while True:
+        seen: set[str] = set()
+        while name not in seen:  # a damaged file may go round in circles
+            seen.add(name)
             readers = self.consumers.get(name, [])
             if name in self.results or len(readers) != 1 or list(readers[0].inputs).count(name) != 1:
                 break
@@ -1606,9 +1619,14 @@ class Lowering:
 
     def _is_result(self, name: str) -> bool:
         """Return whether a value is an output of the graph, maybe after it is quantised or dequantised."""
+        seen: set[str] = set()
         while name not in self.results:
+            if name in seen:
+                return False
+            seen.add(name)
             readers = self.consumers.get(name, [])
-            if len(readers) != 1 or readers[0].op not in ("QuantizeLinear", "DequantizeLinear", "Identity"):
+            through = ("QuantizeLinear", "DequantizeLinear", "Identity")
+            if len(readers) != 1 or readers[0].op not in through or not readers[0].outputs:
                 return False
             name = readers[0].outputs[0]
         return True
@@ -1888,6 +1906,15 @@ class Lowering:
             self.sums = False
 
 
+def _check_inputs(node: Node) -> None:
+    """Raise `Refused` unless a node has the inputs and outputs that its op cannot be without."""
+    least = _INPUTS.get(node.op, 1)
+    if len(node.inputs) < least or not all(node.inputs[:least]):
+        raise Refused(f"it has {sum(map(bool, node.inputs))} inputs, and needs {least}")
+    if not node.outputs or not node.outputs[0]:
+        raise Refused("it gives nothing")
+
+
 def _read_inside(node: Node) -> list[str]:
     """Return what the graphs in a node's attributes read, their own values too."""
     names: list[str] = []
@@ -2033,6 +2060,13 @@ _INTEGER_FORMS: dict[tuple[str, str], _Form] = {
     ("com.microsoft", "QLinearConcat"): ("Concat", (), (), {}),
 }
 """Operator on integers: the operator, (code, scale, zero point) of what it reads, scale and zero point of its own."""
+
+_INPUTS = {
+    "Conv": 2, "MatMul": 2, "Gemm": 2, "Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "Reshape": 2, "Gather": 2,
+    "LSTM": 3, "GRU": 3, "BatchNormalization": 5, "QuantizeLinear": 2, "DequantizeLinear": 2, "ConvInteger": 2,
+    "MatMulInteger": 2,
+}  # fmt: skip
+"""How many inputs an op cannot be without; one where nothing is said."""
 
 _FUNCTIONS = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Gelu": "gelu", "Sqrt": "sqrt", "Clip": "clip",
