@@ -79,7 +79,8 @@ class Note:
 class Imported:
     """A network as an importer understands it: a workload's keys, its tensors, and what became of each node.
 
-    ``workload``: all keys but ``weights`` and ``reference_weights``; ``remarks``: what holds for the whole network.
+    ``workload``: all keys but ``weights`` and ``reference_weights``; ``remarks``: what holds for the whole network;
+    ``inputs``: arrays of the file of features that is written beside it, where the importer has some.
     """
 
     workload: dict[str, Any]
@@ -87,6 +88,7 @@ class Imported:
     reference: Mapping[str, NDArray[Any]] | None = None
     notes: Sequence[Note] = ()
     remarks: Sequence[str] = ()
+    inputs: Mapping[str, NDArray[Any]] | None = None
 
 
 class Importer(ABC):
@@ -254,6 +256,9 @@ def write(imported: Imported, folder: str | Path) -> Workload:
     if imported.reference is not None:
         files["reference_weights"] = "reference.safetensors"
         save_weights(folder / "reference.safetensors", imported.reference)
+    if imported.inputs is not None:
+        with written_whole(folder / NO_FILE) as file:
+            np.savez_compressed(file, **imported.inputs)
     first = ("name", "description")
     head: dict[str, Any] = {key: workload.pop(key) for key in first if key in workload}
     text = as_yaml({"schema": "accelsim/workload@1", **head, **files, **workload})
