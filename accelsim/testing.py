@@ -581,7 +581,7 @@ def drawn_values(random: np.random.Generator, edge: Edge, rows: int, number: Num
         return plain.rounded(random.normal(0, 2, (rows, edge.width)), number)
     if edge.bits > 8:
         return random.integers(-1000, 1001, (rows, edge.width))
-    if edge.zero_point:
+    if edge.zero_point > 0:
         return random.integers(0, 1 << edge.bits, (rows, edge.width)).astype(np.uint8)
     return random.integers(-(1 << (edge.bits - 1)), 1 << (edge.bits - 1), (rows, edge.width)).astype(np.int8)
 

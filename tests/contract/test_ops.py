@@ -12,6 +12,10 @@ SUMS = Edge(5, kind="codes", bits=32)
 SPIKES, TWO_STEPS = Edge(6, kind="spikes", bits=1), Edge(6, kind="spikes", bits=1, steps=2)
 DISTANCES = Edge(6, distances=True)
 X = {"input": "x"}
+UNSIGNED = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=80, unsigned=True)
+SIGNED = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=-20)
+H = {"scale": 0.0078125, "zero_point": -4}
+ROUNDINGS = ("double_away", "double_up", "single", "half_even")
 
 
 def each(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
@@ -85,6 +89,27 @@ CASES = {
     "spike_sum": [
         case for edge in (SPIKES, TWO_STEPS) for more in ({}, {"beta": 0.5}, {"beta": 0.75, "carry": True})
         for case in each({"neurons": 3, "weight_bits": 4, **more}, edge)
+    ],
+    "lstm": [
+        *[case for b in (16, 32) for case in each({"units": 4, "weight_bits": b}, REAL, CODES, BANDS)],
+        *[case for how in ROUNDINGS for gates in ("interpolated", "fixed_point")
+          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0**-11, "clip": 10.0}, "gates": gates,
+                            "rounding": how}, UNSIGNED)],
+        *[case for n in (12, 13, 14, 15) for gates in ("interpolated", "fixed_point")
+          for case in each({"units": 3, "output": H, "cell": {"scale": 2.0**-n}, "gates": gates}, SIGNED)],
+    ],
+    "gru": [
+        case for after in (True, False) for more, edges in (
+            ({"weight_bits": 16}, (REAL, CODES, BANDS)), ({"weight_bits": 32}, (REAL,)),
+            *[({"output": H, "gates": gates, "rounding": how}, (UNSIGNED, SIGNED))
+              for how in ROUNDINGS for gates in ("interpolated", "fixed_point")],
+        ) for case in each({"units": 4, "reset_after": after, **more}, *edges)
+    ],
+    "delta_gru": [
+        case for thresholds in ({"threshold": 0.0}, {"threshold": 0.5}, {"threshold": 0.1, "state_threshold": 0.02})
+        for more, edges in (({"weight_bits": 16}, (REAL, CODES)), ({"weight_bits": 32}, (REAL,)),
+                            ({"output": H}, (UNSIGNED, SIGNED)))
+        for case in each({"units": 5, **thresholds, **more}, *edges)
     ],
     "conformer": [
         OpCase({"input": FEATURES, "blocks": 1, "width": 6, "heads": 2, "feed_forward": 5, "kernel": 3,
