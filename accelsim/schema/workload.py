@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
+from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
+from accelsim.data.micro import Micro
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import FramePeriod
@@ -22,30 +25,52 @@ class Context(Model):
     after: Annotated[int, Field(ge=0, le=100)] = 0
 
 
-class RecordedInputs(Model):
-    """What inputs of recorded speech share: the data set, and how much of it."""
+class Heard(Model):
+    """What inputs with values share: how much of them is used."""
 
-    dataset: str
-    split: str
     utterances: PositiveInt | None = None
     """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Use at most so much of the speech; the last utterance is cut short, so nothing can be scored."""
+
+    @abstractmethod
+    def origin(self) -> str:
+        """Return where the speech comes from, in words."""
+
+
+class RecordedInputs(Heard):
+    """What inputs of recorded speech share: the data set, and how much of it."""
+
+    dataset: str
+    split: str
+
+    def origin(self) -> str:
+        return f"{self.dataset}/{self.split}"
 
 
 class SpeechInputs(RecordedInputs):
     """Recorded speech, cut into frames of features; see `accelsim.data`.
 
     ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
-    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. Both are to be what the
-    network was trained with; a run counts what they cut.
+    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every
+    utterance is made so long, silence added or its end cut off, before its features are computed. They are to be what
+    the network was trained with; a run counts what they cut and add.
     """
 
     source: Literal["speech"]
-    features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
+    features: Annotated[LogMel | Waveform | Micro | Spectrum | MelSpectrogram | Mfcc, Field(discriminator="kind")] = (
+        LogMel()
+    )
     context: Context = Context()
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
+    length_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> SpeechInputs:
+        if self.longest_s is not None and self.length_s is not None:
+            raise ValueError("'longest_s' and 'length_s': give one of them")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -56,7 +81,7 @@ class SpeechInputs(RecordedInputs):
 
     def width(self) -> int:
         """Return the number of input features."""
-        return self.features.bands * (self.context.before + 1 + self.context.after)
+        return self.features.width * (self.context.before + 1 + self.context.after)
 
     def period(self) -> float:
         """Return the seconds from one row of features to the next."""
@@ -80,6 +105,29 @@ class FeatureInputs(RecordedInputs):
     def period(self) -> float:
         """Return the seconds from one row of features to the next."""
         return feature_set(self.dataset, self.split).frame_period_s
+
+
+class FileInputs(Heard):
+    """Features that were computed elsewhere: an .npz or .safetensors file, see `accelsim.data.from_file`.
+
+    ``path``: beside the workload, or absolute. Spikes are codes of ``input_bits: 1``.
+    """
+
+    source: Literal["file"]
+    path: str
+    frame_period: FramePeriod
+    columns: Annotated[int, Field(gt=0, le=65_536, alias="width")]
+
+    def width(self) -> int:
+        """Return the number of input features."""
+        return self.columns
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.frame_period
+
+    def origin(self) -> str:
+        return self.path
 
 
 class RandomInputs(Model):
