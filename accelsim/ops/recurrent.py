@@ -176,6 +176,10 @@ class RecurrentOp(QuantisedOp):
         """Return whether columns of its matrices can be left out, see `Datapath.taken`."""
         return False
 
+    def change_work(self, read: Sequence[Edge]) -> Work:
+        """Return what a vector unit does in a step to find what has changed."""
+        return Work(0)
+
     @abstractmethod
     def state_bits(self, read: Sequence[Edge], number_bits: int) -> int:
         """Return the bits of its state; ``number_bits``: of a number of the unit that makes it."""
@@ -685,14 +689,15 @@ class DeltaGruOp(_GruOp):
         return True
 
     def input_work(self, read: Sequence[Edge]) -> Work:
-        each = 0 if self.in_float() else _REQUANTISE  # biases are in the sums of floats from the start
-        return Work(self.columns() * each + DELTAS * read[0].width)
+        return Work(0) if self.in_float() else super().input_work(read)  # biases are in the sums from the start
+
+    def change_work(self, read: Sequence[Edge]) -> Work:
+        return Work(DELTAS * (read[0].width + self.units))
 
     def rounds(self) -> tuple[Round, ...]:
         (one,) = super().rounds()
-        biased = 3 * self.units if self.in_float() else 0
-        more = DELTAS * self.units - biased
-        return (Round(one.columns, Work(one.work.operations + more, one.work.special)),)
+        biased = self.columns() if self.in_float() else 0
+        return (Round(one.columns, Work(one.work.operations - biased, one.work.special)),)
 
     def state(self, read: Sequence[Edge]) -> Mapping[str, tuple[int, ...]]:
         sums = (self.columns(),)
