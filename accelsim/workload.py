@@ -19,6 +19,7 @@ from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
+from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
@@ -54,7 +55,8 @@ class WorkloadSpec(Model):
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
     input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
-    time, where no attention says how many; one unless it is given.
+    time, where no attention says how many; one unless it is given. ``rounding``: how ops with an ``output`` make codes
+    of their sums, see `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
     name: str
@@ -68,6 +70,7 @@ class WorkloadSpec(Model):
     feature_offset: Annotated[int, Ge(0), Le(255)] = 0
     feature_scale: Annotated[float, Gt(0)] = 1.0
     chunk: PositiveInt | None = None
+    rounding: Rounding = "double_away"
     inputs: Annotated[SpeechInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None
@@ -97,7 +100,7 @@ class WorkloadSpec(Model):
         width = self.inputs.width()
         return Edge(
             width, width, 1, "codes", bits=self.input_bits, scale=self.feature_scale, zero_point=self.feature_offset,
-            steps=self.time_steps,
+            steps=self.time_steps, unsigned=True,
         )  # fmt: skip
 
 
@@ -198,7 +201,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
 def _graph(spec: WorkloadSpec, source: Source) -> Graph:
     """Return the graph of a workload; raises InputError at the line of the op that does not fit."""
     try:
-        graph = Graph.of(spec.graph, spec.features())
+        graph = Graph.of(spec.graph, spec.features(), spec.rounding)
     except GraphError as error:
         raise InputError([source.problem(str(error), ("graph", error.place))]) from None
     problems = []

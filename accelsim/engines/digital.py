@@ -26,7 +26,7 @@ from accelsim.components.task_queue import TaskQueue
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.devices import WHOLE_NUMBERS
 from accelsim.engines import readout
-from accelsim.engines.cluster import QUANTISE, Cluster
+from accelsim.engines.cluster import Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.recurrence import Columns
 from accelsim.kernels.activation import LARGEST_CODE
@@ -111,8 +111,8 @@ class Digital(Engine):
     needs = (QUEUED, ARRAY)
     settings = frozenset({"batch"})
     lockstep = (
-        ("weights", "array"), ("states", "array"), ("vector", "array"), ("queue", "array"), ("queue", "vector"), ("queue", "attention"),
-        ("queue", "activations"),
+        ("weights", "array"), ("states", "array"), ("vector", "array"), ("queue", "array"), ("queue", "vector"),
+        ("queue", "attention"), ("queue", "activations"),
     )  # fmt: skip
     flows = (("array", readout.ROLE), ("queue", "queue"))
     entries = ("queue", "array")
@@ -151,7 +151,10 @@ class Digital(Engine):
         if isinstance(op, AttentionOp) and "attention" not in parts:
             return f"it needs {cls.roles['attention'].what}"
         if not queued and not (isinstance(op, WeightedOp) and op.gives == "codes"):
-            return "real numbers need a vector unit, a task queue and a memory with 'stores: activations'"
+            return (
+                "real numbers, and codes that are rounded, need a vector unit, a task queue and a memory with "
+                "'stores: activations'"
+            )
         return None
 
     def takers(self, op: Op) -> tuple[str, ...]:
@@ -291,8 +294,9 @@ class Digital(Engine):
     def _largest_sum(self, op: WeightedOp | S4dOp | RecurrentOp) -> int:
         """Return the largest magnitude that a sum of products can reach with a layer's weights, whatever the inputs.
 
-        Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code and b the bias of sums that are given as they
-        are; of a state-space layer that of the next state, m (|ar| + |ai| + |b|) for re and im, and of the output.
+        Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code, 128 of codes of the full range, and b the bias
+        of sums that are given as they are; of a state-space layer that of the next state, m (|ar| + |ai| + |b|) for re
+        and im, and of the output.
         """
         if isinstance(op, S4dOp):
             a, b, c = (np.abs(self.tensors[op.tensor_name(part)].astype(np.int64)) for part in "abc")
@@ -303,6 +307,8 @@ class Digital(Engine):
             return max(128 * int(np.abs(weight).sum(axis=0).max(initial=0)) for weight in both)
         weights = np.abs(self.tensors[op.tensor_name("weight")].astype(np.int64))
         sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0)
+        if op.output is not None:
+            return -signed_range(op.input_bits)[0] * int(sums.max(initial=0))
         if op.gives == "real":
             return LARGEST_CODE * int(sums.max(initial=0))
         bias = self.tensors.get(op.tensor_name("bias"), np.zeros(1))
@@ -487,13 +493,14 @@ class DigitalRun(Run):
         values = math.prod(op.shapes(read)["weight"])
         words = weights.words_of(values, op.weight_bits)
         quantised = cluster.rows_read(op, op.input, grid) * graph.edges[op.input].width
+        operations = quantised * cluster.quantising(op) + rows * cluster.rounding(op)
         working = (rows > 0).astype(np.int64)
         macs = int(rows.sum()) * places * values
         return {
             "queue": {"dispatch": working},
             "array": {"mac": rows * places * values, "add": rows * 0, "blocks": rows * blocks},
             "weights": {name: working * count for name, count in weights.accesses(words, 0).items()},
-            "vector": {"operation": quantised * QUANTISE + rows * cluster.rounding(op), "special": rows * 0},
+            "vector": {"operation": operations, "special": rows * 0},
             "activations": cluster.access(op, cluster.words_read(op, grid), cluster.given_words(op, grid), grid),
         }, Macs(macs, macs)
 
@@ -521,7 +528,7 @@ class DigitalRun(Run):
         performed = int(macs.sum())
         return counts, Macs(dense * grid.frames, performed, dense * grid.frames - performed)
 
-    def _gates(self, op: RecurrentOp, work: StepGates, grid: Grid) -> tuple[Mapping[str, Counts], None]:
+    def _gates(self, op: RecurrentOp, work: StepProduct, grid: Grid) -> tuple[Mapping[str, Counts], None]:
         """Count the work on the sums of a step's product; behind the last one output and state are written."""
         read, rounds, every = self.engine.graph.read(op), op.rounds(), np.ones(grid.frames, np.int64)
         done = rounds[work.round].work

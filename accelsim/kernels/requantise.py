@@ -1,7 +1,7 @@
 """How integer networks make codes of sums: a multiplier and a shift in three roundings, or a float32 scale.
 
-A real scale M is m 2^(s - 31), m = floor(f 2^31 + 1/2) of the mantissa f of M; where that is 2^31, m / 2 and s + 1; below
-2^-32, 0. Sums x become, with a = x 2^max(s, 0) m and e = max(-s, 0),
+A real scale M is m 2^(s - 31), m = floor(f 2^31 + 1/2) of the mantissa f of M; where that is 2^31, m / 2 and s + 1;
+below 2^-32, 0. Sums x become, with a = x 2^max(s, 0) m and e = max(-s, 0),
 
     double_away  h = floor(a / 2^31 + 1/2), then h / 2^e to the nearest, halves away from 0
     double_up    the same h, then floor(h / 2^e + 1/2)

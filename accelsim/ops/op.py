@@ -249,9 +249,9 @@ class DatapathOp(Op):
 class Quantisation(Model):
     """What codes an op gives: q = clamp(zero_point + round(x / scale), low, high), which stands for scale (q - z).
 
-    q is a signed word of ``bits``. ``low`` and ``high`` are the op's own limits, as a fused ReLU or ReLU6 has them; left
-    out, the word's ends -2^(bits - 1) and 2^(bits - 1) - 1. What lies beyond a limit that is given is cut off as the
-    network means it. What lies beyond the end of a word where no limit is given is a saturation, and is counted.
+    q is a signed word of ``bits``. ``low`` and ``high`` are the op's own limits, as a fused ReLU or ReLU6 has them;
+    left out, the word's ends -2^(bits - 1) and 2^(bits - 1) - 1. What lies beyond a limit that is given is cut off as
+    the network means it. What lies beyond the end of a word where no limit is given is a saturation, and is counted.
     The ``scale`` is a float32 number.
     """
 

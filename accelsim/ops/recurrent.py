@@ -327,7 +327,7 @@ class RecurrentOp(QuantisedOp):
         unit.saturated(self, clamped)
         return words
 
-    def _recurrent_sums(self, codes: NDArray[np.int64], unit: Datapath) -> NDArray[np.int64]:
+    def _recurrent_sums(self, codes: NDArray[Any], unit: Datapath) -> NDArray[np.int64]:
         """Return the sums of one step's products with the codes of h, as the unit's multiplier makes them."""
         one = np.arange(len(codes) + 1)  # every utterance for itself
         sums, _ = unit.multiply(self.layers()[1], codes.astype(np.int8), one)
@@ -744,7 +744,9 @@ class DeltaGruOp(_GruOp):
         def r(values: NDArray[Any]) -> plain.Values:
             return plain.rounded(values, number)
 
-        def add_changes(now: plain.Values, held: plain.Values, limit: float, weight: plain.Values, sums: plain.Values):
+        def add_changes(
+            now: plain.Values, held: plain.Values, limit: float, weight: plain.Values, sums: plain.Values
+        ) -> None:
             for i in range(len(now)):
                 change = r(now[i] - held[i])
                 if abs(change) > np.float32(limit):

@@ -9,18 +9,34 @@ REAL, BANDS = Edge(6), Edge(12, 4)
 CODES = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=80)
 CODE_BANDS = Edge(12, 4, kind="codes", bits=8, scale=0.03125, zero_point=80)
 SUMS = Edge(5, kind="codes", bits=32)
+QUANTISED = Edge(6, kind="codes", bits=8, scale=0.0625, zero_point=-3, full_range=True)
+QUANTISED_BANDS = Edge(12, 4, kind="codes", bits=8, scale=0.0625, zero_point=127, full_range=True)
+FEATURE_CODES = Edge(12, 4, kind="codes", bits=8, scale=0.05, zero_point=99, unsigned=True)
+WIDE = Edge(6, kind="codes", bits=16, scale=0.001, zero_point=-300, full_range=True)
 SPIKES, TWO_STEPS = Edge(6, kind="spikes", bits=1), Edge(6, kind="spikes", bits=1, steps=2)
 DISTANCES = Edge(6, distances=True)
 X = {"input": "x"}
-UNSIGNED = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=80, unsigned=True)
-SIGNED = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=-20)
 H = {"scale": 0.0078125, "zero_point": -4}
-ROUNDINGS = ("double_away", "double_up", "single", "half_even")
 
 
 def each(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
     """Return the same form of an op on several edges."""
     return [OpCase({**X, **keys}, {"x": edge}) for edge in edges]
+
+
+ROUNDINGS = ("double_away", "double_up", "single", "half_even")
+OUTPUTS: list[dict[str, object]] = [
+    {"scale": 0.0703125, "zero_point": 5}, {"scale": 0.0625, "zero_point": -128, "low": -128},
+    {"scale": 0.0234375, "zero_point": -11, "low": -11, "high": 100}, {"scale": 0.0009765625, "bits": 16},
+]  # fmt: skip
+
+
+def integers(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
+    """Return an op that computes integers, with each of the outputs and roundings."""
+    return [
+        case for place, output in enumerate(OUTPUTS)
+        for case in each({**keys, "output": output, "rounding": ROUNDINGS[place]}, *edges)
+    ]  # fmt: skip
 
 
 def weighted(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
@@ -52,10 +68,12 @@ CASES = {
             {"x": CODES, "y": SUMS},
         ),
         OpCase({"input": "x", "outputs": 4}, {"x": DISTANCES}),
+        *integers({"outputs": 5}, QUANTISED, FEATURE_CODES),
     ],
     "depthwise": [
         case for taps, dilation, causal in [(3, 1, False), (4, 1, False), (2, 3, False), (3, 2, True)]
-        for case in weighted({"taps": taps, "dilation": dilation, "causal": causal}, REAL, CODES)
+        for kind, edges in ((weighted, (REAL, CODES)), (integers, (QUANTISED, FEATURE_CODES)))
+        for case in kind({"taps": taps, "dilation": dilation, "causal": causal}, *edges)
     ],
     "conv": [
         *weighted({"channels": 4}, BANDS, CODE_BANDS),
@@ -63,6 +81,17 @@ CASES = {
         *weighted({"channels": 4, "kernel": [2, 3], "dilation": [3, 2], "stride": [1, 2]}, BANDS),
         *weighted({"channels": 4, "kernel": [3, 1], "dilation": [2, 1], "causal": True, "bands": 1}, CODES),
         *weighted({"channels": 3, "kernel": [4, 3], "stride": [3, 2], "depthwise": True}, BANDS, CODE_BANDS),
+        *weighted({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, BANDS),
+        *weighted({"channels": 6, "depthwise": True, "padding": [[0, 0], [2, 0]], "dilation": [1, 2]}, BANDS),
+        *integers({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, FEATURE_CODES),
+        *integers({"channels": 6, "depthwise": True, "padding": [[2, 0], [0, 0]]}, QUANTISED_BANDS, FEATURE_CODES),
+        *integers({"channels": 5, "kernel": [2, 4], "dilation": [2, 1]}, QUANTISED_BANDS),
+    ],
+    "quantise": integers({}, REAL, QUANTISED, FEATURE_CODES, WIDE),
+    "dequantise": each({}, CODES, QUANTISED, FEATURE_CODES, WIDE),
+    "stack": [
+        case for rows, hop, padding in [(3, 3, 0), (3, 1, 2), (2, 3, 1), (4, 2, 1)]
+        for case in each({"rows": rows, "hop": hop, "padding": padding}, BANDS, QUANTISED_BANDS, FEATURE_CODES)
     ],
     "positions": [OpCase({"width": 6}, {"rows": REAL}), OpCase({"width": 5, "reach": 4}, {"rows": REAL})],
     "attention": [
@@ -91,24 +120,21 @@ CASES = {
         for case in each({"neurons": 3, "weight_bits": 4, **more}, edge)
     ],
     "lstm": [
-        *[case for b in (16, 32) for case in each({"units": 4, "weight_bits": b}, REAL, CODES, BANDS)],
-        *[case for how in ROUNDINGS for gates in ("interpolated", "fixed_point")
-          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0**-11, "clip": 10.0}, "gates": gates,
-                            "rounding": how}, UNSIGNED)],
-        *[case for n in (12, 13, 14, 15) for gates in ("interpolated", "fixed_point")
-          for case in each({"units": 3, "output": H, "cell": {"scale": 2.0**-n}, "gates": gates}, SIGNED)],
+        *each({"units": 4, "weight_bits": 16}, REAL, CODES, BANDS), *each({"units": 4, "weight_bits": 32}, REAL),
+        *[case for place, how in enumerate(ROUNDINGS) for gates in ("interpolated", "fixed_point")
+          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0 ** (place - 14), "clip": 2.0}, "gates": gates,
+                            "rounding": how}, QUANTISED, FEATURE_CODES)],
     ],
     "gru": [
         case for after in (True, False) for more, edges in (
-            ({"weight_bits": 16}, (REAL, CODES, BANDS)), ({"weight_bits": 32}, (REAL,)),
-            *[({"output": H, "gates": gates, "rounding": how}, (UNSIGNED, SIGNED))
-              for how in ROUNDINGS for gates in ("interpolated", "fixed_point")],
+            ({"weight_bits": 16}, (REAL, CODES)), ({"weight_bits": 32}, (BANDS,)),
+            *[({"output": H, "rounding": how}, (QUANTISED,)) for how in ROUNDINGS],
+            ({"output": H, "gates": "fixed_point"}, (FEATURE_CODES,)),
         ) for case in each({"units": 4, "reset_after": after, **more}, *edges)
     ],
     "delta_gru": [
         case for thresholds in ({"threshold": 0.0}, {"threshold": 0.5}, {"threshold": 0.1, "state_threshold": 0.02})
-        for more, edges in (({"weight_bits": 16}, (REAL, CODES)), ({"weight_bits": 32}, (REAL,)),
-                            ({"output": H}, (UNSIGNED, SIGNED)))
+        for more, edges in (({"weight_bits": 16}, (REAL, CODES)), ({"output": H}, (QUANTISED, FEATURE_CODES)))
         for case in each({"units": 5, **thresholds, **more}, *edges)
     ],
     "conformer": [
