@@ -629,7 +629,7 @@ class _GruOp(RecurrentOp):
         out = np.zeros((len(x.values), n), np.int8)
         codes = plain_integer.centred(x)
         limits = [
-            -1 if threshold < 0 else int(threshold // scale)
+            -1 if threshold < 0 else int(np.floor(threshold / scale))
             for threshold, scale in zip(self.thresholds(), (x.edge.scale, h_scale), strict=True)
         ]
         word, away = plain_recurrent.word, plain_recurrent.away

@@ -122,8 +122,8 @@ CASES = {
     "lstm": [
         *each({"units": 4, "weight_bits": 16}, REAL, CODES, BANDS), *each({"units": 4, "weight_bits": 32}, REAL),
         *[case for place, how in enumerate(ROUNDINGS) for gates in ("interpolated", "fixed_point")
-          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0 ** (place - 14), "clip": 2.0}, "gates": gates,
-                            "rounding": how}, QUANTISED, FEATURE_CODES)],
+          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0 ** (place - 14), "clip": 2.0},
+                            "gates": gates, "rounding": how}, QUANTISED, FEATURE_CODES)],
     ],
     "gru": [
         case for after in (True, False) for more, edges in (
