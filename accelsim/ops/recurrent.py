@@ -267,13 +267,18 @@ class RecurrentOp(QuantisedOp):
         """Return the state where utterances begin."""
 
     @abstractmethod
-    def advance(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
+    def run(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
         """Return h of all rows, going on from a state and leaving that behind the last rows in ``memory``."""
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         starts = read[0].starts
         memory = self.memory(len(starts) - 1, [signal.edge for signal in read], unit.tensors)
-        return self.advance(read[0], unit, memory), starts
+        return self.run(read[0], unit, memory), starts
+
+    def advance(self, read: Sequence[Signal], state: Any, unit: Datapath) -> tuple[NDArray[Any], Any]:
+        """Return h of the next rows of one utterance, and all of its state behind them."""
+        memory = self.memory(1, [signal.edge for signal in read], unit.tensors) if state is None else state
+        return self.run(read[0], unit, memory), memory
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         """Return h in float32, from the float network's weights."""
@@ -381,7 +386,7 @@ class LstmOp(RecurrentOp):
         kind = np.float32 if self.output is None else np.int32
         return {name: np.zeros((utterances, self.units), kind) for name in ("h", "c")}
 
-    def advance(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
+    def run(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
         if self.output is not None:
             return self._integers(x, unit, memory)
         number = unit.vector.number
@@ -515,7 +520,7 @@ class _GruOp(RecurrentOp):
         kind = np.float32 if self.output is None else np.int32
         return {"h": np.zeros((utterances, self.units), kind)}
 
-    def advance(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
+    def run(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
         if self.output is not None:
             return self._integers(x, unit, memory)
         number = unit.vector.number
@@ -725,7 +730,7 @@ class DeltaGruOp(_GruOp):
             found[sums] = np.tile(np.asarray(first, np.float32), (utterances, 1))
         return found
 
-    def advance(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
+    def run(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
         if self.output is not None:
             return self._integers(x, unit, memory)
         number = unit.vector.number
