@@ -301,14 +301,8 @@ class RecurrentOp(QuantisedOp):
 
     def _scaling(self, end: str, scale: float, tensors: Tensors) -> Scaling:
         """Return the factors from a matrix's sums to words, one for each output."""
-        of_gates = tensors[f"{self.name}.{end}_scale"]
-        each = [Scaling.product(scale, one, WORD, self.how()) for one in of_gates]
-        return Scaling(
-            self.how(), *(
-                np.concatenate([np.repeat(getattr(one, what), self.units) for one in each])
-                for what in ("multipliers", "shifts", "scales")
-            )
-        )  # fmt: skip
+        wide = np.float64(np.float32(scale) * tensors[f"{self.name}.{end}_scale"]) / WORD
+        return Scaling.of(np.repeat(wide, self.units), self.how())
 
     def _offsets(self, end: str, zero: int, tensors: Tensors) -> NDArray[np.int64]:
         """Return what is added to the sums of codes of a zero point: its products, and the bias."""
