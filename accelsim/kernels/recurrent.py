@@ -16,7 +16,6 @@ times a scale, rounded as in `accelsim.kernels.requantise`, clamp16 saturates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numba
@@ -159,13 +158,17 @@ class Gates:
     @classmethod
     def of(cls, form: str, cell_places: int = 0) -> Gates:
         """Return the gates of a form, ``interpolated`` or ``fixed_point``, for a cell of scale 2^(cell_places - 12)."""
-        return _gates(form == "interpolated", cell_places)
+        key = form, cell_places
+        if key not in _GATES:
+            table = interpolated if form == "interpolated" else fixed_point
+            _GATES[key] = cls(
+                table(tanh=False), table(tanh=True), table(tanh=True, places=cell_places), form == "interpolated"
+            )
+        return _GATES[key]
 
 
-@cache
-def _gates(chords: bool, cell_places: int) -> Gates:
-    table = interpolated if chords else fixed_point
-    return Gates(table(tanh=False), table(tanh=True), table(tanh=True, places=cell_places), chords)
+_GATES: dict[tuple[str, int], Gates] = {}
+"""Those that were made, which all layers share."""
 
 
 # Integers
