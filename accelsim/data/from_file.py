@@ -11,7 +11,7 @@ from accelsim.data.dataset import Featured
 from accelsim.data.files import cuts, read_arrays
 from accelsim.errors import InputError, did_you_mean
 
-CODES, STARTS, LABELS = "codes", "starts", "labels"
+CODES, STARTS, LABELS, ENDS = "codes", "starts", "labels", "ends"
 
 
 def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
@@ -19,13 +19,14 @@ def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
 
     ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; ``starts``: whole numbers [utterances +
     1], where each begins and the last one ends, one utterance without it; ``labels``: text or whole numbers
-    [utterances], the words that were said or the number of the class, if known. Raises InputError.
+    [utterances], the words that were said or the number of the class, if known; ``ends``: seconds into each utterance
+    at which its speech ends, [utterances], if known. Raises InputError.
     """
-    found, there = read_arrays(path, (CODES, STARTS, LABELS))
+    found, there = read_arrays(path, (CODES, STARTS, LABELS, ENDS))
     if CODES not in found:
         raise InputError.of(f"no array '{CODES}'", file=path, hint=did_you_mean(CODES, there))
     problems = []
-    codes, labels = found[CODES], found.get(LABELS)
+    codes, labels, spoken = found[CODES], found.get(LABELS), found.get(ENDS)
     if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
         shape = f"[frames, {width}] of uint8"
         problems.append(f"'{CODES}': expected {shape}, found {list(codes.shape)} of {codes.dtype}")
@@ -40,6 +41,11 @@ def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
     if labels is not None and (labels.dtype.kind not in "Uiu" or labels.shape != (len(ends) - 1,)):
         form = f"text or whole numbers of {len(ends) - 1} utterances"
         problems.append(f"'{LABELS}': expected {form}, found {list(labels.shape)} of {labels.dtype}")
+    if spoken is not None and (
+        spoken.dtype.kind != "f" or spoken.shape != (len(ends) - 1,) or not np.isfinite(spoken).all()
+    ):
+        form = f"finite seconds of {len(ends) - 1} utterances"
+        problems.append(f"'{ENDS}': expected {form}, found {list(spoken.shape)} of {spoken.dtype}")
     if problems:
         raise InputError.of("; ".join(problems), file=path)
     texts = [None] * (len(ends) - 1) if labels is None else [str(label) for label in labels]
@@ -50,6 +56,7 @@ def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
             codes=codes[start:end],
             phones=None if text is None else tuple(text.split()),
             text=text,
+            speech_end_s=None if spoken is None else float(spoken[number]),
         )
         for number, ((start, end), text) in enumerate(zip(pairwise(ends), texts, strict=True))
     ]
