@@ -21,7 +21,7 @@ from accelsim.components.task_queue import TaskQueue
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.devices import WHOLE_NUMBERS
 from accelsim.engines import readout
-from accelsim.engines.cluster import QUANTISE, Cluster
+from accelsim.engines.cluster import Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.kernels.activation import LARGEST_CODE
 from accelsim.kernels.fixed_point import signed_range
@@ -122,7 +122,10 @@ class Digital(Engine):
         if isinstance(op, AttentionOp) and "attention" not in parts:
             return f"it needs {cls.roles['attention'].what}"
         if not queued and not (isinstance(op, WeightedOp) and op.gives == "codes"):
-            return "real numbers need a vector unit, a task queue and a memory with 'stores: activations'"
+            return (
+                "real numbers, and codes that are rounded, need a vector unit, a task queue and a memory with "
+                "'stores: activations'"
+            )
         return None
 
     def takers(self, op: Op) -> tuple[str, ...]:
@@ -224,8 +227,9 @@ class Digital(Engine):
     def _largest_sum(self, op: WeightedOp | S4dOp) -> int:
         """Return the largest magnitude that a sum of products can reach with a layer's weights, whatever the inputs.
 
-        Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code and b the bias of sums that are given as they
-        are; of a state-space layer that of the next state, m (|ar| + |ai| + |b|) for re and im, and of the output.
+        Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code, 128 of codes of the full range, and b the bias
+        of sums that are given as they are; of a state-space layer that of the next state, m (|ar| + |ai| + |b|) for re
+        and im, and of the output.
         """
         if isinstance(op, S4dOp):
             a, b, c = (np.abs(self.tensors[op.tensor_name(part)].astype(np.int64)) for part in "abc")
@@ -233,6 +237,8 @@ class Digital(Engine):
             return (1 << (op.code_bits - 1)) * int(max(state, output))
         weights = np.abs(self.tensors[op.tensor_name("weight")].astype(np.int64))
         sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0)
+        if op.output is not None:
+            return -signed_range(op.input_bits)[0] * int(sums.max(initial=0))
         if op.gives == "real":
             return LARGEST_CODE * int(sums.max(initial=0))
         bias = self.tensors.get(op.tensor_name("bias"), np.zeros(1))
@@ -406,13 +412,14 @@ class DigitalRun(Run):
         values = math.prod(op.shapes(read)["weight"])
         words = weights.words_of(values, op.weight_bits)
         quantised = cluster.rows_read(op, op.input, grid) * graph.edges[op.input].width
+        operations = quantised * cluster.quantising(op) + rows * cluster.rounding(op)
         working = (rows > 0).astype(np.int64)
         macs = int(rows.sum()) * places * values
         return {
             "queue": {"dispatch": working},
             "array": {"mac": rows * places * values, "add": rows * 0, "blocks": rows * blocks},
             "weights": {name: working * count for name, count in weights.accesses(words, 0).items()},
-            "vector": {"operation": quantised * QUANTISE + rows * cluster.rounding(op), "special": rows * 0},
+            "vector": {"operation": operations, "special": rows * 0},
             "activations": cluster.access(op, cluster.words_read(op, grid), cluster.given_words(op, grid), grid),
         }, Macs(macs, macs)
 

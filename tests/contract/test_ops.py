@@ -9,6 +9,10 @@ REAL, BANDS = Edge(6), Edge(12, 4)
 CODES = Edge(6, kind="codes", bits=8, scale=0.03125, zero_point=80)
 CODE_BANDS = Edge(12, 4, kind="codes", bits=8, scale=0.03125, zero_point=80)
 SUMS = Edge(5, kind="codes", bits=32)
+QUANTISED = Edge(6, kind="codes", bits=8, scale=0.0625, zero_point=-3, full_range=True)
+QUANTISED_BANDS = Edge(12, 4, kind="codes", bits=8, scale=0.0625, zero_point=127, full_range=True)
+FEATURE_CODES = Edge(12, 4, kind="codes", bits=8, scale=0.05, zero_point=99, unsigned=True)
+WIDE = Edge(6, kind="codes", bits=16, scale=0.001, zero_point=-300, full_range=True)
 SPIKES, TWO_STEPS = Edge(6, kind="spikes", bits=1), Edge(6, kind="spikes", bits=1, steps=2)
 DISTANCES = Edge(6, distances=True)
 X = {"input": "x"}
@@ -17,6 +21,21 @@ X = {"input": "x"}
 def each(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
     """Return the same form of an op on several edges."""
     return [OpCase({**X, **keys}, {"x": edge}) for edge in edges]
+
+
+ROUNDINGS = ("double_away", "double_up", "single", "half_even")
+OUTPUTS: list[dict[str, object]] = [
+    {"scale": 0.0703125, "zero_point": 5}, {"scale": 0.0625, "zero_point": -128, "low": -128},
+    {"scale": 0.0234375, "zero_point": -11, "low": -11, "high": 100}, {"scale": 0.0009765625, "bits": 16},
+]  # fmt: skip
+
+
+def integers(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
+    """Return an op that computes integers, with each of the outputs and roundings."""
+    return [
+        case for place, output in enumerate(OUTPUTS)
+        for case in each({**keys, "output": output, "rounding": ROUNDINGS[place]}, *edges)
+    ]  # fmt: skip
 
 
 def weighted(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
@@ -33,6 +52,17 @@ CASES = {
         OpCase({"inputs": ["x", "y"]}, {"x": first, "y": second})
         for first, second in [(REAL, CODES), (BANDS, Edge(8, 4)), (CODES, CODES), (BANDS, REAL), (CODE_BANDS, BANDS)]
     ],
+    "affine": [*each({}, REAL, CODES, BANDS), *each({"output": {"scale": 0.05, "zero_point": 3}}, REAL, CODES)],
+    "clip": [
+        *each({"low": -0.5, "high": 1.5}, REAL, CODES),
+        *each({"high": 0.75}, BANDS),
+        *each({"low": 0.0, "output": {"scale": 0.05, "zero_point": -90}}, CODES),
+    ],
+    "sqrt": each({}, REAL, CODES),
+    "gather": [
+        *each({"ranges": [[4, 1, -1], [2, 5, 2], [0, 1, 1]]}, REAL, CODES),
+        *each({"ranges": [[0, 12, 3], [11, 3, -2]], "bands": 4}, BANDS, CODE_BANDS),
+    ],
     "slice": [
         *each({"begin": 1, "end": 4}, REAL, CODES, BANDS),
         *each({"begin": 1, "of": "channels"}, BANDS, CODE_BANDS),
@@ -48,10 +78,12 @@ CASES = {
             {"x": CODES, "y": SUMS},
         ),
         OpCase({"input": "x", "outputs": 4}, {"x": DISTANCES}),
+        *integers({"outputs": 5}, QUANTISED, FEATURE_CODES),
     ],
     "depthwise": [
         case for taps, dilation, causal in [(3, 1, False), (4, 1, False), (2, 3, False), (3, 2, True)]
-        for case in weighted({"taps": taps, "dilation": dilation, "causal": causal}, REAL, CODES)
+        for kind, edges in ((weighted, (REAL, CODES)), (integers, (QUANTISED, FEATURE_CODES)))
+        for case in kind({"taps": taps, "dilation": dilation, "causal": causal}, *edges)
     ],
     "conv": [
         *weighted({"channels": 4}, BANDS, CODE_BANDS),
@@ -59,6 +91,17 @@ CASES = {
         *weighted({"channels": 4, "kernel": [2, 3], "dilation": [3, 2], "stride": [1, 2]}, BANDS),
         *weighted({"channels": 4, "kernel": [3, 1], "dilation": [2, 1], "causal": True, "bands": 1}, CODES),
         *weighted({"channels": 3, "kernel": [4, 3], "stride": [3, 2], "depthwise": True}, BANDS, CODE_BANDS),
+        *weighted({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, BANDS),
+        *weighted({"channels": 6, "depthwise": True, "padding": [[0, 0], [2, 0]], "dilation": [1, 2]}, BANDS),
+        *integers({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, FEATURE_CODES),
+        *integers({"channels": 6, "depthwise": True, "padding": [[2, 0], [0, 0]]}, QUANTISED_BANDS, FEATURE_CODES),
+        *integers({"channels": 5, "kernel": [2, 4], "dilation": [2, 1]}, QUANTISED_BANDS),
+    ],
+    "quantise": integers({}, REAL, QUANTISED, FEATURE_CODES, WIDE),
+    "dequantise": each({}, CODES, QUANTISED, FEATURE_CODES, WIDE),
+    "stack": [
+        case for rows, hop, padding in [(3, 3, 0), (3, 1, 2), (2, 3, 1), (4, 2, 1)]
+        for case in each({"rows": rows, "hop": hop, "padding": padding}, BANDS, QUANTISED_BANDS, FEATURE_CODES)
     ],
     "positions": [OpCase({"width": 6}, {"rows": REAL}), OpCase({"width": 5, "reach": 4}, {"rows": REAL})],
     "attention": [
@@ -80,6 +123,9 @@ CASES = {
             ("x", TWO_STEPS, "zero", {"recurrent": False, "refractory": 2, "synapse_beta": 0.5}),
             ("x", TWO_STEPS, "subtract", {"delays": 3, "input_shift": -1, "recurrent_shift": 1}),
             ("x", Edge(4, kind="codes", bits=32), "zero", {"feedforward": False, "input_shift": -3}),
+            (FEATURES, SPIKES, "subtract", {"strict": True, "synapse_beta": 0.5, "current": "old", "euler": True}),
+            ("x", TWO_STEPS, "zero", {"beta": "per_neuron", "threshold": "per_neuron", "euler": True}),
+            ("x", SPIKES, "zero", {"beta": "per_neuron", "synapse_beta": "per_neuron", "synapse_beta_bits": 5}),
         ]
     ],
     "spike_sum": [
