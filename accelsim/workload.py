@@ -32,7 +32,7 @@ from accelsim.schema.workload import (
     RandomInputs,
     SpeechInputs,
 )
-from accelsim.score.score import AnyScore, Judge, Score
+from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
@@ -54,9 +54,10 @@ class WorkloadSpec(Model):
     nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
-    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
-    time, where no attention says how many; one unless it is given. ``rounding``: how ops with an ``output`` make codes
-    of their sums, see `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
+    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
+    the schedule on every engine, which arrives when the last frame of its input has; an NPU takes one row where neither
+    this nor attention says how many. ``rounding``: how ops with an ``output`` make codes of their sums, see
+    `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
     name: str
@@ -129,7 +130,9 @@ class Workload:
         if spec is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
         try:
-            return spec.judge(self.decoder or {}, reference=reference)
+            judge = spec.judge(self.decoder or {}, reference=reference)
+            row_s = self.spec.inputs.period() * self.graph.given.stride
+            return judge.paced(row_s) if isinstance(judge, PacedJudge) else judge
         except ValueError as error:
             raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
 
