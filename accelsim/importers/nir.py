@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,8 +50,10 @@ NEURONS = frozenset({"LIF", "CubaLIF", "IF", "Threshold"})
 READOUTS = frozenset({"LI", "I"})
 LINEAR = frozenset({"Linear", "Affine", "Scale", "Flatten", "Delay"})
 MOST_NODES, MOST_EDGES = 2_000, 4_000
-LARGEST_MATRIX = 1 << 26
-"""Weights of the largest matrix that is built from a file's own."""
+MOST_ON_THE_WAY, MOST_WAYS = 100, 4_000
+"""Linear nodes between two layers, and ways from node to node through them."""
+LARGEST_MATRIX, LARGEST_BUILT = 1 << 24, 1 << 22
+"""Weights of the largest matrix of a file, and of one that is built of several, or of none."""
 ROOM_BITS = 3
 """A membrane's word holds 2^3 thresholds."""
 FRACTION_BITS = 3
@@ -198,7 +201,7 @@ class _Network:
         self.tensors: dict[str, NDArray[Any]] = {}
         self.reference: dict[str, NDArray[Any]] = {}
         self.notes: dict[str, Note] = {}
-        self.state_bits = 0
+        self.state_bits = self.ways = 0
 
     def kind(self, name: str) -> str:
         """Return what a node is, by its name in NIR."""
@@ -272,6 +275,8 @@ class _Network:
             self.refuse(name, f"'{key}' must be above 0 s, found {values.min():g}")
         elif key == "delay" and (values < 0).any():
             self.refuse(name, f"'{key}' must be at least 0 s, found {values.min():g}")
+        elif key == "weight" and values.size > LARGEST_MATRIX:
+            self.refuse(name, f"{values.size:,} weights, at most {LARGEST_MATRIX:,} are taken")
         elif key == "weight" and (values.ndim != 2 and self.kind(name) in ("Linear", "Affine")):
             self.refuse(name, f"weights of shape {list(values.shape)}, expected [outputs, inputs]")
         elif key == "bias" and values.shape != self.nodes[name].weight.shape[:1]:
@@ -346,8 +351,13 @@ class _Network:
     def _given(self, name: str, behind: tuple[str, ...]) -> Sum:
         """Return what a node gives, as sums of spikes; ``behind``: the linear nodes from here on."""
         kind = self.kind(name)
+        self.ways += 1
         if kind in NEURONS | READOUTS or (kind == "Input" and not self.into[name]):
             return Sum({name: Path_()})
+        if self.ways > MOST_WAYS or len(behind) > MOST_ON_THE_WAY:
+            if self.ways <= MOST_WAYS + 1:
+                self.refuse(name, f"more than {MOST_ON_THE_WAY} linear nodes in a row, or {MOST_WAYS:,} ways")
+            return Sum()
         if name in behind:
             self.refuse(name, "a loop without neurons")
             return Sum()
@@ -361,7 +371,7 @@ class _Network:
             scale = self.nodes[name].scale.astype(np.float64).reshape(-1)
             for path in came.paths.values():
                 if path.matrix is None:
-                    path.matrix = np.diag(scale)
+                    path.matrix = self._unit(name, len(scale)) * scale
                 else:
                     path.matrix = path.matrix * scale
             came.bias = None if came.bias is None else came.bias * scale
@@ -377,8 +387,8 @@ class _Network:
                 came.products.append(name)
                 if path.delays is not None and path.delays.shape[1] > 1:
                     self.refuse(name, "it adds up currents of several delays")
-                if path.matrix.shape[0] * weight.shape[1] > LARGEST_MATRIX:
-                    self.refuse(name, "a product of matrices too large to be made")
+                if path.matrix.shape[0] * weight.shape[1] > LARGEST_BUILT or path.matrix.shape[1] != len(weight):
+                    self.refuse(name, "a product of matrices that do not fit, or too large to be made")
                     continue
             path.matrix = weight if path.matrix is None else path.matrix @ weight
         if came.bias is not None:
@@ -399,10 +409,11 @@ class _Network:
             more = whole.astype(np.int64)
             more = more[:, None] if path.matrix is None else more[None, :]
             inputs = len(more) if path.matrix is None else len(path.matrix)
-            if inputs * more.shape[1] > LARGEST_MATRIX:
+            if inputs * more.shape[1] > LARGEST_BUILT:
                 self.refuse(name, "more delays than are taken")
                 continue
-            path.delays = np.broadcast_to(more, (inputs, more.shape[1])) + (0 if path.delays is None else path.delays)
+            before = np.zeros((1, 1), np.int64) if path.delays is None else path.delays
+            path.delays = np.broadcast_to(more, (inputs, more.shape[1])) + before
 
     def _join(self, name: str, total: Sum, more: Sum) -> None:
         for source, path in more.paths.items():
@@ -413,9 +424,7 @@ class _Network:
             if other.delays is not None or path.delays is not None:
                 self.refuse(name, f"spikes of '{source}' come over two ways, one of them later")
                 continue
-            one, two = (
-                np.eye(self._width(source)) if p.matrix is None else p.matrix for p in (other, path)
-            )
+            one, two = (self._unit(name, self._width(source)) if p.matrix is None else p.matrix for p in (other, path))
             if one.shape != two.shape:
                 self.refuse(name, f"ways of {list(one.shape)} and {list(two.shape)} weights from '{source}' end here")
                 continue
@@ -425,6 +434,13 @@ class _Network:
             total.bias = more.bias if total.bias is None else total.bias + more.bias
         total.through += more.through
         total.products += more.products
+
+    def _unit(self, name: str, width: int) -> NDArray[np.float64]:
+        """Return the matrix of spikes that arrive as they are."""
+        if width * width > LARGEST_BUILT:
+            self.refuse(name, f"{width:,} spikes arrive one by one: a matrix of so many is too large to be made")
+            return np.zeros((width, 1))
+        return np.eye(width)
 
     def _width(self, name: str) -> int:
         return _size(self.nodes[name].output_type["output"])
@@ -464,7 +480,8 @@ class _Network:
         op = self.names.new(name)
         self.name_of[name] = op
         keys: dict[str, Any] = {
-            "name": op, "op": "lif", "input": self.name_of[source], "neurons": width, "recurrent": recurrent is not None,
+            "name": op, "op": "lif", "input": self.name_of[source], "neurons": width,
+            "recurrent": recurrent is not None,
         }  # fmt: skip
         delays = None
         if path.delays is not None and path.delays.any():
@@ -482,7 +499,7 @@ class _Network:
         self._say(name, op, before, again)
 
     def _matrix(self, name: str, path: Path_, inputs: int, outputs: int) -> NDArray[np.float64]:
-        matrix = np.eye(inputs) if path.matrix is None else path.matrix
+        matrix = self._unit(name, inputs) if path.matrix is None else path.matrix
         if matrix.shape != (inputs, outputs):
             self.refuse(name, f"weights of {list(matrix.shape)} arrive, expected {[inputs, outputs]}")
         return matrix
@@ -505,7 +522,8 @@ class _Network:
     ) -> dict[str, Any]:  # fmt: skip
         """Put the integer tensors of a layer down and return its keys.
 
-        Weights of neuron j are s_j g_j w rounded, g = a w_in m r, s_j so that the largest is 2^(bits - 1) - 1.
+        Weights of neuron j are s_j g_j w rounded and clamped, g = a w_in m r, with the s_j that is nearest in squares.
+        A recurrent matrix has a power of two of its own beside it.
         """
         options, top = self.options, largest_weight(self.options.bits)
         fed = weight * cell.gain
@@ -515,7 +533,7 @@ class _Network:
         both = (largest > 0) & (of_own > 0)
         places = int(np.clip(np.rint(np.log2(np.median(of_own[both] / largest[both]))), -8, 8)) if both.any() else 0
         need = np.maximum(largest, of_own * 2.0**-places)
-        scale = np.divide(top, need, out=np.zeros_like(need), where=need > 0)
+        scale = _scales(np.concatenate([fed, again * 2.0**-places]), need, top)
         usual = float(np.median(scale[scale > 0])) if (scale > 0).any() else top / float(cell.threshold.max())
         scale = np.where(scale > 0, np.minimum(scale, 8 * usual), usual)
 
@@ -528,10 +546,10 @@ class _Network:
         self.state_bits = max(self.state_bits, bits)
         fine = scale * 2.0**shift
 
-        tensors: dict[str, NDArray[Any]] = {f"{op}.weight": np.rint(fed * scale).astype(np.int8)}
+        tensors: dict[str, NDArray[Any]] = {f"{op}.weight": _codes(fed * scale, top)}
         keys: dict[str, Any] = {"weight_bits": options.bits, "input_shift": shift}
         if recurrent is not None:
-            tensors[f"{op}.recurrent_weight"] = np.rint(again * scale * 2.0**-places).astype(np.int8)
+            tensors[f"{op}.recurrent_weight"] = _codes(again * scale * 2.0**-places, top)
             keys["recurrent_shift"] = shift + places
         if delays is not None:
             tensors[f"{op}.delays"] = np.ascontiguousarray(delays, np.int32)
@@ -612,7 +630,8 @@ class _Network:
         op = self.names.new(named)
         self.name_of[name] = op
         bits, top = self.options.leak_bits, largest_weight(self.options.bits)
-        scale = top / (float(np.abs(weight).max()) or 1.0)
+        largest = float(np.abs(weight).max())
+        scale = float(_scales(weight.reshape(-1, 1), np.array([largest]), top)[0]) or 1.0
         keys: dict[str, Any] = {
             "name": op, "op": "spike_sum", "input": self.name_of[source], "neurons": weight.shape[1],
             "weight_bits": self.options.bits,
@@ -621,7 +640,7 @@ class _Network:
             keys |= {"carry": True, "beta": float(round(leak * 2**bits) / 2**bits), "beta_bits": bits}
             if keys["beta"] != 1:
                 self.reference[f"{op}.beta"] = np.full(1, leak, np.float32)
-        self.tensors[f"{op}.weight"] = np.rint(weight * scale).astype(np.int8)
+        self.tensors[f"{op}.weight"] = _codes(weight * scale, top)
         self.reference[f"{op}.weight"] = np.ascontiguousarray(weight, np.float32)
         self.ops.append(keys)
         unit = f"an output stands for {1 / scale:.6g} times its sum"
@@ -644,7 +663,9 @@ class _Network:
         elif self.kind(source) in READOUTS:
             self.refuse(sink, f"weights behind '{source}', whose numbers can be outputs alone")
         else:
-            last = next((one for one in reversed(arrived.through) if self.kind(one) in ("Linear", "Affine", "Scale")), sink)
+            last = next(
+                (one for one in reversed(arrived.through) if self.kind(one) in ("Linear", "Affine", "Scale")), sink
+            )
             weight = self._matrix(sink, path, self._width(source), self._width(sink))
             if not self.refused.found:
                 self._sums(sink, last, source, weight, None, arrived, "")
@@ -727,18 +748,18 @@ class _Network:
             line = f"'{op.name}' {fired:,} spikes in float, {int(whole.sum()):,} in integers, {other:,} differ in place"
             if self.ops[-1]["name"] != op.name:
                 return [line]
-            sums = [[x[a:b].sum(axis=(0, 1), dtype=np.int64) for a, b in zip(starts, starts[1:], strict=False)]
+            sums = [[x[a:b].sum(axis=(0, 1), dtype=np.int64) for a, b in pairwise(starts)]
                     for x in (whole, real)]  # fmt: skip
             most = np.mean([np.argmax(a) == np.argmax(b) for a, b in zip(*sums, strict=True)])
-            apart = np.abs(np.subtract(*sums)).mean()
+            apart = np.abs(np.array(sums[0]) - np.array(sums[1])).mean()
             return [line, f"spike counts of the outputs differ by {apart:.3g} on average, and in {most:.1%} of the "
                           "utterances the same output spikes most"]  # fmt: skip
         last = starts[1:] - 1
         most = np.mean(whole[last].argmax(axis=1) == real[last].argmax(axis=1))
         scale = float(np.vdot(whole.astype(np.float64), real) / (np.vdot(whole, whole.astype(np.float64)) or 1.0))
         error = float(np.sqrt(np.square(whole * scale - real).mean()) / (real.std() or 1.0))
-        return [f"outputs of '{op.name}' differ by {error:.3g} of their deviation (root mean square), and in {most:.1%} "
-                "of the utterances the same one is largest in the last time step"]  # fmt: skip
+        return [f"outputs of '{op.name}' differ by {error:.3g} of their deviation (root mean square), and in "
+                f"{most:.1%} of the utterances the same one is largest in the last time step"]  # fmt: skip
 
 
 class _Cell:
@@ -776,7 +797,8 @@ class _Cell:
             return "a threshold that is not above 0, or not above v_reset"
         if (self.threshold < 1e-12).any() or (self.gain == 0).all():
             return "its thresholds are below 1e-12, or no current reaches its membranes"
-        if np.ptp(np.log2(self.threshold)) > 20 or np.abs(self.gain).max() > 1e12 * np.abs(self.gain[self.gain != 0]).min():
+        gains = np.abs(self.gain[self.gain != 0])
+        if np.ptp(np.log2(self.threshold)) > 20 or gains.max() > 1e12 * gains.min():
             return "thresholds or gains that lie too far apart for integers"
         return None
 
@@ -789,7 +811,7 @@ class _Cell:
         def inverse(tau: NDArray[Any]) -> NDArray[np.float32]:
             return step * (np.float32(1) / tau.astype(np.float32))
 
-        found = {"threshold": self.threshold}
+        found: dict[str, NDArray[Any]] = {"threshold": self.threshold}
         found["membrane_step"] = np.full(len(self.gain), step) if self.tau_mem is None else inverse(self.tau_mem)
         if self.tau_syn is not None:
             found["synapse_step"] = inverse(self.tau_syn)
@@ -803,6 +825,25 @@ class _Cell:
 
 def _each(value: Any, width: int) -> NDArray[np.float64]:
     return np.array(np.broadcast_to(np.asarray(value, np.float64).reshape(-1), (width,)))
+
+
+def _codes(values: NDArray[Any], top: int) -> NDArray[np.int8]:
+    return np.clip(np.rint(values), -top, top).astype(np.int8)
+
+
+def _scales(weights: NDArray[np.float64], largest: NDArray[np.float64], top: int) -> NDArray[np.float64]:
+    """Return the scale of each column whose codes are nearest in squares, of those that clamp its largest or do not.
+
+    weights: [inputs, columns]; largest: of each column. 0 for a column of zeros.
+    """
+    best = scale = np.divide(top, largest, out=np.zeros_like(largest), where=largest > 0)
+    least = np.full(len(largest), np.inf)
+    for factor in (1.0, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5):
+        tried = scale * factor
+        back = np.divide(1, tried, out=np.zeros_like(tried), where=tried > 0)
+        error = np.square(_codes(weights * tried, top) * back - weights).sum(axis=0)
+        best, least = np.where(error < least, tried, best), np.minimum(error, least)
+    return best
 
 
 def _whole(values: NDArray[Any]) -> NDArray[np.int32]:
