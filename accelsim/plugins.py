@@ -17,6 +17,7 @@ from accelsim.components import KINDS
 from accelsim.data import DATASETS
 from accelsim.devices import DEVICES
 from accelsim.errors import InputError
+from accelsim.importers.importer import IMPORTERS
 from accelsim.ops.op import OPS
 from accelsim.placement import ENGINES, place
 from accelsim.registry import Origin, Registry, origin_of_point
@@ -31,7 +32,7 @@ _LOADING = threading.RLock()
 
 def registries() -> list[Registry[Any]]:
     """Return all registries that a plug-in may add to."""
-    return [OPS, ENGINES, KINDS, DEVICES, SCORES, DATASETS]
+    return [OPS, ENGINES, KINDS, DEVICES, SCORES, DATASETS, IMPORTERS]
 
 
 def load_plugin(path: str | Path) -> None:

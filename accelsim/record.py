@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from statistics import mean, stdev
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
-from accelsim.cost import Bill, extrapolated
+from accelsim.cost import Bill, extrapolated, job_energy_j
 from accelsim.engines.execute import Execution, service_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
@@ -77,6 +77,7 @@ def record(run: Run, command: str = "") -> r.Result:
         },
         programming=_programming(run),
         plan=_plan(run),
+        first_load=_first_load(run),
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
         clips=r.ClipRecord(**asdict(run.batch.clips)),
@@ -198,6 +199,20 @@ def _plan(run: Run) -> r.PlanRecord | None:
         room_bytes=plan.room_bits // 8,
         lpddr_bytes=plan.lpddr_bits // 8,
         on_cpu=list(plan.on_cpu),
+    )
+
+
+def _first_load(run: Run) -> r.FirstLoad | None:
+    chip, schedule, timeline = run.outcome.architecture, run.schedule, run.outcome.timeline
+    jobs = tuple(job for job in schedule.jobs if job.once)
+    if not jobs or schedule.plan is None:
+        return None
+    energy_j = job_energy_j(chip, replace(schedule, jobs=jobs), run.execution.activity, run.execution.frames)
+    times_ps = (timeline.job_cycles[job.name] * chip.period_ps(part_of(job.component)) for job in jobs)
+    return r.FirstLoad(
+        bytes=schedule.plan.resident_bits // 8,
+        energy_j=sum(float(joules.sum()) for joules in energy_j.values()),
+        time_s=sum(times_ps) * 1e-12,
     )
 
 

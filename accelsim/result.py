@@ -287,6 +287,17 @@ class Programming(Record):
     energy_interval_j: Interval = (0.0, 0.0)
 
 
+class FirstLoad(Record):
+    """Weights that come in the first chunk of a run and stay on the chip, a part of its time and its energy.
+
+    ``bytes``: of weights; ``energy_j``: dynamic energy of what brings them; ``time_s``: how long it works.
+    """
+
+    bytes: int
+    energy_j: float
+    time_s: float
+
+
 class PlanRecord(Record):
     """How a chunk of ``frames`` output frames, ``seconds`` of audio, goes through an NPU; bytes of one chunk.
 
@@ -336,6 +347,7 @@ class Result(OperationRecord):
     memory_bytes: dict[str, int]
     programming: Programming = Programming()
     plan: PlanRecord | None = None
+    first_load: FirstLoad | None = None
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     clips: ClipRecord = ClipRecord()

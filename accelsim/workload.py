@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt, model_validator
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.library import find_workload
@@ -25,8 +26,9 @@ from accelsim.schema import Model, Overrides, Registered, Source, check_schema_t
 from accelsim.schema.workload import (
     Context,
     FeatureInputs,
+    FileInputs,
+    Heard,
     RandomInputs,
-    RecordedInputs,
     SpeechInputs,
 )
 from accelsim.score.score import AnyScore, Judge, Score
@@ -66,7 +68,7 @@ class WorkloadSpec(Model):
     feature_offset: Annotated[int, Ge(0), Le(255)] = 0
     feature_scale: Annotated[float, Gt(0)] = 1.0
     chunk: PositiveInt | None = None
-    inputs: Annotated[SpeechInputs | FeatureInputs | RandomInputs, Field(discriminator="source")]
+    inputs: Annotated[SpeechInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None
 
@@ -76,7 +78,7 @@ class WorkloadSpec(Model):
             if self.time_steps > 2:
                 raise ValueError(f"random inputs are defined for 1 or 2 time steps, found {self.time_steps}")
             return self
-        if self.input_bits != 8:
+        if self.input_bits != 8 and not isinstance(self.inputs, FileInputs):
             raise ValueError(f"features of speech are 8-bit codes, found 'input_bits: {self.input_bits}'")
         if (self.weights is None) == (self.generated_weights is None):
             raise ValueError("expected either 'weights', a safetensors file, or 'generated_weights'")
@@ -86,7 +88,7 @@ class WorkloadSpec(Model):
 
     @model_validator(mode="after")
     def _can_be_scored(self) -> WorkloadSpec:
-        if self.score is not None and isinstance(self.inputs, RecordedInputs) and self.inputs.seconds is not None:
+        if self.score is not None and isinstance(self.inputs, Heard) and self.inputs.seconds is not None:
             raise ValueError("'seconds' cuts an utterance short, which cannot be scored: leave out 'score'")
         return self
 
@@ -180,6 +182,9 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
+    if isinstance(spec.inputs, FileInputs) and (features := path.parent / spec.inputs.path).is_file():
+        with features.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
@@ -263,6 +268,11 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
+    elif isinstance(inputs, FileInputs):
+        file = workload.folder / inputs.path
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits), inputs, score)
+        chosen, of_each = [*ready], (one.codes for one in ready)
+        period = inputs.period()
     else:
         heard = _chosen(load(inputs.dataset, inputs.split), inputs, score)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
@@ -272,7 +282,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     for one in of_each:
         codes.append(one)
         if progress is not None:
-            progress(inputs.dataset, len(codes), len(chosen))
+            progress(getattr(inputs, "dataset", inputs.origin()), len(codes), len(chosen))
         if most is not None and sum(map(len, codes)) >= most:
             break
     utterances = chosen[: len(codes)]
@@ -287,11 +297,11 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         features=frames,
         starts=np.minimum([0, *ends], len(frames)).astype(np.int64),
         names=tuple(u.name for u in utterances),
-        source=f"{inputs.dataset}/{inputs.split}",
+        source=inputs.origin(),
         references=None if None in said else tuple(words for words in said if words is not None),
         audio_seconds=len(frames) * period,
         frame_period_s=period,
-        speakers=len({u.speaker for u in utterances}),
+        speakers=None if isinstance(inputs, FileInputs) else len({u.speaker for u in utterances}),
         unknown=unknown,
         clips=_together(told),
     )
@@ -340,7 +350,7 @@ def _unknown_units(
         name, label = strange[0]
         message = (
             f"'{score.vocabulary}' does not have '{label}', the label of utterance '{name}' in "
-            f"{inputs.dataset}/{inputs.split}; {len(strange):,} of {len(heard):,} labels are unknown"
+            f"{inputs.origin()}; {len(strange):,} of {len(heard):,} labels are unknown"
         )
         hint = did_you_mean(label, getattr(score, score.vocabulary))
         where = ("score", score.vocabulary)
@@ -349,13 +359,12 @@ def _unknown_units(
     return len(strange)
 
 
-def _chosen(utterances: list[Spoken], inputs: RecordedInputs, score: Score | None) -> list[Spoken]:
+def _chosen(utterances: list[Spoken], inputs: Heard, score: Score | None) -> list[Spoken]:
     """Return the utterances that a workload reads: the first few, and where it is scored of those with a reference."""
     if score is not None:
         utterances = [one for one in utterances if _said(one, score)]
         if not utterances:
-            source = f"{inputs.dataset}/{inputs.split}"
-            raise InputError.of(f"no utterance of {source} has a reference for the score '{score.kind}'")
+            raise InputError.of(f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'")
     return utterances[: inputs.utterances]
 
 

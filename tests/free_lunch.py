@@ -102,6 +102,7 @@ CASES = {
     "conformer_digital28": Case("conformer_digital28", {**PACE, "placement": "{'*': {batch: 4}}"},
         network="conformer", like=("conformer_digital28_77m",)),
     "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone",)),
+    "edge_npu, resident": Case("edge_npu", {"compiler.weights": "resident"}, network="stream"),
     "edge_npu_tiles": Case(
         "edge_npu_tiles",
         {"components.crossbar.rows": "64", "components.crossbar.columns": "64"},

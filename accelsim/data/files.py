@@ -94,32 +94,56 @@ def read_packed(
     def wrong(message: str, hint: str | None = _AGAIN) -> InputError:
         return InputError.of(message, file=path, hint=hint)
 
-    if not path.is_file():
-        raise wrong("no such file")
     wanted = [values, "offsets", *columns, *others]
-    try:
-        with np.load(path, allow_pickle=False) as table:
-            there = list(table.files)
-            found = {name: table[name] for name in wanted if name in there}
-    except Exception as error:  # whatever zipfile, zlib and NumPy make of a damaged file
-        raise wrong(f"not a whole .npz file: {_reason(error)}") from None
+    found, there = read_arrays(path, wanted)
     for name in wanted:
         if name not in found:
             raise wrong(f"no array '{name}'", did_you_mean(name, there))
-    data, offsets = found[values], found["offsets"]
+    data = found[values]
     if data.dtype.kind not in "iuf" or data.ndim not in (1, 2):
         raise wrong(f"'{values}': expected numbers, found {data.ndim} dimensions of {data.dtype}")
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise wrong(f"'{values}' holds NaN or infinity")
-    if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
-        raise wrong("'offsets': expected a list of whole numbers")
-    ends = offsets.astype(np.int64)
-    if ends[0] < 0 or ends[-1] > len(data) or (np.diff(ends) < 0).any():
-        raise wrong(f"'offsets' must rise from 0 to {len(data)}, the length of '{values}'")
+    try:
+        ends = cuts("offsets", found["offsets"], len(data))
+    except ValueError as error:
+        raise wrong(f"{error}") from None
+    offsets = found["offsets"]
     for name in columns:
         if found[name].shape != (len(offsets) - 1,):
             raise wrong(f"'{name}': expected {len(offsets) - 1} entries, found shape {list(found[name].shape)}")
     return [data[start:end] for start, end in pairwise(ends)], found
+
+
+def read_arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return those of the ``wanted`` arrays that an .npz or .safetensors file holds, and the names of all its arrays.
+
+    Neither format can make anything run: pickled objects in an .npz are refused.
+    """
+    if not path.is_file():
+        raise InputError.of("no such file", file=path, hint=_AGAIN)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="numpy") as tensors:
+                there = list(tensors.keys())
+                return {name: tensors.get_tensor(name) for name in wanted if name in there}, there
+        with np.load(path, allow_pickle=False) as table:
+            there = list(table.files)
+            return {name: table[name] for name in wanted if name in there}, there
+    except Exception as error:  # whatever zipfile, zlib, NumPy and safetensors make of a damaged file
+        form = path.suffix if path.suffix == ".safetensors" else ".npz"
+        raise InputError.of(f"not a whole {form} file: {_reason(error)}", file=path, hint=_AGAIN) from None
+
+
+def cuts(name: str, offsets: NDArray[Any], rows: int) -> NDArray[np.int64]:
+    """Return the offsets that cut so many ``rows`` into utterances, checked; raises ValueError."""
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
+        raise ValueError(f"'{name}': expected a list of whole numbers")
+    if offsets.min() < 0 or offsets.max() > rows or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError(f"'{name}' must rise from 0 to {rows}, the number of rows")
+    return offsets.astype(np.int64)
 
 
 def _reason(error: Exception) -> str:

@@ -57,7 +57,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "", part: bool = False
     ) -> None:
         values = [value(point) for point in points]
-        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming", "plan")):
+        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming", "plan", "first_load")):
             values[1:] = [""] * (len(points) - 1)  # the same at every operating point
         beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
         published = ", ".join(figure.short or "" for figure in beside)
@@ -133,8 +133,16 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row(
             "LPDDR traffic",
             lambda _: f"{format_si(result.dram_bytes() / p.audio_seconds, 'B')}/s",
-            f"of audio; {format_si(plan.weight_bytes, 'B')} of weights a chunk",
+            f"of audio; {format_si(plan.weight_bytes, 'B')} of weights "
+            + ("a chunk" if result.first_load is None else "stay in L2"),
             "plan.lpddr_bytes",
+        )
+    if (load := result.first_load) is not None:
+        row(
+            "first load of weights",
+            lambda _: f"{format_si(load.time_s, 's')}, {format_si(load.energy_j, 'J')}",
+            f"{format_si(load.bytes, 'B')}, once a run; in the time and the energy",
+            "first_load",
         )
     if any(o.performance.duty_cycle for o in points) and result.plan is not None:
         row(

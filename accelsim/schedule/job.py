@@ -50,8 +50,9 @@ class Job:
     ``takes`` from, and ends by putting one on every channel that it ``gives`` to. ``paced`` jobs wait for their frame
     to arrive from outside; the frame is finished when the ``last`` job ends. ``work`` says how the kernels cut it. Of a
     layer that is programmed in several ``copies``, each works on its share of the frames: ``copy``, copy + copies, copy
-    + 2 copies and so on; a channel carries a token in the frames in which both of its ends have work. A component that
-    stands in every tile is named with the tile's number: ``adc[3]``.
+    + 2 copies and so on; a job that is done ``once`` works in the first frame of a run alone, as what loads weights
+    that stay. A channel carries a token in the frames in which both of its ends have work. A component that stands in
+    every tile is named with the tile's number: ``adc[3]``.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Job:
     copies: int = 1
     copy: int = 0
     roles: tuple[str, ...] = ()
+    once: bool = False
 
     @classmethod
     def of(cls, name: str, layer: str, parts: Sequence[tuple[str, str]], work: Work, **rest: Any) -> Job:
@@ -75,10 +77,12 @@ class Job:
 
     def runs_in(self, frame: int) -> bool:
         """Return whether the job is done for a frame."""
-        return frame % self.copies == self.copy
+        return frame == 0 if self.once else frame % self.copies == self.copy
 
     def frames(self) -> slice:
         """Return the frames in which the job is done."""
+        if self.once:
+            return slice(0, 1)
         return slice(self.copy, None, self.copies)
 
     def members(self) -> tuple[str, ...]:
@@ -121,6 +125,19 @@ class Schedule:
         """Return after how many frames the jobs repeat: the least common multiple of all numbers of copies."""
         return math.lcm(*(job.copies for job in self.jobs))
 
+    def starts_up(self) -> bool:
+        """Return whether the first frame has jobs that no other has."""
+        return any(job.once for job in self.jobs)
+
+    def turns(self) -> int:
+        """Return in how many frames from the first on the jobs of every later one occur: one period, or two."""
+        return self.period() * (2 if self.starts_up() else 1)
+
+    def turn(self, frame: int) -> int:
+        """Return the frame among the first `turns` in which the same jobs are done as in this one."""
+        period = self.period()
+        return frame % period if not self.starts_up() or frame < period else period + frame % period
+
     def unused_in(self, frame: int) -> frozenset[str]:
         """Return the channels that carry no token in a frame, because all jobs at one of their ends have no work."""
         unused: set[str] = set()
@@ -143,7 +160,7 @@ class Schedule:
                 "takes": ", ".join(job.takes),
                 "gives": ", ".join(job.gives),
                 "work": ", ".join(f"{k}={v}" for k, v in job.work.row().items()),
-                "frames": "all" if job.copies == 1 else f"{job.copy} mod {job.copies}",
+                "frames": "first" if job.once else "all" if job.copies == 1 else f"{job.copy} mod {job.copies}",
             }
             for job in self.jobs
         ]

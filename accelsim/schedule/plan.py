@@ -12,7 +12,7 @@ class Summary:
 
     ``pieces``: of groups that take the chunk in several; ``spilled``: tensors in LPDDR; ``peak_bits`` of ``room_bits``:
     the most that L2 holds beside weights on their way; ``lpddr_bits``: moved by weights, spilled tensors and state;
-    ``on_cpu``: layers that fall back.
+    ``on_cpu``: layers that fall back. ``resident_bits``: of the weights, what comes once a run and stays in L2.
     """
 
     chunk: int
@@ -25,3 +25,4 @@ class Summary:
     room_bits: int
     lpddr_bits: int
     on_cpu: tuple[str, ...]
+    resident_bits: int = 0

@@ -18,14 +18,17 @@ class Compiler(Model):
 
     ``layout``: tensors as (batch, channels, 1, frames) or as (batch, frames, channels). ``fallback``: by layout, the
     ops that the NPU does not take in it; they run on the CPU, with copies there and back. ``cpu``: the ops for which it
-    has a kernel, all if nothing is said. ``split``: whether a group of
-    ops may go through a chunk piece by piece, so that what lies between them stays in L2. ``attention``: a product per
-    head (einsum), or batched products, whose operands have to be transposed first.
+    has a kernel, all if nothing is said. ``split``: whether a group of ops may go through a chunk piece by piece, so
+    that what lies between them stays in L2. ``attention``: a product per head (einsum), or batched products, whose
+    operands have to be transposed first. ``weights``: whether they come from LPDDR anew in every chunk, or once, in the
+    first chunk of a run, and stay in L2 beside all tensors and all state; a network for which L2 has no such room is
+    refused.
     """
 
     layout: Layout = "BC1S"
     split: bool = True
     attention: Literal["einsum", "batched"] = "einsum"
+    weights: Literal["streamed", "resident"] = "streamed"
     fallback: dict[Layout, list[OpName]] = {}
     cpu: list[OpName] | None = None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
+from accelsim.data.micro import Micro
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import FramePeriod
@@ -22,15 +24,27 @@ class Context(Model):
     after: Annotated[int, Field(ge=0, le=100)] = 0
 
 
-class RecordedInputs(Model):
-    """What inputs of recorded speech share: the data set, and how much of it."""
+class Heard(Model):
+    """What inputs with values share: how much of them is used."""
 
-    dataset: str
-    split: str
     utterances: PositiveInt | None = None
     """Use only the first so many utterances; where the workload is scored, only those with a reference count."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Use at most so much of the speech; the last utterance is cut short, so nothing can be scored."""
+
+    @abstractmethod
+    def origin(self) -> str:
+        """Return where the speech comes from, in words."""
+
+
+class RecordedInputs(Heard):
+    """What inputs of recorded speech share: the data set, and how much of it."""
+
+    dataset: str
+    split: str
+
+    def origin(self) -> str:
+        return f"{self.dataset}/{self.split}"
 
 
 class SpeechInputs(RecordedInputs):
@@ -42,7 +56,7 @@ class SpeechInputs(RecordedInputs):
     """
 
     source: Literal["speech"]
-    features: Annotated[LogMel | Waveform, Field(discriminator="kind")] = LogMel()
+    features: Annotated[LogMel | Waveform | Micro, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
@@ -80,6 +94,29 @@ class FeatureInputs(RecordedInputs):
     def period(self) -> float:
         """Return the seconds from one row of features to the next."""
         return feature_set(self.dataset, self.split).frame_period_s
+
+
+class FileInputs(Heard):
+    """Features that were computed elsewhere: an .npz or .safetensors file, see `accelsim.data.from_file`.
+
+    ``path``: beside the workload, or absolute. Spikes are codes of ``input_bits: 1``.
+    """
+
+    source: Literal["file"]
+    path: str
+    frame_period: FramePeriod
+    columns: Annotated[int, Field(gt=0, le=65_536, alias="width")]
+
+    def width(self) -> int:
+        """Return the number of input features."""
+        return self.columns
+
+    def period(self) -> float:
+        """Return the seconds from one row of features to the next."""
+        return self.frame_period
+
+    def origin(self) -> str:
+        return self.path
 
 
 class RandomInputs(Model):

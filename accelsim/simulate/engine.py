@@ -166,13 +166,15 @@ def _kinds(
     """
     period = clocking.frame_period_ps
     in_step = all(period % clock == 0 for clock in clocking.period_ps.values())
-    first_jobs = (schedule.of(leader)[0] for leader in schedule.leaders())
-    waits_for_arrival = all(job.paced or job.takes for job in first_jobs)
+    led = [[job for job in schedule.of(leader) if not job.once] for leader in schedule.leaders()]
+    waits_for_arrival = all(jobs[0].paced or jobs[0].takes for jobs in led if jobs)
     if not period or not in_step or not waits_for_arrival:
         return None
     if schedule.period() > 1 or "round_robin" in arbitration.values():
         return None
     columns = [np.broadcast_to(cycles, (frames,)) for cycles in service.values()]
+    if schedule.starts_up():
+        columns.append(np.arange(frames) == 0)
     varied = [column for column in columns if (column != column[0]).any()]
     if not varied:
         return (np.zeros(1, np.int64), np.zeros(frames, np.int64)) if frames >= _FEWEST_REPEATS else None
@@ -204,7 +206,7 @@ def _repeated(
     started, finished = np.zeros(len(examples), np.int64), np.zeros(len(examples), np.int64)
     for kind, (example, count) in enumerate(zip(examples, counts, strict=True)):
         of_one = {key: np.broadcast_to(cycles, (run.frames,))[[example]] for key, cycles in service.items()}
-        one = _Run(schedule, links, of_one, clocking, 1, {}, arbitration, domains, None, None)
+        one = _Run(schedule, links, of_one, clocking, 1, {}, arbitration, domains, None, None, first=int(example))
         one.result(None)
         asleep = all(sleeper.rests_by(one.frame_ticks) for sleeper in one.sleepers.values())
         if one.env.now >= one.frame_ticks or not asleep:
@@ -248,6 +250,7 @@ class _Run:
         domains: Sequence[Domain],
         progress: Callable[[int], None] | None,
         trace: Trace | None,
+        first: int = 0,
     ) -> None:
         _check(schedule)
         _check_tokens(schedule, tokens, frames)
@@ -255,13 +258,14 @@ class _Run:
         self.schedule = schedule
         self.clocking = clocking
         self.frames = frames
+        self.first = first  # where it begins among the frames of a longer run
         self.progress = progress
         self.trace = trace
         self.tick = clocking.tick_ps()
         self.scale = {name: period // self.tick for name, period in clocking.period_ps.items()}
         self.frame_ticks = clocking.frame_period_ps // self.tick
         rated = {channel for _, channel in tokens}
-        self.unused = [schedule.unused_in(turn) - rated for turn in range(schedule.period())]
+        self.unused = [schedule.unused_in(turn) - rated for turn in range(schedule.turns())]
         self.channels = {
             link.name(): Channel(self.env, link.name(), link.capacity, link.latency * self.scale[link.consumer])
             for link in links
@@ -337,9 +341,10 @@ class _Run:
             [self._plan(job, durations, unused) for job, durations in jobs if job.runs_in(turn)]
             for turn, unused in enumerate(self.unused)
         ]
+        turns = [self.schedule.turn(self.first + frame) for frame in range(self.frames)]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
-            for job, durations, takes, gives, shared, sleepers in plans[frame % len(plans)]:
+            for job, durations, takes, gives, shared, sleepers in plans[turns[frame]]:
                 waited_from = now
                 if job.paced and now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
@@ -432,9 +437,10 @@ class _Run:
         scale = self.scale[job.component]
         longest = np.max([self.service[job.name, member] for member in job.members()], axis=0)
         longest = -(-longest // scale) * scale
-        self.job_ticks[job.name] = spent = int(longest[job.frames()].sum())
+        mine = slice(0) if job.once and self.first else job.frames()
+        self.job_ticks[job.name] = spent = int(longest[mine].sum())
         for member in job.members():
-            self.ticks[member].busy += int(self.service[job.name, member][job.frames()].sum())
+            self.ticks[member].busy += int(self.service[job.name, member][mine].sum())
             self.ticks[member].engaged += spent
         return longest.tolist()
 

@@ -39,9 +39,9 @@ class TestEngines(EngineContract):
                     yield network, mixed_chip(Path(folder), placement)
 
     def on_npu(self) -> Iterator[tuple[Workload, Architecture]]:
-        for attention, layout in (("einsum", "BC1S"), ("batched", "BSC")):
+        for attention, layout, weights in (("einsum", "BC1S", "streamed"), ("batched", "BSC", "resident")):
             keys = {f"components.{key}": value for key, value in PLAIN.items()}
-            keys |= {"compiler.attention": attention, "compiler.layout": layout}
+            keys |= {"compiler.attention": attention, "compiler.layout": layout, "compiler.weights": weights}
             with tempfile.TemporaryDirectory() as folder:
                 shape = Streaming(chunk=4, left=6)
                 yield graph(Path(folder), shape.layers(), bands=shape.bands), chip(keys, "edge_npu")

@@ -2,8 +2,8 @@
 
 A tick is the greatest common divisor of all clock periods. Written from the engine's docstrings:
 
-- a leader runs its jobs in order, frame after frame; a job of a copy only in every so many frames, and a channel is
-  left alone in frames in which one of its ends has no work;
+- a leader runs its jobs in order, frame after frame; a job of a copy only in every so many frames, one that is done
+  once only in the first, and a channel is left alone in frames in which one of its ends has no work;
 - a paced job waits for its frame; a job takes a token from each of its channels (seen ``latency`` cycles after it was
   put), then gets the members that several leaders share in the order of their names, then waits for its clock's edge;
 - of a channel for which the job has rates it takes ``taken[frame]`` tokens and lets go of ``freed[frame]`` slots
@@ -93,6 +93,10 @@ class Room:
 
     def spend_a_tick(self, now: int) -> None:
         self.spent["waking" if self.held_by and now < self.awake_at else self.state(now)] += 1
+
+
+def works_in(job, frame: int) -> bool:
+    return frame == 0 if job.once else frame % job.copies == job.copy
 
 
 class Stuck(Exception):
@@ -204,7 +208,7 @@ class TickLoop:
         if leader.phase == "done":
             return False
         job, frame, now = leader.jobs[leader.job], leader.frame, self.now
-        if frame % job.copies != job.copy:
+        if not works_in(job, frame):
             return self._next_job(leader)
         takes = [name for name in job.takes for _ in range(self._rate(job, name, frame, 0))]
         frees = [name for name in job.takes for _ in range(self._rate(job, name, frame, 1))]
@@ -295,7 +299,7 @@ class TickLoop:
     def _works(self, frame: int, end: str, channel: str) -> bool:
         """Whether any job at one end of a channel has work in a frame."""
         jobs = self.ends[end].get(channel, [])
-        return not jobs or any(frame % job.copies == job.copy for job in jobs)
+        return not jobs or any(works_in(job, frame) for job in jobs)
 
     def _enter(self, leader: Leader, phase: str) -> bool:
         leader.phase, leader.at = phase, 0

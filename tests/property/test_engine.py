@@ -70,8 +70,8 @@ def rates(draw: st.DrawFn, tokens: int, frames: int) -> tuple[list[int], list[in
 def cases(draw: st.DrawFn, rated: bool = True) -> Case:
     """Jobs in a row, each led by one of a few components; tokens go from earlier jobs to later ones.
 
-    Some jobs belong to a copy of a layer and work in every second or third frame only. If ``rated``, some take several
-    tokens in one frame and none in another.
+    Some jobs belong to a copy of a layer and work in every second or third frame only, some in the first alone. If
+    ``rated``, some take several tokens in one frame and none in another.
 
     Such a machine can still jam, where small channels fill up in the wrong order.
     """
@@ -96,11 +96,13 @@ def cases(draw: st.DrawFn, rated: bool = True) -> Case:
     for index in range(count):
         members = draw(st.lists(st.sampled_from(shared), unique=True)) if shared else []
         is_sink = not gives[index]
-        copies = draw(st.sampled_from([1, 1, 2, 3])) if 0 < index < count - 1 else 1
+        inner = 0 < index < count - 1
+        copies = draw(st.sampled_from([1, 1, 2, 3])) if inner else 1
+        once = inner and copies == 1 and draw(st.sampled_from([False, False, False, True]))
         job = Job(
             f"job{index}", "layer", led_by[index], tuple(members), tuple(takes[index]), tuple(gives[index]),
             paced=index == 0, last=(is_sink and draw(st.booleans())) or index == count - 1,
-            copies=copies, copy=draw(st.integers(0, copies - 1)),
+            copies=copies, copy=draw(st.integers(0, copies - 1)), once=once,
         )  # fmt: skip
         jobs.append(job)
         for member in job.members():
@@ -363,7 +365,7 @@ def test_a_window_that_does_not_fit_is_reported() -> None:
 @settings(max_examples=100, deadline=None)
 @given(cases(rated=False))
 def test_one_token_each_is_no_rate_at_all(case: Case) -> None:
-    jobs = tuple(replace(job, copies=1, copy=0) for job in case.schedule.jobs)
+    jobs = tuple(replace(job, copies=1, copy=0, once=False) for job in case.schedule.jobs)
     one = np.ones(case.frames, np.int64)
     case = replace(case, schedule=Schedule(jobs))
     spelt_out = replace(case, tokens={(job.name, channel): (one, one) for job in jobs for channel in job.takes})

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from graphs import Streaming, chip, graph, streaming
 from graphs import frames as made_up
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from reference_engine import TickLoop
 
 from accelsim import pipeline
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
+from accelsim.errors import InputError
 from accelsim.schedule import Schedule
 from accelsim.simulate import Timeline, simulate
 from accelsim.workload import Workload
@@ -47,6 +48,7 @@ def keys(draw: st.DrawFn) -> dict[str, Any]:
         "compiler.layout": draw(st.sampled_from(["BC1S", "BSC"])),
         "compiler.attention": draw(st.sampled_from(["einsum", "batched"])),
         "compiler.split": draw(st.booleans()),
+        "compiler.weights": draw(st.sampled_from(["streamed", "resident"])),
         "compiler.fallback": draw(st.sampled_from(["{}", FALLBACK])),
         "arbitration": draw(st.sampled_from(["{}", "{lpddr: round_robin, l2: fixed_priority}"])),
         **draw(st.sampled_from([BACK_TO_BACK, {"pacing.frame_period": "1 us"}])),
@@ -56,7 +58,11 @@ def keys(draw: st.DrawFn) -> dict[str, Any]:
 def timed(workload: Workload, settings: dict[str, Any], frames: int) -> tuple[Schedule, dict, Timeline, dict]:
     """Return the schedule, the service times, what the engine makes of them, and all that the loop needs."""
     npu = chip(settings, "edge_npu")
-    deployment = deploy(workload, npu)
+    try:
+        deployment = deploy(workload, npu)
+    except InputError as error:
+        assert settings.get("compiler.weights") == "resident" and "leave no room there" in str(error)
+        reject()
     schedule = deployment.schedule
     activity = execute(deployment, made_up(workload, [frames * deployment.frame])).activity
     service = service_of(schedule, npu, activity)

@@ -17,15 +17,15 @@ PACKAGE = Path(accelsim.__file__).parent
 FLOORS = [
     {"errors"},
     {"registry", "result"},
-    {"library", "weights"},
-    {"data", "kernels"},  # data looks for the sample among the library's folders
+    {"library", "weights", "kernels"},
+    {"data"},  # data looks for the sample among the library's folders
     {"schema"},  # LogMel of data is a key of a workload's schema
     {"components", "score"},
     {"devices"},
     {"ops"},
     {"generated"},
     {"architecture", "workload"},
-    {"placement"},
+    {"importers", "placement"},
     {"schedule"},
     {"engines"},
     {"simulate"},
@@ -46,7 +46,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "yaml": {"schema"},
-    "safetensors": {"weights", "workload"},
+    "safetensors": {"weights", "workload", "data"},
     "soundfile": {"data"},
     "pooch": {"data"},
     "vcd": {"report"},

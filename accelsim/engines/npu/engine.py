@@ -3,7 +3,8 @@
 A frame of the schedule is a chunk, as long as the chunks of the graph's attention, or as the workload says. A CPU, if
 there is one, starts it when its features have arrived and reads the outputs when it is done. In between the sequencer
 leads every step: products on the systolic array, all else on the vector unit, operands in L2. DMA engine 0 streams the
-weights of the next step into one half of the weight banks while the present step works from the other. Tensors that do
+weights of the next step into one half of the weight banks while the present step works from the other, or brings all of
+them in the first chunk of a run, to stay. Tensors that do
 not stay in L2 stream through engine 1 during the step that makes or reads them. An op that falls back runs on the CPU,
 with copies there and back. Which op takes the chunk in how many pieces is planned in `accelsim.engines.npu.planner`.
 What comes from elsewhere is written into L2 by the step that takes it first.
@@ -26,7 +27,17 @@ from accelsim.components.sequencer import Sequencer
 from accelsim.components.systolic_array import SystolicArray
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.engines.engine import Assignment, Engine, Tell, Wires
-from accelsim.engines.npu.planner import Chunk, Group, Plan, lpddr_bits, plan, seen_distances, sizes
+from accelsim.engines.npu.planner import (
+    TENSORS,
+    Chunk,
+    Group,
+    Plan,
+    lpddr_bits,
+    plan,
+    plan_resident,
+    seen_distances,
+    sizes,
+)
 from accelsim.engines.npu.run import NpuRun
 from accelsim.engines.npu.work import (
     Depthwise,
@@ -55,8 +66,8 @@ from accelsim.workload import Batch, Workload
 
 WEIGHTS, STREAMS = "[0]", "[1]"
 """The DMA engines: one for weights, one for what does not stay in L2."""
-HALVES, TENSORS = ("[0]", "[1]"), "[2]"
-"""The parts of L2: two halves for weights on their way, and the rest."""
+BANKS = ("[0]", "[1]", "[2]")
+"""The parts of L2: two halves for weights, and the rest, for tensors and state."""
 
 _MIB = 8 * 1024**2
 _WHOLE = {"float32": 2**24, "float16": 2**11}
@@ -67,8 +78,9 @@ _WHOLE = {"float32": 2**24, "float16": 2**11}
 class _Piece:
     """A piece of work of the sequencer or the CPU, ``units``: the roles beside the sequencer and L2 that it takes.
 
-    ``weights``: bits that have to be there before it starts; ``held``: whether they were loaded for all pieces of its
-    group, into the banks of tensors; ``half``: else which half of the weight banks they come into.
+    ``weights``: bits that are loaded before it starts; ``bank``: the part of L2 that its weights lie in, None where it
+    has none, or they come into the halves of the weight banks in turns. Those that are loaded for all pieces of a group
+    lie among the tensors.
     """
 
     name: str
@@ -76,8 +88,7 @@ class _Piece:
     work: Step
     units: tuple[str, ...] = ()
     weights: int = 0
-    held: bool = False
-    half: int = 0
+    bank: int | None = None
 
     @property
     def on_cpu(self) -> bool:
@@ -132,7 +143,10 @@ class Npu(Engine):
         self._check_memories()
         if len(problems.found) > found:
             return
-        self.planned: Plan = plan(self.sizes, self.l2.activation_bits(), split=self.compiler.split, on_cpu=self.on_cpu)
+        self.resident = self.compiler.weights == "resident"
+        self.planned = self._plan()
+        if self.resident:
+            self._check_resident()
         self._check_scores()
         self.pieces = self._pieces()
 
@@ -175,7 +189,14 @@ class Npu(Engine):
             room_bits=self.l2.activation_bits(),
             lpddr_bits=lpddr_bits(self.sizes, self.planned),
             on_cpu=tuple(op.name for op in ops if op.name in self.on_cpu),
+            resident_bits=sum(self.sizes.weights[name] for name in self.planned.homes),
         )
+
+    def _plan(self) -> Plan:
+        room, split = self.l2.activation_bits(), self.compiler.split
+        if not self.resident:
+            return plan(self.sizes, room, split=split, on_cpu=self.on_cpu)
+        return plan_resident(self.sizes, room, self.l2.weight_bits_of_half(), split=split, on_cpu=self.on_cpu)
 
     # Checks
 
@@ -246,7 +267,7 @@ class Npu(Engine):
         for op in self.sizes.ops:
             weights = self.sizes.weights[op.name]
             least = weights if isinstance(op, AttentionOp) else weights // max(self._columns(op), 1)
-            if least > half and op.name not in self.on_cpu:
+            if least > half and op.name not in self.on_cpu and self.compiler.weights == "streamed":
                 what = "position vectors" if isinstance(op, AttentionOp) else "weights of one output"
                 self.problems.add(
                     f"the {what} of layer '{op.name}' take {least / 8192:.1f} KiB, half of the weight banks of "
@@ -264,6 +285,22 @@ class Npu(Engine):
             self.problems.add(
                 f"weights and state take {(weights + state) / _MIB:.1f} MiB, '{name}' has {dram.capacity / _MIB:.1f}"
             )
+
+    def _check_resident(self) -> None:
+        """See that L2 holds all weights, all state and the tensors of a chunk at the same time."""
+        made, l2 = self.planned, self.l2
+        room, halves = l2.activation_bits(), 2 * l2.weight_bits_of_half()
+        if not made.spilled and made.state_in_l2 and made.peak_bits <= room:
+            return
+        kept, state = sum(self.sizes.weights[name] for name in made.homes), sum(self.sizes.state.values())
+        among = sum(self.sizes.weights[name] for name, bank in made.homes.items() if bank == TENSORS)
+        self.problems.add(
+            f"weights of {kept / 8192:.1f} KiB that stay in '{self.parts.name('l2')}' leave no room there for "
+            f"{state / 8192:.1f} KiB of state and the tensors of a chunk: it has {halves / 8192:.1f} for weights and "
+            f"{room / 8192:.1f} for all else, of which weights take {among / 8192:.1f}",
+            "'weights: streamed' brings them anew for every chunk",
+            ("compiler", "weights"),
+        )
 
     def _check_scores(self) -> None:
         """See that L2 has room for what attention makes on its way, which nothing streams: the scores of its rows."""
@@ -292,7 +329,10 @@ class Npu(Engine):
         return op.matrix(self.graph.read(op))[1] if isinstance(op, WeightedOp) else 1
 
     def _pieces(self) -> list[_Piece]:
-        """Return all pieces of work of a chunk in order, with the halves of the weight banks dealt out in turns."""
+        """Return all pieces of work of a chunk in order, with the halves of the weight banks dealt out in turns.
+
+        Weights that stay have a place of their own.
+        """
         pieces: list[_Piece] = []
         half = 0
         for group in self.planned.groups:
@@ -300,8 +340,9 @@ class Npu(Engine):
                 for op in self.sizes.ops[group.first : group.last + 1]:
                     at = f"{op.name}/{piece}" if group.pieces > 1 else op.name
                     for each in self._of_op(op, at, group, piece):
-                        pieces.append(replace(each, half=half % 2))
-                        half += bool(each.weights and not each.held)
+                        in_turn = bool(each.weights) and each.bank is None
+                        pieces.append(replace(each, bank=half % 2) if in_turn else each)
+                        half += in_turn
         last = {piece.layer: place for place, piece in enumerate(pieces)}
         for name, place in last.items():
             if any(reader not in last for reader in self._readers(name)):
@@ -365,10 +406,11 @@ class Npu(Engine):
     def _weighted(
         self, op: WeightedOp, at: str, base: dict[str, Any], weights: int, group: Group, piece: int
     ) -> Iterator[_Piece]:
-        """Return a step for every block of columns whose weights fit half of the weight banks."""
+        """Return a step for every block of columns whose weights fit half of the weight banks; one where they stay."""
         inputs, outputs = op.matrix(self.graph.read(op))
-        loaded = weights if not group.held else weights * (piece == 0)
-        most = outputs if group.held else self.l2.weight_bits_of_half() * outputs // weights
+        bank = self._bank(op, group)
+        loaded = weights if bank is None else weights * (piece == 0)
+        most = outputs if bank is not None else self.l2.weight_bits_of_half() * outputs // weights
         blocks = -(-outputs // most)
         kind, units = (Depthwise, ("vector",)) if op.each_channel() else (Product, ("array", "vector"))
         for block in range(blocks):
@@ -379,10 +421,14 @@ class Npu(Engine):
                 share |= {"spill_in": 0, "state_bits": 0, "received_bits": None}
             work = kind(
                 **share, m=base["rows"] * op.positions(self.graph.edges[op.name]), k=inputs, n=columns, times=1,
-                first=block == 0, held=group.held, weight_bits=weights * columns // outputs,
+                first=block == 0, held=bank == TENSORS, weight_bits=weights * columns // outputs,
             )  # fmt: skip
             name = at if blocks == 1 else f"{at}#{block}"
-            yield _Piece(name, op.name, work, units, loaded * columns // outputs, group.held)
+            yield _Piece(name, op.name, work, units, loaded * columns // outputs, bank)
+
+    def _bank(self, op: Op, group: Group) -> int | None:
+        """Return the part of L2 in which an op's weights lie; None where they come into the halves in turns."""
+        return self.planned.homes.get(op.name, TENSORS if group.held else None)
 
     def _attention(
         self, op: AttentionOp, at: str, base: dict[str, Any], weights: int, group: Group, piece: int
@@ -400,9 +446,10 @@ class Npu(Engine):
         score_bits = rows * keys * op.heads * FLOAT_BITS
         batched = self.compiler.attention == "batched"
         steps = 1 if batched else op.heads
+        bank = self._bank(op, group)
 
         def part(end: str, work: Step, units: tuple[str, ...] = units, loaded: int = 0) -> _Piece:
-            return _Piece(f"{at}.{end}", op.name, work, units, loaded, group.held)
+            return _Piece(f"{at}.{end}", op.name, work, units, loaded, bank if isinstance(work, Places) else None)
 
         if batched:
             operands = (rows + 2 * keys) * width * number_bits
@@ -413,9 +460,9 @@ class Npu(Engine):
         if op.positions is not None:
             work = places(
                 **{**idle, "out_bits": score_bits}, m=rows, k=size, n=seen_distances(op), times=op.heads, steps=steps,
-                held=group.held, weight_bits=weights,
+                held=bank == TENSORS, weight_bits=weights,
             )  # fmt: skip
-            yield part("places", work, loaded=weights if not group.held else weights * (piece == 0))
+            yield part("places", work, loaded=weights if bank is None else weights * (piece == 0))
         softmax = Softmax(
             **{**idle, "in_bits": score_bits * (1 if op.positions is None else 2), "out_bits": score_bits},
             scores=rows * keys * op.heads, relative=op.positions is not None, heads=op.heads,
@@ -494,24 +541,26 @@ class Npu(Engine):
         l2, streams = self.parts.name("l2"), ("streams", self.parts.name("dma") + STREAMS)
         named = {"array": self.parts.name("array"), "vector": self.parts.name("vector"), "streams": streams[1]}
         members = [("sequencer", self.parts.name("sequencer")), *((unit, named[unit]) for unit in piece.units)]
-        members.append(("tensors", l2 + TENSORS))
-        if piece.weights and not piece.held:
-            members.append(("half", l2 + HALVES[piece.half]))
+        members.append(("tensors", l2 + BANKS[TENSORS]))
+        if piece.bank not in (None, TENSORS):
+            members.append(("half", l2 + BANKS[piece.bank]))
         if piece.work.spill_in or piece.work.spill_out:
             members += [streams, ("dram", self.parts.name("dram"))]
         return members
 
     def _cpu_job(self, name: str, layer: str, work: Start | Step | End, **rest: Any) -> Job:
-        members = [("cpu", self.parts.name("cpu")), ("tensors", self.parts.name("l2") + TENSORS),
+        members = [("cpu", self.parts.name("cpu")), ("tensors", self.parts.name("l2") + BANKS[TENSORS]),
                    ("dram", self.parts.name("dram"))]  # fmt: skip
         return Job.of(name, layer, members, work, **rest)
 
     def _load(self, piece: _Piece, takes: tuple[str, ...], gives: tuple[str, ...]) -> Job:
-        role, bank = ("tensors", TENSORS) if piece.held else ("half", HALVES[piece.half])
+        assert piece.bank is not None
+        role = "tensors" if piece.bank == TENSORS else "half"
         members = [("loader", self.parts.name("dma") + WEIGHTS), ("dram", self.parts.name("dram")),
-                   (role, self.parts.name("l2") + bank)]  # fmt: skip
+                   (role, self.parts.name("l2") + BANKS[piece.bank])]  # fmt: skip
         work = Load(weight_bits=piece.weights)
-        return Job.of(f"{piece.name}.weights", piece.layer, members, work, takes=takes, gives=gives)
+        name = f"{piece.name}.weights"
+        return Job.of(name, piece.layer, members, work, takes=takes, gives=gives, once=self.resident)
 
 
 def _share(bits: int, begin: int, end: int, parts: int) -> int:

@@ -5,20 +5,24 @@ Without splits every op takes the whole chunk, and a tensor that finds no room i
 of the op that makes it and into those that read it. With splits a group goes through the chunk in pieces, one op after
 the other for each, so that only a piece of what lies between them exists at a time; convolutions carry their last rows
 from piece to piece as they do from chunk to chunk. That costs weights: they come from LPDDR anew for every piece, or
-are held in L2 beside the tensors. Of all ways to cut a chain the planner takes what moves the fewest bits over LPDDR,
-then the fewest pieces; what spills is not searched for, it is the largest operand first, and chains go in order.
+are held in L2 beside the tensors; weights that stay there for the whole run cost nothing more in pieces. Of all ways to
+cut a chain the planner takes what moves the fewest bits over LPDDR, then the fewest pieces; what spills is not searched
+for, it is the largest operand first, and chains go in order.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FLOAT_BITS, Op, WeightedOp
+
+TENSORS = 2
+"""The part of L2 that holds tensors and state, behind the two halves for weights."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,16 @@ class Group:
 class Plan:
     """What the planner decided; ``spilled``: tensors that live in LPDDR; ``state_in_l2``: whether all state does.
 
-    ``peak_bits``: the most that L2 holds at a time beside the weights on their way, state included.
+    ``peak_bits``: the most that L2 holds at a time beside the weights on their way, state included. ``homes``: the part
+    of L2 in which the weights of each op stay for the whole run, 0 and 1 the halves of the weight banks, 2 the banks of
+    tensors; none where weights come anew for every chunk.
     """
 
     groups: tuple[Group, ...]
     spilled: frozenset[str]
     state_in_l2: bool
     peak_bits: int
+    homes: Mapping[str, int] = field(default_factory=dict)
 
 
 def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) -> Chunk:
@@ -149,6 +156,33 @@ def plan(chunk: Chunk, l2_bits: int, *, split: bool, on_cpu: frozenset[str] = fr
         if not in_l2 or state < l2_bits
     ]
     return min(plans, key=lambda plan: (max(plan.peak_bits - l2_bits, 0), lpddr_bits(chunk, plan)))
+
+
+def plan_resident(
+    chunk: Chunk, l2_bits: int, half_bits: int, *, split: bool, on_cpu: frozenset[str] = frozenset()
+) -> Plan:
+    """Return the plan of a chunk whose weights stay in L2, ``half_bits`` in each half of the weight banks.
+
+    A layer's weights lie whole in the first half that has room for them, in order, else among the tensors, from whose
+    room they are missing. Weights of ops ``on_cpu`` stay in LPDDR.
+    """
+    free = [half_bits, half_bits]
+    homes: dict[str, int] = {}
+    among = 0
+    for name, bits in chunk.weights.items():
+        if bits and name not in on_cpu:
+            homes[name] = next((half for half, room in enumerate(free) if bits <= room), TENSORS)
+            if homes[name] == TENSORS:
+                among += bits
+            else:
+                free[homes[name]] -= bits
+    made = plan(moving(chunk, homes), l2_bits - among, split=split, on_cpu=on_cpu)
+    return replace(made, homes=homes, peak_bits=made.peak_bits + among)
+
+
+def moving(chunk: Chunk, homes: Mapping[str, int]) -> Chunk:
+    """Return a chunk without the weights that stay in L2."""
+    return replace(chunk, weights={name: 0 if name in homes else bits for name, bits in chunk.weights.items()})
 
 
 def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], state_in_l2: bool, state: int) -> Plan:
@@ -292,8 +326,11 @@ def _moved(chunk: Chunk, spilled: frozenset[str]) -> int:
 
 
 def lpddr_bits(chunk: Chunk, plan: Plan) -> int:
-    """Return the bits that a chunk moves over LPDDR: weights, spilled tensors, state that is not in L2."""
-    bits = _moved(chunk, plan.spilled)
+    """Return the bits that a chunk moves over LPDDR: weights, spilled tensors, state that is not in L2.
+
+    Weights that stay in L2 came before.
+    """
+    chunk, bits = moving(chunk, plan.homes), _moved(chunk, plan.spilled)
     for group in plan.groups:
         bits += _weights(chunk, group) * (1 if group.held else group.pieces)
     if not plan.state_in_l2:

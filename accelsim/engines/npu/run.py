@@ -111,10 +111,10 @@ class NpuRun(Run):
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         numbers, macs = self._of_chunk(job)
-        counts = {
-            role: {name: np.asarray(value, np.int64) for name, value in values.items()}
-            for role, values in numbers.items()
-        }
+        every = np.ones(grid.frames, np.int64)
+        if job.once:
+            every[1:] = 0
+        counts = {role: {name: value * every for name, value in values.items()} for role, values in numbers.items()}
         return counts, Macs(macs * grid.frames, macs * grid.frames) if macs else None
 
     def _of_chunk(self, job: Job) -> tuple[Numbers, int]:

@@ -29,7 +29,10 @@ class End(Work):
 
 @dataclass(frozen=True, kw_only=True)
 class Load(Work):
-    """Weights come from LPDDR into a half of the weight banks, or into those of tensors, to be held there."""
+    """Weights come from LPDDR into a half of the weight banks, or into those of tensors, to be held there.
+
+    In every chunk, or once a run.
+    """
 
     stage: ClassVar[str] = "load"
     weight_bits: int

@@ -1,0 +1,55 @@
+"""Features that a user computed elsewhere, from one file of plain arrays."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from accelsim.data.dataset import Featured
+from accelsim.data.files import cuts, read_arrays
+from accelsim.errors import InputError, did_you_mean
+
+CODES, STARTS, LABELS = "codes", "starts", "labels"
+
+
+def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
+    """Return the utterances of an .npz or .safetensors file of features.
+
+    ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; ``starts``: whole numbers [utterances +
+    1], where each begins and the last one ends, one utterance without it; ``labels``: text or whole numbers
+    [utterances], the words that were said or the number of the class, if known. Raises InputError.
+    """
+    found, there = read_arrays(path, (CODES, STARTS, LABELS))
+    if CODES not in found:
+        raise InputError.of(f"no array '{CODES}'", file=path, hint=did_you_mean(CODES, there))
+    problems = []
+    codes, labels = found[CODES], found.get(LABELS)
+    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
+        shape = f"[frames, {width}] of uint8"
+        problems.append(f"'{CODES}': expected {shape}, found {list(codes.shape)} of {codes.dtype}")
+    elif codes.size and codes.max() >= 1 << bits:
+        problems.append(f"'{CODES}': expected codes of {bits} bits, found {codes.max()}")
+    ends = np.array([0, len(codes)] if codes.ndim else [0])
+    if STARTS in found:
+        try:
+            ends = cuts(STARTS, found[STARTS], int(ends[-1]))
+        except ValueError as error:
+            problems.append(str(error))
+    if labels is not None and (labels.dtype.kind not in "Uiu" or labels.shape != (len(ends) - 1,)):
+        form = f"text or whole numbers of {len(ends) - 1} utterances"
+        problems.append(f"'{LABELS}': expected {form}, found {list(labels.shape)} of {labels.dtype}")
+    if problems:
+        raise InputError.of("; ".join(problems), file=path)
+    texts = [None] * (len(ends) - 1) if labels is None else [str(label) for label in labels]
+    return [
+        Featured(
+            name=f"{path.stem}-{number}",
+            speaker="",
+            codes=codes[start:end],
+            phones=None if text is None else tuple(text.split()),
+            text=text,
+        )
+        for number, ((start, end), text) in enumerate(zip(pairwise(ends), texts, strict=True))
+    ]

@@ -1,0 +1,288 @@
+"""What an importer of a model format is, what it gives, and the one place that writes it as a workload.
+
+An importer stands in one file of this package, or in a plug-in, and registers itself in `IMPORTERS` by the name of its
+format. It reads a file of others, so it trusts nothing in it: whatever is wrong with one is an InputError.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.importers.written import as_yaml, table
+from accelsim.ops.graph import Graph
+from accelsim.ops.op import FEATURES, WeightedOp
+from accelsim.registry import Registry
+from accelsim.result import check_writable, written_whole
+from accelsim.schema import Model, parse, parse_yaml
+from accelsim.weights import save_weights
+from accelsim.workload import Workload, load_workload
+
+LARGEST_FILE = 100_000_000
+"""Bytes of the largest model file that is read unless more is asked for."""
+NO_FILE = "features.npz"
+"""The file of features that a workload reads whose inputs are not said."""
+
+How = Literal["exact", "approximate"]
+
+
+class Options(Model):
+    """What every importer can be told about the inputs of the workload that it writes.
+
+    ``dataset``, ``split``, ``features``: recorded speech, as `inputs` of a workload names it; ``frame_period``: of the
+    file of features that it reads instead where no data set is named. ``name``: of the workload.
+    """
+
+    dataset: str | None = None
+    split: str = "test"
+    features: str = "log_mel"
+    frame_period: str = "10 ms"
+    name: str | None = None
+
+    def inputs(self, width: int) -> dict[str, Any]:
+        """Return the ``inputs`` of a workload whose network reads rows of so many features."""
+        if self.dataset is None:
+            return {"source": "file", "path": NO_FILE, "frame_period": self.frame_period, "width": width}
+        features: dict[str, Any] = {"kind": self.features}
+        if self.features == "log_mel":
+            features["bands"] = width
+        return {"source": "speech", "dataset": self.dataset, "split": self.split, "features": features}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What became of one node of a model: its name, its op, our ops, and whether they compute the same.
+
+    ``ours``: the names of the ops that compute it, or of those that it was folded into; ``remark``: how, where that is
+    not plain.
+    """
+
+    node: str
+    op: str
+    ours: tuple[str, ...]
+    how: How = "exact"
+    remark: str = ""
+
+
+@dataclass
+class Imported:
+    """A network as an importer understands it: a workload's keys, its tensors, and what became of each node.
+
+    ``workload``: all keys but ``weights`` and ``reference_weights``; ``remarks``: what holds for the whole network.
+    """
+
+    workload: dict[str, Any]
+    tensors: Mapping[str, NDArray[Any]]
+    reference: Mapping[str, NDArray[Any]] | None = None
+    notes: Sequence[Note] = ()
+    remarks: Sequence[str] = ()
+
+
+class Importer(ABC):
+    """A format of model files. Subclasses read it.
+
+    ``suffixes``: what the names of its files end in; ``needs``: the module that reads them, and the distribution that
+    has it; ``options``: what it can be told.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    what: ClassVar[str]
+    needs: ClassVar[tuple[str, str] | None] = None
+    options: ClassVar[type[Options]] = Options
+
+    @abstractmethod
+    def read(self, path: Path, options: Any, largest: int = LARGEST_FILE) -> Imported:
+        """Return the network of a file, whose size is checked; raises InputError with all that cannot be taken."""
+
+
+IMPORTERS: Registry[type[Importer]] = Registry("accelsim.importers", "model format", builtin="accelsim.importers")
+"""Every importer by the name of its format."""
+
+
+@dataclass
+class Refusals:
+    """Nodes of a model that cannot be taken, collected until `stop`."""
+
+    file: Path
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, node: str, op: str, reason: str, hint: str | None = None) -> None:
+        """Note a node that cannot be taken."""
+        self.found.append(Problem(f"node '{node}' ({op}): {reason}", self.file, hint=hint))
+
+    def stop(self) -> None:
+        """Raise InputError with all that were noted, if any."""
+        if self.found:
+            raise InputError(self.found)
+
+
+def import_model(
+    path: str | Path, settings: Mapping[str, Any] | None = None, *, format: str | None = None,
+    largest: int = LARGEST_FILE,
+) -> Imported:  # fmt: skip
+    """Return the network of a model file of any known format, told by its suffix unless it is given.
+
+    ``settings``: options of the format; ``largest``: bytes of the largest file that is read. Raises InputError for
+    unknown formats and options, for what is too large, damaged, or of no use here, each node by its name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else None
+        raise InputError.of(f"no such model file: {path}", hint=near)
+    size = path.stat().st_size
+    if size > largest:
+        raise InputError.of(
+            f"a model file of {size / 1e6:.1f} MB, at most {largest / 1e6:g} MB are read", file=path,
+            hint="--max-size MB raises the limit",
+        )  # fmt: skip
+    importer = IMPORTERS[format if format is not None else format_of(path)]
+    options = parsed(importer.options, settings or {})
+    if importer.needs is not None:
+        module, distribution = importer.needs
+        try:
+            import_module(module)
+        except ImportError:
+            hint = f"pip install 'accelsim-speech[import]', or {distribution}"
+            raise InputError.of(f"reading {importer.what} needs the package {distribution}", hint=hint) from None
+    return importer().read(path, options, largest)
+
+
+def format_of(path: Path) -> str:
+    """Return the format of a file by its suffix; raises InputError for an unknown one."""
+    known = {suffix: name for name, importer in IMPORTERS.items() for suffix in importer.suffixes}
+    if path.suffix.lower() not in known:
+        hint = f"known are {', '.join(sorted(known))}; --format {'|'.join(IMPORTERS)} says it"
+        raise InputError.of(f"no model format has the suffix '{path.suffix}'", file=path, hint=hint)
+    return known[path.suffix.lower()]
+
+
+def parsed(options: type[Options], settings: Mapping[str, Any]) -> Options:
+    """Return checked options; raises InputError that names each wrong one as the command line does."""
+    try:
+        return parse(options, parse_yaml(as_yaml(dict(settings))))
+    except InputError as error:
+        known = {name: f"--{name.replace('_', '-')}" for name in settings}
+        problems = []
+        for problem in error.problems:
+            message = problem.message.replace("unknown key", "this format has no option")
+            for name, flag in known.items():
+                message = message.replace(f"'{name}'", f"'{flag}'")
+            problems.append(Problem(message, hint=problem.hint))
+        raise InputError(problems) from None
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap.mmap]:
+    """Map a file into memory to be read, so that only what is looked at is loaded; raises InputError if it is empty."""
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise InputError.of("an empty file", file=path)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+            yield held
+
+
+class Names:
+    """Names of ops, each once: the model's own, a number behind those that are taken."""
+
+    def __init__(self, taken: Iterable[str] = (FEATURES,)) -> None:
+        self.taken = set(taken)
+
+    def new(self, name: str) -> str:
+        """Return a name that nothing has yet, that of a node if it is free; names are one printable line."""
+        name = re.sub(r"[^\x21-\x7e]+", "_", name)[:200] or "node"
+        found, number = name, 2
+        while found in self.taken:
+            found, number = f"{name}#{number}", number + 1
+        self.taken.add(found)
+        return found
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network is: multiply-accumulates for a row of its outputs, parameters, and values of state.
+
+    ``state_values``: rows of their inputs that ops keep from one row to the next, and what they carry beside them.
+    """
+
+    macs: float
+    parameters: int
+    state_values: int
+
+
+def size_of(graph: Graph, tensors: Mapping[str, NDArray[Any]]) -> Size:
+    """Return the size of a network.
+
+    Multiply-accumulates of a row of the outputs: sum over ops of inputs x outputs x positions x rows of the op for a
+    row of the outputs. Parameters: weights and biases; scales and zero points are none.
+    """
+    macs, state = 0.0, 0
+    for op in graph.ops:
+        read, given = graph.read(op), graph.edges[op.name]
+        if isinstance(op, WeightedOp):
+            inputs, outputs = op.matrix(read)
+            macs += inputs * outputs * op.positions(given) * graph.given.stride / given.stride
+        window = op.window(read)
+        if read and not window.ahead and not window.whole:
+            state += window.behind * read[0].width
+        state += sum(int(np.prod(shape)) for shape in op.state(read).values())
+    parameters = sum(tensor.size for name, tensor in tensors.items() if not name.endswith("_scale"))
+    return Size(macs, parameters, state)
+
+
+def write(imported: Imported, folder: str | Path) -> Workload:
+    """Write a network as workload.yaml, weights.safetensors and import.md into a folder, and return it, checked.
+
+    A float network beside it goes to reference.safetensors. Raises InputError for what is no workload.
+    """
+    folder = Path(folder)
+    check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    workload = dict(imported.workload)
+    files: dict[str, Any] = {"weights": "weights.safetensors"}
+    save_weights(folder / "weights.safetensors", imported.tensors)
+    if imported.reference is not None:
+        files["reference_weights"] = "reference.safetensors"
+        save_weights(folder / "reference.safetensors", imported.reference)
+    first = ("name", "description")
+    head: dict[str, Any] = {key: workload.pop(key) for key in first if key in workload}
+    text = as_yaml({"schema": "accelsim/workload@1", **head, **files, **workload})
+    with written_whole(folder / "workload.yaml") as file:
+        file.write(text.encode())
+    made = load_workload(folder)
+    with written_whole(folder / "import.md") as file:
+        file.write(_page(imported, made).encode())
+    return made
+
+
+def _page(imported: Imported, made: Workload) -> str:
+    """Return import.md: what was made of the model, node by node."""
+    size = size_of(made.graph, made.tensors)
+    approximate = [note for note in imported.notes if note.how == "approximate"]
+    lines = [
+        f"# {made.spec.name}",
+        "",
+        made.spec.description,
+        "",
+        *(f"- {remark}" for remark in imported.remarks),
+        f"- {len(imported.notes)} nodes: {len(imported.notes) - len(approximate)} exact, {len(approximate)} "
+        f"approximate; {len(made.graph.ops)} ops here.",
+        f"- {size.macs:,.0f} multiply-accumulates for a row of the outputs, {size.parameters:,} parameters, "
+        f"{size.state_values:,} values of state.",
+        "",
+        *table(
+            ("node", "op", "here", "how", "remark"),
+            [(note.node, note.op, ", ".join(note.ours), note.how, note.remark) for note in imported.notes],
+        ),
+    ]
+    return "\n".join(lines) + "\n"
