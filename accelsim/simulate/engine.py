@@ -350,8 +350,8 @@ class _Run:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
                     yield env.timeout(arrival - now)
                     now = arrival
-                # Nobody sees when a job takes its tokens and when it starts, so that it waits once, for its end. While a
-                # token is on its way the chip is at work already.
+                # Nobody sees when a job takes its tokens or starts, so that it waits once, for its end. While a token is
+                # on its way the chip is at work already.
                 ready = now
                 for channel, taken, _ in takes:
                     count = taken[frame]
