@@ -153,10 +153,11 @@ class AccuracyRecord(Record):
 
 
 class ClipRecord(Record):
-    """What was cut off the ``utterances`` before the network heard them: of how many, and how many seconds in all.
+    """What was cut off the ``utterances``, or added, before the network heard them: of how many, how many s in all.
 
-    ``trimmed``: silence at their ends; ``cut``: what is beyond ``longest_s`` of the workload; ``quiet``: those of which
-    more than 0.2 s at the ends still lie 30 dB below the loudest 10 ms.
+    ``trimmed``: silence at their ends; ``cut``: what is beyond ``longest_s`` or ``length_s`` of the workload;
+    ``padded``: silence that makes them as long as ``length_s``; ``quiet``: those of which more than 0.2 s at the ends
+    still lie 30 dB below the loudest 10 ms.
     """
 
     utterances: int = 0
@@ -165,6 +166,8 @@ class ClipRecord(Record):
     cut: int = 0
     cut_s: float = 0.0
     quiet: int = 0
+    padded: int = 0
+    padded_s: float = 0.0
 
 
 class AdcRecord(Record):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
-from accelsim.data.clip import WHOLE, Clips, is_quiet, trimmed
+from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
@@ -313,16 +313,22 @@ def _clipped(heard: Sequence[Utterance], inputs: SpeechInputs, told: list[Clips]
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
     for one in heard:
         audio = one.audio if inputs.trim_db is None else trimmed(one.audio, inputs.trim_db)
+        silence, quiet, spare = len(one.audio) - len(audio), is_quiet(audio), 0.0
+        if inputs.length_s is not None:
+            spare = inputs.length_s - len(audio) / SAMPLE_RATE_HZ
+            audio = of_length(audio, inputs.length_s)
         codes = features.codes(audio)
-        silence, cut = len(one.audio) - len(audio), len(codes) - len(codes[:most])
+        cut_s = max(-spare, (len(codes) - len(codes[:most])) * features.hop_s)
         told.append(
             Clips(
                 utterances=1,
                 trimmed=int(silence > 0),
                 trimmed_s=silence / SAMPLE_RATE_HZ,
-                cut=int(cut > 0),
-                cut_s=cut * features.hop_s,
-                quiet=int(inputs.trim_db is not None and is_quiet(audio)),
+                cut=int(cut_s > 0),
+                cut_s=max(cut_s, 0.0),
+                quiet=int(inputs.trim_db is not None and quiet),
+                padded=int(spare > 0),
+                padded_s=max(spare, 0.0),
             )
         )
         yield stacked(codes[:most], inputs.context)

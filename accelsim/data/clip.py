@@ -1,4 +1,4 @@
-"""Where a word lies in its recording: silence around it is cut off, and what is too long is cut short.
+"""Where a word lies in its recording: silence around it is cut off, what is too long is cut short, or made one length.
 
 A network that averages over equal parts of an utterance hears another word where silence lies around it. So a recipe
 and a run take the same two numbers.
@@ -29,6 +29,12 @@ def trimmed(audio: NDArray[np.float32], trim_db: float) -> NDArray[np.float32]:
     return audio[first:end]
 
 
+def of_length(audio: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
+    """Return audio of exactly so many seconds: silence is added at its end, or the end is cut off."""
+    samples = round(seconds * SAMPLE_RATE_HZ)
+    return np.pad(audio[:samples], (0, max(samples - len(audio), 0)))
+
+
 def is_quiet(audio: NDArray[np.float32]) -> bool:
     """Tell whether more than 0.2 s at the ends of audio lie 30 dB below its loudest 10 ms: noise around a word."""
     first, end = _span(audio, QUIET_DB)
@@ -46,10 +52,10 @@ def _span(audio: NDArray[np.float32], below_db: float) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Clips:
-    """What was cut off utterances: of how many, and how many seconds in all.
+    """What was cut off utterances or added to them: of how many, and how many seconds in all.
 
-    ``trimmed``: silence at their ends; ``cut``: what is beyond the longest that the network takes; ``quiet``: those
-    whose ends are still quiet, see `is_quiet`.
+    ``trimmed``: silence at their ends; ``cut``: what is beyond the longest that the network takes; ``padded``: silence
+    that makes them as long as the network takes them; ``quiet``: those whose ends are still quiet, see `is_quiet`.
     """
 
     utterances: int = 0
@@ -58,6 +64,8 @@ class Clips:
     cut: int = 0
     cut_s: float = 0.0
     quiet: int = 0
+    padded: int = 0
+    padded_s: float = 0.0
 
 
 WHOLE = Clips()

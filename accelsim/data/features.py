@@ -93,6 +93,11 @@ class LogMel:
         filters = mel_filters(self.bands, self._fft_size(), self.low_hz, self.high_hz)
         return int((filters.max(axis=0) == 0).sum())
 
+    @property
+    def width(self) -> int:
+        """Return the number of features per frame."""
+        return self.bands
+
     @staticmethod
     def _samples(seconds: float) -> int:
         return round(seconds * SAMPLE_RATE_HZ)

@@ -96,6 +96,11 @@ class Micro:
         if problems:
             raise ValueError("; ".join(problems))
 
+    @property
+    def width(self) -> int:
+        """Return the number of features per frame."""
+        return self.bands
+
     def _samples(self, seconds: float) -> int:
         return round(seconds * SAMPLE_RATE_HZ)
 

@@ -228,7 +228,15 @@ def notes(result: Result) -> list[tuple[str, str]]:
         found.append(("noise", f"{still}, 30 dB below their loudest: a lower workload.inputs.trim_db cuts it off"))
     if clips.cut:
         off = f"{clips.cut:,} of {clips.utterances:,} utterances, {clips.cut_s:.3g} s in all"
-        found.append(("cut short", f"{off}, beyond the longest that the network takes (workload.inputs.longest_s)"))
+        found.append(
+            (
+                "cut short",
+                f"{off}, beyond the longest that the network takes (longest_s or length_s of workload.inputs)",
+            )
+        )
+    if clips.padded:
+        made = f"{clips.padded:,} of {clips.utterances:,} utterances with silence, {clips.padded_s:.3g} s in all"
+        found.append(("made longer", f"{made}, to the length that the network takes (workload.inputs.length_s)"))
     if reached := result.programming.reached_by_read:
         cells = result.programming.cells
         found.append(

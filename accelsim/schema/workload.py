@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
+from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
 from accelsim.data.micro import Micro
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
@@ -51,15 +52,25 @@ class SpeechInputs(RecordedInputs):
     """Recorded speech, cut into frames of features; see `accelsim.data`.
 
     ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
-    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. Both are to be what the
-    network was trained with; a run counts what they cut.
+    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every
+    utterance is made so long, silence added or its end cut off, before its features are computed. They are to be what
+    the network was trained with; a run counts what they cut and add.
     """
 
     source: Literal["speech"]
-    features: Annotated[LogMel | Waveform | Micro, Field(discriminator="kind")] = LogMel()
+    features: Annotated[LogMel | Waveform | Micro | Spectrum | MelSpectrogram | Mfcc, Field(discriminator="kind")] = (
+        LogMel()
+    )
     context: Context = Context()
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
+    length_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> SpeechInputs:
+        if self.longest_s is not None and self.length_s is not None:
+            raise ValueError("'longest_s' and 'length_s': give one of them")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +81,7 @@ class SpeechInputs(RecordedInputs):
 
     def width(self) -> int:
         """Return the number of input features."""
-        return self.features.bands * (self.context.before + 1 + self.context.after)
+        return self.features.width * (self.context.before + 1 + self.context.after)
 
     def period(self) -> float:
         """Return the seconds from one row of features to the next."""

@@ -9,7 +9,8 @@ import pytest
 
 import accelsim.workload
 from accelsim.data import data_folder
-from accelsim.data.clip import Clips, is_quiet, trimmed
+from accelsim.data.clip import Clips, is_quiet, of_length, trimmed
+from accelsim.errors import InputError
 from accelsim.report.headline import notes
 from accelsim.workload import load_batch, load_workload
 
@@ -105,3 +106,36 @@ def test_the_console_and_the_record_say_what_was_cut_off(changed):
 def test_speech_recognisers_are_left_alone():
     batch = load_batch(load_workload("rsnn_phoneme", {"inputs.utterances": 1}))
     assert batch.clips == Clips(utterances=1)
+
+
+KEYS = {"inputs.longest_s": "null", "inputs.trim_db": "null", "inputs.length_s": 0.5}
+
+
+@DIGITS
+def test_every_utterance_is_made_one_length_counted_and_said(changed):
+    lengths = iter([0.3, 0.5, 0.9])
+    changed(lambda u: replace(u, audio=np.full(round(next(lengths, 1.0) * 16_000), 0.1, np.float32)))
+    batch = load_batch(load_workload("s4d_gated", {**KEYS, "inputs.utterances": 3}))
+    assert len(set(np.diff(batch.starts))) == 1
+    clips = batch.clips
+    assert (clips.padded, clips.cut, clips.trimmed) == (1, 1, 0)
+    assert clips.padded_s == pytest.approx(0.2) and clips.cut_s == pytest.approx(0.4)
+
+
+def test_silence_is_added_at_the_end_and_cut_off_there():
+    assert np.array_equal(of_length(WORD, 0.2), np.concatenate([WORD, np.zeros(1600, np.float32)]))
+    assert np.array_equal(of_length(WORD, 0.05), WORD[:800]) and len(of_length(WORD[:0], 0.05)) == 800
+
+
+@DIGITS
+def test_the_console_says_what_was_added(changed):
+    changed(lambda u: replace(u, audio=u.audio[:1600]))
+    result = accelsim.run(
+        "imssa28", overrides={"workload.inputs.utterances": 3, **{f"workload.{k}": v for k, v in KEYS.items()}}
+    )
+    assert dict(notes(result))["made longer"].startswith("3 of 3 utterances with silence, 1.2 s in all")
+
+
+def test_two_lengths_are_one_too_many():
+    with pytest.raises(InputError, match="'longest_s' and 'length_s': give one of them"):
+        load_workload("s4d_gated", {"inputs.length_s": 1})
