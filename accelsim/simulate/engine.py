@@ -259,6 +259,7 @@ class _Run:
         self.clocking = clocking
         self.frames = frames
         self.first = first  # where it begins among the frames of a longer run
+        self.turns = schedule.turns_of(range(first, first + frames))
         self.progress = progress
         self.trace = trace
         self.tick = clocking.tick_ps()
@@ -341,17 +342,16 @@ class _Run:
             [self._plan(job, durations, unused) for job, durations in jobs if job.runs_in(turn)]
             for turn, unused in enumerate(self.unused)
         ]
-        turns = [self.schedule.turn(self.first + frame) for frame in range(self.frames)]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
-            for job, durations, takes, gives, shared, sleepers in plans[turns[frame]]:
+            for job, durations, takes, gives, shared, sleepers in plans[self.turns[frame]]:
                 waited_from = now
                 if job.paced and now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
                     yield env.timeout(arrival - now)
                     now = arrival
-                # Nobody sees when a job takes its tokens or starts, so that it waits once, for its end. While a token is
-                # on its way the chip is at work already.
+                # Nobody sees when a job takes its tokens or starts, so that it waits once, for its end. While a token
+                # is on its way the chip is at work already.
                 ready = now
                 for channel, taken, _ in takes:
                     count = taken[frame]
