@@ -54,9 +54,10 @@ class WorkloadSpec(Model):
     nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
-    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
-    time, where no attention says how many; one unless it is given. ``rounding``: how ops with an ``output`` make codes
-    of their sums, see `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
+    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
+    the schedule on every engine, which arrives when the last frame of its input has; an NPU takes one row where neither
+    this nor attention says how many. ``rounding``: how ops with an ``output`` make codes of their sums, see
+    `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
     name: str
@@ -98,6 +99,8 @@ class WorkloadSpec(Model):
     def features(self) -> Edge:
         """Return the edge of the inputs."""
         width = self.inputs.width()
+        if isinstance(self.inputs, FileInputs) and self.inputs.spikes:
+            return Edge(width, 1, 1, "spikes", bits=1, steps=self.time_steps)
         return Edge(
             width, width, 1, "codes", bits=self.input_bits, scale=self.feature_scale, zero_point=self.feature_offset,
             steps=self.time_steps, unsigned=True,
@@ -136,9 +139,10 @@ class Workload:
 class Batch:
     """All frames of all utterances, end to end.
 
-    features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
-    utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known;
-    unknown: units of the references that the network's outputs cannot stand for; clips: what was cut off.
+    features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
+    references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
+    speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
+    clips: what was cut off.
     """
 
     features: NDArray[np.uint8]
@@ -273,7 +277,8 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
         file = workload.folder / inputs.path
-        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits), inputs, score)
+        steps = workload.spec.time_steps if inputs.spikes else None
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:

@@ -11,26 +11,30 @@ from accelsim.data.dataset import Featured
 from accelsim.data.files import cuts, read_arrays
 from accelsim.errors import InputError, did_you_mean
 
-CODES, STARTS, LABELS = "codes", "starts", "labels"
+CODES, SPIKES, STARTS, LABELS = "codes", "spikes", "starts", "labels"
 
 
-def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
+def read_features(path: Path, width: int, bits: int = 8, steps: int | None = None) -> list[Featured]:
     """Return the utterances of an .npz or .safetensors file of features.
 
-    ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; ``starts``: whole numbers [utterances +
-    1], where each begins and the last one ends, one utterance without it; ``labels``: text or whole numbers
-    [utterances], the words that were said or the number of the class, if known. Raises InputError.
+    ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; with ``steps`` in its place ``spikes``:
+    uint8 [frames, steps, width], 0 or 1; ``starts``: whole numbers [utterances + 1], where each begins and the last one
+    ends, one utterance without it; ``labels``: text or whole numbers [utterances], the words that were said or the
+    number of the class, if known. Raises InputError.
     """
-    found, there = read_arrays(path, (CODES, STARTS, LABELS))
-    if CODES not in found:
-        raise InputError.of(f"no array '{CODES}'", file=path, hint=did_you_mean(CODES, there))
+    values, bits, shape = (CODES, bits, (width,)) if steps is None else (SPIKES, 1, (steps, width))
+    found, there = read_arrays(path, (values, STARTS, LABELS))
+    if values not in found:
+        raise InputError.of(f"no array '{values}'", file=path, hint=did_you_mean(values, there))
     problems = []
-    codes, labels = found[CODES], found.get(LABELS)
-    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
-        shape = f"[frames, {width}] of uint8"
-        problems.append(f"'{CODES}': expected {shape}, found {list(codes.shape)} of {codes.dtype}")
+    codes, labels = found[values], found.get(LABELS)
+    if codes.dtype != np.uint8 or codes.ndim != 1 + len(shape) or codes.shape[1:] != shape:
+        wanted = f"[frames, {', '.join(map(str, shape))}] of uint8"
+        problems.append(f"'{values}': expected {wanted}, found {list(codes.shape)} of {codes.dtype}")
     elif codes.size and codes.max() >= 1 << bits:
-        problems.append(f"'{CODES}': expected codes of {bits} bits, found {codes.max()}")
+        problems.append(
+            f"'{values}': expected {'spikes, 0 or 1' if steps else f'codes of {bits} bits'}, found {codes.max()}"
+        )
     ends = np.array([0, len(codes)] if codes.ndim else [0])
     if STARTS in found:
         try:

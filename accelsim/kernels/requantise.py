@@ -5,17 +5,19 @@ below 2^-32, 0. Sums x become, with a = x 2^max(s, 0) m and e = max(-s, 0),
 
     double_away  h = floor(a / 2^31 + 1/2), then h / 2^e to the nearest, halves away from 0
     double_up    the same h, then floor(h / 2^e + 1/2)
-    single       floor(x m / 2^(31 - s) + 1/2)
-    half_even    rint(float32(x) float32(M)), halves to even
+    single       rint(float32(x) float32(M)), halves to even
+    half_even    the same; other ops than those with weights compute float32 numbers
 
 Sources: tflite-micro ``kernels/internal/common.h`` and gemmlowp ``fixedpoint.h`` (double_away), LiteRT's optimised
-kernels (double_up), LiteRT with XNNPACK (single), the QLinear operators of ONNX (half_even).
+kernels (double_up), LiteRT with XNNPACK (single), the QLinear operators of ONNX (half_even). LiteRT's depthwise kernel
+works on `LANES` channels at a time and on what is left over one by one, where halves go away from 0: observed in
+ai-edge-litert 2.3.0, tests/cross/test_tflite_networks.py.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numba
@@ -28,6 +30,8 @@ Rounding = Literal["double_away", "double_up", "single", "half_even"]
 
 _ROUNDINGS: tuple[Rounding, ...] = ("double_away", "double_up", "single", "half_even")
 _AWAY, _UP, _SINGLE, _EVEN = range(4)
+LANES = 8
+"""How many channels LiteRT's depthwise kernel works on at a time."""
 _HALF, _SMALLEST, _LARGEST = 1 << 30, -(1 << 31), (1 << 31) - 1
 
 
@@ -48,13 +52,15 @@ def multiplier(scale: float) -> tuple[int, int]:
 class Scaling:
     """By what sums are multiplied, one factor of each output or one of all: [outputs] or [1].
 
-    ``multipliers``, ``shifts``: whole numbers m and s; ``scales``: float32, for halves to even.
+    ``multipliers``, ``shifts``: whole numbers m and s; ``scales``: float32, for halves to even. ``alike``: outputs that
+    are rounded so; those behind them, if any, as ``double_away``.
     """
 
     rounding: Rounding
     multipliers: NDArray[np.int64]
     shifts: NDArray[np.int64]
     scales: NDArray[np.float32]
+    alike: int = _LARGEST
 
     @classmethod
     def of(cls, scales: Any, rounding: Rounding, singles: Any = None) -> Scaling:
@@ -68,14 +74,14 @@ class Scaling:
         )  # fmt: skip
 
     @classmethod
-    def product(cls, a: float, b: Any, given: float, rounding: Rounding) -> Scaling:
+    def product(cls, a: float, b: Any, given: float, rounding: Rounding, alike: int = _LARGEST) -> Scaling:
         """Return the factors a b / given of products; b: one scale, [], or one of each output.
 
         M = double(float32(a b)) / double(given) of one scale, double(a) double(b) / double(given) of several.
         """
         first, second, last = np.float32(a), np.asarray(b, np.float32), np.float32(given)
         wide = np.float64(first * second) if second.ndim == 0 else np.float64(first) * second.astype(np.float64)
-        return cls.of(wide / np.float64(last), rounding, (first * second) / last)
+        return replace(cls.of(wide / np.float64(last), rounding, (first * second) / last), alike=alike)
 
     @classmethod
     def ratio(cls, a: float, given: float, rounding: Rounding) -> Scaling:
@@ -87,7 +93,8 @@ class Scaling:
         """Return sums [.., outputs] times the factors, rounded."""
         rows = _rows(sums)
         out = np.empty(rows.shape, np.int64)
-        _rescale(rows, self.multipliers, self.shifts, self.scales, _ROUNDINGS.index(self.rounding), out)
+        rounding = _ROUNDINGS.index(self.rounding)
+        _rescale(rows, self.multipliers, self.shifts, self.scales, rounding, self.alike, out)
         return out.reshape(sums.shape)
 
     def codes(
@@ -107,7 +114,7 @@ class Scaling:
         out = np.empty(rows.shape, kind)
         clamped = _requantise(
             rows, np.atleast_1d(np.asarray(offsets, np.int64)), self.multipliers, self.shifts, self.scales,
-            _ROUNDINGS.index(self.rounding), zero_point, *limits, *counted, out,
+            _ROUNDINGS.index(self.rounding), self.alike, zero_point, *limits, *counted, out,
         )  # fmt: skip
         return out.reshape(sums.shape), int(clamped)
 
@@ -121,10 +128,8 @@ def _rows(sums: NDArray[Any]) -> NDArray[Any]:
 @numba.njit(inline="always")
 def _rounded(x, m, s, scale, rounding):  # type: ignore[no-untyped-def]
     """Return one sum times its factor; where a left shift leaves the word of 32 bits, it saturates."""
-    if rounding == _EVEN:
+    if rounding >= _SINGLE:
         return np.int64(np.rint(np.float32(x) * scale))
-    if rounding == _SINGLE:
-        return (x * m + (np.int64(1) << (30 - s))) >> (31 - s)
     if s > 0:
         x = min(max(x << s, _SMALLEST), _LARGEST)
     h = (x * m + _HALF) >> 31
@@ -137,17 +142,18 @@ def _rounded(x, m, s, scale, rounding):  # type: ignore[no-untyped-def]
 
 
 @compiled(parallel=True)
-def _rescale(sums, multipliers, shifts, scales, rounding, out):  # type: ignore[no-untyped-def]
+def _rescale(sums, multipliers, shifts, scales, rounding, alike, out):  # type: ignore[no-untyped-def]
     step = 1 if len(multipliers) > 1 else 0
     for t in numba.prange(len(sums)):
         for j in range(sums.shape[1]):
             k = j * step
-            out[t, j] = _rounded(np.int64(sums[t, j]), multipliers[k], shifts[k], scales[k], rounding)
+            how = rounding if j < alike else _AWAY
+            out[t, j] = _rounded(np.int64(sums[t, j]), multipliers[k], shifts[k], scales[k], how)
 
 
 @compiled(parallel=True)
 def _requantise(  # type: ignore[no-untyped-def]
-    sums, offsets, multipliers, shifts, scales, rounding, zero_point, low, high, below, above, out
+    sums, offsets, multipliers, shifts, scales, rounding, alike, zero_point, low, high, below, above, out
 ):
     clamped = 0
     step, each = (1 if len(multipliers) > 1 else 0), (1 if len(offsets) > 1 else 0)
@@ -155,7 +161,8 @@ def _requantise(  # type: ignore[no-untyped-def]
         for j in range(sums.shape[1]):
             k = j * step
             x = np.int64(sums[t, j]) + offsets[j * each]
-            y = zero_point + _rounded(x, multipliers[k], shifts[k], scales[k], rounding)
+            how = rounding if j < alike else _AWAY
+            y = zero_point + _rounded(x, multipliers[k], shifts[k], scales[k], how)
             clamped += (below and y < low) or (above and y > high)
             out[t, j] = min(max(y, low), high)
     return clamped

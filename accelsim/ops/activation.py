@@ -61,7 +61,7 @@ class ReluOp(QuantisedVectorOp):
 
     def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
         a, given = np.float32(read[0].edge.scale), np.float32(output.scale)
-        y = plain_integer.scaled(plain_integer.centred(read[0]), float(a) / float(given), self.how())
+        y = plain_integer.scaled(plain_integer.centred(read[0]), float(a) / float(given), self.how(), a / given)
         return plain_integer.clamped(np.maximum(y, 0), output)
 
 

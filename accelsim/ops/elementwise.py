@@ -71,8 +71,8 @@ class AddOp(QuantisedVectorOp):
         scale_a, scale_b = (float(np.float32(signal.edge.scale)) for signal in read)
         if self.how() == "single":
             of_a, of_b, places = sum_multipliers(scale_a, scale_b, output.scale)
-            scaling = Scaling.of(2.0**-places, "single")  # m = 2^30: exactly (x + 2^(places - 1)) >> places
-            return unit.requantised(self, wide_a * of_a + wide_b * of_b, scaling, output)
+            sums = (wide_a * of_a + wide_b * of_b + (1 << (places - 1))) >> places
+            return unit.requantised(self, sums, Scaling.of(1.0, "double_up"), output)
         shift = _ADDED_BITS[output.bits]
         twice = 2 * max(scale_a, scale_b)
         first, second = (Scaling.of(scale / twice, self.how()) for scale in (scale_a, scale_b))
@@ -145,7 +145,7 @@ class MultiplyOp(QuantisedVectorOp):
         a, b, given = (np.float32(s) for s in (read[0].edge.scale, read[1].edge.scale, output.scale))
         products = plain_integer.centred(read[0]) * plain_integer.centred(read[1])
         return plain_integer.clamped(
-            plain_integer.scaled(products, float(a) * float(b) / float(given), self.how()), output
+            plain_integer.scaled(products, float(a) * float(b) / float(given), self.how(), a * b / given), output
         )  # fmt: skip
 
     def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:

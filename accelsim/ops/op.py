@@ -22,7 +22,7 @@ from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, resc
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
 from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
-from accelsim.kernels.requantise import Rounding, Scaling, quantised
+from accelsim.kernels.requantise import LANES, Rounding, Scaling, quantised
 from accelsim.ops import plain, plain_integer
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
@@ -241,6 +241,24 @@ class DatapathOp(Op):
     @abstractmethod
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         """Return its values and the starts of its rows; raises ValueError for values that the op cannot take."""
+
+    def advance(self, read: Sequence[Signal], state: Any, unit: Datapath) -> tuple[NDArray[Any], Any]:
+        """Return its values of the next rows of one utterance, and its state behind them.
+
+        ``read``: these rows alone; ``state``: None before the first ones. It is the end of what the op has read first,
+        as many rows as its `window` looks back at, in whole strides. Rows that come one push after the other give the
+        values that `compute` gives for all of them, bit for bit.
+        """
+        edges = [signal.edge for signal in read]
+        first, stride = read[0], self.infer(edges).stride // edges[0].stride
+        kept = -(-self.window(edges).behind // stride) * stride
+        if not kept:
+            return self.compute(read, unit)[0], None
+        before = first.values[:0] if state is None else state
+        rows = np.concatenate([before, first.values])
+        longer = Signal(rows, np.array([0, len(rows)], np.int64), first.edge)
+        values, _ = self.compute([longer, *read[1:]], unit)
+        return values[len(before) // stride :], rows[-kept:]
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         return self.compute(read, exact)
@@ -667,7 +685,9 @@ class WeightedOp(QuantisedOp):
             sums = sums if bias is None else sums + bias.astype(np.int64)
             of_weights = tensors[self.tensor_name("weight_scale")]
             return self._flat(
-                plain_integer.requantised(sums, read[0].edge.scale, of_weights, self.output, self.how())
+                plain_integer.requantised(
+                    sums, read[0].edge.scale, of_weights, self.output, self.how(), self.each_channel()
+                )
             )  # fmt: skip
         if self.gives == "codes":
             top = 1 << (self.input_bits - 1)
@@ -708,7 +728,9 @@ class WeightedOp(QuantisedOp):
         offsets = -zero * weight.reshape(-1, weight.shape[-1]).sum(axis=0, dtype=np.int64)
         offsets = offsets if bias is None else offsets + bias.astype(np.int64)
         of_weights = unit.tensors[self.tensor_name("weight_scale")]
-        scaling = Scaling.product(x.edge.scale, of_weights, output.scale, self.how())
+        outputs = sums.shape[-1]
+        alike = outputs // LANES * LANES if self.how() == "double_up" and self.each_channel() else outputs
+        scaling = Scaling.product(x.edge.scale, of_weights, output.scale, self.how(), alike)
         return self._flat(unit.requantised(self, sums, scaling, output, offsets)), starts
 
     def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:

@@ -49,12 +49,10 @@ def scaled(sums: Whole, scale: float, rounding: str, single: Any = None) -> Whol
 
     ``single``: the scale as float32 arithmetic has it, where halves go to even.
     """
-    if rounding == "half_even":
+    if rounding in ("half_even", "single"):
         narrow = np.float32(scale if single is None else single)
         return np.asarray(np.rint(sums.astype(np.float32) * narrow).astype(np.int64))
     m, s = factor(scale)
-    if rounding == "single":
-        return (sums * m + 2 ** (30 - s)) // 2 ** (31 - s)
     left = np.clip(sums * 2 ** max(s, 0), -(2**31), 2**31 - 1)
     high = (left * m + 2**30) // 2**31
     if s >= 0:
@@ -74,15 +72,23 @@ def clamped(values: NDArray[Any], output: Quantisation, low: int | None = None) 
     return np.clip(values + output.zero_point, least, most).astype(word)
 
 
-def requantised(sums: Whole, first: float, second: Any, output: Quantisation, rounding: str) -> NDArray[Any]:
-    """Return the codes of sums of products [.., outputs] of scales ``first`` and ``second``, [] or [outputs]."""
+def requantised(
+    sums: Whole, first: float, second: Any, output: Quantisation, rounding: str, each: bool = False
+) -> NDArray[Any]:
+    """Return the codes of sums of products [.., outputs] of scales ``first`` and ``second``, [] or [outputs].
+
+    ``each``: every output is a channel for itself; of these, with ``double_up``, those behind the last whole eight are
+    rounded as ``double_away``.
+    """
     a, b, given = np.float32(first), np.asarray(second, np.float32), np.float32(output.scale)
-    if b.ndim == 0:
-        return clamped(scaled(sums, float(a * b) / float(given), rounding, (a * b) / given), output)
     result = np.empty(sums.shape, np.int64)
     for j in range(sums.shape[-1]):
-        one = b[j]
-        result[..., j] = scaled(sums[..., j], float(a) * float(one) / float(given), rounding, (a * one) / given)
+        how = "double_away" if rounding == "double_up" and each and j >= sums.shape[-1] // 8 * 8 else rounding
+        if b.ndim == 0:
+            result[..., j] = scaled(sums[..., j], float(a * b) / float(given), how, (a * b) / given)
+        else:
+            exact, narrow = float(a) * float(b[j]) / float(given), (a * b[j]) / given
+            result[..., j] = scaled(sums[..., j], exact, how, narrow)
     return clamped(result, output)
 
 

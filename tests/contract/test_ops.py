@@ -154,6 +154,9 @@ CASES = {
             ("x", TWO_STEPS, "zero", {"recurrent": False, "refractory": 2, "synapse_beta": 0.5}),
             ("x", TWO_STEPS, "subtract", {"delays": 3, "input_shift": -1, "recurrent_shift": 1}),
             ("x", Edge(4, kind="codes", bits=32), "zero", {"feedforward": False, "input_shift": -3}),
+            (FEATURES, SPIKES, "subtract", {"strict": True, "synapse_beta": 0.5, "current": "old", "euler": True}),
+            ("x", TWO_STEPS, "zero", {"beta": "per_neuron", "threshold": "per_neuron", "euler": True}),
+            ("x", SPIKES, "zero", {"beta": "per_neuron", "synapse_beta": "per_neuron", "synapse_beta_bits": 5}),
         ]
     ],
     "spike_sum": [
