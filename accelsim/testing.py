@@ -389,7 +389,9 @@ class OpContract:
     def op(self, name: str, case: OpCase) -> Op:
         """Return the op of a case, of a short form the last one."""
         entry = self.entry(name, case)
-        return entry.ops()[-1] if isinstance(entry, ShortForm) else entry
+        if isinstance(entry, ShortForm):
+            return entry.ops()[-1]
+        return entry.settled([case.read[one] for one in entry.reads()], "double_away")
 
     def edges(self, name: str, case: OpCase) -> list[Edge]:
         """Return the edges that the op of a case reads."""
@@ -581,7 +583,7 @@ def drawn_values(random: np.random.Generator, edge: Edge, rows: int, number: Num
         return plain.rounded(random.normal(0, 2, (rows, edge.width)), number)
     if edge.bits > 8:
         return random.integers(-1000, 1001, (rows, edge.width))
-    if edge.zero_point:
+    if (edge.zero_point and not edge.full_range) or edge.unsigned:
         return random.integers(0, 1 << edge.bits, (rows, edge.width)).astype(np.uint8)
     return random.integers(-(1 << (edge.bits - 1)), 1 << (edge.bits - 1), (rows, edge.width)).astype(np.int8)
 

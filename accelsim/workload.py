@@ -19,6 +19,7 @@ from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
+from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
@@ -31,7 +32,7 @@ from accelsim.schema.workload import (
     RandomInputs,
     SpeechInputs,
 )
-from accelsim.score.score import AnyScore, Judge, Score
+from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
@@ -53,8 +54,10 @@ class WorkloadSpec(Model):
     nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
-    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
-    time, where no attention says how many; one unless it is given.
+    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
+    the schedule on every engine, which arrives when the last frame of its input has; an NPU takes one row where neither
+    this nor attention says how many. ``rounding``: how ops with an ``output`` make codes of their sums, see
+    `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
     name: str
@@ -68,6 +71,7 @@ class WorkloadSpec(Model):
     feature_offset: Annotated[int, Ge(0), Le(255)] = 0
     feature_scale: Annotated[float, Gt(0)] = 1.0
     chunk: PositiveInt | None = None
+    rounding: Rounding = "double_away"
     inputs: Annotated[SpeechInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None
@@ -95,9 +99,11 @@ class WorkloadSpec(Model):
     def features(self) -> Edge:
         """Return the edge of the inputs."""
         width = self.inputs.width()
+        if isinstance(self.inputs, FileInputs) and self.inputs.spikes:
+            return Edge(width, 1, 1, "spikes", bits=1, steps=self.time_steps)
         return Edge(
             width, width, 1, "codes", bits=self.input_bits, scale=self.feature_scale, zero_point=self.feature_offset,
-            steps=self.time_steps,
+            steps=self.time_steps, unsigned=True,
         )  # fmt: skip
 
 
@@ -124,7 +130,9 @@ class Workload:
         if spec is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
         try:
-            return spec.judge(self.decoder or {}, reference=reference)
+            judge = spec.judge(self.decoder or {}, reference=reference)
+            row_s = self.spec.inputs.period() * self.graph.given.stride
+            return judge.paced(row_s) if isinstance(judge, PacedJudge) else judge
         except ValueError as error:
             raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
 
@@ -133,9 +141,10 @@ class Workload:
 class Batch:
     """All frames of all utterances, end to end.
 
-    features: [frames, width] unsigned; starts: frame offsets [utterances + 1]; references: what was said, per
-    utterance, or None; audio_seconds: length of the audio that the frames stand for; speakers: how many, where known;
-    unknown: units of the references that the network's outputs cannot stand for; clips: what was cut off.
+    features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
+    references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
+    speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
+    clips: what was cut off.
     """
 
     features: NDArray[np.uint8]
@@ -198,7 +207,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
 def _graph(spec: WorkloadSpec, source: Source) -> Graph:
     """Return the graph of a workload; raises InputError at the line of the op that does not fit."""
     try:
-        graph = Graph.of(spec.graph, spec.features())
+        graph = Graph.of(spec.graph, spec.features(), spec.rounding)
     except GraphError as error:
         raise InputError([source.problem(str(error), ("graph", error.place))]) from None
     problems = []
@@ -270,7 +279,8 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
         file = workload.folder / inputs.path
-        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits), inputs, score)
+        steps = workload.spec.time_steps if inputs.spikes else None
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:

@@ -11,26 +11,31 @@ from accelsim.data.dataset import Featured
 from accelsim.data.files import cuts, read_arrays
 from accelsim.errors import InputError, did_you_mean
 
-CODES, STARTS, LABELS = "codes", "starts", "labels"
+CODES, SPIKES, STARTS, LABELS, ENDS = "codes", "spikes", "starts", "labels", "ends"
 
 
-def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
+def read_features(path: Path, width: int, bits: int = 8, steps: int | None = None) -> list[Featured]:
     """Return the utterances of an .npz or .safetensors file of features.
 
-    ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; ``starts``: whole numbers [utterances +
-    1], where each begins and the last one ends, one utterance without it; ``labels``: text or whole numbers
-    [utterances], the words that were said or the number of the class, if known. Raises InputError.
+    ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; with ``steps`` in its place ``spikes``:
+    uint8 [frames, steps, width], 0 or 1; ``starts``: whole numbers [utterances + 1], where each begins and the last one
+    ends, one utterance without it; ``labels``: text or whole numbers [utterances], the words that were said or the
+    number of the class, if known; ``ends``: seconds into each utterance at which its speech ends, [utterances], if
+    known. Raises InputError.
     """
-    found, there = read_arrays(path, (CODES, STARTS, LABELS))
-    if CODES not in found:
-        raise InputError.of(f"no array '{CODES}'", file=path, hint=did_you_mean(CODES, there))
+    values, bits, shape = (CODES, bits, (width,)) if steps is None else (SPIKES, 1, (steps, width))
+    found, there = read_arrays(path, (values, STARTS, LABELS, ENDS))
+    if values not in found:
+        raise InputError.of(f"no array '{values}'", file=path, hint=did_you_mean(values, there))
     problems = []
-    codes, labels = found[CODES], found.get(LABELS)
-    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
-        shape = f"[frames, {width}] of uint8"
-        problems.append(f"'{CODES}': expected {shape}, found {list(codes.shape)} of {codes.dtype}")
+    codes, labels, spoken = found[values], found.get(LABELS), found.get(ENDS)
+    if codes.dtype != np.uint8 or codes.ndim != 1 + len(shape) or codes.shape[1:] != shape:
+        wanted = f"[frames, {', '.join(map(str, shape))}] of uint8"
+        problems.append(f"'{values}': expected {wanted}, found {list(codes.shape)} of {codes.dtype}")
     elif codes.size and codes.max() >= 1 << bits:
-        problems.append(f"'{CODES}': expected codes of {bits} bits, found {codes.max()}")
+        problems.append(
+            f"'{values}': expected {'spikes, 0 or 1' if steps else f'codes of {bits} bits'}, found {codes.max()}"
+        )
     ends = np.array([0, len(codes)] if codes.ndim else [0])
     if STARTS in found:
         try:
@@ -40,6 +45,11 @@ def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
     if labels is not None and (labels.dtype.kind not in "Uiu" or labels.shape != (len(ends) - 1,)):
         form = f"text or whole numbers of {len(ends) - 1} utterances"
         problems.append(f"'{LABELS}': expected {form}, found {list(labels.shape)} of {labels.dtype}")
+    if spoken is not None and (
+        spoken.dtype.kind != "f" or spoken.shape != (len(ends) - 1,) or not np.isfinite(spoken).all()
+    ):
+        form = f"finite seconds of {len(ends) - 1} utterances"
+        problems.append(f"'{ENDS}': expected {form}, found {list(spoken.shape)} of {spoken.dtype}")
     if problems:
         raise InputError.of("; ".join(problems), file=path)
     texts = [None] * (len(ends) - 1) if labels is None else [str(label) for label in labels]
@@ -50,6 +60,7 @@ def read_features(path: Path, width: int, bits: int = 8) -> list[Featured]:
             codes=codes[start:end],
             phones=None if text is None else tuple(text.split()),
             text=text,
+            speech_end_s=None if spoken is None else float(spoken[number]),
         )
         for number, ((start, end), text) in enumerate(zip(pairwise(ends), texts, strict=True))
     ]

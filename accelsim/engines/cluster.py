@@ -27,6 +27,9 @@ SHARED = ("network", "vector", "activations", "attention")
 QUANTISE, RESCALE, DEQUANTISE = 2, 2, 1
 """Operations on a value: product with 1 / scale and rounding; product and bias; product."""
 
+REQUANTISE = 4
+"""Operations that make a code of a sum: bias, product, rounding shift, zero point."""
+
 
 class Cluster:
     """The clusters of an engine that has the roles ``vector`` and ``activations``, as its layers use them."""
@@ -113,8 +116,14 @@ class Cluster:
         """Return the operations that make a row of an op's sums its output."""
         if op.gives == "codes":
             return 0
+        if op.output is not None:
+            return REQUANTISE * self.engine.graph.edges[op.name].width
         rounded = QUANTISE + DEQUANTISE if f"{op.name}.output_scale" in self.engine.tensors else 0
         return (RESCALE + rounded) * self.engine.graph.edges[op.name].width
+
+    def quantising(self, op: WeightedOp) -> int:
+        """Return the operations that make a code of each value that an op reads; codes are read as they are."""
+        return QUANTISE if op.output is None else 0
 
     def check(self, *roles: str) -> None:
         """Note where parts that stand once a cluster are not as many as there are clusters."""

@@ -539,7 +539,9 @@ class TileRun(Run):
             progress=self.tell,
         )
 
-    def _multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
+    def _multiply(
+        self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts, beyond: int = 0
+    ) -> tuple[NDArray[Any], Starts]:
         """Multiply codes by an op's weights on tiles: [rows, width] -> [rows', outputs], in units of weight x code."""
         engine, mapping = self.engine, self.engine.maps[op.name]
         full_scale = 1 << (op.input_bits - 1)
@@ -547,7 +549,7 @@ class TileRun(Run):
         places = op.positions(engine.graph.edges[op.name])
         vectors = codes
         if isinstance(op, ConvOp):
-            vectors, starts = op.unrolled(codes, weight, starts)
+            vectors, starts = op.unrolled(codes, weight, starts, beyond)
             weight = weight.reshape(-1, weight.shape[-1])
         drives = dac_codes(vectors / full_scale, self.dac)
         sums = np.empty((len(vectors), mapping.matrix.outputs))

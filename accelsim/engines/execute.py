@@ -97,7 +97,7 @@ def execute(
     try:
         for segment in deployment.segments:
             runs[segment.engine].values(segment.ops, signals)
-            spikes |= {n: s.values for n, s in signals.items() if s.edge.kind == "spikes"}
+            spikes |= {n: s.values for n, s in signals.items() if s.edge.kind == "spikes" and n != FEATURES}
     except ValueError as error:
         problems = Problems.of(deployment.chip)
         problems.add(str(error))

@@ -4,11 +4,12 @@ The schedule is that of the 28 nm chip (arXiv 2503.21337): one matrix after the 
 time, the whole datapath in lock-step, one row per step.
 
 What the paper's neurons do not have: a synaptic current with a leak is one more word of state in the membrane memory
-and one more update of a LIF unit; a refractory time one more word; a bias one more word, which is only read. Spikes
-that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an input
-have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks takes one
-time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that carries its
-sums from frame to frame keeps its accumulators in the membrane memory.
+and one more update of a LIF unit; a refractory time one more word; a bias, a potential at rest and a leak or threshold
+of each neuron one more word each, which is only read. Features that are spikes take the way of a layer's spikes.
+Spikes that come later stay in the spike registers for as many time steps as the longest delay; where the synapses of an
+input have different delays, its row is walked once for each delay that one of its weights has. A readout that leaks
+takes one time step after the other on all PE sets; between them LIF units multiply its accumulators. A readout that
+carries its sums from frame to frame keeps its accumulators in the membrane memory.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from accelsim.workload import Batch
 _FRAMES_PER_READOUT = 8192
 
 Walk = Literal["bits", "each", "shared", "merged"]
+_CONSTANTS = ("bias", "recurrent_bias", "rest")
 _MEMORIES = ("input_weights", "recurrent_weights", "readout_weights")
 
 
@@ -123,8 +125,8 @@ class SpikePes(Engine):
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
         wanted = ["readout", "readout_weights"] if isinstance(op, SpikeSumOp) else []
         if isinstance(op, LifOp):
-            deeper = op.feedforward and op.input != FEATURES
-            wanted += ["input_weights"] if op.feedforward and op.input == FEATURES else []
+            deeper = op.feedforward and read[0].kind == "spikes"
+            wanted += ["input_weights"] if op.feedforward and not deeper else []
             wanted += ["recurrent_weights"] if op.recurrent or deeper else []
             wanted += [] if op.feedforward else ["currents"]
         lacks = parts.lacks(*wanted)
@@ -166,7 +168,7 @@ class SpikePes(Engine):
             ready.append(wires.inside(self.parts.name("pe"), lif))
         to_neurons = tuple(ready)
         if op.feedforward:
-            bits = op.input == FEATURES
+            bits = self.reads_bits(op)
             name, role = ("input", "input_weights") if bits else ("feedforward", "recurrent_weights")
             jobs.append(self._matrix(op, op.neurons, name, role, takes, () if op.recurrent else to_neurons))
         else:
@@ -205,7 +207,12 @@ class SpikePes(Engine):
     def words(self, op: LifOp) -> tuple[int, int]:
         """Return the words of a neuron in the membrane memory, and how many are written in a time step."""
         state = 1 + (op.synapse_beta is not None) + (op.refractory > 0)
-        return state + (op.tensor_name("bias") in self.tensors), state
+        constants = sum(op.tensor_name(end) in self.tensors for end in _CONSTANTS)
+        return state + constants + len(op.of_each_neuron()), state
+
+    def reads_bits(self, op: LifOp | SpikeSumOp) -> bool:
+        """Return whether the rows of a layer's first matrix are called for by bits of features, not by spikes."""
+        return self.graph.read(op)[0].kind != "spikes"
 
     def delays(self, op: LifOp | SpikeSumOp, name: str) -> NDArray[np.int64] | None:
         """Return the delays of the synapses of a matrix, [inputs] or [inputs, neurons]; None where it has none."""
@@ -272,9 +279,10 @@ class SpikePes(Engine):
                     waiting[op.input] = max(waiting.get(op.input, 0), op.delays * width_of_inputs)
                 currents = max(currents, 0 if op.feedforward else op.neurons)
                 self._check_word("membranes", self.lif.membrane_bits, f"membranes of layer '{op.name}'")
-                if op.threshold > signed_range(self.lif.membrane_bits)[1]:
+                threshold = self._largest(op, "threshold")
+                if threshold > signed_range(self.lif.membrane_bits)[1]:
                     add(
-                        f"threshold {op.threshold} of layer '{op.name}' does not fit the {self.lif.membrane_bits}-bit "
+                        f"threshold {threshold} of layer '{op.name}' does not fit the {self.lif.membrane_bits}-bit "
                         f"membranes of '{self.parts.name('lif')}'"
                     )
             elif op.carry:
@@ -285,7 +293,7 @@ class SpikePes(Engine):
                 if isinstance(op, SpikeSumOp):
                     role = "readout_weights"
                 else:
-                    role = "input_weights" if end == "weight" and op.input == FEATURES else "recurrent_weights"
+                    role = "input_weights" if end == "weight" and self.reads_bits(op) else "recurrent_weights"
                 rows[role] += -(-inputs // self.parts.spec(role).banks) * groups
         for role, needed in rows.items():
             if not needed:
@@ -334,11 +342,21 @@ class SpikePes(Engine):
         words = f"the {bits}-bit words of '{self.parts.name('lif')}'"
         if op.refractory > high:
             add(f"refractory {op.refractory} of {where} does not fit {words}")
-        bias = self.tensors.get(op.tensor_name("bias"))
-        if bias is not None and bias.size and not low <= bias.min() <= bias.max() <= high:
-            add(f"the bias of {where} has values from {bias.min()} to {bias.max()}, which do not fit {words}")
+        for end in _CONSTANTS:
+            given = self.tensors.get(op.tensor_name(end))
+            if given is not None and given.size and not low <= given.min() <= given.max() <= high:
+                add(f"the {end} of {where} has values from {given.min()} to {given.max()}, which do not fit {words}")
+        for end in sorted(op.of_each_neuron() - {"threshold"}):
+            if (largest := self._largest(op, end)) > high:
+                add(f"the {end} of {where} has numerators up to {largest}, which do not fit {words}")
         if op.delays is not None and self.delays(op, "feedforward") is None:
             add(f"{where} has delays, and random activity has no tensor that says which")
+
+    def _largest(self, op: LifOp, end: str) -> int:
+        """Return the largest leak or threshold of a layer; 0 where random activity has no tensor that says it."""
+        if end in op.of_each_neuron() and op.tensor_name(end) not in self.tensors:
+            return 0
+        return int(np.max(op.number(end, self.tensors)))
 
     def start(self, batch: Batch, seed: int, tell: Tell) -> SpikeRun:
         return SpikeRun(self, batch, seed, tell)
@@ -429,24 +447,29 @@ class SpikeRun(Run):
         current = self._current(op, source)
         job = self.jobs.get(f"{op.name}.recurrent")
         recurrent = self._tensor(op, "recurrent_weight") if job else None
-        bias, word = self.engine.tensors.get(op.tensor_name("bias")), self.lif.membrane_bits
+        tensors, word = self.engine.tensors, self.lif.membrane_bits
+        bias, recurrent_bias, rest = (tensors.get(op.tensor_name(end)) for end in _CONSTANTS)
         spikes, _, in_sum, in_membrane = lif(
             current,
             recurrent,
             source.starts,
             recurrent_shift=op.recurrent_shift,
-            beta_numerator=op.beta_numerator(),
+            beta_numerator=op.number("beta", tensors),
             beta_bits=op.beta_bits,
-            threshold=op.threshold,
+            threshold=op.number("threshold", tensors),
             reset_subtract=op.reset == "subtract",
             membrane_carry=op.membrane_carry,
             membrane_bits=word,
             accumulator_bits=self.pe.accumulator_bits,
             banks=job.work.banks if job else 1,  # type: ignore[attr-defined]
             bias=bias,
+            recurrent_bias=recurrent_bias,
+            rest=rest,
+            strict=op.strict,
+            old_current=op.current == "old",
             input_shift=0 if bias is None else op.input_shift,
             refractory=op.refractory,
-            alpha_numerator=op.synapse_numerator(),
+            alpha_numerator=op.number("synapse_beta", tensors),
             alpha_bits=op.synapse_beta_bits,
             synapse_bits=None if op.synapse_beta is None else word,
         )
@@ -474,7 +497,7 @@ class SpikeRun(Run):
             current = shift_array(kept.astype(np.int32), places)
             return np.broadcast_to(current[:, None], shape)
         weights = self._tensor(op, "weight")
-        if op.input == FEATURES:
+        if self.engine.reads_bits(op):
             self.drives[f"{op.name}.input"] = x
             sums, clamped = bit_serial(x, weights, source.edge.bits, self.pe.sets, self.pe.accumulator_bits)
             current = np.broadcast_to(shift_array(sums, places)[:, None], shape)

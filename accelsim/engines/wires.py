@@ -238,4 +238,5 @@ class GraphWires(Wires):
         return names[0]
 
     def _words(self) -> int:
-        return self.graph.edges[FEATURES].width * self.frame
+        edge = self.graph.edges[FEATURES]
+        return edge.width * (edge.steps if edge.kind == "spikes" else 1) * self.frame

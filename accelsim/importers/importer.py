@@ -6,11 +6,9 @@ format. It reads a file of others, so it trusts nothing in it: whatever is wrong
 
 from __future__ import annotations
 
-import mmap
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -182,14 +180,14 @@ def parsed(options: type[Options], settings: Mapping[str, Any]) -> Options:
         raise InputError(problems) from None
 
 
-@contextmanager
-def mapped(path: Path) -> Iterator[mmap.mmap]:
-    """Map a file into memory to be read, so that only what is looked at is loaded; raises InputError if it is empty."""
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            raise InputError.of("an empty file", file=path)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            yield held
+def mapped(path: Path) -> NDArray[np.uint8]:
+    """Map a file into memory to be read, so that only what is looked at is loaded; raises InputError if it is empty.
+
+    It stays mapped as long as something reads it: what is to be kept is copied.
+    """
+    if not path.stat().st_size:
+        raise InputError.of("an empty file", file=path)
+    return np.memmap(path, np.uint8, "r")
 
 
 class Names:

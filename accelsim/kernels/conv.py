@@ -6,7 +6,9 @@ each begins, [utterances + 1]; a convolution sees zeros beyond the ends of an ut
 Geometry: with stride s, dilation d and K taps, row t of a convolution reads rows s t + d i - before, i < K. Before the
 first row lie d (K // 2) rows of zeros: d (K - 1) / 2 for odd K, which is as many as after the last row; d K / 2 for
 even K, and d (K / 2 - 1) after. A causal convolution has d (K - 1) rows before and none after. The same holds for the
-bands, but causal is the time alone. Strides and dilations are pairs (time, bands).
+bands, but causal is the time alone. Strides and dilations are pairs (time, bands). With an explicit padding ((before,
+after), (before, after)), of time and of bands, a convolution makes of L rows, or bands, (L + before + after - d (K - 1)
+- 1) // s + 1. What lies beyond the ends is 0, or one code.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from accelsim.kernels.compile import compiled
 
 Codes = NDArray[np.int8]
 Starts = NDArray[np.int64]
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+"""Rows beyond the ends of an utterance, and bands beyond the outer ones: before and after."""
 
 _GATHERED = 1 << 24  # codes laid out for one product of a convolution, so that the copy stays small
 
@@ -41,11 +46,18 @@ def matrix_product(codes: Codes, weights: NDArray[np.integer[Any]]) -> NDArray[n
 
 
 def depthwise(
-    codes: Codes, weights: NDArray[np.integer[Any]], starts: Starts, *, dilation: int = 1, causal: bool = False
+    codes: Codes,
+    weights: NDArray[np.integer[Any]],
+    starts: Starts,
+    *,
+    dilation: int = 1,
+    causal: bool = False,
+    beyond: int = 0,
 ) -> NDArray[np.int32]:
     """Return y[t, c] = sum_i x[t + dilation i - before, c] w[i, c] within each utterance, exact; before: `taps_before`.
 
-    codes: [frames, channels]; weights: [taps, channels], 8-bit. Returns int32 [frames, channels].
+    codes: [frames, channels]; weights: [taps, channels], 8-bit; ``beyond``: the code beyond the ends. Returns int32
+    [frames, channels].
     """
     if codes.shape[1:] != weights.shape[1:]:
         raise ValueError(f"codes of {codes.shape[1]} channels, weights of {weights.shape[1]}")
@@ -53,7 +65,8 @@ def depthwise(
     sums = np.zeros(codes.shape, np.int32)
     before = taps_before(len(weights), causal, dilation)
     _depthwise(
-        np.ascontiguousarray(codes), weights.astype(np.int32), np.asarray(starts, np.int64), dilation, before, sums
+        np.ascontiguousarray(codes), weights.astype(np.int32), np.asarray(starts, np.int64), dilation, before,
+        np.int32(beyond), sums,
     )  # fmt: skip
     return sums
 
@@ -70,7 +83,7 @@ def taps_before(taps: int, causal: bool, dilation: int = 1) -> int:
 
 
 @compiled(parallel=True)
-def _depthwise(codes, weights, starts, dilation, before, sums):  # type: ignore[no-untyped-def]
+def _depthwise(codes, weights, starts, dilation, before, beyond, sums):  # type: ignore[no-untyped-def]
     taps, channels = weights.shape
     for utterance in numba.prange(len(starts) - 1):
         first, last = starts[utterance], starts[utterance + 1]
@@ -80,6 +93,9 @@ def _depthwise(codes, weights, starts, dilation, before, sums):  # type: ignore[
                 if first <= source < last:
                     for c in range(channels):
                         sums[t, c] += np.int32(codes[source, c]) * weights[i, c]
+                elif beyond:
+                    for c in range(channels):
+                        sums[t, c] += beyond * weights[i, c]
 
 
 def convolve(
@@ -90,6 +106,8 @@ def convolve(
     *,
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
+    padding: Padding | None = None,
+    beyond: int = 0,
 ) -> tuple[NDArray[np.int32], Starts]:
     """Convolve over time and bands, zeros beyond the ends and the outer bands, exact.
 
@@ -99,7 +117,9 @@ def convolve(
     starts.
     """
     outputs = weights.shape[3]
-    padded, source, band_source, new_starts = windows(codes, weights.shape[:3], starts, stride, dilation, causal)
+    padded, source, band_source, new_starts = windows(
+        codes, weights.shape[:3], starts, stride, dilation, causal, padding, beyond
+    )  # fmt: skip
     new_bands = len(band_source)
     matrix = weights.reshape(-1, outputs)
     sums = np.empty((len(source), new_bands, outputs), np.int32)
@@ -117,6 +137,8 @@ def convolve_each(
     *,
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
+    padding: Padding | None = None,
+    beyond: int = 0,
 ) -> tuple[NDArray[np.int32], Starts]:
     """Convolve every channel over time and bands by weights of its own, exact; geometry as of `convolve`.
 
@@ -125,7 +147,7 @@ def convolve_each(
     """
     taps, band_taps, _, channels = weights.shape
     padded, source, band_source, new_starts = windows(
-        codes, (taps, band_taps, channels), starts, stride, dilation, causal
+        codes, (taps, band_taps, channels), starts, stride, dilation, causal, padding, beyond
     )  # fmt: skip
     sums = np.zeros((len(source), len(band_source), channels), np.int32)
     for i in range(taps):
@@ -142,23 +164,46 @@ def windows(
     stride: tuple[int, int],
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
+    padding: Padding | None = None,
+    beyond: int = 0,
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], Starts]:
     """Return what a convolution over time and bands reads: padded values, rows and bands of each new one, new starts.
 
     values: [frames, bands, channels]; taps: (I, K, channels), else ValueError. The new frame t and band b read
-    padded[rows[t, i], bands[b, k]]: padded has one frame of zeros more, and zeros beyond the outer bands.
+    padded[rows[t, i], bands[b, k]]: padded has one frame of zeros, or of ``beyond``, more, and as much beyond the outer
+    bands.
     """
     if values.ndim != 3 or values.shape[2] != taps[2]:
         raise ValueError(f"values {values.shape} do not fit weights {taps}")
     check_starts(starts, len(values))
     before, bands_before = taps_before(taps[0], causal, dilation[0]), taps_before(taps[1], False, dilation[1])
     bands, span = values.shape[1], dilation[1] * (taps[1] - 1)
-    padded = np.zeros((len(values) + 1, bands + span, taps[2]), values.dtype)
+    if padding is not None:
+        before, (bands_before, bands_after) = padding[0][0], padding[1]
+        span = bands_before + bands_after
+    padded = np.full((len(values) + 1, bands + span, taps[2]), beyond, values.dtype)
     padded[:-1, bands_before : bands_before + bands] = values
-    new_starts = np.concatenate([[0], np.cumsum(-(-np.diff(starts) // stride[0]))]).astype(np.int64)
+    along = None if padding is None else padding[0]
+    new_starts = starts_of(starts, taps[0], stride[0], dilation[0], along)
     rows = sources(starts, new_starts, stride[0], dilation[0] * np.arange(taps[0]) - before, outside=len(values))
-    new_bands = stride[1] * np.arange(-(-bands // stride[1]))
+    across = None if padding is None else padding[1]
+    new_bands = stride[1] * np.arange(made_of(bands, taps[1], stride[1], dilation[1], across))
     return padded, rows, new_bands[:, None] + dilation[1] * np.arange(taps[1]), new_starts
+
+
+def made_of(size: Any, taps: int, stride: int, dilation: int, padding: tuple[int, int] | None) -> Any:
+    """Return how many rows, or bands, a convolution makes of ``size``, an int or an array; none of too few."""
+    if padding is None:
+        return -(-size // stride)
+    return np.maximum((size + sum(padding) - dilation * (taps - 1) - 1) // stride + 1, 0)
+
+
+def starts_of(
+    starts: Starts, taps: int, stride: int, dilation: int = 1, padding: tuple[int, int] | None = None
+) -> Starts:
+    """Return where the utterances start in the rows that a convolution over time makes, [utterances + 1]."""
+    made = made_of(np.diff(starts), taps, stride, dilation, padding)
+    return np.concatenate([[0], np.cumsum(made)]).astype(np.int64)
 
 
 def gather(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
-from accelsim.kernels.conv import Starts, check_starts, gather, pooled_rows, sources, taps_before, windows
+from accelsim.kernels.conv import Padding, Starts, check_starts, gather, pooled_rows, sources, taps_before, windows
 from accelsim.kernels.number import (
     UNDERFLOW,
     FloatExceptions,
@@ -74,6 +74,7 @@ def convolve_values(
     *,
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
+    padding: Padding | None = None,
     accumulator: Number = "float32",
     exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
@@ -84,7 +85,7 @@ def convolve_values(
     """
     taps, band_taps, channels, outputs = weights.shape
     padded, rows, bands, new_starts = windows(
-        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal
+        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal, padding
     )  # fmt: skip
     matrix = values_of(weights.reshape(-1, outputs), number)
     out = np.empty((len(rows), len(bands), outputs), np.float32)
@@ -133,6 +134,7 @@ def convolve_each_values(
     *,
     dilation: tuple[int, int] = (1, 1),
     causal: bool = False,
+    padding: Padding | None = None,
     accumulator: Number = "float32",
     exceptions: FloatExceptions | None = None,
 ) -> tuple[Values, Starts]:
@@ -144,7 +146,7 @@ def convolve_each_values(
     """
     taps, band_taps, _, channels = weights.shape
     padded, rows, bands, new_starts = windows(
-        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal
+        np.asarray(x, np.float32), (taps, band_taps, channels), starts, stride, dilation, causal, padding
     )  # fmt: skip
     return _convolve_each(padded, rows, bands, weights[:, :, 0], bias, number, accumulator, exceptions), new_starts
 

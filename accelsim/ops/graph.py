@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from accelsim.errors import did_you_mean, nearest
+from accelsim.kernels.requantise import Rounding
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, FEATURES, Edge, Op, ShortForm, Tensors
 
@@ -31,18 +32,21 @@ class Graph:
     places: Mapping[str, int]
 
     @classmethod
-    def of(cls, items: Iterable[Op | ShortForm], features: Edge) -> Graph:
-        """Return the graph of a list of ops and short forms; raises GraphError for the first that does not fit."""
+    def of(cls, items: Iterable[Op | ShortForm], features: Edge, rounding: Rounding = "double_away") -> Graph:
+        """Return the graph of a list of ops and short forms; raises GraphError for the first that does not fit.
+
+        ``rounding``: how integer ops make codes that do not say it themselves, see `accelsim.kernels.requantise`.
+        """
         ops: list[Op] = []
         places: dict[str, int] = {}
         edges = {FEATURES: features}
         for place, item in enumerate(items):
             for op in item.ops() if isinstance(item, ShortForm) else [item]:
                 try:
-                    edges[op.name] = _edge(op, edges)
+                    settled, edges[op.name] = _placed(op, edges, rounding)
                 except ValueError as error:
                     raise GraphError(place, str(error)) from None
-                ops.append(op)
+                ops.append(settled)
                 places[op.name] = place
         graph = cls(tuple(ops), edges, places)
         for op in ops[:-1]:
@@ -91,6 +95,15 @@ class Graph:
         if not attending or any(op.chunk is None for op in attending):
             return ANY_LENGTH
         return max(op.keys_seen() for op in attending)
+
+    def chunks(self, ops: Sequence[Op]) -> dict[int, str]:
+        """Return how many frames of the input ops work on together, where they do: each number with its last op."""
+        found = {}
+        for op in ops:
+            rows = 1 if self.distances(op.name) else op.window(self.read(op)).chunk
+            if rows > 1:
+                found[rows * self.edges[op.name].stride] = op.name
+        return found
 
     def read(self, op: Op) -> list[Edge]:
         """Return the edges that an op reads."""
@@ -149,8 +162,8 @@ class Graph:
             yield place, f"no layer reads tensor '{name}'", hint
 
 
-def _edge(op: Op, edges: Mapping[str, Edge]) -> Edge:
-    """Return what an op gives; raises ValueError for what it cannot read."""
+def _placed(op: Op, edges: Mapping[str, Edge], rounding: Rounding) -> tuple[Op, Edge]:
+    """Return an op as it stands in the graph, and what it gives; raises ValueError for what it cannot read."""
     name = f"layer '{op.name}'"
     if op.name in edges:
         raise ValueError(f"two layers are named '{op.name}'")
@@ -164,7 +177,8 @@ def _edge(op: Op, edges: Mapping[str, Edge]) -> Edge:
     if problem := op.distances_problem(read_edges):
         raise ValueError(f"{name} {problem}")
     try:
+        op = op.settled(read_edges, rounding)
         given = op.infer(read_edges)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    return replace(given, steps=read_edges[0].steps) if read_edges else given
+    return op, replace(given, steps=read_edges[0].steps) if read_edges else given

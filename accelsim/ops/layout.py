@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Len
 from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
-from accelsim.kernels.conv import Starts
+from accelsim.kernels.conv import Starts, sources, starts_of
 from accelsim.kernels.number import Arithmetic, Number
 from accelsim.ops import plain
-from accelsim.ops.op import OPS, Datapath, Edge, Signal, Tensors, VectorOp, Work
+from accelsim.ops.op import OPS, Datapath, Edge, RowWindow, Signal, Tensors, VectorOp, Work
 
 
 class ConcatOp(VectorOp):
@@ -63,6 +64,7 @@ class ConcatOp(VectorOp):
         edges = [signal.edge for signal in read]
         codes = all(edge.kind == "codes" and edge.scale == edges[0].scale for edge in edges)
         codes &= all((edge.bits, edge.zero_point) == (edges[0].bits, edges[0].zero_point) for edge in edges)
+        codes &= len({(edge.unsigned, edge.full_range) for edge in edges}) == 1
         rows = [signal.values if codes else plain.real(signal, number) for signal in read]
         if len({edge.bands for edge in edges}) > 1:
             return np.hstack(rows)
@@ -111,12 +113,67 @@ class SliceOp(VectorOp):
         return np.hstack([band[:, self.begin : self.end] for band in bands])
 
 
+class StackOp(VectorOp):
+    """y[t] = (x[h t - p], .., x[h t - p + N - 1]): N ``rows`` side by side as one, p = ``padding`` and ``hop`` h.
+
+    With hop N it flattens clips of N rows; with hop 1 and padding N - 1 it is the end of a ring buffer, oldest row
+    first. What lies before the first row stands for 0; rows that are not reached at the end are dropped. The bands of
+    all rows stand side by side.
+    """
+
+    op: Literal["stack"]
+    over_frames: ClassVar[bool] = True
+    input: str
+    rows: PositiveInt
+    hop: PositiveInt = 1
+    padding: Annotated[int, Ge(0)] = 0
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        edge = read[0]
+        return replace(
+            edge, width=self.rows * edge.width, bands=self.rows * edge.bands, stride=self.hop * edge.stride
+        )  # fmt: skip
+
+    def window(self, read: Sequence[Edge]) -> RowWindow:
+        return RowWindow(self.padding, max(self.rows - self.padding - self.hop, 0))
+
+    def starts(self, read: Sequence[Signal]) -> Starts:
+        return starts_of(read[0].starts, self.rows, self.hop, 1, (self.padding, 0))
+
+    def spread_of(self, read: Sequence[float]) -> float:
+        return read[0]
+
+    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+        return Work(0)
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        x, starts = read[0].values, self.starts(read)
+        edge = read[0].edge
+        zero = edge.zero_point if edge.kind == "codes" else 0
+        padded = np.concatenate([x, np.full_like(x[:1], zero, shape=(1, x.shape[1]))])
+        offsets = np.arange(self.rows) - self.padding
+        places = sources(read[0].starts, starts, self.hop, offsets, outside=len(x))
+        return padded[places].reshape(len(places), -1), starts
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        x, edge = read[0].values, read[0].edge
+        before = np.full((self.padding, x.shape[1]), edge.zero_point if edge.kind == "codes" else 0, x.dtype)
+        made = [np.empty((0, self.rows * x.shape[1]), x.dtype)]
+        for first, last in pairwise(read[0].starts.tolist()):
+            rows = np.concatenate([before, x[first:last]])
+            for t in range(0, len(rows) - self.rows + 1, self.hop):
+                made.append(rows[t : t + self.rows].reshape(1, -1))
+        return np.concatenate(made)
+
+
 def _one_kind(edges: Sequence[Edge]) -> bool:
     """Return whether all values mean the same, so that they can stay as they are."""
     if any(edge.kind == "real" for edge in edges):
         return all(edge.kind == "real" for edge in edges)
-    return len({(edge.bits, edge.scale, edge.zero_point) for edge in edges}) == 1
+    kinds = {(edge.bits, edge.scale, edge.zero_point, edge.unsigned, edge.full_range) for edge in edges}
+    return len(kinds) == 1
 
 
 OPS.register("concat", ConcatOp)
 OPS.register("slice", SliceOp)
+OPS.register("stack", StackOp)

@@ -15,7 +15,7 @@ from pydantic import PositiveInt, model_validator
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.delays import delayed
 from accelsim.kernels.fixed_point import signed_range
-from accelsim.kernels.lif import lif_float
+from accelsim.kernels.lif import lif_euler, lif_float
 from accelsim.kernels.number import Number
 from accelsim.ops import plain
 from accelsim.ops.op import (
@@ -34,17 +34,20 @@ from accelsim.ops.op import (
 
 SpikeWeightBits = Annotated[int, Ge(1), Le(8)]
 Leak = Annotated[float, Ge(0), Le(1)]
+OfEach = Literal["per_neuron"]
 LeakBits = Annotated[int, Ge(1), Le(16)]
 Shift = Annotated[int, Ge(-31), Le(31)]
 
 
-def _check_leak(name: str, leak: float | None, bits: int) -> None:
+def _check_leak(name: str, leak: float | str | None, bits: int) -> None:
     """Raise ValueError for a leak that is no multiple of 2^-bits."""
-    if leak is not None and not (leak * 2**bits).is_integer():
+    if isinstance(leak, float) and not (leak * 2**bits).is_integer():
         raise ValueError(f"expected {name} to be a multiple of 2^-{bits}, found {leak}")
 
 
 _LEAKS = frozenset({"beta", "threshold", "synapse_beta"})
+_EULER = frozenset({"membrane_step", "synapse_step", "input_gain", "resistance", "rest"})
+_WORDS = frozenset({"bias", "recurrent_bias", "rest"})
 
 
 class LifOp(Op):
@@ -52,21 +55,28 @@ class LifOp(Op):
 
     In each time step s of row t, in this order:
 
-        I = shift(W^T x[t,s] + b, input_shift) + shift(R^T S[t-1,s], recurrent_shift)
+        I = shift(W^T x[t,s] + b, input_shift) + shift(R^T S[t-1,s] + c, recurrent_shift)
         i = floor(synapse_beta i) + I, or without ``synapse_beta`` i = I
-        U = floor(beta U) + i;  S[t,s] = (U >= threshold);  then U is reset: set to 0, or reduced by the threshold
+        U = u + floor(beta (U - u)) + i;  S[t,s] = (U >= threshold);  then U is reset: set to 0, or reduced by the
+        threshold
 
     x: the bits of features (the same in every time step) or spikes. Without ``feedforward`` weights the layer reads
     currents, sums of an op that gives codes: round(x) stands for W^T x. Without ``recurrent`` weights there is no
-    second term. A neuron that fired in one of the last ``refractory`` time steps keeps U and does not fire. With
-    ``delays``, the longest one in time steps, a spike of input i comes d_i, or d_ij, time steps later, also over rows.
-    Tensors: ``<name>.weight`` [inputs, neurons] or the one that ``weights`` names, ``<name>.recurrent_weight``
-    [neurons, neurons] or the one of ``recurrent_weights``, both of ``weight_bits``; ``.bias`` b [neurons], int32, which
-    may be missing; ``.delays`` d [inputs] or [inputs, neurons]. A float network has ``<name>.beta``, ``.threshold`` and
-    ``.synapse_beta`` too.
-    ``beta`` and ``synapse_beta``: leaks per time step, multiples of 2^-``beta_bits`` and 2^-``synapse_beta_bits``. With
-    ``membrane_carry`` U, i and the refractory time live on from row to row; else they begin anew in each. All begin at
-    0, and no spike comes from before an utterance.
+    second term, and none in the first row of an utterance. With ``strict``, S = (U > threshold). ``current: old``: U
+    takes the i of the time step before. A neuron that fired in one of the last ``refractory`` time steps keeps U and
+    does not fire. With ``delays``, the longest one in time steps, a spike of input i comes d_i, or d_ij, time steps
+    later, also over rows. Tensors: ``<name>.weight`` [inputs, neurons] or the one that ``weights`` names,
+    ``<name>.recurrent_weight`` [neurons, neurons] or the one of ``recurrent_weights``, both of ``weight_bits``;
+    ``.delays`` d [inputs] or [inputs, neurons]; and, int32 [neurons], which may be missing: ``.bias`` b,
+    ``.recurrent_bias`` c, ``.rest`` u, the potential at rest.
+    ``beta`` and ``synapse_beta``: leaks per time step, multiples of 2^-``beta_bits`` and 2^-``synapse_beta_bits``.
+    Where one of these or ``threshold`` says ``per_neuron``, a tensor of its name holds the numerators of the leaks, or
+    the thresholds, int32 [neurons]. With ``membrane_carry`` U, i and the refractory time live on from row to row; else
+    they begin anew in each. U begins at u, i at 0, and no spike comes from before an utterance.
+    A float network has ``<name>.beta``, ``.threshold`` and ``.synapse_beta`` too, [1] or [neurons]. With ``euler`` it
+    is that of a neuron's differential equations by Euler's method, see `accelsim.kernels.lif.lif_euler`: then it has
+    ``.membrane_step`` and ``.synapse_step``, dt / tau, in the place of the leaks, ``.input_gain`` and ``.resistance``,
+    which may be missing; with ``beta: 1`` its membranes do not leak.
     """
 
     op: Literal["lif"]
@@ -82,12 +92,15 @@ class LifOp(Op):
     input_shift: Shift = 0
     recurrent_shift: Shift = 0
     delays: PositiveInt | None = None
-    synapse_beta: Leak | None = None
+    synapse_beta: Leak | OfEach | None = None
     synapse_beta_bits: LeakBits = 8
-    beta: Leak
+    current: Literal["new", "old"] = "new"
+    beta: Leak | OfEach
     beta_bits: LeakBits = 8
-    threshold: PositiveInt
+    threshold: PositiveInt | OfEach
+    strict: bool = False
     reset: Literal["subtract", "zero"]
+    euler: bool = False
     refractory: Annotated[int, Ge(0)] = 0
     membrane_carry: bool = True
     takes: ClassVar[frozenset[Kind]] = frozenset({"codes", "spikes"})
@@ -96,20 +109,30 @@ class LifOp(Op):
     def _consistent(self) -> LifOp:
         _check_leak("beta", self.beta, self.beta_bits)
         _check_leak("synapse_beta", self.synapse_beta, self.synapse_beta_bits)
-        if self.delays is not None and (not self.feedforward or self.input == FEATURES):
+        if self.delays is not None and not self.feedforward:
             raise ValueError("delays are those of spikes on their way to feedforward weights")
+        if self.current == "old" and self.synapse_beta is None:
+            raise ValueError("'current: old' is about a synaptic current: give 'synapse_beta'")
         return self
 
-    def beta_numerator(self) -> int:
-        """Return beta as the integer that the hardware multiplies by: beta * 2^beta_bits."""
-        return int(self.beta * 2**self.beta_bits)
+    def of_each_neuron(self) -> frozenset[str]:
+        """Return which of the leaks and the threshold each neuron has for itself."""
+        return frozenset(end for end in _LEAKS if getattr(self, end) == "per_neuron")
 
-    def synapse_numerator(self) -> int:
-        """Return synapse_beta as the integer that the hardware multiplies by; 0 without."""
-        return int((self.synapse_beta or 0) * 2**self.synapse_beta_bits)
+    def number(self, end: str, tensors: Tensors) -> int | NDArray[np.int64]:
+        """Return what the hardware has for a leak or the threshold: one integer, or those of the neurons.
+
+        Of a leak its numerator, beta 2^beta_bits, 0 without.
+        """
+        value = getattr(self, end)
+        if value == "per_neuron":
+            return tensors[self.tensor_name(end)].astype(np.int64)
+        return int(value if end == "threshold" else (value or 0) * 2 ** getattr(self, f"{end}_bits"))
 
     def infer(self, read: Sequence[Edge]) -> Edge:
         source = read[0]
+        if self.delays is not None and source.kind != "spikes":
+            raise ValueError("delays are those of spikes on their way to feedforward weights")
         if not self.feedforward and (source.kind, source.width) != ("codes", self.neurons):
             raise ValueError(
                 f"without feedforward weights it reads {self.neurons} currents, '{self.input}' gives {source.width} "
@@ -132,15 +155,17 @@ class LifOp(Op):
 
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         delays = {} if self.delays is None else {"delays": (read[0].width, self.neurons)}
-        return {**self.matrices(read), "bias": (self.neurons,), **delays}
+        ends = ["bias", *(["recurrent_bias"] if self.recurrent else []), "rest", *sorted(self.of_each_neuron())]
+        return {**self.matrices(read), **dict.fromkeys(ends, (self.neurons,)), **delays}
 
     def optional(self) -> frozenset[str]:
-        return frozenset({"bias"})
+        return frozenset({*_WORDS, "input_gain", "resistance"})
 
     def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
         if end == "delays" and found not in (shape, shape[:1]):
             return f"has shape {list(found)}, expected {list(shape)} or {list(shape[:1])}"
-        if end == "delays" or (end in _LEAKS and math.prod(found) == 1):  # one number, written as [] or as [1]
+        one = end in _LEAKS and math.prod(found) == 1 and end not in self.of_each_neuron()  # written as [] or as [1]
+        if end == "delays" or one:
             return None
         return super().shape_problem(end, shape, found)
 
@@ -151,12 +176,19 @@ class LifOp(Op):
     def generated(
         self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
     ) -> dict[str, NDArray[Any]]:
-        """Return integer weights, a bias of a tenth of the threshold, and every delay equally often."""
+        """Return integer weights, a bias of a tenth of the threshold, and every delay equally often.
+
+        Leaks of each neuron lie from a half to 1, thresholds of each from half of 2^weight_bits on.
+        """
         tensors = {
             self.tensor_name(end): integer_weights(random, shape, self.weight_bits)
             for end, shape in self.matrices(read).items()
         }
-        bias = random.standard_normal(self.neurons, np.float32) * np.float32(self.threshold / 10)
+        for end in sorted(self.of_each_neuron()):
+            top = 2**self.weight_bits if end == "threshold" else 2 ** getattr(self, f"{end}_bits")
+            tensors[f"{self.name}.{end}"] = random.integers((top + 1) // 2, top + 1, self.neurons).astype(np.int32)
+        threshold = 2**self.weight_bits if isinstance(self.threshold, str) else self.threshold
+        bias = random.standard_normal(self.neurons, np.float32) * np.float32(threshold / 10)
         tensors[f"{self.name}.bias"] = np.rint(bias).astype(np.int32)
         if self.delays is not None:
             drawn = random.integers(0, self.delays + 1, self.shapes(read)["delays"])
@@ -164,13 +196,21 @@ class LifOp(Op):
         return tensors
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
-        if end == "bias":
-            return None if tensor.dtype in (np.int8, np.int16, np.int32) else f"has type {tensor.dtype}, expected int32"
+        if end in _WORDS or end in _LEAKS:
+            if tensor.dtype not in (np.int8, np.int16, np.int32):
+                return f"has type {tensor.dtype}, expected int32"
+            return self._numerator_problem(end, tensor) if end in _LEAKS else None
         if end == "delays":
             if not np.issubdtype(tensor.dtype, np.integer):
                 return f"has type {tensor.dtype}, expected whole time steps"
             return self._delays_problem(tensor)
         return integer_problem(tensor, *signed_range(self.weight_bits), self.weight_bits)
+
+    def _numerator_problem(self, end: str, tensor: NDArray[Any]) -> str | None:
+        low, high = (1, 2**31 - 1) if end == "threshold" else (0, 2 ** getattr(self, f"{end}_bits"))
+        if not low <= tensor.min() <= tensor.max() <= high:
+            return f"has values from {tensor.min()} to {tensor.max()}, expected {low} .. {high}"
+        return None
 
     def _delays_problem(self, tensor: NDArray[Any]) -> str | None:
         if tensor.size and not 0 <= tensor.min() <= tensor.max() <= (self.delays or 0):
@@ -196,26 +236,32 @@ class LifOp(Op):
         x = source.values.astype(np.int64) if self.feedforward else np.rint(source.values).astype(np.int64)
         if source.edge.kind != "spikes":
             x = np.repeat(x[:, None], steps, axis=1)
-        bias = tensors.get(f"{self.name}.bias", np.zeros(self.neurons, np.int64)).astype(np.int64)
+        none = np.zeros(self.neurons, np.int64)
+        bias, later, rest = (
+            tensors.get(f"{self.name}.{end}", none).astype(np.int64) for end in ("bias", "recurrent_bias", "rest")
+        )
+        beta, threshold, leak = (self.number(end, tensors) for end in ("beta", "threshold", "synapse_beta"))
         spikes = np.zeros((len(x), steps, self.neurons), np.uint8)
         for first, last in pairwise(source.starts):
             line = x[first:last].reshape(-1, x.shape[2])  # time step after time step
-            membrane, synapse, wait = np.zeros((3, self.neurons), np.int64)
+            membrane, synapse, wait = rest, none, none
             for n in range(len(line)):
                 t, s = first + n // steps, n % steps
                 if s == 0 and not self.membrane_carry:
-                    membrane, synapse, wait = np.zeros((3, self.neurons), np.int64)
+                    membrane, synapse, wait = rest, none, none
                 current = plain.shifted(self._plain_current(line, n, tensors) + bias, self.input_shift)
                 if self.recurrent and t > first:
                     weights = tensors[self.tensor_name("recurrent_weight")].astype(np.int64)
-                    current = current + plain.shifted(spikes[t - 1, s] @ weights, self.recurrent_shift)
+                    current = current + plain.shifted(spikes[t - 1, s] @ weights + later, self.recurrent_shift)
+                before = synapse
                 if self.synapse_beta is not None:
-                    current = (self.synapse_numerator() * synapse // 2**self.synapse_beta_bits) + current
+                    current = leak * synapse // 2**self.synapse_beta_bits + current
                 synapse = current
                 resting = wait > 0
-                new = self.beta_numerator() * membrane // 2**self.beta_bits + synapse
-                fired = (new >= self.threshold) & ~resting
-                new = np.where(fired, new - self.threshold if self.reset == "subtract" else 0, new)
+                new = rest + beta * (membrane - rest) // 2**self.beta_bits
+                new = new + (before if self.current == "old" else synapse)
+                fired = ((new > threshold) if self.strict else (new >= threshold)) & ~resting
+                new = np.where(fired, new - threshold if self.reset == "subtract" else 0, new)
                 membrane = np.where(resting, membrane, new)
                 wait = np.where(fired, self.refractory, np.maximum(wait - 1, 0))
                 spikes[t, s] = fired
@@ -235,8 +281,13 @@ class LifOp(Op):
         return (seen * weights).sum(axis=0)
 
     def float_shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
-        leaks = ("beta", "threshold") if self.synapse_beta is None else ("beta", "threshold", "synapse_beta")
-        return {**self.shapes(read), **dict.fromkeys(leaks, (1,))}
+        synapse = self.synapse_beta is not None
+        if self.euler:
+            ends = ["threshold", "membrane_step", *(["synapse_step"] if synapse else []), "input_gain", "resistance"]
+        else:
+            ends = ["beta", "threshold", *(["synapse_beta"] if synapse else [])]
+        shapes = {end: shape for end, shape in self.shapes(read).items() if end not in _LEAKS}
+        return {**shapes, **dict.fromkeys(ends, (self.neurons,))}
 
     def float_problem(self, end: str, tensor: NDArray[Any]) -> str | None:
         return finite_problem(tensor) or (self._delays_problem(tensor) if end == "delays" else None)
@@ -245,7 +296,7 @@ class LifOp(Op):
         tensors = exact.tensors
         source = read[0]
         x = source.values.astype(np.float32)
-        if self.input == FEATURES:
+        if self.input == FEATURES and source.edge.kind != "spikes":
             x = x / np.float32(2**source.edge.bits)
         current = self._float_current(x, source, tensors) if self.feedforward else x
         if source.edge.kind != "spikes":
@@ -253,11 +304,23 @@ class LifOp(Op):
         recurrent = None
         if self.recurrent:
             recurrent = tensors[self.tensor_name("recurrent_weight")].astype(np.float32)
-        beta, threshold = (float(tensors[f"{self.name}.{end}"].item()) for end in ("beta", "threshold"))
+        given: dict[str, Any] = {
+            end: np.broadcast_to(tensors[f"{self.name}.{end}"].astype(np.float32).reshape(-1), (self.neurons,))
+            for end in (*_LEAKS, *_EULER, "recurrent_bias") if f"{self.name}.{end}" in tensors
+        }  # fmt: skip
+        bias = tensors.get(f"{self.name}.bias")
+        if self.euler:
+            spikes = lif_euler(
+                current if bias is None else current + bias.astype(np.float32), recurrent, source.starts,
+                reset_subtract=self.reset == "subtract", old_current=self.current == "old", strict=self.strict,
+                membrane_carry=self.membrane_carry, refractory=self.refractory, leaky=self.beta != 1, **given,
+            )  # fmt: skip
+            return spikes, source.starts
         spikes = lif_float(
-            current, recurrent, source.starts, beta, threshold, self.reset == "subtract", self.membrane_carry,
-            bias=tensors.get(f"{self.name}.bias"), refractory=self.refractory,
-            alpha=None if self.synapse_beta is None else float(tensors[f"{self.name}.synapse_beta"].item()),
+            current, recurrent, source.starts, given["beta"], given["threshold"], self.reset == "subtract",
+            self.membrane_carry, bias=bias, recurrent_bias=given.get("recurrent_bias"), refractory=self.refractory,
+            alpha=given.get("synapse_beta"), old_current=self.current == "old", rest=given.get("rest"),
+            strict=self.strict,
         )  # fmt: skip
         return spikes, source.starts
 

@@ -43,6 +43,7 @@ class LinearOp(WeightedOp):
         return (self.input,) if self.residual is None else (self.input, self.residual)
 
     def infer(self, read: Sequence[Edge]) -> Edge:
+        self.check_output(read)
         if len(read) > 1 and (read[1].kind, read[1].width, read[1].stride) != ("codes", self.outputs, read[0].stride):
             raise ValueError(
                 f"it adds {self.outputs} sums to {read[1].width} values ({read[1].kind}) of '{self.residual}'"
@@ -67,7 +68,9 @@ class LinearOp(WeightedOp):
     def operands(self, x: NDArray[Any], weight: NDArray[Any], starts: Starts) -> NDArray[Any]:
         return x[:, None, :, None]
 
-    def multiply(self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], Starts]:
+    def multiply(
+        self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts, beyond: int = 0
+    ) -> tuple[NDArray[Any], Starts]:
         return matrix_product(codes, weight), starts
 
     def multiply_float(

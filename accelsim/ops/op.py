@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, rescale
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
 from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
-from accelsim.ops import plain
+from accelsim.kernels.requantise import LANES, Rounding, Scaling, quantised
+from accelsim.ops import plain, plain_integer
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
 
@@ -60,7 +61,9 @@ class Edge:
     ``kind``: ``real`` numbers in the format of the unit that made them; ``codes``, integers of ``bits`` that stand for
     scale (code - zero_point); ``spikes``, 0 or 1 in each of ``steps`` time steps of a row. Other edges pass the number
     of steps on to the spiking ops behind them. ``bands``: into how many bands a row is divided, channels side by side
-    within a band. ``distances``: the rows stand for distances between frames, not for frames.
+    within a band. ``distances``: the rows stand for distances between frames, not for frames. ``unsigned``: codes are
+    0 .. 2^bits - 1, as features are. ``full_range``: codes made by an op with an ``output``, which keep all their
+    values when they are read as real numbers; other codes of 8 bits are symmetric ones then, see `Datapath.real`.
     """
 
     width: int
@@ -72,6 +75,8 @@ class Edge:
     zero_point: int = 0
     steps: int = 1
     distances: bool = False
+    unsigned: bool = False
+    full_range: bool = False
 
     @property
     def channels(self) -> int:
@@ -93,6 +98,20 @@ class Signal:
     def longest(self) -> int:
         """Return the rows of the longest utterance."""
         return int(np.diff(self.starts).max(initial=0))
+
+    def codes(self) -> tuple[NDArray[Any], int]:
+        """Return signed codes q and their zero point z: of unsigned ones of n bits, both less 2^(n - 1)."""
+        if not self.edge.unsigned:
+            return self.values, self.edge.zero_point
+        middle, kind = 1 << (self.edge.bits - 1), np.int8 if self.edge.bits <= LARGEST_INTEGER_BITS else np.int16
+        return (self.values.astype(np.int32) - middle).astype(kind), self.edge.zero_point - middle
+
+    def reals(self) -> Values:
+        """Return the real numbers that all values stand for, in float32: s (q - z) of codes, none clamped."""
+        if self.edge.kind == "real":
+            return np.asarray(self.values, np.float32)
+        centred = self.values.astype(np.int32) - self.edge.zero_point
+        return centred.astype(np.float32) * np.float32(self.edge.scale)
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,10 @@ class Op(Model):
     def reads(self) -> tuple[str, ...]:
         """Return the names of what it reads."""
         return (self.input,)  # type: ignore[attr-defined]
+
+    def settled(self, read: Sequence[Edge], rounding: Rounding) -> Self:
+        """Return the op as it stands in a graph, from what it reads there and how the network rounds."""
+        return self
 
     def infer(self, read: Sequence[Edge]) -> Edge:
         """Return what it gives, from what it reads; raises ValueError with what does not fit."""
@@ -219,8 +242,114 @@ class DatapathOp(Op):
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         """Return its values and the starts of its rows; raises ValueError for values that the op cannot take."""
 
+    def advance(self, read: Sequence[Signal], state: Any, unit: Datapath) -> tuple[NDArray[Any], Any]:
+        """Return its values of the next rows of one utterance, and its state behind them.
+
+        ``read``: these rows alone; ``state``: None before the first ones. It is the end of what the op has read first,
+        as many rows as its `window` looks back at, in whole strides. Rows that come one push after the other give the
+        values that `compute` gives for all of them, bit for bit.
+        """
+        edges = [signal.edge for signal in read]
+        first, stride = read[0], self.infer(edges).stride // edges[0].stride
+        kept = -(-self.window(edges).behind // stride) * stride
+        if not kept:
+            return self.compute(read, unit)[0], None
+        before = first.values[:0] if state is None else state
+        rows = np.concatenate([before, first.values])
+        longer = Signal(rows, np.array([0, len(rows)], np.int64), first.edge)
+        values, _ = self.compute([longer, *read[1:]], unit)
+        return values[len(before) // stride :], rows[-kept:]
+
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         return self.compute(read, exact)
+
+
+class Quantisation(Model):
+    """What codes an op gives: q = clamp(zero_point + round(x / scale), low, high), which stands for scale (q - z).
+
+    q is a signed word of ``bits``. ``low`` and ``high`` are the op's own limits, as a fused ReLU or ReLU6 has them;
+    left out, the word's ends -2^(bits - 1) and 2^(bits - 1) - 1. What lies beyond a limit that is given is cut off as
+    the network means it. What lies beyond the end of a word where no limit is given is a saturation, and is counted.
+    The ``scale`` is a float32 number.
+    """
+
+    scale: Annotated[float, Gt(0)]
+    zero_point: int = 0
+    bits: Literal[8, 16] = 8
+    low: int | None = None
+    high: int | None = None
+
+    @model_validator(mode="after")
+    def _within_the_word(self) -> Quantisation:
+        least, most = signed_range(self.bits)
+        for name in ("zero_point", "low", "high"):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name} is a code of {self.bits} bits, {least} .. {most}, found {value}")
+        low, high = self.limits()
+        if low > high:
+            raise ValueError(f"low lies above high, found low {low} and high {high}")
+        if not 0 < np.float32(self.scale) < np.inf:
+            raise ValueError(f"the scale is a float32 number greater than 0, found {self.scale:g}")
+        return self
+
+    def limits(self) -> tuple[int, int]:
+        """Return the least and the largest code that it gives."""
+        least, most = signed_range(self.bits)
+        return least if self.low is None else self.low, most if self.high is None else self.high
+
+    def counted(self) -> tuple[bool, bool]:
+        """Return whether a word below, or above, the limits is a saturation."""
+        return self.low is None, self.high is None
+
+    def word(self) -> type[Any]:
+        """Return the type of its codes."""
+        return np.int8 if self.bits <= LARGEST_INTEGER_BITS else np.int16
+
+    def edge(self, shape: Edge) -> Edge:
+        """Return an edge of the shape of ``shape`` with such codes."""
+        return replace(
+            shape, kind="codes", bits=self.bits, scale=float(np.float32(self.scale)), zero_point=self.zero_point,
+            unsigned=False, full_range=True,
+        )  # fmt: skip
+
+    def activation(self, values: Values) -> Values:
+        """Return real numbers within the limits that are given: what the float network has in their place."""
+        low, high = (
+            end if code is None else (code - self.zero_point) * np.float32(self.scale)
+            for code, end in ((self.low, -np.inf), (self.high, np.inf))
+        )
+        return np.clip(values, np.float32(low), np.float32(high))
+
+
+class QuantisedOp(DatapathOp):
+    """An op that computes integers where it has an ``output``, see `Quantisation`: codes in, codes out.
+
+    ``rounding``: how it makes them, see `accelsim.kernels.requantise`; the network's unless it is given.
+    """
+
+    output: Quantisation | None = None
+    rounding: Rounding | None = None
+
+    def settled(self, read: Sequence[Edge], rounding: Rounding) -> Self:
+        if self.output is None or self.rounding is not None:
+            return self
+        return self.model_copy(update={"rounding": rounding})
+
+    def how(self) -> Rounding:
+        """Return how it rounds."""
+        return self.rounding or "double_away"
+
+    def check_codes(self, read: Sequence[Edge], *, bits: tuple[int, ...] = (8, 16)) -> None:
+        """Raise ValueError unless all that it reads are codes of so many bits."""
+        for name, edge in zip(self.reads(), read, strict=True):
+            if edge.kind != "codes" or edge.bits not in bits:
+                found = f"codes of {edge.bits} bits" if edge.kind == "codes" else f"{edge.kind} numbers"
+                widths = " or ".join(map(str, bits))
+                raise ValueError(
+                    f"with an 'output' it reads codes of {widths} bits, and '{name}' gives {found}: an op 'quantise' "
+                    "makes codes of real numbers"
+                )
 
 
 class ShortForm(Model):
@@ -242,6 +371,93 @@ class VectorOp(DatapathOp):
         """Return what the lanes of a vector unit do for a row that it gives."""
 
 
+class QuantisedVectorOp(QuantisedOp, VectorOp):
+    """An op of a vector unit on real numbers that has integers too, where it has an ``output``.
+
+    With ``rounding: half_even`` it computes float32 numbers from the codes and quantises them, whatever the unit's own
+    format, as a graph of QuantizeLinear and DequantizeLinear does; else what `integers` says.
+    """
+
+    @abstractmethod
+    def shape(self, read: Sequence[Edge]) -> Edge:
+        """Return the edge of real numbers that it gives; raises ValueError with what does not fit."""
+
+    @abstractmethod
+    def values(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        """Return its real values and the starts of its rows."""
+
+    @abstractmethod
+    def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:
+        """Return its real values in plain NumPy."""
+
+    @abstractmethod
+    def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
+        """Return its codes, in the roundings of a multiplier and a shift."""
+
+    @abstractmethod
+    def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
+        """Return its codes in plain NumPy."""
+
+    @abstractmethod
+    def real_work(self, read: Sequence[Edge]) -> Work:
+        """Return what the lanes do for a row of real numbers."""
+
+    @abstractmethod
+    def integer_work(self, read: Sequence[Edge]) -> Work:
+        """Return what the lanes do for a row of codes."""
+
+    def read_for_each(self) -> int:
+        """Return how many values it reads for each one that it gives."""
+        return len(self.reads())
+
+    def check_integers(self, read: Sequence[Edge], output: Quantisation) -> None:
+        """Raise ValueError for codes, or an output, that its integers do not have."""
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        edge = self.shape(read)
+        if self.output is None:
+            return edge
+        self.check_codes(read)
+        if self.how() != "half_even":
+            self.check_integers(read, self.output)
+        return self.output.edge(edge)
+
+    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+        if self.output is None:
+            return self.real_work(read)
+        if self.how() != "half_even":
+            return self.integer_work(read)
+        work = self.real_work(read)  # q - z and a product of what it reads; product, rounding, z of what it gives
+        return replace(work, operations=work.operations + 2 * self.read_for_each() + 3)
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        if self.output is None:
+            return self.values(read, unit)
+        if self.how() != "half_even":
+            return self.integers(read, self.output, unit), self.starts(read)
+        values, starts = self.values([_in_reals(signal) for signal in read], Datapath({}))
+        return unit.quantised(self, values, self.output), starts
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        if self.output is None:
+            return self.plain_values(read, number)
+        if self.how() != "half_even":
+            return self.plain_integers(read, self.output)
+        reals = [Signal(plain_integer.real(x), x.starts, replace(x.edge, kind="real")) for x in read]
+        return plain_integer.quantised(self.plain_values(reals, "float32"), self.output, "half_even")
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        if self.output is None:
+            return self.compute(read, exact)
+        values, starts = self.values([_in_reals(signal) for signal in read], exact)
+        return self.output.activation(values), starts
+
+
+def _in_reals(signal: Signal) -> Signal:
+    """Return a signal of codes as one of the real numbers that they stand for."""
+    return Signal(signal.reals(), signal.starts, replace(signal.edge, kind="real"))
+
+
 @dataclass(frozen=True)
 class Work:
     """What a vector unit does for a row: ``operations`` and ``special`` functions on each of its values, or once.
@@ -254,7 +470,7 @@ class Work:
     special_per_row: int = 0
 
 
-class WeightedOp(DatapathOp):
+class WeightedOp(QuantisedOp):
     """An op that multiplies codes, or float16 numbers, by a matrix of weights.
 
     ``gives: real``: the op takes symmetric 8-bit codes and gives real numbers; s_in, s_w, s_out are scales of the
@@ -268,6 +484,12 @@ class WeightedOp(DatapathOp):
 
     With ``weight_bits: 16`` the op has float16 weights and no scales: y = S w x + b, see
     `accelsim.kernels.float_product`. Weights of one bit are -1 or 1.
+
+    With an ``output`` it computes the integers of a quantised network: with codes q and zero point z of what it reads,
+    and int8 weights, a = S (q - z) q_w + b, y = clamp(z_out + round(M a)). The array multiplies q, and beyond the ends
+    lies z, so that - z S q_w is added with the bias. M = double(float32(s_in s_w)) / double(s_out) for one scale, M =
+    double(s_in) double(s_w) / double(s_out) for one of each output. Tensors: ``.weight``, ``.weight_scale`` float32
+    [] or [outputs], and ``.bias`` int32 of scale s_in s_w.
     """
 
     input: str
@@ -282,9 +504,24 @@ class WeightedOp(DatapathOp):
     def matrix(self, read: Sequence[Edge]) -> tuple[int, int]:
         """Return inputs and outputs of the matrix, or of one position of a convolution."""
 
+    @model_validator(mode="after")
+    def _one_kind_of_numbers(self) -> Self:
+        if self.output is None:
+            return self
+        if self.gives == "codes" or self.in_float():
+            raise ValueError("an 'output' is for integer weights and 'gives: real'")
+        if (self.input_bits, self.input_scale, self.input_offset) != (LARGEST_INTEGER_BITS, 1.0, 0):
+            raise ValueError("with an 'output' codes are read as they are: leave out input_bits, _scale and _offset")
+        return self
+
     @abstractmethod
-    def multiply(self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts) -> tuple[NDArray[Any], Starts]:
-        """Return the exact sums of products of codes [rows, width], and the starts of the new rows."""
+    def multiply(
+        self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts, beyond: int = 0
+    ) -> tuple[NDArray[Any], Starts]:
+        """Return the exact sums of products of codes [rows, width], and the starts of the new rows.
+
+        ``beyond``: the code that lies beyond the ends of an utterance, and beyond the outer bands.
+        """
 
     @abstractmethod
     def multiply_float(
@@ -320,8 +557,15 @@ class WeightedOp(DatapathOp):
     def spread_of(self, read: Sequence[float]) -> float:
         return 1.0
 
+    def check_output(self, read: Sequence[Edge]) -> None:
+        """Raise ValueError unless it reads codes that an array multiplies, where it has an ``output``."""
+        if self.output is not None:
+            self.check_codes(read, bits=(LARGEST_INTEGER_BITS,))
+
     def given(self, edge: Edge) -> Edge:
         """Return an edge of the shape of ``edge`` with what the op gives in it: real numbers, or sums."""
+        if self.output is not None:
+            return self.output.edge(Edge(edge.width, edge.bands, edge.stride, distances=edge.distances))
         kind: dict[str, Any] = {"kind": "codes", "bits": SUM_BITS} if self.gives == "codes" else {"kind": "real"}
         return Edge(edge.width, edge.bands, edge.stride, distances=edge.distances, **kind)
 
@@ -329,6 +573,8 @@ class WeightedOp(DatapathOp):
         """Return the shapes of all tensors, from that of the weight."""
         if self.in_float() or self.gives == "codes":
             return {"weight": weight, "bias": weight[-1:]}
+        if self.output is not None:
+            return {"weight": weight, "weight_scale": weight[-1:], "bias": weight[-1:]}
         scales: dict[str, tuple[int, ...]] = dict.fromkeys(("weight_scale", "input_scale", "output_scale"), ())
         return {"weight": weight, **scales, "bias": weight[-1:]}
 
@@ -342,6 +588,8 @@ class WeightedOp(DatapathOp):
         shapes = self.shapes(read)
         tensors: dict[str, NDArray[Any]] = {}
         weight, shape = self.tensor_name("weight"), shapes["weight"]
+        if self.output is not None:
+            return self._generated_integers(read[0], shape, random)
         fan_in = math.sqrt(math.prod(shape[:-1]))
         if self.in_float():
             tensors[weight] = normal(random, shape, 1 / (spread * fan_in)).astype(np.float16)
@@ -360,7 +608,28 @@ class WeightedOp(DatapathOp):
         tensors[f"{self.name}.bias"] = np.rint(bias * 100).astype(np.int32) if whole else bias
         return tensors
 
+    def _generated_integers(
+        self, read: Edge, shape: tuple[int, ...], random: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
+        """Return tensors that make of codes of a third of the range such codes again, each output by its own scale."""
+        assert self.output is not None
+        weight = integer_weights(random, shape, self.weight_bits)
+        reach = math.sqrt(math.prod(shape[:-1]) * float((weight.astype(np.float64) ** 2).mean()))
+        gain = random.uniform(0.5, 1.5, shape[-1:]) * 2.0 ** (self.output.bits - read.bits) / reach
+        return {
+            self.tensor_name("weight"): weight,
+            self.tensor_name("weight_scale"): (gain * self.output.scale / read.scale).astype(np.float32),
+            self.tensor_name("bias"): np.rint(normal(random, shape[-1:], 10 * reach)).astype(np.int32),
+        }
+
+    def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
+        if end == "weight_scale" and shape and found == ():
+            return None
+        return super().shape_problem(end, shape, found)
+
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
+        if end == "bias" and self.output is not None:
+            return None if tensor.dtype == np.int32 else f"has type {tensor.dtype}, expected int32"
         if end == "weight" and self.in_float():
             if tensor.dtype != np.float16:
                 return f"has type {tensor.dtype}, expected float16"
@@ -368,17 +637,29 @@ class WeightedOp(DatapathOp):
         if end == "weight":
             low, high = (
                 signed_range(self.weight_bits)
-                if self.gives == "codes"
+                if self.gives == "codes" or self.output is not None
                 else (-largest_weight(self.weight_bits), largest_weight(self.weight_bits))
             )
-            return integer_problem(tensor, low, high, self.weight_bits)
+            found = integer_problem(tensor, low, high, self.weight_bits)
+            return found if found or self.output is None else self._overflow(tensor, tensors)
         if end == "bias" and self.gives == "codes":
             return None if tensor.dtype in (np.int8, np.int16, np.int32) else f"has type {tensor.dtype}, expected int32"
-        if end.endswith("_scale") and np.isfinite(tensor).all() and not tensor > 0:
-            return f"must be greater than 0, found {float(tensor):g}"
+        if end.endswith("_scale") and np.isfinite(tensor).all() and not (tensor > 0).all():
+            return f"must be greater than 0, found {float(tensor.min()):g}"
         return finite_problem(tensor)
 
+    def _overflow(self, weight: NDArray[np.int8], tensors: Tensors) -> str | None:
+        """Return what is wrong with sums that 32 bits do not hold, whatever the codes."""
+        sums = 255 * np.abs(weight.reshape(-1, weight.shape[-1]).astype(np.int64)).sum(axis=0)
+        bias = tensors.get(self.tensor_name("bias"))
+        if bias is not None and bias.shape == sums.shape and bias.dtype.kind == "i":
+            sums = sums + np.abs(bias.astype(np.int64))
+        most = int(sums.max(initial=0))
+        return None if most < 2**31 else f"makes sums of up to {most:,}, which 32 bits do not hold"
+
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        if self.output is not None:
+            return self._integers(read[0], self.output, unit)
         if self.in_float():
             return self._float16(read[0], unit)
         return (self._sums if self.gives == "codes" else self._scaled)(read, unit)
@@ -399,6 +680,15 @@ class WeightedOp(DatapathOp):
                 sums = sums + plain.rounded(bias, number)
             return self._flat(plain.rounded(sums, number))
         wide = weight.astype(np.int64)
+        if self.output is not None:
+            sums = self._plain_sums(plain_integer.centred(read[0]), wide, read[0].starts)
+            sums = sums if bias is None else sums + bias.astype(np.int64)
+            of_weights = tensors[self.tensor_name("weight_scale")]
+            return self._flat(
+                plain_integer.requantised(
+                    sums, read[0].edge.scale, of_weights, self.output, self.how(), self.each_channel()
+                )
+            )  # fmt: skip
         if self.gives == "codes":
             top = 1 << (self.input_bits - 1)
             words = np.clip(np.rint(self.source(read) * self.input_scale) - self.input_offset, -top, top - 1)
@@ -430,6 +720,18 @@ class WeightedOp(DatapathOp):
     def _flat(values: NDArray[Any]) -> NDArray[Any]:
         """Return [rows, positions, outputs] as rows."""
         return values.reshape(len(values), -1)
+
+    def _integers(self, x: Signal, output: Quantisation, unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        codes, zero = x.codes()
+        weight, bias = unit.tensors[self.tensor_name("weight")], unit.tensors.get(self.tensor_name("bias"))
+        sums, starts = unit.multiply(self, codes, x.starts, zero)
+        offsets = -zero * weight.reshape(-1, weight.shape[-1]).sum(axis=0, dtype=np.int64)
+        offsets = offsets if bias is None else offsets + bias.astype(np.int64)
+        of_weights = unit.tensors[self.tensor_name("weight_scale")]
+        outputs = sums.shape[-1]
+        alike = outputs // LANES * LANES if self.how() == "double_up" and self.each_channel() else outputs
+        scaling = Scaling.product(x.edge.scale, of_weights, output.scale, self.how(), alike)
+        return self._flat(unit.requantised(self, sums, scaling, output, offsets)), starts
 
     def _sums(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         full_scale = 1 << (self.input_bits - 1)
@@ -471,6 +773,10 @@ class WeightedOp(DatapathOp):
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         weight = exact.tensors[self.tensor_name("weight")].astype(np.float32)
+        if self.output is not None:
+            bias = exact.tensors.get(f"{self.name}.bias")
+            y, starts = self.multiply_float(read[0].reals(), weight, bias, read[0].starts, exact)
+            return self.output.activation(y.reshape(len(y), -1)), starts
         x = exact.real(read[0]) if self.gives == "real" else self.float_input(read, unit).astype(np.float32)
         y, starts = self.multiply_float(x, weight, exact.tensors.get(f"{self.name}.bias"), read[0].starts, exact)
         return y.reshape(len(y), -1), starts
@@ -484,8 +790,11 @@ class WeightedOp(DatapathOp):
         return float_words(self, self.source(read), unit)
 
 
-Multiply = Callable[[WeightedOp, NDArray[np.int8], Starts], tuple[NDArray[Any], Starts]]
-"""Multiplies the codes of all rows by an op's weights: codes [rows, width] -> sums [rows', outputs] and new starts."""
+Multiply = Callable[[WeightedOp, NDArray[np.int8], Starts, int], tuple[NDArray[Any], Starts]]
+"""Multiplies the codes of all rows by an op's weights: codes [rows, width] -> sums [rows', outputs] and new starts.
+
+The number at the end is the code that lies beyond the ends of an utterance.
+"""
 
 
 @dataclass
@@ -509,6 +818,8 @@ class Datapath:
     longest: int = 0
     clamped: dict[str, int] = field(default_factory=dict)
     exceptions: dict[str, FloatExceptions] = field(default_factory=dict)
+    taken: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Of layers that multiply what has changed alone: how many inputs and states of each row did, [rows, 2]."""
     at: Op | None = None
     """The op that is being computed: what is clamped on the way into it is counted there."""
 
@@ -520,11 +831,31 @@ class Datapath:
         """Return what an op gives in the vector unit's format; counts what that did to finite numbers."""
         return values_of(values, self.vector.number, exceptions=self.exceptions_of(op))
 
-    def multiply(self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts) -> tuple[NDArray[Any], Starts]:
-        """Return the sums of an op, exact ones unless a multiplier is given."""
+    def multiply(
+        self, op: WeightedOp, codes: NDArray[np.int8], starts: Starts, beyond: int = 0
+    ) -> tuple[NDArray[Any], Starts]:
+        """Return the sums of an op, exact ones unless a multiplier is given; ``beyond``: see `WeightedOp.multiply`."""
         if self.multiplier is not None:
-            return self.multiplier(op, codes, starts)
-        return op.multiply(codes, self.tensors[op.tensor_name("weight")], starts)
+            return self.multiplier(op, codes, starts, beyond)
+        return op.multiply(codes, self.tensors[op.tensor_name("weight")], starts, beyond)
+
+    def requantised(
+        self, op: Op, sums: NDArray[Any], scaling: Scaling, output: Quantisation, offsets: NDArray[np.int64] | int = 0
+    ) -> NDArray[Any]:
+        """Return the codes of sums [.., outputs], to which the offsets are added first; counts saturated words."""
+        codes, clamped = scaling.codes(
+            sums, offsets, output.zero_point, output.limits(), output.counted(), output.word()
+        )  # fmt: skip
+        self.saturated(op, clamped)
+        return codes
+
+    def quantised(self, op: QuantisedOp, values: NDArray[Any], output: Quantisation) -> NDArray[Any]:
+        """Return the codes of real numbers, see `accelsim.kernels.requantise.quantised`; counts saturated words."""
+        codes, clamped = quantised(
+            values, output.scale, output.zero_point, output.limits(), output.counted(), output.word(), op.how()
+        )
+        self.saturated(op, clamped)
+        return codes
 
     def exceptions_of(self, op: Op) -> FloatExceptions | None:
         """Return where the exceptions of an op are counted; None where nobody asks."""
@@ -534,18 +865,20 @@ class Datapath:
         """Return a signal as real numbers in the vector unit's format: R(scale (code - zero_point)) of codes.
 
         Codes of 8 bits less their zero point are clamped to -127 .. 127, as a symmetric code is; how many were is
-        counted for the op that `evaluate` is at.
+        counted for the op that `evaluate` is at. Codes of the full range are not clamped.
         """
         edge, number = signal.edge, self.vector.number
         found = None if self.at is None else self.exceptions_of(self.at)
         if edge.kind == "real":
             return np.asarray(signal.values, np.float32)
-        if edge.bits <= LARGEST_INTEGER_BITS:
+        if edge.bits <= LARGEST_INTEGER_BITS and not edge.full_range:
             centred = signal.values.astype(np.int16) - edge.zero_point
             codes = np.clip(centred, -LARGEST_CODE, LARGEST_CODE)
             if self.at is not None:
                 self.saturated(self.at, int(np.count_nonzero(codes != centred)))
             return dequantise(codes.astype(np.int8), edge.scale, number, exceptions=found)
+        if edge.full_range:
+            return values_of(signal.reals(), number, exceptions=found)
         wide = (signal.values - edge.zero_point).astype(np.float32) * np.float32(edge.scale)
         return values_of(wide, number, exceptions=found)
 

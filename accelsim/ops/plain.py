@@ -46,13 +46,13 @@ def rounded(x: NDArray[Any], number: str) -> Values:
 def real(signal: Signal, number: str) -> Values:
     """Return a signal as real numbers: as it is, or R(scale (code - zero_point)) of codes.
 
-    Codes of 8 bits less their zero point are clamped to -127 .. 127.
+    Codes of 8 bits less their zero point are clamped to -127 .. 127, but not those of the full range.
     """
     edge = signal.edge
     if edge.kind == "real":
         return np.asarray(signal.values, np.float32)
     centred = signal.values.astype(np.int64) - edge.zero_point
-    if edge.bits <= 8:
+    if edge.bits <= 8 and not edge.full_range:
         centred = np.clip(centred, -127, 127)
     return rounded(centred.astype(np.float32) * np.float32(edge.scale), number)
 

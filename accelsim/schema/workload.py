@@ -110,13 +110,15 @@ class FeatureInputs(RecordedInputs):
 class FileInputs(Heard):
     """Features that were computed elsewhere: an .npz or .safetensors file, see `accelsim.data.from_file`.
 
-    ``path``: beside the workload, or absolute. Spikes are codes of ``input_bits: 1``.
+    ``path``: beside the workload, or absolute. With ``spikes`` the file holds spikes in the place of codes, and spiking
+    ops read them as they read those of other layers.
     """
 
     source: Literal["file"]
     path: str
     frame_period: FramePeriod
     columns: Annotated[int, Field(gt=0, le=65_536, alias="width")]
+    spikes: bool = False
 
     def width(self) -> int:
         """Return the number of input features."""

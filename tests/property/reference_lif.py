@@ -17,19 +17,20 @@ F = np.float32
 class Neuron:
     """Synapse, membrane and refractory time of one neuron; ``words``: bits of synapse and membrane, None in float."""
 
-    def __init__(self, alpha, beta, threshold, subtract, refractory, words):
+    def __init__(self, alpha, beta, threshold, subtract, refractory, words, strict=False, old=False, level=0):
+        self.strict, self.old, self.level = strict, old, level
         self.alpha, self.beta, self.threshold, self.subtract = alpha, beta, threshold, subtract
         self.refractory, self.words, self.clamped = refractory, words, 0
         self.rest()
 
     def rest(self):
-        self.synapse = self.membrane = 0 if self.words else F(0)
+        self.synapse, self.membrane = (0, self.level) if self.words else (F(0), F(self.level))
         self.quiet_steps = 0
 
     def into(self, word, kept, leak, new):
         if self.words is None:
             return new if leak is None else F(F(leak * kept) + new)
-        value = new if leak is None else floor(leak * kept) + new
+        value = new if leak is None else (floor(leak * kept)) + new
         if self.words[word] is None:
             return value
         register = Word(self.words[word])
@@ -39,25 +40,35 @@ class Neuron:
 
     def step(self, current):
         """Return whether the neuron fires."""
-        self.synapse = self.into(0, self.synapse, self.alpha, current)
+        before = self.synapse
+        self.synapse = self.into(0, before, self.alpha, current)
+        flow = before if self.old else self.synapse
         if self.quiet_steps > 0:
             self.quiet_steps -= 1
             return False
-        self.membrane = self.into(1, self.membrane, self.beta, self.synapse)
-        if self.membrane < self.threshold:
+        if self.words:
+            self.membrane = self.into(1, self.membrane - self.level, self.beta, self.level + flow)
+        else:
+            self.membrane = F(F(F(self.beta * F(self.membrane - F(self.level))) + F(self.level)) + flow)
+        if self.membrane <= self.threshold if self.strict else self.membrane < self.threshold:
             return False
         self.membrane = self.membrane - self.threshold if self.subtract else 0 * self.membrane
         self.quiet_steps = self.refractory
         return True
 
 
-def layer(current, recurrent, bias, starts, carry, neuron, input_shift=0, recurrent_shift=0, banks=1, bits=32):
-    """Run neurons made by ``neuron()``; return spikes, membranes, and per frame the clamped sums and words."""
+def layer(
+    current, recurrent, bias, starts, carry, neuron, input_shift=0, recurrent_shift=0, banks=1, bits=32, later=None
+):
+    """Run neurons made by ``neuron(j)``; return spikes, membranes, and per frame the clamped sums and words.
+
+    ``later``: a bias beside the recurrent sum, so not in the first frame of an utterance.
+    """
     frames, steps, width = current.shape
     spikes, membranes = np.zeros(current.shape, int), np.zeros(current.shape, object)
     in_sum, in_words = [0] * frames, [0] * frames
     for first, last in pairwise(starts):
-        cells = [neuron() for _ in range(width)]
+        cells = [neuron(j) for j in range(width)]
         for t in range(first, last):
             for cell in cells:
                 cell.clamped = 0
@@ -72,11 +83,13 @@ def layer(current, recurrent, bias, starts, carry, neuron, input_shift=0, recurr
                 for j, cell in enumerate(cells):
                     if cell.words:
                         drive = shifted(int(current[t, s, j]) + int(bias[j]), input_shift)
-                        drive += shifted(fed[j], recurrent_shift) if fed else 0
+                        again = (fed[j] if fed else 0) + (int(later[j]) if later is not None and t > first else 0)
+                        drive += shifted(again, recurrent_shift)
                     else:
                         drive = F(current[t, s, j] + bias[j])
                         for i in range(width if recurrent is not None else 0):
                             drive = F(drive + recurrent[i, j]) if before[i] else drive
+                        drive = F(drive + later[j]) if later is not None and t > first else drive
                     spikes[t, s, j] = cell.step(drive)
                     membranes[t, s, j] = cell.membrane
             in_words[t] = sum(cell.clamped for cell in cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from accelsim.kernels.accumulate import spike_rows
 from accelsim.kernels.delays import delayed, delayed_rows
-from accelsim.kernels.lif import leaky_sum, lif, lif_float
+from accelsim.kernels.lif import leaky_sum, lif, lif_euler, lif_float
 
 seeds = st.integers(0, 2**31)
 lengths = st.lists(st.integers(0, 6), min_size=1, max_size=3)
@@ -28,33 +29,44 @@ def starts_of(frames: list[int]) -> np.ndarray:
     biased=st.booleans(), refractory=st.integers(0, 4), alpha=st.one_of(st.none(), st.integers(0, 16)),
     beta=st.integers(0, 16), input_shift=st.integers(-3, 2), recurrent_shift=st.integers(-1, 2),
     subtract=st.booleans(), carry=st.booleans(), membrane_bits=st.integers(5, 16), synapse_bits=st.integers(4, 16),
-    accumulator_bits=st.integers(3, 16), banks=st.integers(1, 3),
+    accumulator_bits=st.integers(3, 16), banks=st.integers(1, 3), strict=st.booleans(), old=st.booleans(),
+    own=st.sets(st.sampled_from(["beta", "threshold", "alpha", "rest", "recurrent_bias"])),
 )  # fmt: skip
 def test_lif(
     seed, frames, steps, neurons, recurrent, biased, refractory, alpha, beta, input_shift, recurrent_shift, subtract,
-    carry, membrane_bits, synapse_bits, accumulator_bits, banks,
+    carry, membrane_bits, synapse_bits, accumulator_bits, banks, strict, old, own,
 ) -> None:  # fmt: skip
     random, starts = np.random.default_rng(seed), starts_of(frames)
     current = random.integers(-12, 25, (starts[-1], steps, neurons)).astype(np.int32)
     weights = random.integers(-8, 8, (neurons, neurons)).astype(np.int8) if recurrent else None
     bias = random.integers(-9, 10, neurons) if biased else None
     threshold = int(random.integers(1, 2 ** (membrane_bits - 1)))
-    leak = {} if alpha is None else {"alpha_numerator": alpha, "alpha_bits": 4, "synapse_bits": synapse_bits}
+    of_all = {"beta": beta, "alpha": alpha or 0}
+    betas, alphas = (random.integers(0, 17, neurons) if name in own else x for name, x in of_all.items())
+    thresholds = random.integers(1, 2 ** (membrane_bits - 1), neurons) if "threshold" in own else threshold
+    rest = random.integers(-9, 10, neurons) if "rest" in own else None
+    later = random.integers(-9, 10, neurons) if "recurrent_bias" in own else None
+    old = old and alpha is not None
+    leak = {} if alpha is None else {"alpha_numerator": alphas, "alpha_bits": 4, "synapse_bits": synapse_bits}
     spikes, membranes, in_sum, in_words = lif(
-        current, weights, starts, recurrent_shift=recurrent_shift, beta_numerator=beta, beta_bits=4,
-        threshold=threshold, reset_subtract=subtract, membrane_carry=carry, membrane_bits=membrane_bits,
+        current, weights, starts, recurrent_shift=recurrent_shift, beta_numerator=betas, beta_bits=4, strict=strict,
+        old_current=old, rest=rest, recurrent_bias=later, threshold=thresholds,
+        reset_subtract=subtract, membrane_carry=carry, membrane_bits=membrane_bits,
         accumulator_bits=accumulator_bits, banks=banks, bias=bias, input_shift=input_shift, refractory=refractory,
         **leak,
     )  # fmt: skip
 
-    def neuron() -> plain.Neuron:
+    def neuron(j: int) -> plain.Neuron:
         words = (None if alpha is None else synapse_bits, membrane_bits)
-        of_synapse = None if alpha is None else Fraction(alpha, 16)
-        return plain.Neuron(of_synapse, Fraction(beta, 16), threshold, subtract, refractory, words)
+        mine = [int(np.broadcast_to(x, neurons)[j]) for x in (alphas, betas, thresholds, 0 if rest is None else rest)]
+        of_synapse = None if alpha is None else Fraction(mine[0], 16)
+        return plain.Neuron(
+            of_synapse, Fraction(mine[1], 16), mine[2], subtract, refractory, words, strict, old, mine[3]
+        )  # fmt: skip
 
     wanted = plain.layer(
         current, weights, np.zeros(neurons, int) if bias is None else bias, starts, carry, neuron,
-        input_shift, recurrent_shift, banks, accumulator_bits,
+        input_shift, recurrent_shift, banks, accumulator_bits, later,
     )  # fmt: skip
     np.testing.assert_array_equal(spikes, wanted[0])
     np.testing.assert_array_equal(membranes, wanted[1].astype(int))
@@ -65,22 +77,104 @@ def test_lif(
 @given(
     seed=seeds, frames=lengths, steps=st.integers(1, 3), neurons=st.integers(1, 6), recurrent=st.booleans(),
     biased=st.booleans(), refractory=st.integers(0, 4), alpha=st.sampled_from([None, 0.0, 0.3, 0.9]),
-    beta=st.sampled_from([0.0, 0.7, 0.95, 1.0]), subtract=st.booleans(), carry=st.booleans(),
+    beta=st.sampled_from([0.0, 0.7, 0.95, 1.0]), subtract=st.booleans(), carry=st.booleans(), strict=st.booleans(),
+    old=st.booleans(), own=st.sets(st.sampled_from(["beta", "threshold", "alpha", "rest", "recurrent_bias"])),
 )  # fmt: skip
-def test_lif_float(seed, frames, steps, neurons, recurrent, biased, refractory, alpha, beta, subtract, carry) -> None:
+def test_lif_float(
+    seed, frames, steps, neurons, recurrent, biased, refractory, alpha, beta, subtract, carry, strict, old, own
+) -> None:
     random, starts = np.random.default_rng(seed), starts_of(frames)
     current = random.normal(0.3, 0.5, (starts[-1], steps, neurons)).astype(np.float32)
     weights = random.normal(0, 0.5, (neurons, neurons)).astype(np.float32) if recurrent else None
     bias = random.normal(0, 0.3, neurons).astype(np.float32) if biased else None
+    F, old = np.float32, old and alpha is not None
+    each = {name: random.uniform(0, 1, neurons).astype(F) if name in own else F(x)
+            for name, x in (("beta", beta), ("alpha", alpha or 0), ("threshold", 0.8))}  # fmt: skip
+    rest, later = (
+        random.normal(0, 0.3, neurons).astype(F) if name in own else None for name in ("rest", "recurrent_bias")
+    )
     spikes = lif_float(
-        current, weights, starts, beta, 0.8, subtract, carry, bias=bias, refractory=refractory, alpha=alpha
+        current, weights, starts, each["beta"], each["threshold"], subtract, carry, bias=bias, refractory=refractory,
+        alpha=None if alpha is None else each["alpha"], rest=rest, recurrent_bias=later, strict=strict, old_current=old,
     )  # fmt: skip
-    of_synapse, F = None if alpha is None else np.float32(alpha), np.float32
+
+    def neuron(j: int) -> plain.Neuron:
+        a, b, c = (np.broadcast_to(each[name], neurons)[j] for name in ("alpha", "beta", "threshold"))
+        level = 0 if rest is None else rest[j]
+        return plain.Neuron(None if alpha is None else a, b, c, subtract, refractory, None, strict, old, level)
+
     wanted = plain.layer(
-        current, weights, np.zeros(neurons, F) if bias is None else bias, starts, carry,
-        lambda: plain.Neuron(of_synapse, F(beta), F(0.8), subtract, refractory, None),
+        current, weights, np.zeros(neurons, F) if bias is None else bias, starts, carry, neuron, later=later
     )  # fmt: skip
     np.testing.assert_array_equal(spikes, wanted[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds, frames=lengths, steps=st.integers(1, 2), neurons=st.integers(1, 5), recurrent=st.booleans(),
+    own=st.sets(st.sampled_from(["synapse_step", "recurrent_bias", "input_gain", "resistance", "rest"])),
+    flags=st.sets(st.sampled_from(["leaky", "old_current", "strict", "reset_subtract", "membrane_carry"])),
+    refractory=st.integers(0, 2),
+)  # fmt: skip
+def test_lif_euler(seed, frames, steps, neurons, recurrent, own, flags, refractory) -> None:
+    """Each neuron by itself, in numpy's float32 scalars: every operation is rounded."""
+    random, starts, F = np.random.default_rng(seed), starts_of(frames), np.float32
+    current = random.normal(0.3, 0.5, (starts[-1], steps, neurons)).astype(F)
+    weights = random.normal(0, 0.5, (neurons, neurons)).astype(F) if recurrent else np.zeros((neurons, neurons), F)
+    given = {name: random.uniform(0.1, 1, neurons).astype(F) for name in sorted(own)}
+    step, top = random.uniform(0.1, 1, neurons).astype(F), random.uniform(0.1, 1, neurons).astype(F)
+    options = {name: name in flags for name in ("leaky", "strict", "reset_subtract", "membrane_carry")}
+    old = "old_current" in flags and "synapse_step" in own
+    spikes = lif_euler(
+        current, weights if recurrent else None, starts, membrane_step=step, threshold=top, refractory=refractory,
+        old_current=old, **options, **given,
+    )  # fmt: skip
+    wanted, one, none = np.zeros(current.shape, int), np.ones(neurons, F), np.zeros(neurons, F)
+    rest, gain, drop = (
+        given.get(name, usual) for name, usual in (("rest", none), ("input_gain", one), ("resistance", one))
+    )
+    for first, last in pairwise(starts):
+        v, i, quiet = list(rest), [F(0)] * neurons, [0] * neurons
+        for t in range(first, last):
+            if not options["membrane_carry"]:
+                v, i, quiet = list(rest), [F(0)] * neurons, [0] * neurons
+            for s in range(steps):
+                for j in range(neurons):
+                    again = F(0)
+                    if t > first:
+                        for k in range(neurons):
+                            again = F(again + weights[k, j]) if wanted[t - 1, s, k] else again
+                        again = F(again + given.get("recurrent_bias", none)[j])
+                    x = F(gain[j] * F(current[t, s, j] + again))
+                    if "synapse_step" in given:
+                        before, i[j] = i[j], F(i[j] + F(given["synapse_step"][j] * F(F(0 - i[j]) + x)))
+                        x = before if old else i[j]
+                    if quiet[j]:
+                        quiet[j] -= 1
+                        continue
+                    x = F(drop[j] * x)
+                    x = F(F(x + rest[j]) - v[j]) if options["leaky"] else x
+                    v[j] = F(v[j] + F(step[j] * x))
+                    if v[j] > top[j] or (v[j] == top[j] and not options["strict"]):
+                        wanted[t, s, j] = 1
+                        v[j] = F(v[j] - top[j]) if options["reset_subtract"] else F(0)
+                        quiet[j] = refractory
+    np.testing.assert_array_equal(spikes, wanted)
+
+
+def test_a_strict_threshold_by_hand() -> None:
+    """U = 10, the threshold: it fires at it unless it is strict, and then at 11, from which 10 are taken."""
+    assert one_neuron([10, 0]) == ([1, 0], [0, 0])
+    assert one_neuron([10, 0], strict=True) == ([0, 0], [10, 5])
+    assert one_neuron([11, 0], strict=True) == ([1, 0], [1, 0])
+
+
+def test_a_potential_at_rest_and_an_old_current_by_hand() -> None:
+    """U leaks to 4 from both sides, rounding down; the old current comes a time step later."""
+    assert one_neuron([3, 0, 0, 0, 0], rest=np.array([4])) == ([0, 0, 0, 0, 0], [7, 5, 4, 4, 4])
+    assert one_neuron([-5, 0, 0, 0, 0], rest=np.array([4]))[1] == [-1, 1, 2, 3, 3]
+    alpha = {"alpha_numerator": 1, "alpha_bits": 1, "synapse_bits": 8}
+    assert one_neuron([8, 0, 0, 0], old_current=True, **alpha)[1] == [0, 8, 8, 6]
 
 
 def one_neuron(current: list[int], **options: int) -> tuple[list[int], list[int]]:

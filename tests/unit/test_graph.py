@@ -86,7 +86,7 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     assert workload.graph.given.width == 5
     assert workload.graph.ops == small_graph(positions="learnable_no_linear").ops
     edges = workload.graph.edges
-    assert edges["features"] == Edge(8, 8, 1, "codes", bits=8)
+    assert edges["features"] == Edge(8, 8, 1, "codes", bits=8, unsigned=True)
     assert edges["conv"] == Edge(8, 4, 2) and edges["pool"] == Edge(4, 2, 2) and edges["output"] == Edge(5, 1, 2)
     tensors = small_tensors()
     del tensors["conv.bias"], tensors["conv.output_scale"]

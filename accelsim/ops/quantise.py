@@ -1,0 +1,80 @@
+"""From real numbers to the codes of an integer network, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.kernels.conv import Starts
+from accelsim.kernels.number import Arithmetic, Number, values_of
+from accelsim.kernels.requantise import Scaling
+from accelsim.ops import plain, plain_integer
+from accelsim.ops.op import OPS, Datapath, Edge, Kind, Quantisation, QuantisedOp, Signal, Tensors, VectorOp, Work
+
+
+class QuantiseOp(QuantisedOp, VectorOp):
+    """y = clamp(z + round(x / s)) of real numbers, and of codes y = clamp(z + round((s_in / s) (q - z_in))).
+
+    s, z and the limits are those of ``output``. Of real numbers the quotient is a float32: halves go away from 0, with
+    ``rounding: half_even`` to even, and with ``rounding: single`` x is multiplied by float32(1 / s), halves to even.
+    """
+
+    op: Literal["quantise"]
+    input: str
+    output: Quantisation
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        if read[0].kind == "codes":
+            self.check_codes(read)
+        return self.output.edge(read[0])
+
+    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+        if read[0].kind == "real":
+            return Work(2)  # product with 1 / s, rounding
+        return Work(4)  # q - z, product, rounding shift, z
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        x, output = read[0], self.output
+        if x.edge.kind == "real":
+            return unit.quantised(self, x.values, output), x.starts
+        codes, zero = x.codes()
+        scaling = Scaling.ratio(x.edge.scale, output.scale, self.how())
+        return unit.requantised(self, codes, scaling, output, -zero), x.starts
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        x, output = read[0], self.output
+        if x.edge.kind == "real":
+            return plain_integer.quantised(x.values, output, self.how())
+        a, given = np.float32(x.edge.scale), np.float32(output.scale)
+        ratio = float(a) / float(given)
+        return plain_integer.clamped(
+            plain_integer.scaled(plain_integer.centred(x), ratio, self.how(), a / given), output
+        )  # fmt: skip
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        return self.output.activation(read[0].reals()), read[0].starts
+
+
+class DequantiseOp(VectorOp):
+    """y = s (q - z) of codes q of scale s and zero point z, all of them, in the numbers of the unit."""
+
+    op: Literal["dequantise"]
+    takes: ClassVar[frozenset[Kind]] = frozenset({"codes"})
+    input: str
+
+    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+        return Work(2)  # q - z, product
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        found = unit.exceptions_of(self)
+        return values_of(read[0].reals(), unit.vector.number, exceptions=found), read[0].starts
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        return plain.rounded(plain_integer.real(read[0]), number)
+
+
+OPS.register("quantise", QuantiseOp)
+OPS.register("dequantise", DequantiseOp)
