@@ -34,10 +34,10 @@ LEVELS = (0.1, 0.5)
 """Peak of the speech, of full scale."""
 OTHERS = (
     "okay", "okay now", "okay never", "oh kate and abby", "hey google", "hey siri", "alexa", "hey jarvis",
-    "hey mycroft", "okay nabu", "turn on the kitchen lights", "what is the weather tomorrow", "set a timer for ten minutes",
-
-    "play some music please", "good morning everyone", "the quick brown fox jumps over the lazy dog",
-    "okay let us begin", "a new boat", "occasionally it rains", "how much is the fish",
+    "hey mycroft", "okay nabu", "turn on the kitchen lights", "what is the weather tomorrow",
+    "set a timer for ten minutes", "play some music please", "good morning everyone",
+    "the quick brown fox jumps over the lazy dog", "okay let us begin", "a new boat", "occasionally it rains",
+    "how much is the fish",
 )  # fmt: skip
 
 
