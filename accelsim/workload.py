@@ -54,9 +54,10 @@ class WorkloadSpec(Model):
     nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
-    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output that an NPU works on at a
-    time, where no attention says how many; one unless it is given. ``rounding``: how ops with an ``output`` make codes
-    of their sums, see `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
+    input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
+    the schedule on every engine, which arrives when the last frame of its input has; an NPU takes one row where neither
+    this nor attention says how many. ``rounding``: how ops with an ``output`` make codes of their sums, see
+    `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
     name: str

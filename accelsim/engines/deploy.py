@@ -132,7 +132,10 @@ def _users(placement: Placement, graph: Graph) -> dict[str, frozenset[str]]:
 
 
 def _frame(network: Workload, placement: Placement, problems: Problems) -> tuple[int, bool]:
-    """Return the frames of the input in one of the schedule, and whether an engine takes them chunk by chunk."""
+    """Return the frames of the input in one of the schedule, and whether they are taken chunk by chunk.
+
+    They are where an engine takes them so, or the workload says how long a chunk is.
+    """
     found: dict[str, int] = {}
     for name, site in placement.sites.items():
         if ops := placement.ops_of(name, network.graph):
@@ -141,4 +144,6 @@ def _frame(network: Workload, placement: Placement, problems: Problems) -> tuple
                 found[name] = chunk
     if len(set(found.values())) > 1:
         problems.add("engines take chunks of different lengths: " + ", ".join(f"'{n}' {c}" for n, c in found.items()))
-    return next(iter(found.values()), 1) * network.graph.given.stride, bool(found)
+    asked = network.spec.chunk
+    chunk = next(iter(found.values()), asked or 1)
+    return chunk * network.graph.given.stride, bool(found) or asked is not None

@@ -164,6 +164,20 @@ class AttentionOp(DatapathOp):
         starts = read[0].starts
         return self.attend([unit.real(signal) for signal in read], self.spans(starts), unit), starts
 
+    def advance(self, read: Sequence[Signal], state: Any, unit: Datapath) -> tuple[NDArray[Any], Any]:
+        """Return the values of the next chunks, each of which sees its own rows and ``left`` before them."""
+        assert self.chunk is not None
+        new, edge = read[0].values, read[0].edge
+        before = new[:0] if state is None else state
+        rows = np.concatenate([before, new])
+        begin = len(before) + np.arange(len(new)) // self.chunk * self.chunk
+        spans = np.zeros((len(rows), 2), np.int64)
+        spans[len(before) :, 0] = np.maximum(begin - self.left, 0)
+        spans[len(before) :, 1] = np.minimum(begin + self.chunk, len(rows))
+        longer = Signal(rows, np.array([0, len(rows)], np.int64), edge)
+        values = self.attend([unit.real(signal) for signal in (longer, *read[1:])], spans, unit)
+        return values[len(before) :], rows[-self.left :]
+
     def attend(self, read: Sequence[Values], spans: Spans, unit: Datapath) -> Values:
         """Return the values of attention, from what it reads and the rows that each row sees, [rows, 2]."""
         relative = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -95,6 +95,15 @@ class Graph:
         if not attending or any(op.chunk is None for op in attending):
             return ANY_LENGTH
         return max(op.keys_seen() for op in attending)
+
+    def chunks(self, ops: Sequence[Op]) -> dict[int, str]:
+        """Return how many frames of the input ops work on together, where they do: each number with its last op."""
+        found = {}
+        for op in ops:
+            rows = 1 if self.distances(op.name) else op.window(self.read(op)).chunk
+            if rows > 1:
+                found[rows * self.edges[op.name].stride] = op.name
+        return found
 
     def read(self, op: Op) -> list[Edge]:
         """Return the edges that an op reads."""

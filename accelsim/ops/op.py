@@ -242,6 +242,24 @@ class DatapathOp(Op):
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         """Return its values and the starts of its rows; raises ValueError for values that the op cannot take."""
 
+    def advance(self, read: Sequence[Signal], state: Any, unit: Datapath) -> tuple[NDArray[Any], Any]:
+        """Return its values of the next rows of one utterance, and its state behind them.
+
+        ``read``: these rows alone; ``state``: None before the first ones. It is the end of what the op has read first,
+        as many rows as its `window` looks back at, in whole strides. Rows that come one push after the other give the
+        values that `compute` gives for all of them, bit for bit.
+        """
+        edges = [signal.edge for signal in read]
+        first, stride = read[0], self.infer(edges).stride // edges[0].stride
+        kept = -(-self.window(edges).behind // stride) * stride
+        if not kept:
+            return self.compute(read, unit)[0], None
+        before = first.values[:0] if state is None else state
+        rows = np.concatenate([before, first.values])
+        longer = Signal(rows, np.array([0, len(rows)], np.int64), first.edge)
+        values, _ = self.compute([longer, *read[1:]], unit)
+        return values[len(before) // stride :], rows[-kept:]
+
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         return self.compute(read, exact)
 

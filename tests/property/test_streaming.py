@@ -129,7 +129,7 @@ def test_chunks_of_a_wrong_length(tmp_path: Path) -> None:
         (["{name: q, op: linear, input: features, outputs: 18}",
           "{name: h, op: attention, input: q, heads: 1, chunk: 2, left: 4}",
           "{name: i, op: attention, input: h, heads: 1, chunk: 4, left: 4}"],
-         "layers 'h', 'i' attend in chunks of different lengths"),
+         "layers 'h', 'i' work on chunks of different lengths"),
     ],
 )  # fmt: skip
 def test_graphs_that_do_not_stream(tmp_path: Path, layers: list[str], message: str) -> None:

@@ -1,6 +1,6 @@
 """Graphs on an NPU: a sequencer goes through the steps of a chunk in order, DMA brings weights, a CPU starts it all.
 
-A frame of the schedule is a chunk, as long as the chunks of the graph's attention, or as the workload says. A CPU, if
+A frame of the schedule is a chunk, as long as the graph's ops work on together, or as the workload says. A CPU, if
 there is one, starts it when its features have arrived and reads the outputs when it is done. In between the sequencer
 leads every step: products on the systolic array, all else on the vector unit, operands in L2. DMA engine 0 streams the
 weights of the next step into one half of the weight banks while the present step works from the other, or brings all of
@@ -152,9 +152,10 @@ class Npu(Engine):
 
     @classmethod
     def chunk(cls, network: Workload, ops: Sequence[Op]) -> int | None:
-        """Return the rows of a chunk: that of attention, on this engine first of all; the workload's, or one."""
-        chunks = [op.chunk for op in (*ops, *network.graph.ops) if isinstance(op, AttentionOp) and op.chunk is not None]
-        return chunks[0] if chunks else network.spec.chunk or 1
+        """Return the rows of a chunk: as many as ops work on together, as attention does; the workload's, or one."""
+        graph = network.graph
+        chunks = graph.chunks([*ops, *graph.ops])
+        return next((frames // graph.given.stride for frames in chunks), network.spec.chunk) or 1
 
     def works(self, op: Op) -> bool:
         """Return whether an op has jobs: what depends on distances alone is worked out when the graph is compiled."""
@@ -238,7 +239,12 @@ class Npu(Engine):
                 )
             elif isinstance(op, WeightedOp) and op.name not in self.on_cpu:
                 self._check_product(op)
-            if ahead := op.window(self.graph.read(op)).ahead:
+            window = op.window(self.graph.read(op))
+            if window.whole and not isinstance(op, AttentionOp):
+                self.problems.add(
+                    f"layer '{op.name}' looks at whole utterances: the first chunk would wait for the last"
+                )
+            if ahead := window.ahead:
                 self.problems.add(
                     f"layer '{op.name}' looks {ahead} rows ahead: the end of a chunk would wait for the next one",
                     "a convolution looks back alone with 'causal: true', or with a stride longer than half of its taps",
