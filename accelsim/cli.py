@@ -492,6 +492,7 @@ def report(
     "  accelsim import okay_nabu.tflite --out mynet\n\n"
     "  accelsim import okay_nabu.tflite --out mynet --rounding double_up --frame-period '10 ms'\n\n"
     "  accelsim import kws.onnx --out kws --dataset mini_librispeech --split test\n\n"
+    "  accelsim import vad.onnx --out vad --calibrate recordings --bits 8 --bits output=4\n\n"
     "  accelsim run edge_npu -w mynet",
 )
 def import_(
@@ -521,6 +522,19 @@ def import_(
             "LiteRT's own kernels; single as LiteRT with XNNPACK, what it does unless told.",
         ),
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="onnx: integer weights for a float network, ranges from recordings or .npz features."
+        ),
+    ] = None,
+    bits: Annotated[
+        list[str], typer.Option("--bits", metavar="N|OP=N", help="With --calibrate: 8 to 2 bits of weights; repeat.")
+    ] = [],  # noqa: B006
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="With --calibrate: percentile, the default, or max: how far ranges reach."),
+    ] = None,
     option: Annotated[
         list[str], typer.Option("--option", "-O", metavar="KEY=VALUE", help="Any option of the format; repeat.")
     ] = [],  # noqa: B006
@@ -536,10 +550,18 @@ def import_(
 
     given = {
         "name": name, "dataset": dataset, "split": split, "features": features, "frame_period": frame_period,
-        "rounding": rounding,
+        "rounding": rounding, "calibrate": None if calibrate is None else str(calibrate), "calibration": calibration,
     }  # fmt: skip
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     problems = []
+    for pair in bits:
+        op, equals, width = pair.rpartition("=")
+        if not width.strip().isdigit() or (equals and not op.strip()):
+            problems.append(
+                Problem(f"'--bits {pair}' is not a number of bits, or OP=BITS", hint="--bits 4, --bits fc=8")
+            )
+        else:
+            settings.setdefault("bits", {})[op.strip() or "all"] = int(width)
     for pair in option:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip() or not value.strip():

@@ -1,4 +1,4 @@
-"""Writing the tensors of a network as a workload reads them."""
+"""Tensors of a network in files: written as a workload reads them, read one by one."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ def save_weights(path: str | Path, tensors: Mapping[str, ArrayLike], metadata: M
     with written_whole(Path(path)) as file:
         file.write(raw)
     return Path(path)
+
+
+def open_weights(path: str | Path) -> Any:
+    """Return an open safetensors file, whose tensors are read one by one: ``keys``, ``get_slice`` and ``get_tensor``.
+
+    Raises InputError for a file that is damaged or none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError.of(f"not a whole safetensors file: {error}", file=path) from None
 
 
 def _same(array: NDArray[Any], other: NDArray[Any] | None) -> bool:

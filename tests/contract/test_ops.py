@@ -93,6 +93,17 @@ CASES = {
         OpCase({"inputs": ["x", "y"]}, {"x": first, "y": second})
         for first, second in [(REAL, CODES), (BANDS, Edge(8, 4)), (CODES, CODES), (BANDS, REAL), (CODE_BANDS, BANDS)]
     ],
+    "affine": [*each({}, REAL, CODES, BANDS), *each({"output": {"scale": 0.05, "zero_point": 3}}, REAL, CODES)],
+    "clip": [
+        *each({"low": -0.5, "high": 1.5}, REAL, CODES),
+        *each({"high": 0.75}, BANDS),
+        *each({"low": 0.0, "output": {"scale": 0.05, "zero_point": -90}}, CODES),
+    ],
+    "sqrt": each({}, REAL, CODES),
+    "gather": [
+        *each({"ranges": [[4, 1, -1], [2, 5, 2], [0, 1, 1]]}, REAL, CODES),
+        *each({"ranges": [[0, 12, 3], [11, 3, -2]], "bands": 4}, BANDS, CODE_BANDS),
+    ],
     "slice": [
         *each({"begin": 1, "end": 4}, REAL, CODES, BANDS),
         *each({"begin": 1, "of": "channels"}, BANDS, CODE_BANDS),
