@@ -195,7 +195,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
     made.__name__: made
     for made in (
         same_and_valid, depthwise, dilated, padded, joined, wake_word, ring_heads, lstm, slices, flat_input, real_ends,
-        bytes_in, unbiased,
+        bytes_in, unbiased, other_scales,
     )
 }  # fmt: skip
 
@@ -209,7 +209,7 @@ NOT_IN = {
 
 def features(data: bytes, runs: int = RUNS) -> np.ndarray:
     """Return random features of so many runs, code 125 + 40 times a normal number."""
-    translation, *_ = translated(data, "double_away")
+    translation, *_ = translated(data, "double_up")
     drawn = np.random.default_rng(17).standard_normal((runs * translation.step, translation.width))
     return np.clip(np.rint(125 + 40 * drawn), 0, 255).astype(np.uint8)
 
