@@ -536,7 +536,7 @@ class Translation:
         name = self.emit(
             given.name, "lstm", input=view.edge, units=units, output=self.output(given), cell=cell,
             gates=None if micro else "fixed_point",
-            rounding="double_up" if self.rounding == "single" else None,  # XNNPACK leaves an LSTM to LiteRT's kernel
+            rounding=None if micro else "double_away",  # of LiteRT's only kernel for an LSTM
         )  # fmt: skip
         self.weigh(name, of_input[0], of_input[1], np.concatenate(biases))
         self.tensors[f"{name}.recurrent_weight"] = of_state[0]

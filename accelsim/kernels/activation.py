@@ -177,11 +177,11 @@ def _tanh(values, half, counts, out):  # type: ignore[no-untyped-def]
         count = row_of(counts, t)
         for j in range(values.shape[1]):
             x = values[t, j]
-            out[t, j] = rounded(_tanh_of(x), half, np.isfinite(x), count)
+            out[t, j] = rounded(tanh_of(x), half, np.isfinite(x), count)
 
 
 @numba.njit(forceinline=True, error_model="numpy")
-def _tanh_of(x):  # type: ignore[no-untyped-def]
+def tanh_of(x):  # type: ignore[no-untyped-def]
     size = abs(x)
     if size < _TANH_LIMIT:
         square = x * x

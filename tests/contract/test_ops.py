@@ -16,6 +16,7 @@ WIDE = Edge(6, kind="codes", bits=16, scale=0.001, zero_point=-300, full_range=T
 SPIKES, TWO_STEPS = Edge(6, kind="spikes", bits=1), Edge(6, kind="spikes", bits=1, steps=2)
 DISTANCES = Edge(6, distances=True)
 X = {"input": "x"}
+H = {"scale": 0.0078125, "zero_point": -4}
 
 
 def each(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
@@ -173,6 +174,24 @@ CASES = {
     "spike_sum": [
         case for edge in (SPIKES, TWO_STEPS) for more in ({}, {"beta": 0.5}, {"beta": 0.75, "carry": True})
         for case in each({"neurons": 3, "weight_bits": 4, **more}, edge)
+    ],
+    "lstm": [
+        *each({"units": 4, "weight_bits": 16}, REAL, CODES, BANDS), *each({"units": 4, "weight_bits": 32}, REAL),
+        *[case for place, how in enumerate(ROUNDINGS) for gates in ("interpolated", "fixed_point")
+          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0 ** (place - 14), "clip": 2.0},
+                            "gates": gates, "rounding": how}, QUANTISED, FEATURE_CODES)],
+    ],
+    "gru": [
+        case for after in (True, False) for more, edges in (
+            ({"weight_bits": 16}, (REAL, CODES)), ({"weight_bits": 32}, (BANDS,)),
+            *[({"output": H, "rounding": how}, (QUANTISED,)) for how in ROUNDINGS],
+            ({"output": H, "gates": "fixed_point"}, (FEATURE_CODES,)),
+        ) for case in each({"units": 4, "reset_after": after, **more}, *edges)
+    ],
+    "delta_gru": [
+        case for thresholds in ({"threshold": 0.0}, {"threshold": 0.5}, {"threshold": 0.1, "state_threshold": 0.02})
+        for more, edges in (({"weight_bits": 16}, (REAL, CODES)), ({"output": H}, (QUANTISED, FEATURE_CODES)))
+        for case in each({"units": 5, **thresholds, **more}, *edges)
     ],
     "conformer": [
         OpCase({"input": FEATURES, "blocks": 1, "width": 6, "heads": 2, "feed_forward": 5, "kernel": 3,
