@@ -32,7 +32,7 @@ from accelsim.schema.workload import (
     RandomInputs,
     SpeechInputs,
 )
-from accelsim.score.score import AnyScore, Judge, Score
+from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
@@ -130,7 +130,9 @@ class Workload:
         if spec is None:
             raise ValueError(f"workload '{self.spec.name}' is not scored")
         try:
-            return spec.judge(self.decoder or {}, reference=reference)
+            judge = spec.judge(self.decoder or {}, reference=reference)
+            row_s = self.spec.inputs.period() * self.graph.given.stride
+            return judge.paced(row_s) if isinstance(judge, PacedJudge) else judge
         except ValueError as error:
             raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
 
