@@ -262,7 +262,13 @@ def score(
     starts: NDArray[np.int64],
     tell: Progress = lambda *_: None,
 ) -> Accuracy:
-    """Return how well the hardware's outputs recognise the batch; starts: of the utterances in the outputs."""
+    """Return how well the hardware's outputs recognise the batch; starts: of the utterances in the outputs.
+
+    Outputs that are codes with a scale and a zero point are made the numbers that they stand for first.
+    """
+    edge = network.graph.given
+    if edge.kind == "codes" and (edge.scale, edge.zero_point) != (1.0, 0):
+        outputs = (outputs.astype(np.float64) - edge.zero_point) * edge.scale
     return _judged(network, batch, np.split(outputs, starts[1:-1]), tell, reference=False)
 
 

@@ -256,8 +256,31 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
         unknown=run.batch.unknown,
+        further=_further(run, runs),
         per_utterance=_per_utterance(run, runs),
     )
+
+
+def _further(run: Run, runs: tuple[Accuracy, ...]) -> list[r.FurtherRecord]:
+    """Return what else was measured, where every programming run has it: a delay is known of detections alone."""
+    found = []
+    for first in runs[0].further:
+        same = [other for each in runs for other in each.further if other.metric == first.metric]
+        reference = [one.value for one in run.reference.further if one.metric == first.metric] if run.reference else []
+        found.append(
+            r.FurtherRecord(
+                metric=first.metric,
+                value=mean(each.value for each in same),
+                low=mean(each.low for each in same),
+                high=mean(each.high for each in same),
+                n=first.n,
+                counted=first.counted,
+                unit=first.unit,
+                runs=[each.value for each in same] if len(runs) > 1 else [],
+                reference_value=reference[0] if reference else None,
+            )
+        )
+    return found
 
 
 def _per_utterance(run: Run, runs: tuple[Accuracy, ...]) -> r.UtteranceRecord | None:

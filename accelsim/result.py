@@ -121,6 +121,20 @@ class UtteranceRecord(Record):
     reference: list[int] | None = None
 
 
+class FurtherRecord(Record):
+    """Something else that was measured on the same outputs; of cells that are programmed several times the mean."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    counted: str
+    unit: str
+    runs: list[float] = []
+    reference_value: float | None = None
+
+
 class AccuracyRecord(Record):
     """``value``: on the simulated hardware, ``reference_value``: the float network on the same data; same unit.
 
@@ -148,6 +162,8 @@ class AccuracyRecord(Record):
     """How many people spoke what was scored, where that is known."""
     unknown: int = 0
     """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
+    further: list[FurtherRecord] = []
+    """What else the score measures, such as false accepts beside misses."""
     per_utterance: UtteranceRecord | None = None
     """None where a score of a plug-in counts nothing by utterance."""
 

@@ -29,6 +29,11 @@ def trimmed(audio: NDArray[np.float32], trim_db: float) -> NDArray[np.float32]:
     return audio[first:end]
 
 
+def speech_end_s(audio: NDArray[np.float32]) -> float:
+    """Return when the last window of 10 ms ends whose power is at most 30 dB below that of the loudest, in seconds."""
+    return _span(audio, QUIET_DB)[1] / SAMPLE_RATE_HZ
+
+
 def of_length(audio: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
     """Return audio of exactly so many seconds: silence is added at its end, or the end is cut off."""
     samples = round(seconds * SAMPLE_RATE_HZ)

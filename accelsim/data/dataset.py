@@ -30,13 +30,17 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Featured:
-    """One utterance as features: codes uint8 [frames, width] around 128; phones and text where they are known."""
+    """One utterance as features: codes uint8 [frames, width] around 128; phones and text where they are known.
+
+    ``speech_end_s``: when its speech ends, if that is known.
+    """
 
     name: str
     speaker: str
     codes: NDArray[np.uint8]
     phones: tuple[str, ...] | None
     text: str | None
+    speech_end_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from accelsim.data.dataset import Featured
 from accelsim.data.files import cuts, read_arrays
 from accelsim.errors import InputError, did_you_mean
 
-CODES, SPIKES, STARTS, LABELS = "codes", "spikes", "starts", "labels"
+CODES, SPIKES, STARTS, LABELS, ENDS = "codes", "spikes", "starts", "labels", "ends"
 
 
 def read_features(path: Path, width: int, bits: int = 8, steps: int | None = None) -> list[Featured]:
@@ -20,14 +20,15 @@ def read_features(path: Path, width: int, bits: int = 8, steps: int | None = Non
     ``codes``: uint8 [frames, width], all utterances end to end, below 2^bits; with ``steps`` in its place ``spikes``:
     uint8 [frames, steps, width], 0 or 1; ``starts``: whole numbers [utterances + 1], where each begins and the last one
     ends, one utterance without it; ``labels``: text or whole numbers [utterances], the words that were said or the
-    number of the class, if known. Raises InputError.
+    number of the class, if known; ``ends``: seconds into each utterance at which its speech ends, [utterances], if
+    known. Raises InputError.
     """
     values, bits, shape = (CODES, bits, (width,)) if steps is None else (SPIKES, 1, (steps, width))
-    found, there = read_arrays(path, (values, STARTS, LABELS))
+    found, there = read_arrays(path, (values, STARTS, LABELS, ENDS))
     if values not in found:
         raise InputError.of(f"no array '{values}'", file=path, hint=did_you_mean(values, there))
     problems = []
-    codes, labels = found[values], found.get(LABELS)
+    codes, labels, spoken = found[values], found.get(LABELS), found.get(ENDS)
     if codes.dtype != np.uint8 or codes.ndim != 1 + len(shape) or codes.shape[1:] != shape:
         wanted = f"[frames, {', '.join(map(str, shape))}] of uint8"
         problems.append(f"'{values}': expected {wanted}, found {list(codes.shape)} of {codes.dtype}")
@@ -44,6 +45,11 @@ def read_features(path: Path, width: int, bits: int = 8, steps: int | None = Non
     if labels is not None and (labels.dtype.kind not in "Uiu" or labels.shape != (len(ends) - 1,)):
         form = f"text or whole numbers of {len(ends) - 1} utterances"
         problems.append(f"'{LABELS}': expected {form}, found {list(labels.shape)} of {labels.dtype}")
+    if spoken is not None and (
+        spoken.dtype.kind != "f" or spoken.shape != (len(ends) - 1,) or not np.isfinite(spoken).all()
+    ):
+        form = f"finite seconds of {len(ends) - 1} utterances"
+        problems.append(f"'{ENDS}': expected {form}, found {list(spoken.shape)} of {spoken.dtype}")
     if problems:
         raise InputError.of("; ".join(problems), file=path)
     texts = [None] * (len(ends) - 1) if labels is None else [str(label) for label in labels]
@@ -54,6 +60,7 @@ def read_features(path: Path, width: int, bits: int = 8, steps: int | None = Non
             codes=codes[start:end],
             phones=None if text is None else tuple(text.split()),
             text=text,
+            speech_end_s=None if spoken is None else float(spoken[number]),
         )
         for number, ((start, end), text) in enumerate(zip(pairwise(ends), texts, strict=True))
     ]

@@ -2,7 +2,12 @@
 
 With a task queue, every op is a task that waits for its operands, frame by frame; vector units, attention engines and
 banks of activation memory stand in clusters, and consecutive ops share a cluster. Without one, an array does its ops
-one after the other: dense layers, and state-space kernels whose states lie in registers beside it.
+one after the other: dense layers, state-space kernels whose states lie in registers beside it, and recurrent layers,
+where there is a vector unit too.
+
+A step of a recurrent layer is a product with both of its matrices, then the gates on the vector unit: whoever leads the
+layer's jobs does one after the other, so that the next step's product waits for the state. Columns of what has not
+changed are left out by layers that know them.
 """
 
 from __future__ import annotations
@@ -23,12 +28,14 @@ from accelsim.devices import WHOLE_NUMBERS
 from accelsim.engines import readout
 from accelsim.engines.cluster import Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.engines.recurrence import Columns
 from accelsim.kernels.activation import LARGEST_CODE
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.number import Arithmetic
 from accelsim.kernels.ssm import side
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, VectorOp, WeightedOp, evaluate
+from accelsim.ops.recurrent import RecurrentOp
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
 from accelsim.placement import ENGINES, Parts, Problems, of_class, stores
 from accelsim.schedule.job import Job, Work
@@ -67,6 +74,25 @@ class AttentionTask(Work):
     stage: ClassVar[str] = "attention"
 
 
+@dataclass(frozen=True)
+class StepProduct(Work):
+    """A product of one step of a recurrent layer: with the inputs in the first ``round``, and with the state.
+
+    ``place``: of the row within a frame.
+    """
+
+    stage: ClassVar[str] = "step"
+    place: int
+    round: int
+
+
+@dataclass(frozen=True)
+class StepGates(StepProduct):
+    """What the vector unit does with the sums of such a product."""
+
+    stage: ClassVar[str] = "gates"
+
+
 class Digital(Engine):
     """An array of integer multipliers, a vector unit, an attention engine, and the memories around them."""
 
@@ -85,8 +111,8 @@ class Digital(Engine):
     needs = (QUEUED, ARRAY)
     settings = frozenset({"batch"})
     lockstep = (
-        ("weights", "array"), ("states", "array"), ("queue", "array"), ("queue", "vector"), ("queue", "attention"),
-        ("queue", "activations"),
+        ("weights", "array"), ("states", "array"), ("vector", "array"), ("queue", "array"), ("queue", "vector"),
+        ("queue", "attention"), ("queue", "activations"),
     )  # fmt: skip
     flows = (("array", readout.ROLE), ("queue", "queue"))
     entries = ("queue", "array")
@@ -109,10 +135,13 @@ class Digital(Engine):
     @classmethod
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
         queued = parts.has(QUEUED)
-        if isinstance(op, WeightedOp | S4dOp) and (lacks := parts.lacks("array", "weights")):
+        if isinstance(op, WeightedOp | S4dOp | RecurrentOp) and (lacks := parts.lacks("array", "weights")):
             return f"it needs {cls.roles[lacks[0]].what}"
-        if isinstance(op, WeightedOp) and op.in_float():
-            return f"it has float16 weights, '{parts.name('array')}' multiplies integers"
+        if isinstance(op, WeightedOp | RecurrentOp) and op.in_float():
+            return f"it has float{op.weight_bits} weights, '{parts.name('array')}' multiplies integers"
+        if isinstance(op, RecurrentOp) and not queued:
+            lacks = parts.lacks("vector", "states")
+            return f"it needs {cls.roles[lacks[0]].what}" if lacks else None
         if isinstance(op, S4dOp):
             return (
                 "state-space kernels need an array that leads its jobs, without a task queue"
@@ -155,6 +184,9 @@ class Digital(Engine):
             (leader,) = self.takers(op)
             takes, gives = wires.taken(op.name, leader), wires.given(op.name, leader)
             last = op is self.graph.last
+            if isinstance(op, RecurrentOp):
+                jobs += self._steps(op, leader, takes, gives, last=last and not self.reads_out(op))
+                continue
             if self.cluster is not None:
                 work, parts = self._task(op, self.cluster)
                 jobs.append(
@@ -184,8 +216,40 @@ class Digital(Engine):
             return ArrayTask(), [*shared, *cluster.parts(op, "vector", "activations")]
         return VectorTask(), cluster.parts(op, "vector", "activations")
 
+    def _steps(
+        self, op: RecurrentOp, leader: str, takes: tuple[str, ...], gives: tuple[str, ...], *, last: bool
+    ) -> list[Job]:
+        """Return for every row of a frame, and every product in it, the product and its gates, led by one component.
+
+        The product of a row so begins when the gates of the row before have ended.
+        """
+        rounds = len(op.rounds())
+        steps = [(row, place) for row in range(self.rows_in(op.name)) for place in range(rounds)]
+        jobs = []
+        for number, (row, place) in enumerate(steps):
+            at = f".{number}" if len(steps) > 1 else ""
+            first, final = number == 0, number == len(steps) - 1
+            jobs += [
+                Job.of(f"{op.name}.multiply{at}", op.name, self._step_parts(op, leader, gates=False),
+                       StepProduct(row, place), takes=takes if first else ()),
+                Job.of(f"{op.name}.gates{at}", op.name, self._step_parts(op, leader, gates=True),
+                       StepGates(row, place), gives=gives if final else (), last=last and final),
+            ]  # fmt: skip
+        return jobs
+
+    def _step_parts(self, op: RecurrentOp, leader: str, *, gates: bool) -> list[tuple[str, str]]:
+        """Return what works on a product, or on its gates; what has changed is found on the vector unit."""
+        multiplying = [] if gates else [(role, self.parts.name(role)) for role in ("array", "weights")]
+        on_vector = ("vector",) if gates or op.skips() else ()
+        if self.cluster is not None:
+            return [("queue", leader), *multiplying, *self.cluster.parts(op, *on_vector, "activations")]
+        names = [(role, self.parts.name(role)) for role in (*on_vector, "states")]
+        return [*(multiplying or [("array", leader)]), *names]
+
     def reads_out(self, op: Op) -> bool:
         """Return whether an accumulator adds up what an op gives."""
+        if isinstance(op, RecurrentOp):
+            return False
         return op is self.graph.last and self.cluster is None and readout.ROLE in self.parts
 
     # Checks
@@ -200,6 +264,9 @@ class Digital(Engine):
                 bits = op.input_bits
             elif isinstance(op, S4dOp):
                 values, bits = 6 * op.states * op.kernels, op.code_bits
+            elif isinstance(op, RecurrentOp):
+                values = sum(math.prod(matrix) for matrix in op.matrices(self.graph.read(op)))
+                bits = op.weight_bits
             else:
                 continue
             array: MatrixArray = self.parts.spec("array")
@@ -214,7 +281,7 @@ class Digital(Engine):
         if needed and needed > (room := self.parts.spec("weights").capacity()):
             add(f"the weights take {needed} words of '{self.parts.name('weights')}', which has {room}")
 
-    def _check_sums(self, op: WeightedOp | S4dOp, sum_bits: int | None) -> None:
+    def _check_sums(self, op: WeightedOp | S4dOp | RecurrentOp, sum_bits: int | None) -> None:
         """Note where the array's sums do not hold every sum of a layer."""
         if sum_bits is None or (largest := self._largest_sum(op)) <= (holds := signed_range(sum_bits)[1]):
             return
@@ -224,7 +291,7 @@ class Digital(Engine):
             at=self.at("array"),
         )
 
-    def _largest_sum(self, op: WeightedOp | S4dOp) -> int:
+    def _largest_sum(self, op: WeightedOp | S4dOp | RecurrentOp) -> int:
         """Return the largest magnitude that a sum of products can reach with a layer's weights, whatever the inputs.
 
         Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code, 128 of codes of the full range, and b the bias
@@ -235,6 +302,9 @@ class Digital(Engine):
             a, b, c = (np.abs(self.tensors[op.tensor_name(part)].astype(np.int64)) for part in "abc")
             state, output = (a.sum(axis=2) + b.max(axis=2)).max(initial=0), c.sum(axis=(1, 2)).max(initial=0)
             return (1 << (op.code_bits - 1)) * int(max(state, output))
+        if isinstance(op, RecurrentOp):
+            both = (self.tensors[f"{op.name}.{end}"].astype(np.int64) for end in ("weight", "recurrent_weight"))
+            return max(128 * int(np.abs(weight).sum(axis=0).max(initial=0)) for weight in both)
         weights = np.abs(self.tensors[op.tensor_name("weight")].astype(np.int64))
         sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0)
         if op.output is not None:
@@ -262,15 +332,21 @@ class Digital(Engine):
                     f"layer '{op.name}' sees {op.keys_seen()} frames, '{name}' holds the scores of {engine.frames}"
                 )
 
+    def state_bits(self, op: RecurrentOp) -> int:
+        """Return the bits of a recurrent layer's state."""
+        return op.state_bits(self.graph.read(op), self.number_bits)
+
     def _check_states(self) -> None:
         kernels = [op for op in self.ops if isinstance(op, S4dOp)]
-        if not kernels:
+        recurrent = [op for op in self.ops if isinstance(op, RecurrentOp)]
+        if not kernels and not recurrent:
             return
         memory, name = self.parts.spec("states"), self.parts.name("states")
         needed = sum(2 * op.states * op.kernels for op in kernels)
+        needed += sum(memory.words_of(1, self.state_bits(op)) for op in recurrent)
         if needed > memory.capacity():
             self.problems.add(f"{needed} states do not fit the {memory.capacity()} entries of '{name}'")
-        widest = max(op.code_bits for op in kernels)
+        widest = max((op.code_bits for op in kernels), default=0)
         if memory.width_bits < widest:
             self.problems.add(f"{widest}-bit states do not fit the words of '{name}'")
         for op in kernels:
@@ -291,10 +367,12 @@ class DigitalRun(Run):
     def __init__(self, engine: Digital, tell: Tell) -> None:
         super().__init__()
         self.engine, self.tell = engine, tell
+        self.columns = Columns()
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         unit = self._unit(self.tallies.clamped, count_exceptions=self.engine.cluster is not None)
         self._values(ops, signals, unit)
+        self.columns.note(ops, signals, unit, self.tallies)
         if self.engine.reads_out(ops[-1]):
             readout.check_sums(signals[ops[-1].name], self.engine)
         self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}
@@ -353,6 +431,9 @@ class DigitalRun(Run):
         if isinstance(job.work, Multiply):
             return self._multiply(op, grid)
         cluster = self.engine.cluster
+        if isinstance(job.work, StepProduct):
+            assert isinstance(op, RecurrentOp)
+            return (self._gates if isinstance(job.work, StepGates) else self._step)(op, job.work, grid)
         assert cluster is not None
         if isinstance(op, AttentionOp):
             return self._attend(op, cluster, grid)
@@ -423,6 +504,61 @@ class DigitalRun(Run):
             "activations": cluster.access(op, cluster.words_read(op, grid), cluster.given_words(op, grid), grid),
         }, Macs(macs, macs)
 
+    def _step(self, op: RecurrentOp, work: StepProduct, grid: Grid) -> tuple[Mapping[str, Counts], Macs]:
+        """Count a product of a step: with the inputs in the first round, and with the state, columns that are taken."""
+        engine, read, every = self.engine, self.engine.graph.read(op), np.ones(grid.frames, np.int64)
+        array: MatrixArray = engine.parts.spec("array")
+        weights: Memory = engine.parts.spec("weights")
+        ((inputs, columns), (units, _)), outputs = op.matrices(read), op.rounds()[work.round].columns
+        taken, states = self.columns.of_row(op, read, grid, engine.rows_in(op.name), work.place)
+        dense, macs, blocks = units * outputs, states * outputs, _blocks(array, states, outputs)
+        if work.round == 0:
+            dense += inputs * columns
+            macs, blocks = macs + taken * columns, blocks + _blocks(array, taken, columns)
+        words = weights.words_of(1, op.weight_bits) * macs
+        counts: dict[str, Counts] = {
+            "array": {"mac": macs, "add": every * 0, "blocks": blocks},
+            "weights": weights.accesses(words, every * 0),
+        }
+        if op.skips():
+            counts["vector"] = {"operation": every * op.change_work(read).operations, "special": every * 0}
+        # The state, or what is left of the last output behind a gate.
+        state = engine.state_bits(op) if work.round == 0 else units * op.weight_bits
+        self._step_memory(counts, op, grid, read=state, inputs=work.round == 0)
+        performed = int(macs.sum())
+        return counts, Macs(dense * grid.frames, performed, dense * grid.frames - performed)
+
+    def _gates(self, op: RecurrentOp, work: StepProduct, grid: Grid) -> tuple[Mapping[str, Counts], None]:
+        """Count the work on the sums of a step's product; behind the last one output and state are written."""
+        read, rounds, every = self.engine.graph.read(op), op.rounds(), np.ones(grid.frames, np.int64)
+        done = rounds[work.round].work
+        operations = done.operations + (op.input_work(read).operations if work.round == 0 else 0)
+        last = work.round == len(rounds) - 1
+        counts: dict[str, Counts] = {"vector": {"operation": every * operations, "special": every * done.special}}
+        written = self.engine.state_bits(op) if last else op.units * op.weight_bits
+        self._step_memory(counts, op, grid, written=written, outputs=last)
+        if self.engine.cluster is None:
+            counts["array"] = {"mac": every * 0, "add": every * 0, "blocks": every * 0}
+        return counts, None
+
+    def _step_memory(
+        self, counts: dict[str, Counts], op: RecurrentOp, grid: Grid, *, read: int = 0, written: int = 0,
+        inputs: bool = False, outputs: bool = False,
+    ) -> None:  # fmt: skip
+        """Count the bits of state that a step reads and writes, and with them the row that it reads or gives."""
+        engine, cluster, every = self.engine, self.engine.cluster, np.ones(grid.frames, np.int64)
+        if cluster is None:
+            memory: Memory = engine.parts.spec("states")
+            counts["states"] = memory.accesses(every * memory.words_of(1, read), every * memory.words_of(1, written))
+            return
+        counts["queue"] = {"dispatch": every}
+        rows = engine.rows_in(op.name)
+        first = every * cluster.words(read)
+        first = first + cluster.words_read(op, grid) // rows if inputs else first
+        second = every * (cluster.words(written) + (cluster.words(cluster.bits(op.name)) if outputs else 0))
+        second = second + cluster.words_brought(op, grid) // rows if inputs else second
+        counts["activations"] = cluster.memory.accesses(first, second, share=cluster.vector.units)
+
     def _attend(self, op: AttentionOp, cluster: Cluster, grid: Grid) -> tuple[Mapping[str, Counts], Macs]:
         width, terms = self.engine.graph.edges[op.name].width, 2 if op.positions is None else 3
         spans = op.spans(grid.starts)
@@ -439,6 +575,12 @@ class DigitalRun(Run):
             "attention": {"mac": keys * terms * width, "exponential": keys * op.heads},
             "activations": cluster.access(op, read, written, grid),
         }, Macs(macs, macs)
+
+
+def _blocks(array: MatrixArray, inputs: NDArray[np.int64], outputs: int) -> NDArray[np.int64]:
+    """Return the blocks that so many inputs take through a matrix, of each frame."""
+    several, place = np.unique(inputs, return_inverse=True)
+    return np.array([array.blocks(int(n), outputs) if n else 0 for n in several], np.int64)[place]
 
 
 ENGINES.register("digital", Digital)

@@ -35,11 +35,11 @@ class Metric:
 
 
 def _error_percent(result: Result) -> float | None:
-    return result.accuracy.value if result.accuracy else None
+    return result.accuracy.value if result.accuracy and result.accuracy.unit == "%" else None
 
 
 def _accuracy(result: Result) -> float | None:
-    return 1 - result.accuracy.value / 100 if result.accuracy else None
+    return 1 - result.accuracy.value / 100 if result.accuracy and result.accuracy.unit == "%" else None
 
 
 def _latency(result: Result, which: str) -> float:

@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.number import Arithmetic, Number, values_of
-from accelsim.kernels.requantise import Scaling, quantised
+from accelsim.kernels.requantise import Scaling
 from accelsim.ops import plain, plain_integer
 from accelsim.ops.op import OPS, Datapath, Edge, Kind, Quantisation, QuantisedOp, Signal, Tensors, VectorOp, Work
-
-REQUANTISE = 4
-"""Operations that make a code of a sum: bias or zero point of the input, product, rounding shift, zero point."""
 
 
 class QuantiseOp(QuantisedOp, VectorOp):
     """y = clamp(z + round(x / s)) of real numbers, and of codes y = clamp(z + round((s_in / s) (q - z_in))).
 
     s, z and the limits are those of ``output``. Of real numbers the quotient is a float32: halves go away from 0, with
-    ``rounding: half_even`` to even, and with ``rounding: single`` x is multiplied by float32(1 / s), halves to even.
+    ``rounding: half_even`` to even, and with ``rounding: single`` x is multiplied by float32(1 / s), halves to even. Of
+    codes the factor has 8 bits behind the point with ``rounding: single``, floor((q - z_in) rint(2^8 s_in / s) / 2^8 +
+    1/2), as XNNPACK's conversion of int8 has it (observed in ai-edge-litert 2.3.0).
     """
 
     op: Literal["quantise"]
@@ -35,17 +34,19 @@ class QuantiseOp(QuantisedOp, VectorOp):
         return self.output.edge(read[0])
 
     def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
-        return Work(2 if read[0].kind == "real" else REQUANTISE)  # product with 1 / s and rounding
+        if read[0].kind == "real":
+            return Work(2)  # product with 1 / s, rounding
+        return Work(4)  # q - z, product, rounding shift, z
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         x, output = read[0], self.output
         if x.edge.kind == "real":
-            codes, clamped = quantised(
-                x.values, output.scale, output.zero_point, output.limits(), output.counted(), output.word(), self.how()
-            )
-            unit.saturated(self, clamped)
-            return codes, x.starts
+            return unit.quantised(self, x.values, output), x.starts
         codes, zero = x.codes()
+        if self.how() == "single":
+            factor = int(np.rint(np.float32(x.edge.scale) / np.float32(output.scale) * np.float32(256)))
+            words = ((codes.astype(np.int64) - zero) * factor + 128) >> 8
+            return unit.requantised(self, words, Scaling.of(1.0, "double_up"), output), x.starts
         scaling = Scaling.ratio(x.edge.scale, output.scale, self.how())
         return unit.requantised(self, codes, scaling, output, -zero), x.starts
 
@@ -53,11 +54,10 @@ class QuantiseOp(QuantisedOp, VectorOp):
         x, output = read[0], self.output
         if x.edge.kind == "real":
             return plain_integer.quantised(x.values, output, self.how())
-        a, given = np.float32(x.edge.scale), np.float32(output.scale)
-        ratio = float(a) / float(given)
-        return plain_integer.clamped(
-            plain_integer.scaled(plain_integer.centred(x), ratio, self.how(), a / given), output
-        )  # fmt: skip
+        q, a, given = plain_integer.centred(x), np.float32(x.edge.scale), np.float32(output.scale)
+        if self.how() == "single":
+            return plain_integer.clamped((q * int(np.rint(a / given * np.float32(256))) + 128) // 256, output)
+        return plain_integer.clamped(plain_integer.scaled(q, float(a) / float(given), self.how(), a / given), output)
 
     def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
         return self.output.activation(read[0].reals()), read[0].starts

@@ -91,7 +91,12 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             lost, note = "lost by quantisation", ""
             if a.exact_value is not None:
                 lost, note = "lost on the chip", f"{a.exact_value - a.reference_value:+.2f} of it by quantisation"
-            row(lost, lambda _: f"{a.loss:+.2f} points", note, "accuracy.loss", part=True)
+            unit = "points" if a.unit == "%" else a.unit
+            row(lost, lambda _: f"{a.loss:+.2f} {unit}", note, "accuracy.loss", part=True)
+        for other in a.further:
+            interval = f"95 % interval {other.low:.3g} to {other.high:.3g}; {other.n:,} {other.counted}"
+            value = f"{other.value:.3g} {other.unit}"
+            rows.append(Headline(other.metric, (value, *[""] * (len(points) - 1)), interval, "", (), False))
     row(
         "cycles per frame",
         lambda o: f"{o.performance.cycles_per_frame:.1f}",

@@ -19,6 +19,7 @@ class Accuracy:
     """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``.
 
     ``errors`` and ``lengths``: of each utterance, value = 100 sum(errors) / sum(lengths); empty where a judge has none.
+    ``further``: what else was measured on the same outputs, such as the false accepts beside the misses.
     """
 
     metric: str
@@ -31,6 +32,7 @@ class Accuracy:
     detail: Mapping[str, int]
     errors: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
+    further: tuple[Accuracy, ...] = ()
 
 
 def phoneme_error_rate(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> Accuracy:
@@ -80,7 +82,7 @@ def bootstrap(
     Whole utterances are resampled (2,000 times, seeded), since errors within one are not independent.
     errors, lengths: tokens per utterance.
     """
-    picks = np.random.Generator(np.random.Philox(0)).integers(0, len(errors), (_RESAMPLES, len(errors)))
+    picks = resamples(len(errors))
     rates = 100 * errors[picks].sum(axis=1) / np.maximum(lengths[picks].sum(axis=1), 1)
     low, high = np.percentile(rates, (2.5, 97.5))
     return Accuracy(
@@ -95,6 +97,11 @@ def bootstrap(
         errors=tuple(errors.tolist()),
         lengths=tuple(lengths.tolist()),
     )
+
+
+def resamples(utterances: int) -> NDArray[np.int64]:
+    """Return which utterances each of the 2,000 seeded resamples holds, [resamples, utterances]."""
+    return np.random.Generator(np.random.Philox(0)).integers(0, utterances, (_RESAMPLES, utterances))
 
 
 def folded(phone: str) -> str:

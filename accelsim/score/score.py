@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -31,6 +31,14 @@ class Judge(Protocol):
         outputs: [frames, outputs] of each utterance; references: what was said in each, see `Score.said`; ``progress``
         is called with (done, total). Raises ValueError where the outputs do not fit.
         """
+
+
+@runtime_checkable
+class PacedJudge(Judge, Protocol):
+    """A judge that has to know how long a row of outputs lasts."""
+
+    def paced(self, row_s: float) -> Judge:
+        """Return the judge of outputs that come every ``row_s`` seconds."""
 
 
 class Score(Model):

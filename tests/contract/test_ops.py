@@ -16,6 +16,7 @@ WIDE = Edge(6, kind="codes", bits=16, scale=0.001, zero_point=-300, full_range=T
 SPIKES, TWO_STEPS = Edge(6, kind="spikes", bits=1), Edge(6, kind="spikes", bits=1, steps=2)
 DISTANCES = Edge(6, distances=True)
 X = {"input": "x"}
+H = {"scale": 0.0078125, "zero_point": -4}
 
 
 def each(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
@@ -44,10 +45,51 @@ def weighted(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
     return bits + each({**keys, "gives": "codes", "input_bits": 5, "input_scale": 0.25, "input_offset": 20}, *edges)
 
 
+HALF_EVEN: dict[str, object] = {"rounding": "half_even", "output": {"scale": 0.0390625, "zero_point": -7}}
+
+
+def function(scale: float, zero: int, **keys: object) -> list[OpCase]:
+    """Return a function of codes in fixed point, by a table, and in float32."""
+    output = {"scale": scale, "zero_point": zero}
+    fixed = [
+        case
+        for rounding in ROUNDINGS[:3]
+        for case in each({**keys, "output": output, "rounding": rounding}, QUANTISED_BANDS, FEATURE_CODES)
+    ]
+    return fixed + each({**keys, **HALF_EVEN}, QUANTISED, WIDE)
+
+
+def two(keys: dict[str, object], first: str, second: str, a: Edge, b: Edge) -> list[OpCase]:
+    """Return an op on codes of two kinds, with each of the outputs and roundings."""
+    return [
+        OpCase({**keys, first: "x", second: "y", "output": output, "rounding": ROUNDINGS[place]}, {"x": a, "y": b})
+        for place, output in enumerate(OUTPUTS)
+    ]
+
+
+def pooled(size: list[int], edge: Edge, zero: int) -> list[OpCase]:
+    """Return a pool of codes, which keep their scale."""
+    output = {"scale": edge.scale, "zero_point": zero, "low": -100}
+    return each({"size": size, "output": output}, edge) + each({"size": size, **HALF_EVEN}, edge)
+
+
 CASES = {
-    **{name: each({}, REAL, CODES, BANDS) for name in ("relu", "silu", "sigmoid", "tanh", "gelu", "glu", "layer_norm")},
-    "add": [OpCase({"input": "x", "residual": "y", "factor": 0.5}, {"x": REAL, "y": CODES})],
-    "multiply": [OpCase({"input": "x", "by": "y"}, {"x": BANDS, "y": CODE_BANDS})],
+    **{name: each({}, REAL, CODES, BANDS) for name in ("silu", "gelu", "glu", "layer_norm")},
+    "relu": [*each({}, REAL, CODES, BANDS), *integers({}, QUANTISED, FEATURE_CODES, WIDE)],
+    "sigmoid": [*each({}, REAL, CODES, BANDS), *function(2.0**-8, -128)],
+    "tanh": [*each({}, REAL, CODES, BANDS), *function(2.0**-7, 0)],
+    "add": [
+        OpCase({"input": "x", "residual": "y", "factor": 0.5}, {"x": REAL, "y": CODES}),
+        *two({}, "input", "residual", QUANTISED_BANDS, FEATURE_CODES), *two({}, "input", "residual", QUANTISED, WIDE),
+    ],
+    "multiply": [
+        OpCase({"input": "x", "by": "y"}, {"x": BANDS, "y": CODE_BANDS}),
+        *two({}, "input", "by", QUANTISED_BANDS, FEATURE_CODES), *two({}, "input", "by", QUANTISED, WIDE),
+    ],
+    "softmax": [
+        *each({}, REAL, CODES, BANDS), *each({"of": "channels"}, BANDS, CODE_BANDS),
+        *function(2.0**-8, -128), *function(2.0**-8, -128, of="channels"),
+    ],
     "concat": [
         OpCase({"inputs": ["x", "y"]}, {"x": first, "y": second})
         for first, second in [(REAL, CODES), (BANDS, Edge(8, 4)), (CODES, CODES), (BANDS, REAL), (CODE_BANDS, BANDS)]
@@ -68,7 +110,8 @@ CASES = {
         *each({"begin": 1, "of": "channels"}, BANDS, CODE_BANDS),
         *each({"end": 2, "of": "channels"}, REAL),
     ],
-    **{name: [*each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS)]
+    **{name: [*each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS),
+            *pooled([2, 3], QUANTISED_BANDS, 127), *pooled([1, 4], FEATURE_CODES, -29)]
        for name in ("max_pool", "avg_pool")},
     "linear": [
         *weighted({"outputs": 5}, REAL, CODES),
@@ -131,6 +174,24 @@ CASES = {
     "spike_sum": [
         case for edge in (SPIKES, TWO_STEPS) for more in ({}, {"beta": 0.5}, {"beta": 0.75, "carry": True})
         for case in each({"neurons": 3, "weight_bits": 4, **more}, edge)
+    ],
+    "lstm": [
+        *each({"units": 4, "weight_bits": 16}, REAL, CODES, BANDS), *each({"units": 4, "weight_bits": 32}, REAL),
+        *[case for place, how in enumerate(ROUNDINGS) for gates in ("interpolated", "fixed_point")
+          for case in each({"units": 4, "output": H, "cell": {"scale": 2.0 ** (place - 14), "clip": 2.0},
+                            "gates": gates, "rounding": how}, QUANTISED, FEATURE_CODES)],
+    ],
+    "gru": [
+        case for after in (True, False) for more, edges in (
+            ({"weight_bits": 16}, (REAL, CODES)), ({"weight_bits": 32}, (BANDS,)),
+            *[({"output": H, "rounding": how}, (QUANTISED,)) for how in ROUNDINGS],
+            ({"output": H, "gates": "fixed_point"}, (FEATURE_CODES,)),
+        ) for case in each({"units": 4, "reset_after": after, **more}, *edges)
+    ],
+    "delta_gru": [
+        case for thresholds in ({"threshold": 0.0}, {"threshold": 0.5}, {"threshold": 0.1, "state_threshold": 0.02})
+        for more, edges in (({"weight_bits": 16}, (REAL, CODES)), ({"output": H}, (QUANTISED, FEATURE_CODES)))
+        for case in each({"units": 5, **thresholds, **more}, *edges)
     ],
     "conformer": [
         OpCase({"input": FEATURES, "blocks": 1, "width": 6, "heads": 2, "feed_forward": 5, "kernel": 3,

@@ -83,6 +83,8 @@ def test_a_run_of_features_from_a_file(tmp_path):
         ({"codes": CODES, "starts": np.array([0, 2**64 - 1], np.uint64)}, "'starts' must rise"),
         ({"codes": CODES, "starts": np.array([0.0, 30.0])}, "'starts': expected a list of whole numbers"),
         ({"codes": CODES, "labels": np.array(["a", "b"])}, r"'labels': expected text or whole numbers of 1 utterances"),
+        ({"codes": CODES, "ends": np.array([0.1, 0.2])}, r"'ends': expected finite seconds of 1 utterances"),
+        ({"codes": CODES, "ends": np.array([np.nan])}, "'ends': expected finite seconds"),
         ({"codes": np.array([{}], object)}, "not a whole .npz file"),
         ({"codes": CODES, "starts": np.array([0, 0, 30])}, "utterances shorter than one frame: features-0"),
     ],
