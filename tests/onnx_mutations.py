@@ -15,13 +15,15 @@ onnx = pytest.importorskip("onnx")
 NUMBERS = (-(1 << 63), -(1 << 31), -65536, -2, -1, 0, 1, 2, 3, 7, 127, 128, 255, 65535, 1 << 20, 1 << 31, (1 << 63) - 1)
 NAMES = ("", "x", "y", "w1", "c1", "nothing", "h", "\u00e9", "a" * 300, "q_s")
 OPERATORS = (
-    "Conv", "Gemm", "MatMul", "Add", "Mul", "Div", "Relu", "Clip", "Softmax", "Reshape", "Flatten", "Transpose", "Slice",
+    "Conv", "Gemm", "MatMul", "Add", "Mul", "Div", "Relu", "Clip", "Softmax", "Reshape", "Flatten", "Transpose",
+    "Slice",
     "Split", "Concat", "Gather", "Pad", "Squeeze", "Unsqueeze", "AveragePool", "MaxPool", "GlobalAveragePool", "LSTM",
     "GRU", "QuantizeLinear", "DequantizeLinear", "QLinearConv", "BatchNormalization", "LayerNormalization", "If",
     "ReduceMean", "Shape", "ConstantOfShape", "Cast", "Pow", "Sqrt", "Expand", "Range", "ConvInteger", "Nonsense",
 )  # fmt: skip
 ATTRIBUTES = (
-    "pads", "strides", "dilations", "group", "kernel_shape", "axis", "perm", "alpha", "transB", "hidden_size", "auto_pad",
+    "pads", "strides", "dilations", "group", "kernel_shape", "axis", "perm", "alpha", "transB", "hidden_size",
+    "auto_pad",
     "direction", "mode", "axes", "keepdims", "epsilon", "value", "to", "layout", "starts", "ends", "block_size",
 )  # fmt: skip
 

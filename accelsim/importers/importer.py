@@ -22,6 +22,7 @@ from accelsim.importers.written import as_yaml, table
 from accelsim.ops.graph import Graph
 from accelsim.ops.lif import LifOp, SpikeSumOp
 from accelsim.ops.op import FEATURES, WeightedOp
+from accelsim.ops.recurrent import RecurrentOp
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
@@ -237,6 +238,9 @@ def size_of(graph: Graph, tensors: Mapping[str, NDArray[Any]]) -> Size:
         if isinstance(op, WeightedOp):
             inputs, outputs = op.matrix(read)
             macs += inputs * outputs * op.positions(given) * graph.given.stride / given.stride
+        if isinstance(op, RecurrentOp):
+            products = sum(inputs * outputs for inputs, outputs in op.matrices(read))
+            macs += products * graph.given.stride / given.stride
         window = op.window(read)
         if read and not window.ahead and not window.whole:
             state += window.behind * read[0].width

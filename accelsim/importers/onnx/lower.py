@@ -45,6 +45,8 @@ MOST_TAPS = 1 << 16
 MOST_RANGES = 4096
 FLOAT16_LARGEST = 65504.0
 MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+MOVING = frozenset({"gather", "slice", "concat", "stack", "quantise", "dequantise"})
+"""Ops of ours that leave codes as they are, or read them as integers."""
 INTEGERS = {2: ("|u1", 8), 3: ("|i1", 8), 4: ("<u2", 16), 5: ("<i2", 16), 6: ("<i4", 32)}
 """Types of quantised tensors by the numbers of TensorProto.DataType, and their bits."""
 
@@ -128,6 +130,7 @@ class Lowering:
         self.notes: dict[int, Note] = {}
         self.absorbed: dict[int, tuple[str, str]] = {}
         self.states: list[str] = []
+        self.dequantised: dict[str, Value] = {}
         self.made: list[str] = []
         self.remarks: list[str] = []
         self.how: How = "exact"
@@ -269,7 +272,7 @@ class Lowering:
             raise Refused("no node says the scale of its codes")
         edge = Edge(wide, wide, 1, "codes", bits=8, scale=scale, zero_point=zero, unsigned=True)
         self.edges[FEATURES] = edge
-        return Value(FEATURES, edge, tuple(dims), order, shift=shift, real=real)
+        return Value(FEATURES, edge, tuple(dims), order, shift=shift, real=real, raw=real)
 
     def _input_codes(self, name: str) -> Codes | None:
         """Return the codes of the input, from the node that quantises it, or reads its codes."""
@@ -427,7 +430,7 @@ class Lowering:
             ],
             self.edges[FEATURES],
             value.edge,
-            states,
+            self.states,
             self.quantised,
         )
 
@@ -448,6 +451,8 @@ class Lowering:
                 raise Refused("it reads what Pad has padded; only a convolution takes padding in")
         if width(order) > LARGEST_ROW:
             raise Refused(f"a row of {width(order):,} values, at most {LARGEST_ROW:,} are taken")
+        if output is None and kind not in MOVING and keys.get("gives") != "codes":
+            reads = {key: self.real_codes(value) for key, value in reads.items()}
         base = (self.parts[id(node)].name if node is not None else name) + suffix
         taken = self.names.new(base)
         item: dict[str, Any] = {"name": taken, "op": kind, **{key: value.op for key, value in reads.items()}, **keys}
@@ -488,6 +493,20 @@ class Lowering:
                 self.reference[f"{taken}.{end}"] = tensor
         shift = 0 if output is None else output.shift
         return Value(taken, given, dims, tuple(order), shift=shift, real=True)
+
+    def real_codes(self, value: Value) -> Value:
+        """Return codes of features as real numbers, all of them: an op that reads them as they are clamps them."""
+        if value.edge.kind != "codes" or value.edge.full_range or value.edge.bits != 8:
+            return value
+        if value.op not in self.dequantised:
+            made, self.made = self.made, []
+            given = self.emit(
+                None, "dequantise", {"input": value}, {}, value.dims, value.order, name=f"{value.op}.real"
+            )
+            self.dequantised[value.op] = given
+            self.made = [*made, given.op]
+        given = self.dequantised[value.op]
+        return replace(value, op=given.op, edge=given.edge)
 
     def arranged(
         self, node: Node | None, value: Value, order: Sequence[Axis], bands: int | None = None, *, name: str = ""
@@ -569,8 +588,8 @@ class Lowering:
             dtype = zero.dtype
         if dtype not in (np.uint8, np.int8, np.uint16, np.int16):
             raise Refused(f"codes of type {dtype}; 8- and 16-bit integers are read")
-        value = float32(scale.reshape(-1)[0])
-        if scale.dtype.kind != "f" or not (math.isfinite(value) and value > 0):
+        value = float32(scale.reshape(-1)[0]) if scale.dtype.kind == "f" else 0.0
+        if not (math.isfinite(value) and value > 0):
             raise Refused("its scale is not a number greater than 0")
         bits = dtype.itemsize * 8
         top = 1 << (bits - 1)
@@ -673,8 +692,8 @@ class Lowering:
             raise Refused("it quantises what is no real number")
         codes = self._codes(node)
         if codes.same(x.edge) and x.quantised:
-            return [replace(x, real=False, shift=codes.shift)]
-        if x.op == FEATURES and self.input is not None and self.input.type not in INTEGERS:
+            return [replace(x, real=False, raw=False, shift=codes.shift)]
+        if x.raw:
             self.how = "approximate"
             self.remarks.append("quantises codes of the features, not the features")
         made = self.emit(node, "quantise", {"input": x}, {}, x.dims, x.order, output=codes)
