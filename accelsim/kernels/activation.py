@@ -231,6 +231,26 @@ def _phi_of(x):  # type: ignore[no-untyped-def]
     return tail if x < 0 else _ONE - tail
 
 
+def softmax(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
+    """Return e^(x_j - m) / sum_k e^(x_k - m) over the last axis, m = max x, as R(R(e^R(x_j - m)) / S); any shape.
+
+    S is the float32 sum of the exponentials, ascending.
+    """
+    return _of_each(_softmax, values, number, exceptions)
+
+
+@compiled(parallel=True)
+def _softmax(values, half, counts, out):  # type: ignore[no-untyped-def]
+    for t in numba.prange(len(values)):
+        count = row_of(counts, t)
+        largest, total = values[t].max(), np.float32(0)
+        for j in range(values.shape[1]):
+            out[t, j] = power_of_e(plus(values[t, j], -largest, half, count), half, count)
+            total = plus(total, out[t, j], False, count)
+        for j in range(values.shape[1]):
+            out[t, j] = over(out[t, j], total, half, count)
+
+
 def glu(values: Values, number: Number = "float32", *, exceptions: FloatExceptions | None = None) -> Values:
     """Return a_j / (1 + exp(-b_j)), as R(a / R(1 + R(exp(-b)))): [frames, a and b side by side] -> [frames, a].
 

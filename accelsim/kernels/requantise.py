@@ -196,3 +196,14 @@ def quantised(
     below, above = codes < low, codes > high
     clamped = int(counted[0] and below.sum()) + int(counted[1] and above.sum())
     return np.where(below, low, np.where(above, high, codes)).astype(kind), clamped
+
+
+def sum_multipliers(scale_a: float, scale_b: float, given: float) -> tuple[int, int, int]:
+    """Return the whole numbers m_a, m_b and the places k of a sum (m_a a + m_b b) / 2^k, as XNNPACK adds codes.
+
+    m = rint(2^k float32(scale / given)), k such that the larger one has 21 bits.
+    """
+    of_a, of_b = (np.float32(scale) / np.float32(given) for scale in (scale_a, scale_b))
+    places = 21 - int(np.frexp(max(of_a, of_b))[1])
+    m_a, m_b = (int(np.rint(np.ldexp(np.float64(ratio), places))) for ratio in (of_a, of_b))
+    return m_a, m_b, places

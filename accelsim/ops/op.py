@@ -22,7 +22,7 @@ from accelsim.kernels.activation import LARGEST_CODE, dequantise, quantise, resc
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.fixed_point import requantise, signed_range
 from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values, values_of
-from accelsim.kernels.requantise import LANES, Rounding, Scaling
+from accelsim.kernels.requantise import LANES, Rounding, Scaling, quantised
 from accelsim.ops import plain, plain_integer
 from accelsim.registry import Registry
 from accelsim.schema.parse import Model
@@ -369,6 +369,93 @@ class VectorOp(DatapathOp):
     @abstractmethod
     def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
         """Return what the lanes of a vector unit do for a row that it gives."""
+
+
+class QuantisedVectorOp(QuantisedOp, VectorOp):
+    """An op of a vector unit on real numbers that has integers too, where it has an ``output``.
+
+    With ``rounding: half_even`` it computes float32 numbers from the codes and quantises them, whatever the unit's own
+    format, as a graph of QuantizeLinear and DequantizeLinear does; else what `integers` says.
+    """
+
+    @abstractmethod
+    def shape(self, read: Sequence[Edge]) -> Edge:
+        """Return the edge of real numbers that it gives; raises ValueError with what does not fit."""
+
+    @abstractmethod
+    def values(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        """Return its real values and the starts of its rows."""
+
+    @abstractmethod
+    def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:
+        """Return its real values in plain NumPy."""
+
+    @abstractmethod
+    def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
+        """Return its codes, in the roundings of a multiplier and a shift."""
+
+    @abstractmethod
+    def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
+        """Return its codes in plain NumPy."""
+
+    @abstractmethod
+    def real_work(self, read: Sequence[Edge]) -> Work:
+        """Return what the lanes do for a row of real numbers."""
+
+    @abstractmethod
+    def integer_work(self, read: Sequence[Edge]) -> Work:
+        """Return what the lanes do for a row of codes."""
+
+    def read_for_each(self) -> int:
+        """Return how many values it reads for each one that it gives."""
+        return len(self.reads())
+
+    def check_integers(self, read: Sequence[Edge], output: Quantisation) -> None:
+        """Raise ValueError for codes, or an output, that its integers do not have."""
+
+    def infer(self, read: Sequence[Edge]) -> Edge:
+        edge = self.shape(read)
+        if self.output is None:
+            return edge
+        self.check_codes(read)
+        if self.how() != "half_even":
+            self.check_integers(read, self.output)
+        return self.output.edge(edge)
+
+    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+        if self.output is None:
+            return self.real_work(read)
+        if self.how() != "half_even":
+            return self.integer_work(read)
+        work = self.real_work(read)  # q - z and a product of what it reads; product, rounding, z of what it gives
+        return replace(work, operations=work.operations + 2 * self.read_for_each() + 3)
+
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        if self.output is None:
+            return self.values(read, unit)
+        if self.how() != "half_even":
+            return self.integers(read, self.output, unit), self.starts(read)
+        values, starts = self.values([_in_reals(signal) for signal in read], Datapath({}))
+        return unit.quantised(self, values, self.output), starts
+
+    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+        if self.output is None:
+            return self.plain_values(read, number)
+        if self.how() != "half_even":
+            return self.plain_integers(read, self.output)
+        reals = [Signal(plain_integer.real(x), x.starts, replace(x.edge, kind="real")) for x in read]
+        return plain_integer.quantised(self.plain_values(reals, "float32"), self.output, "half_even")
+
+    def float_values(self, read: Sequence[Signal], exact: Datapath, unit: float | None) -> tuple[NDArray[Any], Starts]:
+        if self.output is None:
+            return self.compute(read, exact)
+        values, starts = self.values([_in_reals(signal) for signal in read], exact)
+        return self.output.activation(values), starts
+
+
+def _in_reals(signal: Signal) -> Signal:
+    """Return a signal of codes as one of the real numbers that they stand for."""
+    return Signal(signal.reals(), signal.starts, replace(signal.edge, kind="real"))
 
 
 @dataclass(frozen=True)
@@ -759,6 +846,14 @@ class Datapath:
         codes, clamped = scaling.codes(
             sums, offsets, output.zero_point, output.limits(), output.counted(), output.word()
         )  # fmt: skip
+        self.saturated(op, clamped)
+        return codes
+
+    def quantised(self, op: QuantisedOp, values: NDArray[Any], output: Quantisation) -> NDArray[Any]:
+        """Return the codes of real numbers, see `accelsim.kernels.requantise.quantised`; counts saturated words."""
+        codes, clamped = quantised(
+            values, output.scale, output.zero_point, output.limits(), output.counted(), output.word(), op.how()
+        )
         self.saturated(op, clamped)
         return codes
 

@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.conv import Starts, maximum
+from accelsim.kernels.conv import Starts, maximum, pooled_rows
 from accelsim.kernels.float_product import average
-from accelsim.kernels.number import Arithmetic, Number, Values
-from accelsim.ops import plain
+from accelsim.kernels.number import Number, Values
+from accelsim.ops import plain, plain_integer
 from accelsim.ops.conv import Pair
-from accelsim.ops.op import OPS, Datapath, Edge, Signal, Tensors, VectorOp, Work
+from accelsim.ops.op import OPS, Datapath, Edge, Quantisation, QuantisedVectorOp, Signal, Work
 
 
-class _PoolOp(VectorOp):
+class _PoolOp(QuantisedVectorOp):
     """Every ``size`` rows and bands become one, what is left over at the ends dropped."""
 
     over_frames: ClassVar[bool] = True
@@ -27,7 +27,7 @@ class _PoolOp(VectorOp):
     takes_what: ClassVar[str]
     """What of the bands it takes, for messages."""
 
-    def infer(self, read: Sequence[Edge]) -> Edge:
+    def shape(self, read: Sequence[Edge]) -> Edge:
         if read[0].bands < self.size[1]:
             raise ValueError(f"it takes the {self.takes_what} of {self.size[1]} bands, found {read[0].bands}")
         bands = read[0].bands // self.size[1]
@@ -40,14 +40,45 @@ class _PoolOp(VectorOp):
     def pool(self, bands: Values, starts: Starts, unit: Datapath) -> tuple[Values, Starts]:
         """Return the pooled values of [rows, bands, channels], and the starts of the new rows."""
 
-    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+    def values(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         x = unit.real(read[0])
         pooled, starts = self.pool(x.reshape(len(x), read[0].edge.bands, -1), read[0].starts, unit)
-        if not len(pooled):
-            raise ValueError(f"it takes {self.size[0]} rows for one of its own: no utterance is so long")
+        self._check_length(pooled)
         return pooled.reshape(len(pooled), -1), starts
 
-    def groups(self, x: Values, read: Signal) -> NDArray[Any]:
+    def _check_length(self, pooled: NDArray[Any]) -> None:
+        if not len(pooled):
+            raise ValueError(f"it takes {self.size[0]} rows for one of its own: no utterance is so long")
+
+    def read_for_each(self) -> int:
+        return self.size[0] * self.size[1]
+
+    def check_integers(self, read: Sequence[Edge], output: Quantisation) -> None:
+        edge, zero = read[0], read[0].zero_point - (1 << (read[0].bits - 1) if read[0].unsigned else 0)
+        has, gives = (
+            (edge.bits, float(np.float32(edge.scale)), zero),
+            (output.bits, float(np.float32(output.scale)), output.zero_point),
+        )
+        if has != gives:
+            raise ValueError(
+                f"codes are pooled as they are, of {has[0]} bits, scale {has[1]:g} and zero point {has[2]}; the output "
+                f"has {gives[0]} bits, {gives[1]:g} and {gives[2]}: an op 'quantise' changes them"
+            )
+
+    def integer_work(self, read: Sequence[Edge]) -> Work:
+        return self.real_work(read)
+
+    def grouped(self, read: Signal) -> NDArray[Any]:
+        """Return the codes that each new value pools, [rows', size[0], bands', size[1], channels]."""
+        codes, _ = read.codes()
+        rows, bands = self.size
+        kept = read.edge.bands // bands * bands
+        x = codes.reshape(len(codes), read.edge.bands, -1)[:, :kept]
+        places, _ = pooled_rows(read.starts, len(x), rows)
+        self._check_length(places)
+        return x[places].reshape(len(places), rows, kept // bands, bands, x.shape[2])
+
+    def groups(self, x: NDArray[Any], read: Signal) -> NDArray[Any]:
         """Return in plain NumPy what each new value pools, [rows', bands', channels, size[0] size[1]]: rows, bands."""
         (rows, bands), starts = self.size, read.starts.tolist()
         x = x.reshape(len(x), read.edge.bands, -1)
@@ -60,19 +91,28 @@ class _PoolOp(VectorOp):
 class MaxPoolOp(_PoolOp):
     """y[t, b] = max x[m t + i, n b + k] over i < m, k < n, channel by channel, ``size`` = [m, n].
 
-    What is left over at the ends is dropped.
+    What is left over at the ends is dropped. With an ``output``, of the same scale and zero point, it gives the largest
+    code.
     """
 
     op: Literal["max_pool"]
     takes_what = "largest"
 
-    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+    def real_work(self, read: Sequence[Edge]) -> Work:
         return Work(self.size[0] * self.size[1] - 1)
+
+    def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
+        largest = self.grouped(read[0]).max(axis=(1, 3))
+        return np.clip(largest.reshape(len(largest), -1), *output.limits())
+
+    def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
+        pooled = self.groups(plain_integer.centred(read[0]), read[0]).max(axis=-1)
+        return plain_integer.clamped(pooled.reshape(len(pooled), -1), output)
 
     def pool(self, bands: Values, starts: Starts, unit: Datapath) -> tuple[Values, Starts]:
         return maximum(bands, starts, (self.size[0], self.size[1]))
 
-    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+    def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:
         pooled = self.groups(plain.real(read[0], number), read[0]).max(axis=-1)
         return np.asarray(pooled.reshape(len(pooled), -1))
 
@@ -81,7 +121,8 @@ class AvgPoolOp(_PoolOp):
     """y[t, b] = sum x[m t + i, n b + k] / (m n) over i < m, k < n, channel by channel, ``size`` = [m, n].
 
     What is left over at the ends is dropped. The sum is a float32 one, rows ascending and bands within, and the
-    quotient is rounded once.
+    quotient is rounded once. With an ``output``, of the same scale and zero point, it is the mean of the codes, halves
+    away from 0.
     """
 
     op: Literal["avg_pool"]
@@ -90,14 +131,26 @@ class AvgPoolOp(_PoolOp):
     def spread_of(self, read: Sequence[float]) -> float:
         return read[0] / (self.size[0] * self.size[1]) ** 0.5
 
-    def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
+    def real_work(self, read: Sequence[Edge]) -> Work:
         return Work(self.size[0] * self.size[1] - 1, 1)  # the quotient
+
+    def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
+        sums, count = self.grouped(read[0]).sum(axis=(1, 3), dtype=np.int64), self.size[0] * self.size[1]
+        means = np.where(sums > 0, (sums + count // 2) // count, -((count // 2 - sums) // count))
+        return np.clip(means.reshape(len(means), -1), *output.limits()).astype(output.word())
+
+    def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
+        codes = plain_integer.centred(read[0]) + output.zero_point
+        sums = plain.total(self.groups(codes, read[0]), axis=-1)
+        double, count = 2 * np.abs(sums), self.size[0] * self.size[1]  # |mean| to the nearest, halves up
+        means = np.sign(sums) * ((double + count) // (2 * count))
+        return plain_integer.clamped(means.reshape(len(means), -1) - output.zero_point, output)
 
     def pool(self, bands: Values, starts: Starts, unit: Datapath) -> tuple[Values, Starts]:
         size = self.size[0], self.size[1]
         return average(bands, starts, size, unit.vector.number, exceptions=unit.exceptions_of(self))
 
-    def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
+    def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:
         with np.errstate(all="ignore"):
             sums = plain.total(self.groups(plain.real(read[0], number), read[0]), axis=-1)
             pooled = plain.rounded(sums / np.float32(self.size[0] * self.size[1]), number)

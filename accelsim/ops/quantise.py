@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.number import Arithmetic, Number, values_of
-from accelsim.kernels.requantise import Scaling, quantised
+from accelsim.kernels.requantise import Scaling
 from accelsim.ops import plain, plain_integer
 from accelsim.ops.op import OPS, Datapath, Edge, Kind, Quantisation, QuantisedOp, Signal, Tensors, VectorOp, Work
-
-REQUANTISE = 4
-"""Operations that make a code of a sum: bias or zero point of the input, product, rounding shift, zero point."""
 
 
 class QuantiseOp(QuantisedOp, VectorOp):
@@ -35,16 +32,14 @@ class QuantiseOp(QuantisedOp, VectorOp):
         return self.output.edge(read[0])
 
     def work(self, read: Sequence[Edge], unit: Arithmetic) -> Work:
-        return Work(2 if read[0].kind == "real" else REQUANTISE)  # product with 1 / s and rounding
+        if read[0].kind == "real":
+            return Work(2)  # product with 1 / s, rounding
+        return Work(4)  # q - z, product, rounding shift, z
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         x, output = read[0], self.output
         if x.edge.kind == "real":
-            codes, clamped = quantised(
-                x.values, output.scale, output.zero_point, output.limits(), output.counted(), output.word(), self.how()
-            )
-            unit.saturated(self, clamped)
-            return codes, x.starts
+            return unit.quantised(self, x.values, output), x.starts
         codes, zero = x.codes()
         scaling = Scaling.ratio(x.edge.scale, output.scale, self.how())
         return unit.requantised(self, codes, scaling, output, -zero), x.starts

@@ -45,10 +45,51 @@ def weighted(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
     return bits + each({**keys, "gives": "codes", "input_bits": 5, "input_scale": 0.25, "input_offset": 20}, *edges)
 
 
+HALF_EVEN: dict[str, object] = {"rounding": "half_even", "output": {"scale": 0.0390625, "zero_point": -7}}
+
+
+def function(scale: float, zero: int, **keys: object) -> list[OpCase]:
+    """Return a function of codes in fixed point, by a table, and in float32."""
+    output = {"scale": scale, "zero_point": zero}
+    fixed = [
+        case
+        for rounding in ROUNDINGS[:3]
+        for case in each({**keys, "output": output, "rounding": rounding}, QUANTISED_BANDS, FEATURE_CODES)
+    ]
+    return fixed + each({**keys, **HALF_EVEN}, QUANTISED, WIDE)
+
+
+def two(keys: dict[str, object], first: str, second: str, a: Edge, b: Edge) -> list[OpCase]:
+    """Return an op on codes of two kinds, with each of the outputs and roundings."""
+    return [
+        OpCase({**keys, first: "x", second: "y", "output": output, "rounding": ROUNDINGS[place]}, {"x": a, "y": b})
+        for place, output in enumerate(OUTPUTS)
+    ]
+
+
+def pooled(size: list[int], edge: Edge, zero: int) -> list[OpCase]:
+    """Return a pool of codes, which keep their scale."""
+    output = {"scale": edge.scale, "zero_point": zero, "low": -100}
+    return each({"size": size, "output": output}, edge) + each({"size": size, **HALF_EVEN}, edge)
+
+
 CASES = {
-    **{name: each({}, REAL, CODES, BANDS) for name in ("relu", "silu", "sigmoid", "tanh", "gelu", "glu", "layer_norm")},
-    "add": [OpCase({"input": "x", "residual": "y", "factor": 0.5}, {"x": REAL, "y": CODES})],
-    "multiply": [OpCase({"input": "x", "by": "y"}, {"x": BANDS, "y": CODE_BANDS})],
+    **{name: each({}, REAL, CODES, BANDS) for name in ("silu", "gelu", "glu", "layer_norm")},
+    "relu": [*each({}, REAL, CODES, BANDS), *integers({}, QUANTISED, FEATURE_CODES, WIDE)],
+    "sigmoid": [*each({}, REAL, CODES, BANDS), *function(2.0**-8, -128)],
+    "tanh": [*each({}, REAL, CODES, BANDS), *function(2.0**-7, 0)],
+    "add": [
+        OpCase({"input": "x", "residual": "y", "factor": 0.5}, {"x": REAL, "y": CODES}),
+        *two({}, "input", "residual", QUANTISED_BANDS, FEATURE_CODES), *two({}, "input", "residual", QUANTISED, WIDE),
+    ],
+    "multiply": [
+        OpCase({"input": "x", "by": "y"}, {"x": BANDS, "y": CODE_BANDS}),
+        *two({}, "input", "by", QUANTISED_BANDS, FEATURE_CODES), *two({}, "input", "by", QUANTISED, WIDE),
+    ],
+    "softmax": [
+        *each({}, REAL, CODES, BANDS), *each({"of": "channels"}, BANDS, CODE_BANDS),
+        *function(2.0**-8, -128), *function(2.0**-8, -128, of="channels"),
+    ],
     "concat": [
         OpCase({"inputs": ["x", "y"]}, {"x": first, "y": second})
         for first, second in [(REAL, CODES), (BANDS, Edge(8, 4)), (CODES, CODES), (BANDS, REAL), (CODE_BANDS, BANDS)]
@@ -69,7 +110,8 @@ CASES = {
         *each({"begin": 1, "of": "channels"}, BANDS, CODE_BANDS),
         *each({"end": 2, "of": "channels"}, REAL),
     ],
-    **{name: [*each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS)]
+    **{name: [*each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS),
+            *pooled([2, 3], QUANTISED_BANDS, 127), *pooled([1, 4], FEATURE_CODES, -29)]
        for name in ("max_pool", "avg_pool")},
     "linear": [
         *weighted({"outputs": 5}, REAL, CODES),
