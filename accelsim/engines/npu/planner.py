@@ -32,7 +32,7 @@ class Chunk:
 
     ``frames``: rows of the output; ``tensors``: what each op gives, features included; ``weights``: of each op;
     ``state``: what each op carries from chunk to chunk (keys and values, last rows of a convolution), ``fresh``: what a
-    chunk writes anew of it; ``scratch``: what lives during an op alone (the scores of attention, the sums of a recurrent
+    chunk writes anew of it; ``scratch``: what lives during an op alone (scores of attention, sums of a recurrent
     layer); ``lasting``: of the weights, those that every step of a recurrent layer reads, and which lie among the
     tensors meanwhile. Where only a part of a graph is planned, ``arrivals``: of tensors that others make, the place of
     the op after which each is there, -1 where it comes first; ``ends``: ops after which others work, or whose results
