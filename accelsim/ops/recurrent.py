@@ -343,7 +343,7 @@ class RecurrentOp(QuantisedOp):
         return sums if sums.dtype.kind == "i" else np.rint(sums).astype(np.int64)
 
 
-def _steps(starts: Starts) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def steps(starts: Starts) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return for each step the utterances that have it, and their rows."""
     lengths = np.diff(starts)
     having = [np.flatnonzero(lengths > t) for t in range(int(lengths.max(initial=0)))]
@@ -413,7 +413,7 @@ class LstmOp(RecurrentOp):
             unit.saturated(self, clamped)
             return out
         out = np.empty((len(words), self.units), np.int8)
-        for mine, rows in _steps(x.starts):
+        for mine, rows in steps(x.starts):
             h, c = memory["h"][mine], memory["c"][mine]
             sums = self._recurrent_sums(h.astype(np.int64) + self.output.zero_point, unit)
             out[rows], clamped = kernels.lstm_integer_step(words[rows], sums, how, h, c)
@@ -567,7 +567,7 @@ class _GruOp(RecurrentOp):
         """Return the codes of h, products with it made step by step by a unit's multiplier."""
         n, z = self.units, how.output[0]
         out = np.empty((len(words), n), np.int8)
-        for mine, rows in _steps(starts):
+        for mine, rows in steps(starts):
             h, kept = state[mine], held[mine]
             d = kernels.gru_codes(how, h)
             new = np.abs(d - kept) > limit
