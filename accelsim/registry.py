@@ -262,7 +262,12 @@ def _entry_points(path: tuple[str, ...]) -> Any:  # SelectableGroups in Python 3
 
 def is_own(point: metadata.EntryPoint) -> bool:
     """Return whether an entry point is accelsim's own one of its group."""
-    return point.name == BUILTIN and point.dist is not None and point.dist.name == OWN_DISTRIBUTION
+    return point.name == BUILTIN and point.dist is not None and _name_of(point.dist) == OWN_DISTRIBUTION
+
+
+@cache  # a name is read from a file each time
+def _name_of(distribution: metadata.Distribution) -> str:
+    return distribution.name
 
 
 def _own_version() -> str:

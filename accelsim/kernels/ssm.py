@@ -22,7 +22,6 @@ from typing import Any
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft
 
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.compile import compiled
@@ -269,6 +268,8 @@ def convolve(
     a, b, c: [kernels, N, 2], (re, im); inputs [steps, kernels]; starts: offsets of the utterances. Returns [steps,
     kernels], delayed by one step as the crossbar's outputs are.
     """
+    from scipy.fft import irfft, next_fast_len, rfft  # takes a sixth of a second, and few runs convolve
+
     lengths = np.diff(starts)
     response = impulse_responses(a, b, c, int(lengths.max(initial=1)))
     outputs = np.zeros(inputs.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from types import MappingProxyType
@@ -133,10 +133,10 @@ class Schedule:
         """Return in how many frames from the first on the jobs of every later one occur: one period, or two."""
         return self.period() * (2 if self.starts_up() else 1)
 
-    def turn(self, frame: int) -> int:
-        """Return the frame among the first `turns` in which the same jobs are done as in this one."""
-        period = self.period()
-        return frame % period if not self.starts_up() or frame < period else period + frame % period
+    def turns_of(self, frames: Iterable[int]) -> list[int]:
+        """Return of each frame the one among the first `turns` in which the same jobs are done."""
+        period, starts_up = self.period(), self.starts_up()
+        return [period + frame % period if starts_up and frame >= period else frame % period for frame in frames]
 
     def unused_in(self, frame: int) -> frozenset[str]:
         """Return the channels that carry no token in a frame, because all jobs at one of their ends have no work."""

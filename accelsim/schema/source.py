@@ -5,12 +5,12 @@ from __future__ import annotations
 import numbers
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -37,14 +37,21 @@ _WORDS: dict[str, bool | None] = {
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 _FALSE_FRIENDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_LIBYAML: Any = getattr(yaml, "CSafeLoader", None)  # PyYAML may be built without it
+# Where libyaml reads some texts in another way than PyYAML's own loader: characters, complex keys, tags, the marks
+# of documents and directives, a comment right behind the mark of a block of text.
+_READ_APART = re.compile(
+    "[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\U00010000-\U0010ffff]"
+    r"|(?<!\w)[?!]|\?(?!\w)|^(?:---|\.\.\.|%)|[|>][-+0-9]*#",
+    re.MULTILINE,
+)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a value stands, and where its parts stand."""
+class _Place(NamedTuple):
+    """Where a value stands, and where its parts stand; nothing of it is to be changed."""
 
     line: int | None
-    parts: dict[Key, _Place] = field(default_factory=dict)
+    parts: dict[Key, _Place] = {}
     file: str | None = None  # set only where a value came from elsewhere: --set
 
 
@@ -213,8 +220,13 @@ def parse_yaml(text: str, name: str = "<text>") -> Source:
 @lru_cache(maxsize=64)  # a sweep reads the same few files for every point; the data is not to be changed
 def _read(text: str, file: str, one_value: bool = False) -> tuple[Any, _Place]:
     """The data and places of a text; `one_value` leaves lines out of the problems."""
-    reader = _Reader(text)
+    # libyaml is many times as fast. A text with problems is read again by the loader in Python, so that messages are
+    # the same everywhere.
+    reader = _Reader(text, yaml.SafeLoader if _LIBYAML is None or _READ_APART.search(text) else _LIBYAML)
     reader.read()
+    if reader.problems:
+        reader = _Reader(text, yaml.SafeLoader)
+        reader.read()
     if reader.problems:
         raise InputError(Problem(p.message, file, None if one_value else p.line, p.hint) for p in reader.problems)
     return reader.data, reader.place
@@ -231,18 +243,18 @@ class _Reader:
     follows YAML 1.1, where `1e-9` is a string and `no` is false. Keys stay as written.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, loader: Any) -> None:
         self.data: Any = None
         self.place = _Place(1)
         self.problems: list[Problem] = []
         self._text = text
+        self._new_loader = loader
         self._nodes = 0
         self._anchors: dict[str, tuple[Any, _Place, int]] = {}
 
     def read(self) -> None:
         try:
-            # The pure Python loader, not libyaml: its messages are the same everywhere.
-            self._loader = yaml.SafeLoader(self._text)
+            self._loader = self._new_loader(self._text)
             self._document()
         except _Stop:
             pass
@@ -342,7 +354,7 @@ class _Reader:
             self._note(f"the tag '{event.tag}' is not supported on a key", line)
         elif not key:
             self._note("a key is missing before ':'", line)
-        elif key == "<<" and event.style is None:
+        elif key == "<<" and not event.style:
             self._note("the merge key '<<' is not supported", line, "write the keys out")
         else:
             return self._text_value(key, line)
@@ -350,7 +362,7 @@ class _Reader:
 
     def _scalar(self, event: Any, line: int) -> Any:
         text: str = event.value
-        if event.style is not None or event.tag is not None:
+        if event.style or event.tag is not None:  # the style of a plain scalar is None or, of libyaml, ""
             return self._text_value(text, line)
         if text in _WORDS:
             return _WORDS[text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import simpy
 
@@ -33,12 +34,16 @@ class Arbiter:
         self._last = len(leaders) - 1
         self._waiting: dict[str, tuple[int, simpy.Event]] = {}
         self._deciding = False
+        self._decision: Any = simpy.Event(env)  # one at a time, so that the same serves for all
+        self._decision._ok, self._decision._value = True, None
+        self._decided = [self._decide]
 
     def request(self, leader: str) -> simpy.Event:
         """Return an event that fires when ``leader`` holds the component."""
         granted = self.env.event()
         self._waiting[leader] = (int(self.env.now), granted)
-        self._decide_later()
+        if self.holder is None:  # else its release calls for the decision
+            self._decide_later()
         return granted
 
     def release(self) -> None:
@@ -50,18 +55,21 @@ class Arbiter:
         if self._deciding:
             return
         self._deciding = True
-        decision = simpy.Event(self.env)
-        decision._ok, decision._value = True, None
-        decision.callbacks.append(self._decide)
-        self.env.schedule(decision, priority=_AFTER_ALL_OTHERS + self.turn)  # type: ignore[arg-type]
+        self._decision.callbacks = self._decided
+        self.env.schedule(self._decision, priority=_AFTER_ALL_OTHERS + self.turn)  # type: ignore[arg-type]
 
     def _decide(self, _: simpy.Event) -> None:
         self._deciding = False
         if self.holder is not None or not self._waiting:
             return
-        self.holder = min(self._waiting, key=self._precedence)
+        self.holder = min(self._waiting, key=self._precedence) if len(self._waiting) > 1 else next(iter(self._waiting))
         self._last = self.rank[self.holder]
-        self._waiting.pop(self.holder)[1].succeed()
+        granted: Any = self._waiting.pop(self.holder)[1]
+        # Nothing else is left to do in this instant, so that the leader goes on at once instead of by an event.
+        granted._ok, granted._value = True, None
+        callbacks, granted.callbacks = granted.callbacks, None
+        for goes_on in callbacks:
+            goes_on(granted)
 
     def _precedence(self, leader: str) -> tuple[int, int]:
         rank = self.rank[leader]

@@ -259,6 +259,7 @@ class _Run:
         self.clocking = clocking
         self.frames = frames
         self.first = first  # where it begins among the frames of a longer run
+        self.turns = schedule.turns_of(range(first, first + frames))
         self.progress = progress
         self.trace = trace
         self.tick = clocking.tick_ps()
@@ -341,15 +342,17 @@ class _Run:
             [self._plan(job, durations, unused) for job, durations in jobs if job.runs_in(turn)]
             for turn, unused in enumerate(self.unused)
         ]
-        turns = [self.schedule.turn(self.first + frame) for frame in range(self.frames)]
         for frame in range(self.frames):
             arrival = frame * self.frame_ticks
-            for job, durations, takes, gives, shared, sleepers in plans[turns[frame]]:
+            for job, durations, takes, gives, shared, sleepers in plans[self.turns[frame]]:
                 waited_from = now
                 if job.paced and now < arrival:
                     self.doing[name] = ("for the frame to arrive", job.name, frame, "")
                     yield env.timeout(arrival - now)
                     now = arrival
+                # Nobody sees when a job takes its tokens or starts, so that it waits once, for its end. While a token
+                # is on its way the chip is at work already.
+                ready = now
                 for channel, taken, _ in takes:
                     count = taken[frame]
                     seen_at = channel.arrival(count)
@@ -358,17 +361,22 @@ class _Run:
                         self.doing[name] = (what, job.name, frame, channel.name)
                         yield channel.wait_for_tokens(count)
                         now, seen_at = env.now, channel.arrival(count)
-                    if seen_at > now:
-                        yield env.timeout(seen_at - now)
-                        now = seen_at
+                        if now > ready:
+                            ready = now
+                    if seen_at > ready:
+                        ready = seen_at
                     channel.take(count)
-                for member in shared:
-                    self.doing[name] = ("to get", job.name, frame, member)
-                    yield self.arbiters[member].request(name)
-                    now = env.now
-                start = ready = now + -now % scale
-                needed = [sleeper for sleeper, needs in sleepers if needs[frame]] if sleepers else ()
-                if needed:
+                if shared:
+                    if ready > now:
+                        yield env.timeout(ready - now)
+                    for member in shared:
+                        self.doing[name] = ("to get", job.name, frame, member)
+                        yield self.arbiters[member].request(name)
+                    now = ready = env.now
+                if scale > 1:
+                    ready += -ready % scale
+                start, duration = ready, durations[frame]
+                if sleepers and (needed := [sleeper for sleeper, needs in sleepers if needs[frame]]):
                     if ready > now:
                         if ready > self.works_until:
                             self._work(now, ready)
@@ -377,12 +385,13 @@ class _Run:
                     awake = max(sleeper.awake_at(now) for sleeper in needed)
                     start = awake + -awake % scale
                     for sleeper in needed:
-                        sleeper.until = max(sleeper.until, start + durations[frame])
-                if start + durations[frame] > self.works_until:
-                    self._work(now, start + durations[frame])
-                if start > now:
-                    yield env.timeout(start - now)
-                    now = start
+                        sleeper.until = max(sleeper.until, start + duration)
+                end = start + duration
+                if end > self.works_until:
+                    self._work(now, end)
+                if end > now:
+                    yield env.timeout(end - now)
+                    now = end
                 # Before its frame has arrived a component has nothing to wait for: that time is idle.
                 waited_from = max(waited_from, min(arrival, start))
                 ticks.wait_input += start - waited_from
@@ -393,9 +402,6 @@ class _Run:
                 elif start < self.started[frame]:
                     self.started[frame] = start
 
-                if durations[frame]:
-                    yield env.timeout(durations[frame])
-                    now += durations[frame]
                 for member in shared:
                     self.arbiters[member].release()
                 for channel, _, freed in takes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import re
 import time
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
-from accelsim.schema import load_yaml, parse_yaml
+from accelsim.schema import load_yaml, parse_yaml, source
 
 
 def value(text: str):
@@ -227,6 +228,20 @@ def test_any_text_loads_or_is_refused(text):
     else:
         source.line(())
         repr(source.data).encode()
+
+
+@pytest.mark.skipif(source._LIBYAML is None, reason="PyYAML was built without libyaml")
+@given(st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text()))
+def test_libyaml_and_the_loader_in_python_read_alike(text):
+    def read() -> object:
+        try:
+            return source._read.__wrapped__(text, "x.yaml")
+        except InputError as error:
+            return str(error)
+
+    fast = read()
+    with mock.patch.object(source, "_LIBYAML", None):
+        assert fast == read()
 
 
 @given(st.binary())
