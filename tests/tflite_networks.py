@@ -349,7 +349,7 @@ def in_micro(data: bytes, inputs: NDArray[Any], tensors: Sequence[int]) -> Steps
     from tflite_micro.python.tflite_micro import runtime
 
     preserve = runtime.InterpreterConfig.kPreserveAllTensors
-    interpreter = runtime.Interpreter.from_bytes(data, intrepreter_config=preserve)
+    interpreter = runtime.Interpreter.from_bytes(data, arena_size=1 << 24, intrepreter_config=preserve)
     found: dict[int, list[NDArray[Any]]] = {i: [] for i in tensors}
     for one in inputs:
         interpreter.set_input(one, 0)

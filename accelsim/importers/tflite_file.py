@@ -21,6 +21,7 @@ TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8", 10: "float64",
     13: "resource", 15: "uint32", 16: "uint16", 17: "int4",
 }  # fmt: skip
+_NUMBERS = {"float32", "int32", "uint8", "int64", "int16", "int8"}
 MOST_NODES = 20_000
 MOST_OPS = 1000
 """Different ops, and subgraphs."""
@@ -50,6 +51,8 @@ class Tensor:
         """Return the numbers of a constant; raises DamagedError if they are not as many as its shape says."""
         if self.data is None:
             raise DamagedError(f"tensor '{self.name}' is not a constant")
+        if self.type not in _NUMBERS:
+            raise DamagedError(f"tensor '{self.name}' is {self.type}, whose values are not read")
         dtype = np.dtype(self.type).newbyteorder("<")
         if self.data.size != math.prod(self.shape) * dtype.itemsize:
             raise DamagedError(

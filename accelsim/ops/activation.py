@@ -31,7 +31,10 @@ from accelsim.ops.op import (
 
 
 class ReluOp(QuantisedVectorOp):
-    """y = max(x, 0); with an ``output``, whose low is no less than z, y = clamp(z + round(s_x / s (q - z_x)))."""
+    """y = max(x, 0); with an ``output``, whose low is no less than z, y = clamp(z + round(M (q - z_x))).
+
+    M = float32(s_x / s), as TensorFlow Lite's kernels have it.
+    """
 
     op: Literal["relu"]
     input: str
@@ -56,12 +59,13 @@ class ReluOp(QuantisedVectorOp):
     def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
         codes, zero = read[0].codes()
         least = output.zero_point if output.low is None else max(output.low, output.zero_point)
-        scaling = Scaling.ratio(read[0].edge.scale, output.scale, self.how())
+        ratio = np.float32(read[0].edge.scale) / np.float32(output.scale)
+        scaling = Scaling.of(np.float64(ratio), self.how(), ratio)
         return unit.requantised(self, codes, scaling, output.model_copy(update={"low": least}), -zero)
 
     def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
-        a, given = np.float32(read[0].edge.scale), np.float32(output.scale)
-        y = plain_integer.scaled(plain_integer.centred(read[0]), float(a) / float(given), self.how(), a / given)
+        ratio = np.float32(read[0].edge.scale) / np.float32(output.scale)
+        y = plain_integer.scaled(plain_integer.centred(read[0]), float(ratio), self.how(), ratio)
         return plain_integer.clamped(np.maximum(y, 0), output)
 
 
