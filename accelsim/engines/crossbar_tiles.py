@@ -26,7 +26,7 @@ from accelsim.components.sample_hold import SampleHold
 from accelsim.components.shift_add import ShiftAdd
 from accelsim.components.vector_unit import VectorUnit
 from accelsim.engines.cells import Cells, first_tile
-from accelsim.engines.cluster import CODE_BITS, QUANTISE, Cluster
+from accelsim.engines.cluster import CODE_BITS, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.errors import InputError, did_you_mean
 from accelsim.kernels import converters
@@ -45,7 +45,18 @@ from accelsim.kernels.crossbar import (
 )
 from accelsim.ops.attention import PositionsOp
 from accelsim.ops.conv import ConvOp, DepthwiseOp
-from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
+from accelsim.ops.op import (
+    ANY_LENGTH,
+    EXACT,
+    Datapath,
+    DatapathOp,
+    Edge,
+    Op,
+    Signal,
+    WeightedOp,
+    evaluate,
+    largest_weight,
+)
 from accelsim.placement import ENGINES, Parts, Problems, Role, of_class, stores
 from accelsim.schedule.job import Job, Work, part_of
 from accelsim.schedule.mapping import Matrix, TileMap, TileMapping, map_matrices
@@ -186,10 +197,12 @@ class CrossbarTiles(Engine):
         if op.in_float():
             return f"it has float16 weights, '{parts.name('crossbar')}' multiplies integers"
         if op.gives == "real" and not parts.has(_CLUSTERED):
-            return "real numbers need a vector unit and a memory with 'stores: activations'"
-        if isinstance(op, ConvOp) and op.depthwise:
+            what = "real numbers" if op.output is None else "codes that are rounded"
+            return f"{what} need a vector unit and a memory with 'stores: activations'"
+        if isinstance(op, ConvOp) and op.depthwise and (given.bands > 1 or op.kernel[1] > 1):
             return "every channel of a depthwise convolution over bands has inputs of its own"
-        if isinstance(op, DepthwiseOp) and op.dilation > 1:
+        dilation = op.dilation[0] if isinstance(op, ConvOp) else op.dilation if isinstance(op, DepthwiseOp) else 1
+        if op.each_channel() and dilation > 1:
             return "the registers of a depthwise column hold the last rows, one for each tap: they cannot be dilated"
         return None
 
@@ -372,8 +385,8 @@ class CrossbarTiles(Engine):
         matrices = []
         for op in (op for op in self.ops if isinstance(op, WeightedOp)):
             inputs, outputs = op.matrix(self.graph.read(op))
-            depthwise = isinstance(op, DepthwiseOp)
-            matrices.append(Matrix(op.name, inputs, outputs, op.weight_bits, depthwise, self.placed(op).copies))
+            copies = self.placed(op).copies
+            matrices.append(Matrix(op.name, inputs, outputs, op.weight_bits, op.each_channel(), copies))
         try:
             return map_matrices(
                 matrices, tile_rows=self.crossbar.rows, tile_columns=self.crossbar.columns,
@@ -472,9 +485,12 @@ class CrossbarTiles(Engine):
                 at=("components", converter_name),
             )
         self._check_words(op, converter)
+        weights, largest = self.tensors[op.tensor_name("weight")], largest_weight(op.weight_bits)
+        if op.output is not None and (least := int(weights.min(initial=0))) < -largest:
+            add(f"{where} has weights down to {least}, {planes} planes of '{name}' hold -{largest} .. {largest}")
         if self.driver.units < crossbar.rows:
             add(f"'{self.parts.name('driver')}' drives {self.driver.units} of {crossbar.rows} rows")
-        if op.gives == "codes" and self.driver.bits < op.input_bits:
+        if (op.gives == "codes" or op.output is not None) and self.driver.bits < op.input_bits:
             driver = self.parts.name("driver")
             add(f"{where} has {op.input_bits}-bit inputs, '{driver}' takes {self.driver.bits}")
 
@@ -552,10 +568,13 @@ class TileRun(Run):
             vectors, starts = op.unrolled(codes, weight, starts, beyond)
             weight = weight.reshape(-1, weight.shape[-1])
         drives = dac_codes(vectors / full_scale, self.dac)
-        sums = np.empty((len(vectors), mapping.matrix.outputs))
+        # Of a depthwise convolution every vector has as many rows as taps; of one over time alone they slide by.
+        step = mapping.matrix.inputs if isinstance(op, ConvOp) and op.depthwise else 1
+        number = len(vectors) // step
+        sums = np.empty((number, mapping.matrix.outputs))
         per_tile = engine.cluster is None
         groups = mapping.row_tiles * mapping.column_tiles if per_tile else 1
-        watts = np.empty((len(vectors), groups))
+        watts = np.empty((number, groups))
         self.clipped[op.name] = 0
         copies = mapping.matrix.copies
         how: dict[str, Any] = {
@@ -570,10 +589,15 @@ class TileRun(Run):
         for copy in range(copies):
             mine: Any = slice(copy, None, copies)
             if places > 1:  # a copy works on all positions of its rows
-                mine = np.arange(len(vectors)) // places % copies == copy
+                mine = np.arange(number) // places % copies == copy
             tiles = self.cells.tiles(weight, mapping, copy)
-            if isinstance(op, DepthwiseOp):
-                product, power = self._depthwise(op, tiles, drives, starts, mapping, how)
+            if op.each_channel():
+                if isinstance(op, ConvOp):
+                    product = multiply_depthwise(tiles, drives, **how, step=step)
+                    power = depthwise_power(tiles, drives, self.dac, step=step)
+                else:
+                    edge = int(dac_codes(beyond / full_scale, self.dac))
+                    product, power = self._depthwise(op, tiles, drives, starts, mapping, how, edge)
                 sums[mine], watts[mine] = product.values[mine], power[mine, None]
                 self.clipped[op.name] += int(product.clipped_per_frame[mine].sum())
                 saturated += int(product.saturated_per_frame[mine].sum())
@@ -584,19 +608,23 @@ class TileRun(Run):
                 self.clipped[op.name] += int(product.clipped.sum())
                 saturated += int(product.saturated_per_frame.sum())
         self.tallies.clamped[op.name] = self.tallies.clamped.get(op.name, 0) + saturated
-        rows = len(vectors) // places
+        rows = number // places
         self.starts[op.name] = starts
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
         return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
     def _depthwise(
-        self, op: DepthwiseOp, tiles: Tiles, drives: NDArray[np.int16], starts: Starts, mapping: TileMapping, how: Any
-    ) -> tuple[Product, NDArray[np.float64]]:
-        """Convolve every utterance for itself: zeros stand between them, and products across two are left out."""
+        self, op: WeightedOp, tiles: Tiles, drives: NDArray[np.int16], starts: Starts, mapping: TileMapping, how: Any,
+        edge: int,
+    ) -> tuple[Product, NDArray[np.float64]]:  # fmt: skip
+        """Convolve every utterance for itself: what lies beyond their ends stands between them, ``edge``.
+
+        Products across two are left out.
+        """
         taps, behind = mapping.matrix.inputs, op.window(self.engine.graph.read(op)).behind
         lengths = np.diff(starts)
         place = np.arange(len(drives)) + np.repeat(np.arange(len(lengths)), lengths) * (taps - 1)
-        padded = np.zeros((len(drives) + len(lengths) * (taps - 1), drives.shape[1]), np.int16)
+        padded = np.full((len(drives) + len(lengths) * (taps - 1), drives.shape[1]), edge, np.int16)
         padded[place + behind] = drives
         product = multiply_depthwise(tiles, padded, **how)
         power = depthwise_power(tiles, padded, self.dac)
@@ -690,8 +718,12 @@ class TileRun(Run):
         """Count inputs made into codes and written into the registers of all tiles of a copy."""
         crossbar, network = self.engine.crossbar, self.engine.network_part
         if mapping.matrix.depthwise:  # the registers of every column keep the older frames
+            edge, new = self.engine.graph.edges[op.input], 1
             width = mapping.matrix.outputs
-            written, busiest = width, min(width, crossbar.columns)
+            if isinstance(op, ConvOp):  # a stride brings several new ones, and several columns may read one channel
+                new, width = min(op.stride[0], op.kernel[0]), edge.width
+            written, busiest = new * mapping.matrix.outputs, new * min(mapping.matrix.outputs, crossbar.columns)
+            width *= new
         else:
             width = mapping.matrix.inputs
             written, busiest = width * mapping.column_tiles, min(width, crossbar.rows)
@@ -700,7 +732,7 @@ class TileRun(Run):
         return {
             "tile_inputs": {"write": vectors * written, "rows": vectors, "busiest": (vectors > 0) * busiest},
             "network": {name: vectors * value for name, value in moved.items()},
-            "vector": {"operation": quantised * QUANTISE, "special": quantised * 0},
+            "vector": {"operation": quantised * cluster.quantising(op), "special": quantised * 0},
             "activations": cluster.access(op, cluster.words_read(op, grid), np.zeros(grid.frames, np.int64), grid),
         }
 

@@ -257,7 +257,8 @@ class Npu(Engine):
         elif not op.in_float() and number == "float16":
             weights = self.tensors[op.tensor_name("weight")]
             weights = weights.reshape(-1, weights.shape[-1])
-            code = LARGEST_CODE if op.gives == "real" else 1 << (op.input_bits - 1)
+            symmetric = op.gives == "real" and op.output is None
+            code = LARGEST_CODE if symmetric else 1 << (op.input_bits - 1)
             largest = code * int(np.abs(weights.astype(np.int64)).sum(axis=0).max(initial=0))
             if largest >= (limit := _WHOLE[self.array.accumulator]):
                 self.problems.add(

@@ -37,7 +37,16 @@ from accelsim.engines.npu.work import (
 )
 from accelsim.kernels.number import Arithmetic, values_of
 from accelsim.ops.attention import AttentionOp
-from accelsim.ops.op import Datapath, DatapathOp, Op, Signal, VectorOp, WeightedOp, evaluate
+from accelsim.ops.op import (
+    LARGEST_INTEGER_BITS,
+    Datapath,
+    DatapathOp,
+    Op,
+    Signal,
+    VectorOp,
+    WeightedOp,
+    evaluate,
+)
 from accelsim.schedule.job import Job
 from accelsim.workload import Workload
 
@@ -46,6 +55,8 @@ if TYPE_CHECKING:
 
 QUANTISE, RESCALE, DEQUANTISE, ADD = 2, 2, 1, 1
 """Operations on a value: product with 1 / scale and rounding; product and bias; product; sum."""
+REQUANTISE = 4
+"""Operations that make a code of a sum: bias, product, rounding shift, zero point."""
 SOFTMAX = 5
 """Operations on a score: scaled, compared with the largest so far, shifted, summed, scaled by the sum's reciprocal."""
 RELATIVE = 1
@@ -185,7 +196,7 @@ class NpuRun(Run):
         elif isinstance(work, Matrices):
             macs = work.macs
             if job.in_role("array"):
-                counts["array"], read, weights = self._product(work)
+                counts["array"], read, weights = self._product(work, self._operand_bits(op))
             else:
                 operations = 2 * macs
                 weights = work.weight_bits if isinstance(work, Depthwise | PlacesOnVector) else 0
@@ -207,11 +218,16 @@ class NpuRun(Run):
             counts["streams"] = {"descriptor": int(bool(moved)) + (2 if spilled else 0), "word": words}
         return counts, macs
 
-    def _product(self, work: Matrices) -> tuple[dict[str, int], int, int]:
+    def _operand_bits(self, op: Op) -> int:
+        """Return the bits in which the operands of a product lie in L2: those of codes, or of the array's numbers."""
+        integers = isinstance(op, WeightedOp) and op.output is not None
+        return LARGEST_INTEGER_BITS if integers else self.engine.array.operand_bits()
+
+    def _product(self, work: Matrices, operand_bits: int) -> tuple[dict[str, int], int, int]:
         """Return the counts of the array, and the bits that it reads as inputs and as weights."""
         array, (m, k, n) = self.engine.array, (work.m, work.k, work.n)
         counts = {name: value * work.times for name, value in array.counts(m, k, n).items()}
-        bits = array.operand_bits() * work.times
+        bits = operand_bits * work.times
         read, weights = array.input_words(m, k, n) * bits, array.weight_words(m, k, n) * bits
         if isinstance(work, Inner):  # both operands are tensors
             return counts, read + weights, 0
@@ -239,6 +255,8 @@ class NpuRun(Run):
         share = work.n / op.matrix(self.engine.graph.read(op))[1] if isinstance(work, Product) else 1
         edge, read = self.edges[op.name], self.edges[op.reads()[0]]
         outputs = round(work.rows * edge.width * share)
+        if op.output is not None:  # codes are multiplied as they are
+            return outputs * REQUANTISE
         biased = int(f"{op.name}.bias" in self.tensors)
         if op.in_float():
             return outputs * biased
