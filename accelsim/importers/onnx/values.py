@@ -48,8 +48,8 @@ class Cache:
 class Value:
     """A tensor of the graph: rows of ``op``, its axes by dimension, and in the order in which they lie in a row.
 
-    ``shift``: what an integer is more in the file than here; ``raw``: whether it is the input itself, of whose codes the
-    file says nothing; ``padding``: zeros before and after a dimension that what reads it has to add.
+    ``shift``: what an integer is more in the file than here; ``raw``: it is the input itself, of whose codes the file
+    says nothing; ``padding``: zeros before and after a dimension that what reads it has to add.
     """
 
     op: str
