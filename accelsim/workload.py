@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt, model_validator
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.folder import digest_of, read_folder
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
@@ -25,9 +26,11 @@ from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
 from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.workload import (
+    AudioInputs,
     Context,
     FeatureInputs,
     FileInputs,
+    FolderInputs,
     Heard,
     RandomInputs,
     SpeechInputs,
@@ -72,7 +75,9 @@ class WorkloadSpec(Model):
     feature_scale: Annotated[float, Gt(0)] = 1.0
     chunk: PositiveInt | None = None
     rounding: Rounding = "double_away"
-    inputs: Annotated[SpeechInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")]
+    inputs: Annotated[
+        SpeechInputs | FolderInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")
+    ]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None
 
@@ -194,6 +199,8 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     if isinstance(spec.inputs, FileInputs) and (features := path.parent / spec.inputs.path).is_file():
         with features.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
+    if isinstance(spec.inputs, FolderInputs) and (recordings := path.parent / spec.inputs.path).is_dir():
+        digest.update(digest_of(recordings))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
@@ -284,7 +291,11 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:
-        heard = _chosen(load(inputs.dataset, inputs.split), inputs, score)
+        if isinstance(inputs, FolderInputs):
+            spoken = read_folder(workload.folder / inputs.path)
+        else:
+            spoken = load(inputs.dataset, inputs.split)
+        heard = _chosen(spoken, inputs, score)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
@@ -317,7 +328,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     )
 
 
-def _clipped(heard: Sequence[Utterance], inputs: SpeechInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:
+def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:
     """Yield the features of each utterance, trimmed and cut as its inputs ask for; ``told`` gets what was cut off."""
     features = inputs.features
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))

@@ -365,7 +365,8 @@ class Translation:
             raise _RefusedError(f"its fused activation {activation} is none of RELU, RELU_N1_TO_1 and RELU6")
 
         def code(real: float) -> int:
-            quotient = float(np.float32(real) / scale)
+            with np.errstate(over="ignore"):
+                quotient = float(np.float32(real) / scale)
             rounded = math.floor(abs(quotient) + 0.5) * (1 if quotient >= 0 else -1) if abs(quotient) < 1e9 else 10**9
             return min(max(zero + rounded, LOW), HIGH)
 
@@ -576,9 +577,7 @@ class Translation:
         if node.op == "ADD":
             name = self.emit(given.name, "add", residual=a.edge, input=b.edge, output=output)
         else:
-            # LiteRT's own kernel rounds these as TensorFlow Lite Micro does.
-            how = "double_away" if self.rounding == "double_up" else None
-            name = self.emit(given.name, "multiply", input=a.edge, by=b.edge, output=output, rounding=how)
+            name = self.emit(given.name, "multiply", input=a.edge, by=b.edge, output=output)
         return self.give(node, replace(a, edge=name))
 
     def function(self, node: Node) -> list[str]:
@@ -589,7 +588,6 @@ class Translation:
         op, scale, zero, activation = _FUNCTIONS[node.op]
         if scale is not None and (_scale(given), int(given.zero_points[0])) != (scale, zero):
             raise _RefusedError(f"its output has not the scale {scale:g} and zero point {zero}")
-        how = None
         if op == "relu":
             read = self.tensor(node, 0)
             other = (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0]))
@@ -597,8 +595,7 @@ class Translation:
                 raise _RefusedError(
                     "TensorFlow Lite Micro takes its output's codes for those of its input, whose scale is another"
                 )
-            how = "double_away" if other and self.rounding == "single" else None  # XNNPACK leaves it to LiteRT
-        name = self.emit(given.name, op, input=view.edge, output=self.output(given, activation), rounding=how)
+        name = self.emit(given.name, op, input=view.edge, output=self.output(given, activation))
         return self.give(node, replace(view, edge=name))
 
     def softmax(self, node: Node) -> list[str]:

@@ -440,34 +440,36 @@ def multiply_depthwise(
     temperature_kelvin: float = 300.0,
     read_seconds: float = READ_SECONDS,
     words: Words | None = None,
+    step: int = 1,
 ) -> Product:
     """Depthwise convolution on columns that each have inputs of their own: one conversion per plane and channel.
 
-    y[t, c] = sum_p 2^(p cell_bits) ADC(sum_i I(code[t + i, c], cell[p, i, c]) + noise): column c holds the taps of
-    channel c. The tiles are those of a matrix [taps, channels] with tile_rows = taps.
+    y[t, c] = sum_p 2^(p cell_bits) ADC(sum_i I(code[s t + i, c], cell[p, i, c]) + noise): column c holds the taps of
+    channel c, and s is the ``step``: 1 where the codes of a column slide by, the number of taps where all are new. The
+    tiles are those of a matrix [taps, channels] with tile_rows = taps.
 
-    codes: int16 [frames + taps - 1, channels], padded by the caller; else as `multiply`. Raises ValueError for more
+    codes: int16 [s (frames - 1) + taps, channels], padded by the caller; else as `multiply`. Raises ValueError for more
     than one row tile or an offset column, whose inputs would have to be those of every column at once.
     """
     dac, adc = dac or DacTransfer(), AdcTransfer() if adc is None else adc
     row_tiles, taps, width = tiles.difference.shape
     if row_tiles != 1 or taps != tiles.inputs or tiles.sign != "pair":
         raise ValueError("depthwise columns need differential pairs and tiles of as many rows as there are taps")
-    if codes.ndim != 2 or codes.shape[1] != tiles.outputs or len(codes) < taps - 1:
+    if codes.ndim != 2 or codes.shape[1] != tiles.outputs or len(codes) < taps - step:
         raise ValueError(f"expected codes [frames + {taps - 1}, {tiles.outputs}], found shape {codes.shape}")
     _check_codes(codes, dac)
-    frames = len(codes) - taps + 1
+    frames = (len(codes) - taps) // step + 1
     tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
     run = _Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
     zero = len(tables.signal) // 2
     block = min(max(_BLOCK_VALUES // width, _FEWEST_FRAMES), _MOST_FRAMES)
     for start in range(0, frames, block):
-        part = codes[start : start + block + taps - 1]
-        run.begin_tile(len(part) - taps + 1)
+        part = codes[step * start : step * (start + block - 1) + taps]
+        run.begin_tile((len(part) - taps) // step + 1)
         for phase, phase_codes in enumerate([part] if dac.phases == 1 else bit_phases(part, dac)):
             signal, variance = _columns(
                 phase_codes + np.int64(zero), tiles.difference[0], tiles.total[0],
-                tables.signal, tables.slope, tables.constant, tables.slope_step, tiles.planes, run.noisy,
+                tables.signal, tables.slope, tables.constant, tables.slope_step, tiles.planes, run.noisy, step,
             )  # fmt: skip
             run.convert(0, phase, start, signal, variance, np.zeros(len(signal)), 1.0)
         run.end_tile(start)
@@ -506,11 +508,13 @@ def read_power(
     return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
-def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None) -> NDArray[np.float64]:
+def depthwise_power(
+    tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None, *, step: int = 1
+) -> NDArray[np.float64]:
     """Return the power of depthwise columns while they are read, in W per frame: P = sum_c sum_i V I of channel c.
 
-    As `read_power`, but every column has inputs of its own; padded columns are not driven. codes: int16 [frames + taps
-    - 1, channels] as for `multiply_depthwise`. Returns [frames].
+    As `read_power`, but every column has inputs of its own; padded columns are not driven. codes and ``step``: as for
+    `multiply_depthwise`. Returns [frames].
     """
     dac = dac or DacTransfer()
     voltage, curves = dac.levels(), tiles.curves
@@ -519,11 +523,11 @@ def depthwise_power(tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | N
     # Per tap and channel, over all planes and both signs: the sum of the states, 1 + total for each pair.
     state = (1 + tiles.total[0] / tiles.total_scale).reshape(taps, tiles.planes, -1).sum(axis=1)
     phases = codes[None] if dac.phases == 1 else bit_phases(codes, dac)
-    power = np.zeros(len(codes) - taps + 1)
+    power = np.zeros((len(codes) - taps) // step + 1)
     for phase in phases:
         index = phase.astype(np.intp) + len(voltage) // 2
         for tap in range(taps):
-            part = index[tap : tap + len(power)]
+            part = index[tap : tap + step * len(power) : step]
             power += (low[part] * (2 * tiles.planes) + (high - low)[part] * state[tap]).sum(axis=1)
     return power / len(phases)
 
@@ -741,11 +745,13 @@ def convert_into(total, signal, noise, reference, noisy, step, limit, weight, wi
 
 
 @compiled(parallel=True)
-def _columns(codes, difference, total, signal_of, slope_of, constant_of, slope_step, planes, noisy):  # type: ignore[no-untyped-def]
-    """Signal and variance of depthwise columns: codes [frames + taps - 1, channels] -> [frames, planes * channels]."""
+def _columns(  # type: ignore[no-untyped-def]
+    codes, difference, total, signal_of, slope_of, constant_of, slope_step, planes, noisy, step
+):
+    """Signal and variance of depthwise columns, as `multiply_depthwise` has the codes: [frames, planes * channels]."""
     taps = len(difference)
     channels = codes.shape[1]
-    frames = len(codes) - taps + 1
+    frames = (len(codes) - taps) // step + 1
     signal = np.zeros((frames, planes * channels))
     variance = np.zeros((frames, planes * channels), np.float32)
     for t in numba.prange(frames):
@@ -754,12 +760,12 @@ def _columns(codes, difference, total, signal_of, slope_of, constant_of, slope_s
             first = p * channels
             for i in range(taps):
                 for c in range(channels):
-                    signal[t, first + c] += signal_of[codes[t + i, c]] * difference[i, first + c]
+                    signal[t, first + c] += signal_of[codes[t * step + i, c]] * difference[i, first + c]
             if noisy:
                 spread[:] = 0.0
                 for i in range(taps):
                     for c in range(channels):
-                        code = codes[t + i, c]
+                        code = codes[t * step + i, c]
                         spread[c] += slope_step * slope_of[code] * total[i, first + c] + constant_of[code]
                 for c in range(channels):
                     variance[t, first + c] = spread[c]

@@ -212,13 +212,18 @@ class ConvOp(WeightedOp):
     def unrolled(
         self, codes: NDArray[np.int8], weight: NDArray[Any], starts: Starts, beyond: int = 0
     ) -> tuple[NDArray[np.int8], Starts]:
-        """Return what the unrolled matrix multiplies, [rows' * bands', inputs], and the starts of the rows."""
+        """Return what the unrolled matrix multiplies, [rows' * bands', inputs], and the starts of the rows.
+
+        Where every channel is for itself, a row of each tap: [rows' * bands' * taps, channels].
+        """
+        x = self._channels(codes, weight)
         padded, rows, bands, new_starts = windows(
-            self._rows(codes, weight), weight.shape[:3], starts, **self._geometry()._asdict(), beyond=beyond
+            x, (*weight.shape[:2], x.shape[2]), starts, **self._geometry()._asdict(), beyond=beyond
         )  # fmt: skip
-        vectors = np.empty((len(rows) * len(bands), weight[..., 0].size), np.int8)
+        each = len(bands) * (weight[..., 0].size if self.depthwise else 1)
+        vectors = np.empty((len(rows) * each, x.shape[2] if self.depthwise else weight[..., 0].size), np.int8)
         for part, gathered in gather(padded, rows, bands):
-            vectors[part.start * len(bands) : part.stop * len(bands)] = gathered.reshape(-1, vectors.shape[1])
+            vectors[part.start * each : part.stop * each] = gathered.reshape(-1, vectors.shape[1])
         return vectors, new_starts
 
     def multiply_float(

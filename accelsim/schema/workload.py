@@ -48,8 +48,8 @@ class RecordedInputs(Heard):
         return f"{self.dataset}/{self.split}"
 
 
-class SpeechInputs(RecordedInputs):
-    """Recorded speech, cut into frames of features; see `accelsim.data`.
+class AudioInputs(Heard):
+    """What inputs of audio share: it is cut into frames of features; see `accelsim.data`.
 
     ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
     10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every
@@ -57,7 +57,6 @@ class SpeechInputs(RecordedInputs):
     the network was trained with; a run counts what they cut and add.
     """
 
-    source: Literal["speech"]
     features: Annotated[LogMel | Waveform | Micro | Spectrum | MelSpectrogram | Mfcc, Field(discriminator="kind")] = (
         LogMel()
     )
@@ -67,7 +66,7 @@ class SpeechInputs(RecordedInputs):
     length_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
 
     @model_validator(mode="after")
-    def _one_length(self) -> SpeechInputs:
+    def _one_length(self) -> AudioInputs:
         if self.longest_s is not None and self.length_s is not None:
             raise ValueError("'longest_s' and 'length_s': give one of them")
         return self
@@ -86,6 +85,25 @@ class SpeechInputs(RecordedInputs):
     def period(self) -> float:
         """Return the seconds from one row of features to the next."""
         return self.features.hop_s
+
+
+class SpeechInputs(RecordedInputs, AudioInputs):
+    """Recorded speech of a data set, see `AudioInputs`."""
+
+    source: Literal["speech"]
+
+
+class FolderInputs(AudioInputs):
+    """Recordings of one's own, see `AudioInputs` and `accelsim.data.folder`.
+
+    ``path``: beside the workload, or absolute.
+    """
+
+    source: Literal["folder"]
+    path: str
+
+    def origin(self) -> str:
+        return self.path
 
 
 class FeatureInputs(RecordedInputs):
