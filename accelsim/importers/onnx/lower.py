@@ -344,6 +344,8 @@ class Lowering:
         """Return what a node gives."""
         if node.domain not in ("", "com.microsoft"):
             raise Refused(f"operators of '{node.domain}' are not known")
+        if node.op != "Constant" and (node.op in FOLDED or ("", node.op) in _RULES):
+            _check_inputs(node)
         constant = all(isinstance(one, Const) or one is None for one in read)
         quantising = node.op in ("QuantizeLinear", "DequantizeLinear")
         if node.op == "If":
@@ -358,7 +360,6 @@ class Lowering:
             if node.op in ("Identity", "QuantizeLinear", "DequantizeLinear"):
                 return [read[0]]  # type: ignore[list-item]
             raise Refused("it changes the shape of a state")
-        _check_inputs(node)
         rule = _RULES.get((node.domain, node.op)) or _RULES.get(("", node.op))
         if rule is None or (("", node.op) in _ONNX_ONLY and node.domain):
             raise Refused("this op is not supported")
@@ -366,6 +367,7 @@ class Lowering:
 
     def _if(self, node: Node, read: list[Anything | None]) -> list[Anything]:
         """Run the branch that a constant condition chooses."""
+        _check_inputs(node)
         condition = read[0]
         if not isinstance(condition, Const) or condition.array.size != 1:
             raise Refused("its condition depends on the data; a constant one is read (-O constants.NAME=VALUE)")
