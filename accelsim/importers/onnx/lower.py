@@ -2036,7 +2036,7 @@ def _spelt_out(node: Node) -> list[Node]:
             inputs.append("")
             continue
         one = f"{node.outputs[0] if node.outputs else node.name}/{place}/dequantised"
-        attributes = {"axis": 0 if op == "Conv" else 1}
+        attributes = {"axis": 0 if op == "Conv" or node.attributes.get("transB") else 1}
         nodes.append(Node(node.name, "DequantizeLinear", "", [names[place], names[scale], names[zero]], [one],
                           attributes))  # fmt: skip
         inputs.append(one)
@@ -2076,6 +2076,7 @@ _INTEGER_FORMS: dict[tuple[str, str], _Form] = {
     ("com.microsoft", "QLinearAdd"): ("Add", ((0, 1, 2), (3, 4, 5)), (6, 7), {}),
     ("com.microsoft", "QLinearMul"): ("Mul", ((0, 1, 2), (3, 4, 5)), (6, 7), {}),
     ("com.microsoft", "QLinearSigmoid"): ("Sigmoid", ((0, 1, 2),), (3, 4), {}),
+    ("com.microsoft", "QLinearSoftmax"): ("Softmax", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearGlobalAveragePool"): ("GlobalAveragePool", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearAveragePool"): ("AveragePool", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearConcat"): ("Concat", (), (), {}),
