@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.written import as_yaml, table
 from accelsim.ops.graph import Graph
+from accelsim.ops.lif import LifOp, SpikeSumOp
 from accelsim.ops.op import FEATURES, WeightedOp
+from accelsim.ops.recurrent import RecurrentOp
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
@@ -77,7 +79,8 @@ class Note:
 class Imported:
     """A network as an importer understands it: a workload's keys, its tensors, and what became of each node.
 
-    ``workload``: all keys but ``weights`` and ``reference_weights``; ``remarks``: what holds for the whole network.
+    ``workload``: all keys but ``weights`` and ``reference_weights``; ``remarks``: what holds for the whole network;
+    ``inputs``: arrays of the file of features that is written beside it, where the importer has some.
     """
 
     workload: dict[str, Any]
@@ -85,6 +88,7 @@ class Imported:
     reference: Mapping[str, NDArray[Any]] | None = None
     notes: Sequence[Note] = ()
     remarks: Sequence[str] = ()
+    inputs: Mapping[str, NDArray[Any]] | None = None
 
 
 class Importer(ABC):
@@ -222,19 +226,27 @@ def size_of(graph: Graph, tensors: Mapping[str, NDArray[Any]]) -> Size:
     """Return the size of a network.
 
     Multiply-accumulates of a row of the outputs: sum over ops of inputs x outputs x positions x rows of the op for a
-    row of the outputs. Parameters: weights and biases; scales and zero points are none.
+    row of the outputs, of spiking ops as if every input spiked in every time step. Parameters: weights and biases;
+    scales, zero points and constants of neurons are none.
     """
     macs, state = 0.0, 0
     for op in graph.ops:
         read, given = graph.read(op), graph.edges[op.name]
+        rows = graph.given.stride / given.stride
+        if isinstance(op, LifOp | SpikeSumOp):
+            products = sum(inputs * outputs for inputs, outputs in op.matrices(read).values())
+            macs += products * read[0].steps * rows
         if isinstance(op, WeightedOp):
             inputs, outputs = op.matrix(read)
-            macs += inputs * outputs * op.positions(given) * graph.given.stride / given.stride
+            macs += inputs * outputs * op.positions(given) * rows
+        elif isinstance(op, RecurrentOp):
+            macs += sum(inputs * outputs for inputs, outputs in op.matrices(read)) * rows
         window = op.window(read)
         if read and not window.ahead and not window.whole:
             state += window.behind * read[0].width
         state += sum(int(np.prod(shape)) for shape in op.state(read).values())
-    parameters = sum(tensor.size for name, tensor in tensors.items() if not name.endswith("_scale"))
+    constants = ("_scale", *(f".{end}" for end in LifOp.constants))
+    parameters = sum(tensor.size for name, tensor in tensors.items() if not name.endswith(constants))
     return Size(macs, parameters, state)
 
 
@@ -252,6 +264,10 @@ def write(imported: Imported, folder: str | Path) -> Workload:
     if imported.reference is not None:
         files["reference_weights"] = "reference.safetensors"
         save_weights(folder / "reference.safetensors", imported.reference)
+    if imported.inputs is not None:
+        with written_whole(folder / NO_FILE) as file:
+            arrays: dict[str, Any] = dict(imported.inputs)
+            np.savez_compressed(file, **arrays)
     first = ("name", "description")
     head: dict[str, Any] = {key: workload.pop(key) for key in first if key in workload}
     text = as_yaml({"schema": "accelsim/workload@1", **head, **files, **workload})

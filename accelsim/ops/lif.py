@@ -104,6 +104,8 @@ class LifOp(Op):
     refractory: Annotated[int, Ge(0)] = 0
     membrane_carry: bool = True
     takes: ClassVar[frozenset[Kind]] = frozenset({"codes", "spikes"})
+    constants: ClassVar[frozenset[str]] = _LEAKS | {"rest", "delays"}
+    """The ends of tensors that hold neither weights nor biases."""
 
     @model_validator(mode="after")
     def _consistent(self) -> LifOp:
