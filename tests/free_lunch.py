@@ -101,7 +101,9 @@ CASES = {
     ),
     "conformer_digital28": Case("conformer_digital28", {**PACE, "placement": "{'*': {batch: 4}}"},
         network="conformer", like=("conformer_digital28_77m", "wake_word_digital28")),
-    "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone", "wake_word_npu")),
+    "edge_npu": Case(
+        "edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone", "wake_word_npu")
+    ),
     "edge_npu, resident": Case("edge_npu", {"compiler.weights": "resident"}, network="stream"),
     "edge_npu_tiles": Case(
         "edge_npu_tiles",
