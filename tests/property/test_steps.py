@@ -104,7 +104,7 @@ CLIPS = [
 
 
 def test_clips_on_an_npu(tmp_path: Path) -> None:
-    """A step is an utterance of 11 or 12 frames: nothing is carried on, and what looks ahead finds all that it reads."""
+    """A step is an utterance of 11 or 12 frames: nothing is carried on; what looks ahead finds all that it reads."""
     made = graph(tmp_path, CLIPS, bands=5)
     whole = replace(made, spec=made.spec.model_copy(update={"clips": True}))
     keys = {"pacing": "{mode: back_to_back}", "components.vector.accumulator": "float32"}
@@ -126,7 +126,7 @@ def test_clips_on_an_npu(tmp_path: Path) -> None:
         "a": 3 * 1080, "d": 3 * 1080, "y": 3 * 12
     }  # fmt: skip
     with pytest.raises(
-        InputError, match="makes a step of each utterance, of 12 frames at the most on 'npu', and .* 13"
+        InputError, match=r"makes a step of each utterance, of 12 frames at the most on 'npu', and .* 13"
     ):
         execute(deployment, frames(whole, [12, 13]))
     with pytest.raises(InputError, match=r"looks 1 rows ahead: .*a network of whole clips says 'clips: true'"):
