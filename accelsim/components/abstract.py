@@ -20,7 +20,14 @@ class Memory(ComponentSpec):
     """A memory; ``stores`` names what an engine keeps in it."""
 
     effects = {
-        "width_bits": Effect(values="either", counts="either", cycles="either", energy="more", area="more"),
+        "width_bits": Effect(
+            values="either",
+            counts="either",
+            cycles="either",
+            energy="more",
+            area="more",
+            spare="wider words than values",
+        ),
     }
     stores: str
     width_bits: PositiveInt

@@ -19,14 +19,6 @@ class Edram(Memory):
     kind: Literal["edram"]
     effects = {
         "entries": Effect(energy="more", area="more", spare="room for more words"),
-        "width_bits": Effect(
-            values="either",
-            counts="either",
-            cycles="either",
-            energy="more",
-            area="more",
-            spare="wider words than values",
-        ),
         "port_bits": Effect(cycles="less", energy="more", area="more"),
     }
     entries: PositiveInt

@@ -21,14 +21,6 @@ class RegisterFile(Memory):
     effects = {
         "entries": Effect(energy="more", area="more", spare="room for more words"),
         "tiles": Effect(energy="more", area="more", spare="tiles that no matrix lies on"),
-        "width_bits": Effect(
-            values="either",
-            counts="either",
-            cycles="either",
-            energy="more",
-            area="more",
-            spare="wider words than values",
-        ),
         "writes_per_cycle": Effect(
             cycles="less", spare="more than come in a cycle", given="the wires of whoever writes"
         ),

@@ -81,7 +81,8 @@ class Bill:
         Monte Carlo with 4,096 draws: a price lies as often below its value as above, the less often the further away in
         the logarithm (two triangles that meet at the value), and never past its low and high ends. All prices of one
         source move together, different ones apart, and a source moves alike in every run. So do sizes: what a line
-        costs at the ends of a size's range are the ends of a factor on it, which lies between them as a price does.
+        costs at the ends of a size's range are the ends of a factor on it, which lies between them as a price does; to
+        a line that costs nothing comes what it costs at the high end, in the share of a price whose value is zero.
         """
         lines = {"energy": self.terms, "area": self.areas, "programming": self.programming}
         found = {name: [_drawn(t.price, t.price.moves_with()) * t.amount for t in lines[name]] for name in lines}
@@ -89,7 +90,13 @@ class Bill:
             for name, at_low, at_high in (("energy", low.terms, high.terms), ("area", low.areas, high.areas)):
                 for i, line in enumerate(lines[name]):
                     ends = at_low[i].joules(), at_high[i].joules()
-                    if ends != (line.joules(), line.joules()):
+                    if ends == (line.joules(), line.joules()):
+                        continue
+                    if line.joules() == 0:  # no factor leads away from nothing
+                        top = at_high[i]
+                        _, above = _sides(key)
+                        found[name][i] = found[name][i] + _drawn(top.price, top.price.moves_with()) * top.amount * above
+                    else:
                         factor = Range(1.0, ends[0] / line.joules(), ends[1] / line.joules(), key)
                         found[name][i] = found[name][i] * _drawn(factor, key)
         energy: dict[str, dict[str, NDArray[np.float64]]] = {}

@@ -6,6 +6,10 @@ read, convert (a phase is converted while the next one is read), and send the su
 works on its own; a bus or a mesh joins the tiles, and one accumulator adds what they send. In clusters, with a vector
 unit and activation memory, all tiles of a copy work together, and deliver and collect also make codes of values, and
 values of sums.
+
+A recurrent layer has its two matrices on tiles of their own, which are read together: inputs are delivered, then the
+sums are collected, the vector unit makes the gates, and the new state is written into the registers of the recurrent
+matrix. Those registers lead both deliveries, so that the next step's waits for the state.
 """
 
 from __future__ import annotations
@@ -57,10 +61,13 @@ from accelsim.ops.op import (
     evaluate,
     largest_weight,
 )
+from accelsim.ops.recurrent import RecurrentOp, steps
 from accelsim.placement import ENGINES, Parts, Problems, Role, of_class, stores
 from accelsim.schedule.job import Job, Work, part_of
 from accelsim.schedule.mapping import Matrix, TileMap, TileMapping, map_matrices
 from accelsim.schedule.windows import FrameWindow
+from accelsim.schema.placement import PlacementSpec
+from accelsim.schema.source import Key, Location
 from accelsim.workload import Batch
 
 HUB = 0
@@ -101,6 +108,14 @@ class Read(TileWork):
 
 
 @dataclass(frozen=True)
+class ReadStep(Read):
+    """The same for a step of a recurrent layer; ``place``: of its row within a frame, ``round``: of its products."""
+
+    place: int = 0
+    round: int = 0
+
+
+@dataclass(frozen=True)
 class Convert(TileWork):
     """The columns of a phase are converted, and their planes added."""
 
@@ -119,6 +134,42 @@ class Collect(TileWork):
     """The sums of all tiles of a layer are added, scaled and rounded."""
 
     stage: ClassVar[str] = "collect"
+
+
+@dataclass(frozen=True)
+class StepWork(Work):
+    """A part of a step of a recurrent layer; ``place``: of its row within a frame, ``round``: of its products."""
+
+    place: int
+    round: int
+
+
+@dataclass(frozen=True)
+class DeliverStep(StepWork):
+    """Codes are written into the registers of a matrix: inputs, or in later rounds what a gate leaves of the state."""
+
+    stage: ClassVar[str] = "deliver"
+
+
+@dataclass(frozen=True)
+class CollectStep(StepWork):
+    """The sums of both matrices' tiles are added."""
+
+    stage: ClassVar[str] = "collect"
+
+
+@dataclass(frozen=True)
+class GatesStep(StepWork):
+    """The vector unit makes the next state of the sums, or what the next product takes."""
+
+    stage: ClassVar[str] = "gates"
+
+
+@dataclass(frozen=True)
+class StateStep(StepWork):
+    """The new state is written into the registers of the recurrent matrix."""
+
+    stage: ClassVar[str] = "state"
 
 
 @dataclass(frozen=True)
@@ -142,7 +193,7 @@ class CrossbarTiles(Engine):
     """Tiles of memristor cells with drivers, converters and adders."""
 
     kind = "crossbar_tiles"
-    runs = (WeightedOp, PositionsOp)
+    runs = (WeightedOp, PositionsOp, RecurrentOp)
     roles: ClassVar[Mapping[str, Role]] = {
         "crossbar": Role(
             "a crossbar with 'sign: pair' or 'sign: offset'",
@@ -181,6 +232,7 @@ class CrossbarTiles(Engine):
         self.cluster = Cluster(self) if self.parts.has(_CLUSTERED) else None
         if self.cluster is not None:
             self.number_bits = self.cluster.number_bits
+        self.recurrent = {layer.name: op for op in self.ops if isinstance(op, RecurrentOp) for layer in op.layers()}
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
         if self.maps:
@@ -193,9 +245,11 @@ class CrossbarTiles(Engine):
     def refuses(cls, op: Op, read: Sequence[Edge], given: Edge, parts: Parts) -> str | None:
         if isinstance(op, PositionsOp):  # their vectors are made once, for the matrix that reads them
             return None if parts.has(_CLUSTERED) else "vectors of distances need a vector unit"
-        assert isinstance(op, WeightedOp)
+        assert isinstance(op, WeightedOp | RecurrentOp)
         if op.in_float():
-            return f"it has float16 weights, '{parts.name('crossbar')}' multiplies integers"
+            return f"it has float{op.weight_bits} weights, '{parts.name('crossbar')}' multiplies integers"
+        if isinstance(op, RecurrentOp):
+            return None if parts.has(_CLUSTERED) else "gates need a vector unit and a memory with 'stores: activations'"
         if op.gives == "real" and not parts.has(_CLUSTERED):
             what = "real numbers" if op.output is None else "codes that are rounded"
             return f"{what} need a vector unit and a memory with 'stores: activations'"
@@ -226,7 +280,10 @@ class CrossbarTiles(Engine):
 
     def jobs(self, ops: Sequence[Op], wires: Wires) -> list[Job]:
         jobs: list[Job] = []
-        for op in (op for op in ops if isinstance(op, WeightedOp)):
+        for op in (op for op in ops if isinstance(op, WeightedOp | RecurrentOp)):
+            if isinstance(op, RecurrentOp):
+                jobs += self._step_by_step(op, wires)
+                continue
             jobs += (self._tile_by_tile if self.cluster is None else self._together)(op, wires)
         return jobs
 
@@ -276,6 +333,52 @@ class CrossbarTiles(Engine):
             Job.of(f"{op.name}.collect", op.name, [("accumulator", sums), *shared], Collect(), takes=tuple(to_sums),
                    gives=wires.given(op.name, sums), last=op is self.graph.last),
         ]  # fmt: skip
+
+    def _step_by_step(self, op: RecurrentOp, wires: Wires) -> list[Job]:
+        """Return for each row of a frame, and each product in it, deliver; read and convert; collect; gates; state.
+
+        The recurrent matrix is read whole for each product, also where only some of its columns are wanted.
+        """
+        assert self.cluster is not None
+        (inputs,), (sums,) = self.takers(op), self.givers(op)
+        shared = self.cluster.parts(op, "network", "activations")
+        vector = self.cluster.parts(op, "vector")
+        places = [(row, number) for row in range(self.rows_in(op.name)) for number in range(len(op.rounds()))]
+        back = wires.inside(sums, inputs)
+        jobs: list[Job] = []
+        for step, (row, number) in enumerate(places):
+            at = f".{step}" if len(places) > 1 else ""
+            first, last = step == 0, step == len(places) - 1
+            between: list[Job] = []
+            to_rows, to_sums = [], []
+            for layer in op.layers()[0 if number == 0 else 1 :]:
+                (group,) = self.groups(layer)
+                crossbar, converter = self.parts.name("crossbar") + group.at, self._converter(layer) + group.at
+                to_rows.append(wires.inside(inputs, crossbar))
+                to_sums.append(wires.inside(converter, sums))
+                name = f"{layer.name}{at}"
+                conversions = self._conversions(layer, name, group, (), to_rows[-1], to_sums[-1], wires)
+                between += [
+                    replace(job, layer=op.name, work=ReadStep(place=row, round=number))
+                    if isinstance(job.work, Read)
+                    else replace(job, layer=op.name)
+                    for job in conversions
+                ]
+            changes = vector if number == 0 and op.skips() else []
+            jobs += [
+                Job.of(f"{op.name}.deliver{at}", op.name, [("tile_inputs", inputs), *shared, *changes],
+                       DeliverStep(row, number), takes=wires.taken(op.name, inputs) if first else (),
+                       gives=tuple(to_rows)),
+                *between,
+                Job.of(f"{op.name}.collect{at}", op.name, [("accumulator", sums), *shared[:1]],
+                       CollectStep(row, number), takes=tuple(to_sums)),
+                Job.of(f"{op.name}.gates{at}", op.name, [("accumulator", sums), *vector, *shared[1:]],
+                       GatesStep(row, number), gives=(back, *(wires.given(op.name, sums) if last else ())),
+                       last=last and op is self.graph.last),
+                Job.of(f"{op.name}.state{at}", op.name, [("tile_inputs", inputs), *shared], StateStep(row, number),
+                       takes=(back,)),
+            ]  # fmt: skip
+        return jobs
 
     def _conversions(
         self, op: WeightedOp, name: str, group: Group, place: tuple[int, ...], to_rows: str, to_sums: str, wires: Wires
@@ -327,6 +430,8 @@ class CrossbarTiles(Engine):
         op = copy[len(part_of(copy)) + 1 : -1]
         if op in self.maps:  # all copies of a matrix
             return each * self.maps[op].numbers
+        if mine := [self.maps[layer].numbers for layer, recurrent in self.recurrent.items() if recurrent.name == op]:
+            return each * sum(mine)
         mapping = self.maps[op.rpartition("/")[0]]
         return each * mapping.numbers // mapping.matrix.copies
 
@@ -375,6 +480,19 @@ class CrossbarTiles(Engine):
         """Return the transfer function of the row drivers."""
         return converters.DacTransfer(self.driver.bits, self.crossbar.read_voltage, self.driver.mode)
 
+    def matrices(self) -> list[WeightedOp]:
+        """Return the matrices that lie on the tiles, in order."""
+        found: list[WeightedOp] = []
+        for op in self.ops:
+            found += [op] if isinstance(op, WeightedOp) else op.layers() if isinstance(op, RecurrentOp) else []
+        return found
+
+    def placed(self, op: Op) -> PlacementSpec:
+        return super().placed(self.recurrent.get(op.name, op))
+
+    def placed_at(self, op: Op, *rest: Key) -> Location | None:
+        return super().placed_at(self.recurrent.get(op.name, op), *rest)
+
     # Checks
 
     def _mapping(self, op: Op) -> TileMapping:
@@ -383,9 +501,17 @@ class CrossbarTiles(Engine):
     def _map(self) -> TileMap:
         """Lay the matrices onto the tiles, one after the other; notes what does not fit."""
         matrices = []
-        for op in (op for op in self.ops if isinstance(op, WeightedOp)):
+        for op in self.matrices():
             inputs, outputs = op.matrix(self.graph.read(op))
             copies = self.placed(op).copies
+            if copies > 1 and op.name in self.recurrent:
+                name = self.recurrent[op.name].name
+                self.problems.add(
+                    f"layer '{name}' is recurrent, each of its steps waits for the one before: it has one copy, found "
+                    f"{copies}",
+                    at=self.placed_at(op, "copies"),
+                )
+                copies = 1
             matrices.append(Matrix(op.name, inputs, outputs, op.weight_bits, op.each_channel(), copies))
         try:
             return map_matrices(
@@ -402,7 +528,7 @@ class CrossbarTiles(Engine):
         """See that every kind of part stands in enough tiles, and that drivers and converters serve all cells."""
         add, parts = self.problems.add, self.parts
         with_converter: dict[str, int] = {}
-        for op in (op for op in self.ops if isinstance(op, WeightedOp)):
+        for op in self.matrices():
             self._check_converters(op)
             self.problems.stop()
             name = self._converter(op)
@@ -486,7 +612,7 @@ class CrossbarTiles(Engine):
             )
         self._check_words(op, converter)
         weights, largest = self.tensors[op.tensor_name("weight")], largest_weight(op.weight_bits)
-        if op.output is not None and (least := int(weights.min(initial=0))) < -largest:
+        if (op.output is not None or op.name in self.recurrent) and (least := int(weights.min(initial=0))) < -largest:
             add(f"{where} has weights down to {least}, {planes} planes of '{name}' hold -{largest} .. {largest}")
         if self.driver.units < crossbar.rows:
             add(f"'{self.parts.name('driver')}' drives {self.driver.units} of {crossbar.rows} rows")
@@ -526,6 +652,8 @@ class TileRun(Run):
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}
         self.clipped: dict[str, int] = {}
+        self.programmed: dict[str, Tiles] = {}
+        """The tiles of matrices that are multiplied in several calls."""
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         unit = self._datapath(self._multiply, self.tallies.clamped)
@@ -562,6 +690,10 @@ class TileRun(Run):
         engine, mapping = self.engine, self.engine.maps[op.name]
         full_scale = 1 << (op.input_bits - 1)
         weight = engine.tensors[op.tensor_name("weight")]
+        if (owner := engine.recurrent.get(op.name)) is not None:
+            if op.input == owner.input:
+                self.starts[owner.name] = starts
+            return self._multiply_step(op, codes, mapping), starts
         places = op.positions(engine.graph.edges[op.name])
         vectors = codes
         if isinstance(op, ConvOp):
@@ -613,6 +745,26 @@ class TileRun(Run):
         self.watts[op.name] = watts.reshape(rows, places, groups).sum(axis=1) if places > 1 else watts
         return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
+    def _multiply_step(self, op: WeightedOp, codes: NDArray[np.int8], mapping: TileMapping) -> NDArray[np.float64]:
+        """Multiply codes by a matrix of a recurrent layer, behind all that were multiplied by it before."""
+        full_scale = 1 << (op.input_bits - 1)
+        if op.name not in self.programmed:
+            self.programmed[op.name] = self.cells.tiles(self.engine.tensors[op.tensor_name("weight")], mapping)
+            self.clipped[op.name], self.watts[op.name] = 0, np.empty((0, 1))
+        tiles, drives = self.programmed[op.name], dac_codes(codes / full_scale, self.dac)
+        product = multiply(
+            tiles, drives, dac=self.dac, adc=self.engine.transfers(op), noise=self.cells.noise(), seed=self.seed,
+            read_seconds=self.engine.crossbar.read_time, words=self.engine.words(op),
+            first_frame=len(self.watts[op.name]),
+        )  # fmt: skip
+        power = read_power(tiles, drives, self.dac, per_tile=False)
+        self.clipped[op.name] += int(product.clipped.sum())
+        owner = self.engine.recurrent[op.name].name
+        saturated = int(product.saturated_per_frame.sum())
+        self.tallies.clamped[owner] = self.tallies.clamped.get(owner, 0) + saturated
+        self.watts[op.name] = np.concatenate([self.watts[op.name], power.reshape(-1, 1)])
+        return product.values * full_scale
+
     def _depthwise(
         self, op: WeightedOp, tiles: Tiles, drives: NDArray[np.int16], starts: Starts, mapping: TileMapping, how: Any,
         edge: int,
@@ -639,6 +791,8 @@ class TileRun(Run):
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         engine = self.engine
         op = engine.graph.by_name[job.layer]
+        if isinstance(op, RecurrentOp):
+            return self._of_step(job, op, grid)
         assert isinstance(op, WeightedOp)
         mapping, work = engine.maps[op.name], job.work
         rows = engine.cluster.rows(op, grid) if engine.cluster else np.full(grid.frames, engine.rows_in(op.name))
@@ -647,7 +801,9 @@ class TileRun(Run):
         group = next((g for g in engine.groups(op) if job.component.endswith(g.at) and g.copy == job.copy), None)
         if isinstance(work, Read | Convert):
             assert group is not None
-            return (self._read if isinstance(work, Read) else self._convert)(op, mapping, group, mine, grid), None
+            if isinstance(work, Read):
+                return self._read(mapping, group, mine, self._per_frame(op, grid)), None
+            return self._convert(op, mapping, group, mine), None
         if isinstance(work, Sum | Collect):
             macs = int(rows.sum()) * op.positions(engine.graph.edges[op.name])
             macs *= math.prod(op.shapes(engine.graph.read(op))["weight"])
@@ -679,15 +835,16 @@ class TileRun(Run):
         return [self._used_columns(mapping, column) for _, column in group.tiles]
 
     def _read(
-        self, op: WeightedOp, mapping: TileMapping, group: Group, mine: NDArray[np.int64], grid: Grid
+        self, mapping: TileMapping, group: Group, mine: NDArray[np.int64], watts: NDArray[np.float64]
     ) -> Mapping[str, Counts]:
+        """Count a read; ``watts``: power of the cells of each group of a copy, [frames, groups]."""
         arrays = mapping.planes * self.engine.crossbar.arrays_per_plane()
         if mapping.matrix.depthwise:
             driven = mapping.matrix.inputs * sum(self._columns(mapping, group))
         else:
             driven = sum(self._used_rows(mapping, row) for row, _ in group.tiles)
         place = group.tiles[0][0] * mapping.column_tiles + group.tiles[0][1] if self.engine.cluster is None else 0
-        nanowatts = np.rint(self._per_frame(op, grid)[:, place] * 1e9).astype(np.int64)
+        nanowatts = np.rint(watts[:, place] * 1e9).astype(np.int64)
         sampled = sum(self._columns(mapping, group)) * mapping.planes
         return {
             "crossbar": {"phases": mine, "read_nanowatt": nanowatts * (mine > 0)},
@@ -696,13 +853,15 @@ class TileRun(Run):
         }
 
     def _convert(
-        self, op: WeightedOp, mapping: TileMapping, group: Group, mine: NDArray[np.int64], grid: Grid
+        self, op: WeightedOp, mapping: TileMapping, group: Group, mine: NDArray[np.int64]
     ) -> Mapping[str, Counts]:
         columns = [used * mapping.planes for used in self._columns(mapping, group)]
         shared = {"rows": mine, "busiest": (mine > 0) * max(columns)}
         converted = mine * sum(columns)
-        before = self.tallies.conversions.get(op.name, (0, 0))[0]
-        self.tallies.conversions[op.name] = (before + int(converted.sum()), self.clipped[op.name])
+        owner = self.engine.recurrent.get(op.name, op)
+        clipped = sum(self.clipped[one.name] for one in (owner.layers() if isinstance(owner, RecurrentOp) else (op,)))
+        before = self.tallies.conversions.get(owner.name, (0, 0))[0]
+        self.tallies.conversions[owner.name] = (before + int(converted.sum()), clipped)
         return {"converter": {"convert": converted, **shared}, "shift_add": {"add": converted, **shared}}
 
     def _sum(self, work: Sum, op: WeightedOp, mapping: TileMapping, vectors: NDArray[np.int64]) -> Mapping[str, Counts]:
@@ -755,6 +914,99 @@ class TileRun(Run):
             "vector": {"operation": rows * cluster.rounding(op), "special": rows * 0},
             "activations": memory,
         }
+
+    # Steps of recurrent layers
+
+    def _of_step(self, job: Job, op: RecurrentOp, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
+        """Count a job of a recurrent layer: one row in each frame."""
+        engine, work, every = self.engine, job.work, np.ones(grid.frames, np.int64)
+        cluster = engine.cluster
+        assert cluster is not None
+        layers, zero = op.layers(), every * 0
+        if isinstance(work, Read | Convert):
+            layer = next(one for one in layers if job.component.endswith(f"[{one.name}]"))
+            (group,) = engine.groups(layer)
+            if not isinstance(work, ReadStep):
+                return self._convert(layer, engine.maps[layer.name], group, every), None
+            return self._read(engine.maps[layer.name], group, every, self._step_watts(op, layer, work, grid)), None
+        assert isinstance(work, StepWork)
+        read, rounds = engine.graph.read(op), op.rounds()
+        first, last = work.round == 0, work.round == len(rounds) - 1
+        rows = engine.rows_in(op.name)
+        mappings = [engine.maps[layer.name] for layer in layers]
+        state = cluster.words(op.state_bits(read, engine.number_bits))
+        if isinstance(work, DeliverStep | StateStep):
+            # Inputs in the first round; the state behind every round, whole or what a gate leaves of it.
+            mapping = mappings[0 if isinstance(work, DeliverStep) else 1]
+            written = mapping.matrix.inputs * (first or isinstance(work, StateStep))
+            brought = zero
+            if isinstance(work, StateStep):
+                taken = every * cluster.words(written * CODE_BITS)
+            else:
+                taken = cluster.words_read(op, grid) // rows * first
+                brought = cluster.words_brought(op, grid) // rows * first
+            network = engine.network_part
+            moved = network.transfers(network.words(written * CODE_BITS) if written else 0, 1)
+            counts = {
+                "tile_inputs": {
+                    "write": every * written * mapping.column_tiles, "rows": every * (written > 0),
+                    "busiest": every * min(written, engine.crossbar.rows),
+                },
+                "network": {name: every * value for name, value in moved.items()},
+                "activations": cluster.memory.accesses(taken, brought, share=cluster.vector.units),
+            }  # fmt: skip
+            if job.in_role("vector"):
+                counts["vector"] = {"operation": every * op.change_work(read).operations, "special": zero}
+            return counts, None
+        if isinstance(work, CollectStep):
+            return self._collect_step(op, mappings if first else mappings[1:], grid)
+        done = rounds[work.round].work
+        operations = done.operations + (op.input_work(read).operations if first else 0)
+        written = state + cluster.words(cluster.bits(op.name)) if last else cluster.words(op.units * CODE_BITS)
+        return {
+            "accumulator": {"add": zero, "write": zero, "groups": zero},
+            "vector": {"operation": every * operations, "special": every * done.special},
+            "activations": cluster.memory.accesses(
+                every * (state if last else 0), every * written, share=cluster.vector.units
+            ),
+        }, None  # fmt: skip
+
+    def _collect_step(
+        self, op: RecurrentOp, mappings: Sequence[TileMapping], grid: Grid
+    ) -> tuple[Mapping[str, Counts], Macs]:
+        """Count the sums of tiles, those of both matrices one after the other."""
+        network, every = self.engine.network_part, np.ones(grid.frames, np.int64)
+        adders: Accumulator = self.engine.parts.spec("accumulator")
+        added = written = groups = words = macs = 0
+        for mapping in mappings:
+            inputs, outputs = mapping.matrix.inputs, mapping.matrix.outputs
+            sums = (mapping.row_tiles - 1) * outputs
+            added, written, macs = added + sums, written + outputs, macs + inputs * outputs
+            groups += -(-max(sums, outputs) // (adders.units * mapping.column_tiles))
+            words += network.words(outputs * adders.width_bits)
+        moved = network.transfers(words, 1)
+        return {
+            "accumulator": {"add": every * added, "write": every * written, "groups": every * groups},
+            "network": {name: every * value for name, value in moved.items()},
+        }, Macs(macs * grid.frames, macs * grid.frames)
+
+    def _step_watts(self, op: RecurrentOp, layer: WeightedOp, work: ReadStep, grid: Grid) -> NDArray[np.float64]:
+        """Return the power of a matrix's cells in one of the rows of each frame, [frames, 1], in one of the rounds."""
+        watts, starts = self.watts[layer.name], self.starts[op.name]
+        if layer.name == op.layers()[1].name:  # step by step of all utterances, and round by round
+            rounds, order = len(op.rounds()), steps(starts)
+            kept, begin = np.empty((int(starts[-1]), 1)), 0
+            for _, rows in order:
+                kept[rows] = watts[begin + work.round * len(rows) :][: len(rows)]
+                begin += rounds * len(rows)
+            watts = kept
+        found, each = np.zeros((grid.frames, 1)), self.engine.rows_in(op.name)
+        for first, last, begin, end in zip(
+            grid.starts[:-1].tolist(), grid.starts[1:].tolist(), starts[:-1].tolist(), starts[1:].tolist(), strict=True
+        ):
+            mine = watts[begin + work.place : end : each][: last - first]
+            found[first : first + len(mine)] = mine
+        return found
 
     def _per_frame(self, op: WeightedOp, grid: Grid) -> NDArray[np.float64]:
         """Return the power of a layer's cells, summed over its rows of a frame: [frames, groups of a copy].

@@ -372,7 +372,7 @@ class DigitalRun(Run):
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         unit = self._unit(self.tallies.clamped, count_exceptions=self.engine.cluster is not None)
         self._values(ops, signals, unit)
-        self.columns.note(ops, signals, unit, self.tallies)
+        self.columns.note(ops, self.engine.graph, unit, self.tallies)
         if self.engine.reads_out(ops[-1]):
             readout.check_sums(signals[ops[-1].name], self.engine)
         self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from accelsim.engines.engine import Grid, Tallies
 from accelsim.kernels.conv import Starts
-from accelsim.ops.op import Datapath, Edge, Op, Signal
+from accelsim.ops.graph import Graph
+from accelsim.ops.op import Datapath, Edge, Op
 from accelsim.ops.recurrent import RecurrentOp
 
 
@@ -20,13 +21,12 @@ class Columns:
 
     taken: dict[str, tuple[NDArray[np.int64], Starts]] = field(default_factory=dict)
 
-    def note(self, ops: Sequence[Op], signals: Mapping[str, Signal], unit: Datapath, tallies: Tallies) -> None:
+    def note(self, ops: Sequence[Op], graph: Graph, unit: Datapath, tallies: Tallies) -> None:
         """Keep what a unit counted of ops whose values it has computed."""
         for op in (op for op in ops if op.name in unit.taken):
-            found = unit.taken[op.name]
-            self.taken[op.name] = found, signals[op.name].starts
-            inputs, units = signals[op.reads()[0]].edge.width, signals[op.name].edge.width
-            every = len(found) * (inputs + units)
+            self.taken[op.name] = unit.taken[op.name]
+            found, _ = unit.taken[op.name]
+            every = len(found) * (graph.edges[op.reads()[0]].width + graph.edges[op.name].width)
             tallies.sparsity[op.name] = every - int(found.sum()), every
 
     def of_row(

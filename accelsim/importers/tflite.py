@@ -153,6 +153,7 @@ class Translation:
         self.made, self.remark = [], []
         translate = _OPS.get(node.op)
         if translate is None:
+            self.unknown.update(node.outputs)
             self.refused.add(name, node.op, "no op of accelsim computes it")
             return
         if any(index in self.unknown for index in node.inputs):
@@ -364,7 +365,8 @@ class Translation:
             raise _RefusedError(f"its fused activation {activation} is none of RELU, RELU_N1_TO_1 and RELU6")
 
         def code(real: float) -> int:
-            quotient = float(np.float32(real) / scale)
+            with np.errstate(over="ignore"):
+                quotient = float(np.float32(real) / scale)
             rounded = math.floor(abs(quotient) + 0.5) * (1 if quotient >= 0 else -1) if abs(quotient) < 1e9 else 10**9
             return min(max(zero + rounded, LOW), HIGH)
 
@@ -463,7 +465,9 @@ class Translation:
             return ends
         if ends != (0, 0):
             raise _RefusedError("it pads each step over time, where the rows of the steps before belong")
-        if view.rows % stride or made != view.rows // stride or view.high != view.rows or view.low > 0:
+        if view.high != view.rows:
+            raise _RefusedError(f"it does not read the newest {view.rows - view.high} rows")
+        if view.rows % stride or made != view.rows // stride or view.low > 0:
             raise _RefusedError(
                 f"it makes {made} rows of {view.count}, of which {view.rows} are new, with a stride of {stride}: "
                 "not its share of a stream"
@@ -573,9 +577,7 @@ class Translation:
         if node.op == "ADD":
             name = self.emit(given.name, "add", residual=a.edge, input=b.edge, output=output)
         else:
-            # LiteRT's own kernel rounds these as TensorFlow Lite Micro does.
-            how = "double_away" if self.rounding == "double_up" else None
-            name = self.emit(given.name, "multiply", input=a.edge, by=b.edge, output=output, rounding=how)
+            name = self.emit(given.name, "multiply", input=a.edge, by=b.edge, output=output)
         return self.give(node, replace(a, edge=name))
 
     def function(self, node: Node) -> list[str]:
@@ -586,7 +588,6 @@ class Translation:
         op, scale, zero, activation = _FUNCTIONS[node.op]
         if scale is not None and (_scale(given), int(given.zero_points[0])) != (scale, zero):
             raise _RefusedError(f"its output has not the scale {scale:g} and zero point {zero}")
-        how = None
         if op == "relu":
             read = self.tensor(node, 0)
             other = (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0]))
@@ -594,8 +595,7 @@ class Translation:
                 raise _RefusedError(
                     "TensorFlow Lite Micro takes its output's codes for those of its input, whose scale is another"
                 )
-            how = "double_away" if other and self.rounding == "single" else None  # XNNPACK leaves it to LiteRT
-        name = self.emit(given.name, op, input=view.edge, output=self.output(given, activation), rounding=how)
+        name = self.emit(given.name, op, input=view.edge, output=self.output(given, activation))
         return self.give(node, replace(view, edge=name))
 
     def softmax(self, node: Node) -> list[str]:
@@ -722,6 +722,7 @@ class Translation:
         if rows * bands * channels != view.count * view.width:
             raise _RefusedError(f"it makes {list(given.shape)} of {view.count} rows of {view.width} values")
         if rows == view.count:
+            self.remark.append("folded: the same rows")
             return self.give(node, replace(view, bands=bands, channels=channels))
         if rows != 1:
             raise _RefusedError(f"it makes {rows} rows of {view.count}")
@@ -846,6 +847,7 @@ class Translation:
         if axis == "time":
             if view.padding != NONE:
                 raise _RefusedError("zeros of a PAD are taken in front of a convolution only")
+            self.remark.append("folded: a part of the rows")
             return replace(view, low=view.low + begin, high=view.low + end)
         if view.variable is not None:
             raise _RefusedError("it takes a part of a state that no CONCATENATION joins with new rows")
@@ -911,6 +913,7 @@ class Translation:
         if not node.outputs:
             raise _RefusedError("it has no output")
         self.handles[node.outputs[0]] = _variable(node)
+        self.remark.append("a state: folded into the padding of what reads its ring buffer")
         return []
 
     def read_variable(self, node: Node) -> list[str]:
@@ -921,6 +924,7 @@ class Translation:
         given = self.given(node)
         rows, bands, channels = _layout(given.shape)
         self.views[node.outputs[0]] = View("", rows, -rows, 0, bands, channels, bands, variable=key)
+        self.remark.append(f"folded: {rows} rows of the state '{key}'")
         return []
 
     def assign_variable(self, node: Node) -> list[str]:
@@ -938,6 +942,7 @@ class Translation:
         if ring.written:
             raise _RefusedError(f"the state '{key}' is written twice")
         ring.written = True
+        self.remark.append(f"folded: the newest {ring.kept} rows are kept")
         return []
 
 

@@ -33,7 +33,8 @@ from accelsim.ops.op import (
 class ReluOp(QuantisedVectorOp):
     """y = max(x, 0); with an ``output``, whose low is no less than z, y = clamp(z + round(M (q - z_x))).
 
-    M = float32(s_x / s), as TensorFlow Lite's kernels have it.
+    M = double(s_x) / double(s) with ``rounding: double_away``, as TensorFlow Lite Micro has it, else M = float32(s_x /
+    s) in halves away from 0, as LiteRT has it (observed in ai-edge-litert 2.3.0, with and without XNNPACK).
     """
 
     op: Literal["relu"]
@@ -59,13 +60,15 @@ class ReluOp(QuantisedVectorOp):
     def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
         codes, zero = read[0].codes()
         least = output.zero_point if output.low is None else max(output.low, output.zero_point)
-        ratio = np.float32(read[0].edge.scale) / np.float32(output.scale)
-        scaling = Scaling.of(np.float64(ratio), self.how(), ratio)
+        scaling = Scaling.ratio(read[0].edge.scale, output.scale, "double_away")
+        if self.how() != "double_away":
+            scaling = Scaling.of(np.float32(read[0].edge.scale) / np.float32(output.scale), "double_away")
         return unit.requantised(self, codes, scaling, output.model_copy(update={"low": least}), -zero)
 
     def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
-        ratio = np.float32(read[0].edge.scale) / np.float32(output.scale)
-        y = plain_integer.scaled(plain_integer.centred(read[0]), float(ratio), self.how(), ratio)
+        a, given = np.float32(read[0].edge.scale), np.float32(output.scale)
+        ratio = float(a) / float(given) if self.how() == "double_away" else float(a / given)
+        y = plain_integer.scaled(plain_integer.centred(read[0]), ratio, "double_away")
         return plain_integer.clamped(np.maximum(y, 0), output)
 
 
@@ -222,7 +225,7 @@ class GeluOp(_FunctionOp):
 
 
 class SoftmaxOp(QuantisedVectorOp):
-    """y_j = e^(x_j - m) / sum_k e^(x_k - m), m = max x_k: over each row, or with ``of: channels`` over each band of it.
+    """y_j = e^(x_j - m) / sum_k e^(x_k - m), m = max x_k: over channels of a band, ``of: width`` of the row.
 
     As R(R(e^R(x_j - m)) / S), S the float32 sum of the exponentials, ascending. With an ``output``, of scale 2^-8 and
     zero point -128, and ``rounding: double_away`` it is gemmlowp's fixed-point function, see
@@ -232,7 +235,7 @@ class SoftmaxOp(QuantisedVectorOp):
 
     op: Literal["softmax"]
     input: str
-    of: Literal["width", "channels"] = "width"
+    of: Literal["channels", "width"] = "channels"
 
     def shape(self, read: Sequence[Edge]) -> Edge:
         return real(read[0])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from accelsim.kernels.activation import add, multiply
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.number import Number
-from accelsim.kernels.requantise import Scaling, sum_multipliers
+from accelsim.kernels.requantise import Rounding, Scaling, sum_multipliers
 from accelsim.ops import plain, plain_integer
 from accelsim.ops.op import OPS, Datapath, Edge, Quantisation, QuantisedVectorOp, Signal, Work, real
 
@@ -27,7 +27,8 @@ class AddOp(QuantisedVectorOp):
     With an ``output``, factor is 1. Of two inputs i of scale s_i, with s = 2 max(s_1, s_2) and n = 20 bits, 15 of an
     output of 16, y = clamp(z + round(s / (2^n s_out) sum_i round(s_i / s 2^n (q_i - z_i)))), as TensorFlow Lite has it.
     With ``rounding: single`` y = clamp(z + floor(sum_i m_i (q_i - z_i) / 2^k + 1/2)), m_i = rint(2^k s_i / s_out) in
-    float32, k such that the larger m_i has 21 bits, as XNNPACK has it.
+    float32, k such that the larger m_i has 21 bits, as XNNPACK has it. LiteRT's optimised kernel adds and multiplies in
+    halves away from 0, so that ``double_up`` does here as ``double_away``.
     """
 
     op: Literal["add"]
@@ -75,9 +76,9 @@ class AddOp(QuantisedVectorOp):
             return unit.requantised(self, sums, Scaling.of(1.0, "double_up"), output)
         shift = _ADDED_BITS[output.bits]
         twice = 2 * max(scale_a, scale_b)
-        first, second = (Scaling.of(scale / twice, self.how()) for scale in (scale_a, scale_b))
+        first, second = (Scaling.of(scale / twice, "double_away") for scale in (scale_a, scale_b))
         sums = first(wide_a << shift) + second(wide_b << shift)
-        last = Scaling.of(twice / ((1 << shift) * float(np.float32(output.scale))), self.how())
+        last = Scaling.of(twice / ((1 << shift) * float(np.float32(output.scale))), "double_away")
         return unit.requantised(self, sums, last, output)
 
     def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
@@ -91,8 +92,8 @@ class AddOp(QuantisedVectorOp):
             return plain_integer.clamped((sums + 2 ** (places - 1)) // 2**places, output)
         one = 2 ** (20 if output.bits == 8 else 15)
         twice = 2 * float(max(scales))
-        parts = [plain_integer.scaled(v * one, float(s) / twice, self.how()) for v, s in zip(x, scales, strict=True)]
-        total = plain_integer.scaled(parts[0] + parts[1], twice / (one * float(given)), self.how())
+        parts = [plain_integer.scaled(v * one, float(s) / twice, "double_away") for v, s in zip(x, scales, strict=True)]
+        total = plain_integer.scaled(parts[0] + parts[1], twice / (one * float(given)), "double_away")
         return plain_integer.clamped(total, output)
 
     def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:
@@ -105,7 +106,7 @@ class AddOp(QuantisedVectorOp):
 class MultiplyOp(QuantisedVectorOp):
     """y = a x value by value, x what ``input`` names and a what ``by`` names: the gates of a network, for example.
 
-    With an ``output`` y = clamp(z + round(s_a s_x / s_out (q_a - z_a) (q_x - z_x))).
+    With an ``output`` y = clamp(z + round(s_a s_x / s_out (q_a - z_a) (q_x - z_x))), ``double_up`` as ``double_away``.
     """
 
     op: Literal["multiply"]
@@ -138,14 +139,16 @@ class MultiplyOp(QuantisedVectorOp):
         products = (x.astype(np.int64) - zero_x) * (a.astype(np.int64) - zero_a)
         wide = [float(np.float32(signal.edge.scale)) for signal in read]
         narrow = np.float32(read[0].edge.scale) * np.float32(read[1].edge.scale) / np.float32(output.scale)
-        scaling = Scaling.of(wide[0] * wide[1] / float(np.float32(output.scale)), self.how(), narrow)
+        how: Rounding = "single" if self.how() == "single" else "double_away"
+        scaling = Scaling.of(wide[0] * wide[1] / float(np.float32(output.scale)), how, narrow)
         return unit.requantised(self, products, scaling, output)
 
     def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
         a, b, given = (np.float32(s) for s in (read[0].edge.scale, read[1].edge.scale, output.scale))
         products = plain_integer.centred(read[0]) * plain_integer.centred(read[1])
+        how = "single" if self.how() == "single" else "double_away"
         return plain_integer.clamped(
-            plain_integer.scaled(products, float(a) * float(b) / float(given), self.how(), a * b / given), output
+            plain_integer.scaled(products, float(a) * float(b) / float(given), how, a * b / given), output
         )  # fmt: skip
 
     def plain_values(self, read: Sequence[Signal], number: Number) -> NDArray[Any]:

@@ -818,8 +818,8 @@ class Datapath:
     longest: int = 0
     clamped: dict[str, int] = field(default_factory=dict)
     exceptions: dict[str, FloatExceptions] = field(default_factory=dict)
-    taken: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    """Of layers that multiply what has changed alone: how many inputs and states of each row did, [rows, 2]."""
+    taken: dict[str, tuple[NDArray[np.int64], Starts]] = field(default_factory=dict)
+    """Of layers that multiply what has changed alone: how many inputs and states of each row did, [rows, 2]; starts."""
     at: Op | None = None
     """The op that is being computed: what is clamped on the way into it is counted there."""
 

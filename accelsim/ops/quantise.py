@@ -21,7 +21,8 @@ class QuantiseOp(QuantisedOp, VectorOp):
     s, z and the limits are those of ``output``. Of real numbers the quotient is a float32: halves go away from 0, with
     ``rounding: half_even`` to even, and with ``rounding: single`` x is multiplied by float32(1 / s), halves to even. Of
     codes the factor has 8 bits behind the point with ``rounding: single``, floor((q - z_in) rint(2^8 s_in / s) / 2^8 +
-    1/2), as XNNPACK's conversion of int8 has it (observed in ai-edge-litert 2.3.0).
+    1/2), as XNNPACK's conversion of int8 has it (observed in ai-edge-litert 2.3.0); ``half_even`` makes float32 numbers
+    first.
     """
 
     op: Literal["quantise"]
@@ -42,6 +43,8 @@ class QuantiseOp(QuantisedOp, VectorOp):
         x, output = read[0], self.output
         if x.edge.kind == "real":
             return unit.quantised(self, x.values, output), x.starts
+        if self.how() == "half_even":
+            return unit.quantised(self, x.reals(), output), x.starts
         codes, zero = x.codes()
         if self.how() == "single":
             factor = int(np.rint(np.float32(x.edge.scale) / np.float32(output.scale) * np.float32(256)))
@@ -54,6 +57,8 @@ class QuantiseOp(QuantisedOp, VectorOp):
         x, output = read[0], self.output
         if x.edge.kind == "real":
             return plain_integer.quantised(x.values, output, self.how())
+        if self.how() == "half_even":
+            return plain_integer.quantised(plain_integer.real(x), output, "half_even")
         q, a, given = plain_integer.centred(x), np.float32(x.edge.scale), np.float32(output.scale)
         if self.how() == "single":
             return plain_integer.clamped((q * int(np.rint(a / given * np.float32(256))) + 128) // 256, output)

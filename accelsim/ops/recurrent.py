@@ -44,6 +44,8 @@ from accelsim.schema.parse import Model
 Memory = dict[str, NDArray[Any]]
 """The state of a layer by name, [utterances, ..]."""
 
+WORD_BITS = 16
+"""Bits of the word of a gate, in integers."""
 WIDE_BITS = 32
 """Bits of a float32 weight."""
 WORD = 2.0**-GATE_BITS
@@ -180,6 +182,10 @@ class RecurrentOp(QuantisedOp):
         """Return what a vector unit does in a step to find what has changed."""
         return Work(0)
 
+    def sum_bits(self, number_bits: int) -> int:
+        """Return the bits of a sum on its way to the gates: of a number of the unit that makes it, or of a word."""
+        return number_bits if self.in_float() else WORD_BITS
+
     @abstractmethod
     def state_bits(self, read: Sequence[Edge], number_bits: int) -> int:
         """Return the bits of its state; ``number_bits``: of a number of the unit that makes it."""
@@ -291,8 +297,12 @@ class RecurrentOp(QuantisedOp):
         """Return the products with the inputs and their bias, R(A(acc + b))."""
         return product(
             x, unit.tensors[f"{self.name}.weight"], unit.tensors.get(f"{self.name}.bias"), unit.vector.number,
-            accumulator=unit.array.accumulator, exceptions=unit.exceptions_of(self),
+            accumulator=self._accumulator(unit), exceptions=unit.exceptions_of(self),
         )  # fmt: skip
+
+    def _accumulator(self, unit: Datapath) -> Number:
+        """Return the format of its sums: no array multiplies float32 weights, but a vector unit."""
+        return (unit.vector if self.weight_bits == WIDE_BITS else unit.array).accumulator
 
     def _float(self, end: str, number: Number, tensors: Tensors) -> Values | None:
         """Return a tensor in the numbers of a unit."""
@@ -333,7 +343,7 @@ class RecurrentOp(QuantisedOp):
         return sums if sums.dtype.kind == "i" else np.rint(sums).astype(np.int64)
 
 
-def _steps(starts: Starts) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def steps(starts: Starts) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return for each step the utterances that have it, and their rows."""
     lengths = np.diff(starts)
     having = [np.flatnonzero(lengths > t) for t in range(int(lengths.max(initial=0)))]
@@ -363,7 +373,7 @@ class LstmOp(RecurrentOp):
         return {"h": (self.units,), "c": (self.units,)}
 
     def state_bits(self, read: Sequence[Edge], number_bits: int) -> int:
-        return self.units * (2 * number_bits if self.output is None else LARGEST_INTEGER_BITS + 16)
+        return self.units * (2 * number_bits if self.output is None else LARGEST_INTEGER_BITS + WORD_BITS)
 
     def rounds(self) -> tuple[Round, ...]:
         columns = self.columns()
@@ -388,7 +398,7 @@ class LstmOp(RecurrentOp):
         assert weight is not None
         return kernels.lstm(
             self._parts(unit.real(x), unit), weight, x.starts, memory["h"], memory["c"], number,
-            accumulator=unit.array.accumulator, exceptions=unit.exceptions_of(self),
+            accumulator=self._accumulator(unit), exceptions=unit.exceptions_of(self),
         )  # fmt: skip
 
     def _integers(self, x: Signal, unit: Datapath, memory: Memory) -> NDArray[Any]:
@@ -403,7 +413,7 @@ class LstmOp(RecurrentOp):
             unit.saturated(self, clamped)
             return out
         out = np.empty((len(words), self.units), np.int8)
-        for mine, rows in _steps(x.starts):
+        for mine, rows in steps(x.starts):
             h, c = memory["h"][mine], memory["c"][mine]
             sums = self._recurrent_sums(h.astype(np.int64) + self.output.zero_point, unit)
             out[rows], clamped = kernels.lstm_integer_step(words[rows], sums, how, h, c)
@@ -492,7 +502,7 @@ class _GruOp(RecurrentOp):
         return {"h": (self.units,)}
 
     def state_bits(self, read: Sequence[Edge], number_bits: int) -> int:
-        return self.units * (number_bits if self.output is None else 16)
+        return self.units * (number_bits if self.output is None else WORD_BITS)
 
     def rounds(self) -> tuple[Round, ...]:
         n, floats = self.units, self.output is None
@@ -522,7 +532,7 @@ class _GruOp(RecurrentOp):
         assert weight is not None
         return kernels.gru(
             self._parts(unit.real(x), unit), weight, self._float("recurrent_bias", number, unit.tensors), x.starts,
-            memory["h"], number, reset_after=self.resets_after(), accumulator=unit.array.accumulator,
+            memory["h"], number, reset_after=self.resets_after(), accumulator=self._accumulator(unit),
             exceptions=unit.exceptions_of(self),
         )  # fmt: skip
 
@@ -547,7 +557,7 @@ class _GruOp(RecurrentOp):
         else:
             out = self._on_multiplier(words, how, limits[1], x.starts, unit, memory["h"], held, taken)
         if "inputs" in memory:
-            unit.taken[self.name] = taken
+            unit.taken[self.name] = taken, x.starts
         return out
 
     def _on_multiplier(
@@ -557,7 +567,7 @@ class _GruOp(RecurrentOp):
         """Return the codes of h, products with it made step by step by a unit's multiplier."""
         n, z = self.units, how.output[0]
         out = np.empty((len(words), n), np.int8)
-        for mine, rows in _steps(starts):
+        for mine, rows in steps(starts):
             h, kept = state[mine], held[mine]
             d = kernels.gru_codes(how, h)
             new = np.abs(d - kept) > limit
@@ -709,7 +719,7 @@ class DeltaGruOp(_GruOp):
         values, sums = read[0].width + self.units, 2 * self.columns() * SUM_BITS
         if self.output is None:
             return (self.units + values) * number_bits + sums
-        return self.units * 16 + values * LARGEST_INTEGER_BITS + sums
+        return self.units * WORD_BITS + values * LARGEST_INTEGER_BITS + sums
 
     def memory(self, utterances: int, read: Sequence[Edge], tensors: Tensors) -> Memory:
         found = super().memory(utterances, read, tensors)
@@ -732,11 +742,12 @@ class DeltaGruOp(_GruOp):
         assert weight is not None and recurrent is not None
         state = DeltaState(*(memory[name] for name in ("h", "inputs", "state", "input_sums", "state_sums")))
         for sums in (state.input_sums, state.state_sums):
-            sums[:] = values_of(sums, unit.array.accumulator)
-        out, unit.taken[self.name] = kernels.delta_gru(
+            sums[:] = values_of(sums, self._accumulator(unit))
+        out, taken = kernels.delta_gru(
             unit.real(x), weight, recurrent, self.thresholds(), x.starts, state, number,
-            accumulator=unit.array.accumulator, exceptions=unit.exceptions_of(self),
+            accumulator=self._accumulator(unit), exceptions=unit.exceptions_of(self),
         )  # fmt: skip
+        unit.taken[self.name] = taken, x.starts
         return out
 
     def _plain_floats(self, x: Signal, tensors: Tensors, number: Number) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Signal
+from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Op, Signal
 
 
 class Stream:
@@ -46,6 +46,7 @@ class Stream:
             if op.name not in self._distances:
                 read = [signals[name] for name in op.reads()]
                 values, self.state[op.name] = cast(DatapathOp, op).advance(read, self.state.get(op.name), self.unit)
+                self._check_rows(op, len(values), read[0])
                 signals[op.name] = self._signal(op.name, values)
         return signals
 
@@ -63,6 +64,14 @@ class Stream:
         if frames > self.frames:
             raise ValueError(f"expected a chunk of {self.frames} frames, the last one at most so many, found {frames}")
         self.ended = frames < self.frames
+
+    def _check_rows(self, op: Op, rows: int, read: Signal) -> None:
+        """Raise ValueError for an op that makes more rows than belong to what it reads, as padding behind it does."""
+        stride = self.graph.edges[op.name].stride // read.edge.stride
+        if rows > -(-len(read.values) // stride):
+            raise ValueError(
+                f"layer '{op.name}' makes {rows} rows of {len(read.values)}, one for each {stride}: it pads"
+            )
 
     def _signal(self, name: str, values: NDArray[Any]) -> Signal:
         return Signal(values, np.array([0, len(values)], np.int64), self.graph.edges[name])

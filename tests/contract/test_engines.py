@@ -18,6 +18,16 @@ from accelsim.workload import Workload
 # The references have float32 sums, plain norms and a softmax that is shifted.
 PLAIN = {"vector.accumulator": "float32", "vector.norm": "plain", "vector.softmax": "shifted"}
 SEEDS = range(12)
+INTEGERS = [
+    "{name: c, op: conv, input: features, channels: 4, kernel: [5, 1], stride: [3, 1], bands: 1, "
+    "padding: [[2, 0], [0, 0]], output: {scale: 0.05, zero_point: -128, low: -128}}",
+    "{name: d, op: conv, input: c, channels: 8, kernel: [3, 1], depthwise: true, padding: [[2, 0], [0, 0]], "
+    "output: {scale: 0.05, zero_point: 3}}",
+    "{name: ring, op: stack, input: d, rows: 3, padding: 2}",
+    "{name: l, op: linear, input: ring, outputs: 2, output: {scale: 0.1, zero_point: 0}}",
+    "{name: p, op: sigmoid, input: l, output: {scale: 0.00390625, zero_point: -128}}",
+]
+"""A network whose step is three frames."""
 
 
 class TestEngines(EngineContract):
@@ -39,6 +49,9 @@ class TestEngines(EngineContract):
                     yield network, mixed_chip(Path(folder), placement)
 
     def on_npu(self) -> Iterator[tuple[Workload, Architecture]]:
+        for keys in ({}, {"components.array.number": "int8", "components.array.accumulator": "int32"}):
+            with tempfile.TemporaryDirectory() as folder:
+                yield graph(Path(folder), INTEGERS, bands=5), chip(keys, "edge_npu")
         for attention, layout, weights in (("einsum", "BC1S", "streamed"), ("batched", "BSC", "resident")):
             keys = {f"components.{key}": value for key, value in PLAIN.items()}
             keys |= {"compiler.attention": attention, "compiler.layout": layout, "compiler.weights": weights}

@@ -76,6 +76,12 @@ CLUSTERS = Net(
     {**tile_keys(digital=()), "components.activations.banks": 2, "components.activations.rows": 65536},
     tensors={"y.weight": 7},
 )
+CODES = Net(
+    "memristor_conformer",
+    ["{name: y, op: linear, input: features, outputs: 20, output: {scale: 0.05, zero_point: 3}}"],
+    {**tile_keys(digital=()), "components.activations.banks": 2, "components.activations.rows": 65536},
+)
+NPU_CODES = dataclasses.replace(CODES, chip="edge_npu", keys={})
 SPIKES = Net(
     "rsnn28nm",
     [
@@ -238,6 +244,7 @@ WIDTHS: Mapping[tuple[str, str], Sequence[Refused | Counted | Slower | Other]] =
     ],
     ("dac", "bits"): [
         Refused(TILES, bits("dac", 4, "bits"), "layer 'y' has 8-bit inputs, 'dac' takes 4"),
+        Refused(CODES, bits("dac", 7, "bits"), "layer 'y' has 8-bit inputs, 'dac' takes 7"),
         Refused(STATES, bits("dac", 7, "bits"), "it has codes of 8 bits, 'dac' of 7"),
     ],
     ("dma", "width_bits"): [Slower(NPU, "dma", bits("dma", 8), bits("dma", 128))],
@@ -308,6 +315,7 @@ WIDTHS: Mapping[tuple[str, str], Sequence[Refused | Counted | Slower | Other]] =
         Counted(NPU_VECTORS, {}, FLOAT32, "overflow", {"x.weight": 6e4}),
     ],
     ("systolic_array", "accumulator"): [
+        Refused(NPU_CODES, {"components.array.accumulator": "float16"}, "sums up to .*, float16 sums of 'array' hold"),
         Counted(
             NPU_VECTORS, {**FLOAT32, "components.array.accumulator": "float16"}, FLOAT32, "overflow", {"x.weight": 6e4}
         ),

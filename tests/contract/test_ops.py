@@ -32,11 +32,11 @@ OUTPUTS: list[dict[str, object]] = [
 
 
 def integers(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
-    """Return an op that computes integers, with each of the outputs and roundings."""
+    """Return an op that computes integers, with each of the outputs and roundings, the edges in turn."""
     return [
-        case for place, output in enumerate(OUTPUTS)
-        for case in each({**keys, "output": output, "rounding": ROUNDINGS[place]}, *edges)
-    ]  # fmt: skip
+        OpCase({**X, **keys, "output": output, "rounding": ROUNDINGS[place]}, {"x": edges[place % len(edges)]})
+        for place, output in enumerate(OUTPUTS)
+    ]
 
 
 def weighted(keys: dict[str, object], *edges: Edge) -> list[OpCase]:
@@ -87,8 +87,8 @@ CASES = {
         *two({}, "input", "by", QUANTISED_BANDS, FEATURE_CODES), *two({}, "input", "by", QUANTISED, WIDE),
     ],
     "softmax": [
-        *each({}, REAL, CODES, BANDS), *each({"of": "channels"}, BANDS, CODE_BANDS),
-        *function(2.0**-8, -128), *function(2.0**-8, -128, of="channels"),
+        *each({}, REAL, CODES, BANDS), *each({"of": "width"}, BANDS, CODE_BANDS),
+        *function(2.0**-8, -128), *function(2.0**-8, -128, of="width"),
     ],
     "concat": [
         OpCase({"inputs": ["x", "y"]}, {"x": first, "y": second})

@@ -99,7 +99,7 @@ _DATA = {
             ("added = given.width * rows if len(op.reads()) > 1 else 0", "added = 0", STATES),
             ('"exponential": keys * op.heads}', '"exponential": keys}', GRAPH),
             ("read = third + keys * 2 * third", "read = third + keys * third", GRAPH),
-            ("quantised * QUANTISE + rows * cluster.rounding(op)", "rows * cluster.rounding(op)", GRAPH),
+            ("quantised * cluster.quantising(op) + rows * cluster.rounding(op)", "rows * cluster.rounding(op)", GRAPH),
         ],
         "accelsim/engines/state_crossbar.py": [
             ('"driver": counts(phases=1, drive=2 * pairs)', '"driver": counts(phases=1, drive=pairs)', STATES),
@@ -145,14 +145,7 @@ _DATA = {
     },
     "kernels": {
         "accelsim/kernels/lif.py": [
-            ("                    if kept >= threshold:\n                        spikes[t, s, j] = 1\n"
-             "                        kept = kept - threshold if reset_subtract else 0\n"
-             "                        if options is not None:\n"
-             "                            waits[j] = options.refractory\n                    potential[j] = kept",
-             "                    if kept > threshold:\n                        spikes[t, s, j] = 1\n"
-             "                        kept = kept - threshold if reset_subtract else 0\n"
-             "                        if options is not None:\n"
-             "                            waits[j] = options.refractory\n                    potential[j] = kept",
+            ("                    if kept >= fires_from:", "                    if kept > fires_from:",
              "tests/property/test_rsnn_values.py"),
         ],
         "accelsim/kernels/zero_skip.py": [

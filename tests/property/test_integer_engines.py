@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from graphs import IDEAL, chip, frames, graph, tile_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from accelsim import pipeline
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
+from accelsim.kernels.number import Number
 from accelsim.ops.op import FEATURES, Datapath, DatapathOp, WeightedOp
 from accelsim.ops.streaming import Stream
 from accelsim.testing import run_small
@@ -34,6 +38,7 @@ CHIPS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 ROUNDINGS = ("double_away", "double_up", "single", "half_even")
+NUMBER: dict[str, Number] = {on: "float16" for on in CHIPS}
 CHUNKED = {"npu, float16", "npu, int8"}
 
 
@@ -78,8 +83,18 @@ def networks(draw: st.DrawFn) -> list[str]:
         found.append(f"{{name: s, op: stack, input: {found[-1].split('name: ')[1].split(',')[0]}, rows: {rows}, "
                      f"hop: 1, padding: {rows - 1}}}")  # fmt: skip
     add("linear", f"outputs: {draw(st.integers(1, 70))}", "l")
-    if draw(st.booleans()):
-        found.append(f"{{name: q, op: quantise, input: l, {draw(outputs())}}}")
+    last = draw(
+        st.sampled_from(["", "quantise", "relu", "add", "multiply", "sigmoid", "tanh", "softmax", "dequantise"])
+    )
+    keys = {"add": "residual: l, ", "multiply": "by: l, "}.get(last, "")
+    unit = {"sigmoid": (0.00390625, -128), "softmax": (0.00390625, -128), "tanh": (0.0078125, 0)}.get(last)
+    if last == "dequantise":
+        found.append("{name: z, op: dequantise, input: l}")
+    elif last:
+        how = draw(outputs())
+        if unit is not None:
+            how = f"output: {{scale: {unit[0]}, zero_point: {unit[1]}}}, rounding: {draw(st.sampled_from(ROUNDINGS))}"
+        found.append(f"{{name: z, op: {last}, input: l, {keys}{how}}}")
     return found
 
 
@@ -98,9 +113,9 @@ def test_each_op_is_its_definition(
     ran = run_small(workload, chip(keys, name), (7, 2))
     for op in workload.graph.ops:
         read = [ran.signals[one] for one in op.reads()]
-        wanted = op.reference(read, workload.tensors)
+        wanted = op.reference(read, workload.tensors, NUMBER[on])
         found = ran.signals[op.name].values
-        assert found.dtype.kind == "i" and found.tolist() == wanted.tolist(), op.name
+        assert (found.dtype.kind == "i") == (op.op != "dequantise") and found.tolist() == wanted.tolist(), op.name
     kinds = {type(engine).kind for engine in ran.deployment.engines.values()}
     assert kinds == {"npu"} if on in CHUNKED else ("crossbar_tiles" in kinds) == on.startswith("tiles")
 
@@ -132,6 +147,101 @@ def test_steps_equal_the_whole(
         if kept and isinstance(op, WeightedOp):
             state = stream.state[op.name]
             assert state.tolist()[-kept:] == whole[op.input].values[-kept:].tolist()
+
+
+def filled(bits: int, width: int) -> int:
+    """Fill words of so many bits."""
+    return len(range(0, bits, width))
+
+
+class PlainStep:
+    """What the products of a step count on an NPU, from the layers as they are written: ``seen[job, part, action]``."""
+
+    def __init__(self, workload: Workload, npu: Any, layers: list[str], rows: int) -> None:
+        self.part, self.seen = npu.components(), Counter[tuple[str, str, str]]()
+        width, taken, half = {"features": 5}, [0, 0], 0
+        every, stride = 1, {"features": 1}  # frames of a step
+        keys = [yaml.safe_load(layer) for layer in layers]
+        for one in keys:
+            every *= one.get("stride", [1])[0]
+            stride[one["name"]] = every
+        for one in keys:
+            name, before = one["name"], one["input"]
+            made, wide = rows * every // stride[name], width[before]
+            frames = rows * every // stride[before]
+            if one["op"] not in ("conv", "depthwise", "linear"):
+                width[name] = wide * one.get("rows", 1)
+                continue
+            alone = one["op"] == "depthwise" or one.get("depthwise", False)
+            taps = one.get("taps", one.get("kernel", [1])[0])
+            kept = taps - 1 if one["op"] == "depthwise" else one.get("padding", [[0]])[0][0]
+            width[name] = outputs = one.get("channels", one.get("outputs", wide))
+            weights = taps * (1 if alone else wide) * outputs
+            bank = half
+            if npu.spec.compiler.weights == "resident":
+                bank = 0
+                taken[bank] += weights
+            half = 1 - half
+            self.note(f"{name}.weights", "dma[0]", descriptor=1, word=filled(8 * weights, 128))
+            self.l2(f"{name}.weights", bank, 0, 8 * weights)
+            read, weight_words = 8 * (frames + kept) * wide, weights
+            operations = 4 * made * outputs
+            if alone:
+                operations += 2 * made * weights
+            else:
+                read, weight_words = self.on_array(name, made, taps * wide, outputs)
+                read, weight_words = 8 * read, weight_words
+            self.note(name, "vector", operation=operations, special=0)
+            self.l2(name, 2, read, 8 * made * outputs)
+            self.l2(name, bank, 8 * weight_words, 0)
+
+    def note(self, job: str, part: str, **counts: int) -> None:
+        for action, count in counts.items():
+            self.seen[job, part, action] += count
+
+    def l2(self, job: str, bank: int, read: int, written: int) -> None:
+        words = {"read": filled(read, 128), "write": filled(written, 128)}
+        banks = 8 if bank == 2 else 4
+        self.note(job, f"l2[{bank}]", **words, bank_accesses=len(range(0, sum(words.values()), banks)))
+
+    def on_array(self, job: str, m: int, k: int, n: int) -> tuple[int, int]:
+        """Count a weight-stationary array of 16 x 16, tile by tile, and its cycles, register by register."""
+        left = right = 0
+        spots = [(i, j) for i in range(0, k, 16) for j in range(0, n, 16)]
+        for i, j in spots:
+            high, wide = min(16, k - i), min(16, n - j)
+            self.note(job, "array", mac=m * high * wide)
+            left, right = left + m * high, right + high * wide
+        # Weights of the first tile come in 16 cycles, every further tile max(m, 16) after the one before; the last one
+        # takes its m inputs, 15 cycles down and 15 across.
+        cycles = 16 + (len(spots) - 1) * max(m, 16) + m + 15 + 15
+        self.note(job, "array", stream=left + right, cycles=cycles)
+        return left, right
+
+
+@settings(max_examples=30, deadline=None)
+@given(networks(), st.sampled_from(sorted(CHUNKED)), st.integers(1, 4))
+def test_counts_are_those_of_plain_loops(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[str], on: str, chunk: int
+) -> None:
+    """Words, operations, products and cycles of every matrix in a step of several rows; loads come once, or in each."""
+    made = network(tmp_path_factory.mktemp("net"), layers, 0)
+    workload = replace(made, spec=made.spec.model_copy(update={"chunk": chunk}))
+    name, keys = CHIPS[on]
+    npu = chip(keys, name)
+    deployment = deploy(workload, npu)
+    activity = execute(deployment, frames(workload, [2 * deployment.frame])).activity
+    plain = PlainStep(workload, npu, layers, chunk)
+    found: Counter[tuple[str, str, str]] = Counter()
+    jobs = {job for job, _, _ in plain.seen}
+    for (job, part), counts in activity.counts.items():
+        once = on == "npu, int8" and job.endswith(".weights")
+        for action, values in counts.items():
+            if job not in jobs or part in ("lpddr", "sequencer") or action in ("load", "accumulate", "drain"):
+                continue
+            assert values[1] == (0 if once else values[0])
+            found[job, part, action] = int(values[0])
+    assert found == plain.seen
 
 
 BY_HAND = [
@@ -177,6 +287,25 @@ def test_a_step_on_an_npu_by_hand(tmp_path: Path, on: str) -> None:
     loads = [activity.counts[f"{job}.weights", "dma[0]"]["word"].tolist() for job in "cdl"]
     assert loads == ([[4, 0, 0], [3, 0, 0], [1, 0, 0]] if on == "npu, int8" else [[4] * 3, [3] * 3, [1] * 3])
     assert {job: macs["dense"] for job, macs in activity.macs.items()} == {"c": 180, "d": 120, "l": 48}
+
+
+def test_a_step_on_a_digital_array_by_hand(tmp_path: Path) -> None:
+    """All products on the array; 4 operations of the vector unit for each code that is made, none for those read.
+
+    Weights are read from their SRAM in every step: 60, 40 and 16 bytes. They were there before: nothing brings them.
+    """
+    workload = network(tmp_path, BY_HAND, 1)
+    name, keys = CHIPS["digital"]
+    on = chip({**keys, "placement": "{'*': {batch: 1}}"}, name)
+    width = on.components()["weights"].width_bits  # type: ignore[attr-defined]
+    deployment = deploy(workload, on)
+    activity = execute(deployment, frames(workload, [9])).activity
+    for job, codes, macs in (("c", 4, 60), ("d", 8, 40), ("l", 2, 16)):
+        counts = {member.partition("[")[0]: values for (name, member), values in activity.counts.items() if name == job}
+        assert counts["array"]["mac"].tolist() == [macs] * 3
+        assert counts["vector"]["operation"].tolist() == [4 * codes] * 3
+        assert counts["weights"]["read"].tolist() == [filled(8 * macs, width)] * 3
+        assert not counts["weights"]["write"].any()
 
 
 def test_a_step_on_tiles_by_hand(tmp_path: Path) -> None:

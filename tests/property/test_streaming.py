@@ -138,6 +138,15 @@ def test_graphs_that_do_not_stream(tmp_path: Path, layers: list[str], message: s
         Stream(workload.graph, Datapath(workload.tensors))
 
 
+def test_rows_beyond_the_last_do_not_stream(tmp_path: Path) -> None:
+    """Padding of two rows for a kernel of one makes two rows more than it reads."""
+    layer = "{name: d, op: conv, input: features, channels: 2, kernel: [1, 1], bands: 1, padding: [[2, 0], [0, 0]]}"
+    workload = graph(tmp_path, [layer], bands=4)
+    stream = Stream(workload.graph, Datapath(workload.tensors))
+    with pytest.raises(ValueError, match="layer 'd' makes 5 rows of 3, one for each 1: it pads"):
+        stream.push(frames(workload, [3]).features)
+
+
 def test_neurons_do_not_stream() -> None:
     workload = load_workload("rsnn_paper_activity")
     with pytest.raises(ValueError, match=r"layer 'l0' \(lif\) is no op of a datapath"):

@@ -266,6 +266,19 @@ def test_an_assumed_size_widens_what_it_prices_alone() -> None:
     assert whole.spread(2.0)["power_w"] == pytest.approx(tuple(end / 2 for end in interval(drawn.total_j())))
 
 
+def test_an_assumed_size_of_nothing_may_still_cost_something() -> None:
+    """By hand: 0 of 0 to 7 flip-flops: half of the draws cost nothing, one in twenty more than 0.684 of all 7."""
+
+    def bill(registers: int) -> Bill:
+        return Bill({}, {}, {}, (Term("x", "clock", registers, EXACT), Term("x", "dynamic", 1, EXACT)), ())
+
+    whole = replace(bill(0), ends={"components.x.flip_flops": (bill(0), bill(7))})
+    clock = whole.draws().energy_j["x"]["clock"]
+    assert np.mean(clock == 0) == pytest.approx(0.5, abs=0.03) and clock.min() == 0
+    assert interval(clock)[1] == pytest.approx(0.6838 * 7 * EXACT.value, rel=0.05)
+    assert set(whole.draws().energy_j["x"]["dynamic"]) == {EXACT.value}
+
+
 @pytest.mark.parametrize(
     ("ranges", "message"),
     [

@@ -43,12 +43,16 @@ from accelsim.engines.npu.work import (
     Depthwise,
     End,
     Fallback,
+    Gates,
     Inner,
     InnerOnVector,
     Load,
     Places,
     PlacesOnVector,
     Product,
+    ProductOnVector,
+    Recurrent,
+    RecurrentOnVector,
     Softmax,
     Start,
     Step,
@@ -59,6 +63,7 @@ from accelsim.errors import did_you_mean
 from accelsim.kernels.activation import LARGEST_CODE
 from accelsim.ops.attention import AttentionOp, PositionsOp
 from accelsim.ops.op import FEATURES, FLOAT_BITS, OPS, Op, VectorOp, WeightedOp
+from accelsim.ops.recurrent import RecurrentOp
 from accelsim.placement import ENGINES, Problems, of_class
 from accelsim.schedule.job import Job
 from accelsim.schedule.plan import Summary
@@ -103,7 +108,7 @@ class Npu(Engine):
     """
 
     kind = "npu"
-    runs = (WeightedOp, VectorOp, AttentionOp, PositionsOp)
+    runs = (WeightedOp, VectorOp, AttentionOp, PositionsOp, RecurrentOp)
     roles = {
         "array": of_class("a systolic array", SystolicArray),
         "vector": of_class("a vector unit", VectorUnit),
@@ -237,7 +242,7 @@ class Npu(Engine):
                     f"layer '{op.name}' ({op.op}): the NPU does not take it in layout {self.compiler.layout}, "
                     f"and the CPU has no kernel for it ('compiler.cpu')"
                 )
-            elif isinstance(op, WeightedOp) and op.name not in self.on_cpu:
+            elif isinstance(op, WeightedOp | RecurrentOp) and op.name not in self.on_cpu:
                 self._check_product(op)
             window = op.window(self.graph.read(op))
             if window.whole and not isinstance(op, AttentionOp):
@@ -250,9 +255,12 @@ class Npu(Engine):
                     "a convolution looks back alone with 'causal: true', or with a stride longer than half of its taps",
                 )
 
-    def _check_product(self, op: WeightedOp) -> None:
+    def _check_product(self, op: WeightedOp | RecurrentOp) -> None:
         name, number = self.parts.name("array"), self.array.number
-        if op.in_float() and number == "int8":
+        if isinstance(op, RecurrentOp):
+            for layer in () if op.in_float() else op.layers():
+                self._check_product(layer)
+        elif op.in_float() and number == "int8":
             self.problems.add(f"layer '{op.name}' has float16 weights, '{name}' multiplies int8")
         elif not op.in_float() and number == "float16":
             weights = self.tensors[op.tensor_name("weight")]
@@ -310,14 +318,16 @@ class Npu(Engine):
         )
 
     def _check_scores(self) -> None:
-        """See that L2 has room for what attention makes on its way, which nothing streams: the scores of its rows."""
+        """See that L2 has room for what nothing streams: scores of attention, sums and weights of a recurrent layer."""
         room = self.l2.activation_bits()
         if self.planned.peak_bits <= room:
             return
-        name, bits = max(self.sizes.scratch.items(), key=lambda item: item[1])
+        beside = {name: bits + self.sizes.lasting[name] for name, bits in self.sizes.scratch.items()}
+        name, bits = max(beside.items(), key=lambda item: item[1])
+        what = "sums and weights" if isinstance(self.graph.by_name[name], RecurrentOp) else "scores"
         split = "" if self.compiler.split else ", and 'split: false' takes all rows of a chunk at once"
         self.problems.add(
-            f"the scores of layer '{name}' take {bits / 8192:.1f} KiB for a chunk, '{self.parts.name('l2')}' has "
+            f"the {what} of layer '{name}' take {bits / 8192:.1f} KiB for a chunk, '{self.parts.name('l2')}' has "
             f"{room / 8192:.1f} for tensors{split}"
         )
 
@@ -333,6 +343,8 @@ class Npu(Engine):
 
     def _columns(self, op: Op) -> int:
         """Return the outputs by which the weights of an op are divided into blocks."""
+        if isinstance(op, RecurrentOp):
+            return op.columns()
         return op.matrix(self.graph.read(op))[1] if isinstance(op, WeightedOp) else 1
 
     def _pieces(self) -> list[_Piece]:
@@ -375,6 +387,8 @@ class Npu(Engine):
             yield from self._attention(op, at, base, weights, group, piece)
         elif isinstance(op, WeightedOp):
             yield from self._weighted(op, at, base, weights, group, piece)
+        elif isinstance(op, RecurrentOp):
+            yield from self._recurrent(op, at, base, group, piece)
         else:
             yield _Piece(at, op.name, Vector(**base), ("vector",))
 
@@ -432,6 +446,64 @@ class Npu(Engine):
             )  # fmt: skip
             name = at if blocks == 1 else f"{at}#{block}"
             yield _Piece(name, op.name, work, units, loaded * columns // outputs, bank)
+
+    def _on_array(self, op: RecurrentOp) -> bool:
+        """Return whether the array multiplies the numbers of a recurrent layer, else the vector unit does."""
+        return not op.in_float() or (op.weight_bits == FLOAT_BITS and self.array.number == "float16")
+
+    def _recurrent(self, op: RecurrentOp, at: str, base: dict[str, Any], group: Group, piece: int) -> Iterator[_Piece]:
+        """Return the products with all rows of the inputs, then step by step that with the state, and the gates.
+
+        A step of the sequencer follows the one before it, so that each product waits for the state. The recurrent
+        weights lie among the tensors, or where they stay for the whole run.
+        """
+        edges, rounds, rows = self.graph.read(op), op.rounds(), base["rows"]
+        (inputs, columns), (units, _) = op.matrices(edges)
+        of_inputs, of_state = inputs * columns * op.weight_bits, units * columns * op.weight_bits
+        array = self._on_array(op)
+        on = ("array", "vector") if array else ("vector",)
+        sum_bits = columns * op.sum_bits(self.number_bits)
+        bank = self._bank(op, group)
+        most = columns if bank is not None else self.l2.weight_bits_of_half() * columns // of_inputs
+        blocks = -(-columns // most)
+        idle = {"rows": 1, "out_bits": 0, "in_bits": 0, "state_bits": 0, "spill_in": 0, "spill_out": 0}
+        for block in range(blocks):
+            begin, end = columns * block // blocks, columns * (block + 1) // blocks
+            share = of_inputs * (end - begin) // columns
+            first = {key: base[key] for key in ("spill_in", "received_bits")} if block == 0 else {}
+            work: Step = (Product if array else ProductOnVector)(
+                **{**idle, "rows": rows, "in_bits": base["in_bits"], **first,
+                   "out_bits": rows * sum_bits * (end - begin) // columns},
+                m=rows, k=inputs, n=end - begin, times=1, first=block == 0, held=bank == TENSORS, weight_bits=share,
+            )  # fmt: skip
+            name = f"{at}.inputs" if blocks == 1 else f"{at}.inputs#{block}"
+            yield _Piece(name, op.name, work, on, share if bank is None or piece == 0 else 0, bank)
+        home = TENSORS if bank is None else bank
+        state = self.sizes.state[op.name]
+        for step in range(rows):
+            for place, one in enumerate(rounds):
+                suffix = f"{step}" if len(rounds) == 1 else f"{step}.{place}"
+                loads = step == place == 0 and (bank is None or piece == 0)
+                sums = sum_bits * one.columns // columns
+                work = (Recurrent if array else RecurrentOnVector)(
+                    **{**idle, "in_bits": 0 if array else units * self._state_number_bits(op), "out_bits": sums},
+                    m=1, k=units, n=one.columns, times=1, held=home == TENSORS,
+                    weight_bits=of_state * one.columns // columns,
+                )  # fmt: skip
+                yield _Piece(f"{at}.state.{suffix}", op.name, work, on[:1], of_state if loads else 0, home)
+                last = place == len(rounds) - 1
+                final = last and step == rows - 1
+                gates = Gates(
+                    **{**idle, "in_bits": 2 * sums, "state_bits": state if place == 0 else 0,
+                       "out_bits": base["out_bits"] // rows + state if last else units * self._state_number_bits(op),
+                       "spill_out": base["spill_out"] if final else 0},
+                    round=place,
+                )  # fmt: skip
+                yield _Piece(f"{at}.gates.{suffix}", op.name, gates, ("vector",))
+
+    def _state_number_bits(self, op: RecurrentOp) -> int:
+        """Return the bits of a value that the recurrent weights multiply."""
+        return self.number_bits if op.in_float() else op.weight_bits
 
     def _bank(self, op: Op, group: Group) -> int | None:
         """Return the part of L2 in which an op's weights lie; None where they come into the halves in turns."""

@@ -20,6 +20,7 @@ from functools import cached_property
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FLOAT_BITS, Op, WeightedOp
+from accelsim.ops.recurrent import RecurrentOp
 
 TENSORS = 2
 """The part of L2 that holds tensors and state, behind the two halves for weights."""
@@ -30,10 +31,12 @@ class Chunk:
     """The sizes of everything that one chunk of a graph touches, in bits.
 
     ``frames``: rows of the output; ``tensors``: what each op gives, features included; ``weights``: of each op;
-    ``state``: what each op carries from chunk to chunk (keys and values, last rows of a convolution); ``scratch``: what
-    lives during an op alone (the scores of attention). ``fresh``: of the state, what a chunk writes anew. Where only
-    a part of a graph is planned, ``arrivals``: of tensors that others make, the place of the op after which each is
-    there, -1 where it comes first; ``ends``: ops after which others work, or whose results others read.
+    ``state``: what each op carries from chunk to chunk (keys and values, last rows of a convolution), ``fresh``: what a
+    chunk writes anew of it; ``scratch``: what lives during an op alone (scores of attention, sums of a recurrent
+    layer); ``lasting``: of the weights, those that every step of a recurrent layer reads, and which lie among the
+    tensors meanwhile. Where only a part of a graph is planned, ``arrivals``: of tensors that others make, the place of
+    the op after which each is there, -1 where it comes first; ``ends``: ops after which others work, or whose results
+    others read.
     """
 
     frames: int
@@ -43,6 +46,7 @@ class Chunk:
     state: Mapping[str, int]
     fresh: Mapping[str, int]
     scratch: Mapping[str, int]
+    lasting: Mapping[str, int]
     arrivals: Mapping[str, int]
     ends: frozenset[str]
 
@@ -103,10 +107,10 @@ def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) 
     tensors = {
         name: of_rows(name, frame // graph.edges[name].stride) for name in graph.edges if name in own or name in read
     }
-    weights, state, fresh, scratch = {}, {}, {}, {}
+    weights, state, fresh, scratch, lasting = {}, {}, {}, {}, {}
     for op in computed:
         edges, first = graph.read(op), op.reads()[0]
-        weights[op.name] = scratch[op.name] = 0
+        weights[op.name] = scratch[op.name] = lasting[op.name] = 0
         state[op.name] = of_rows(first, op.window(edges).behind)
         fresh[op.name] = tensors[first]
         if isinstance(op, WeightedOp):
@@ -118,10 +122,16 @@ def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) 
             scratch[op.name] = scores * chunk * (op.left + chunk) * op.heads * FLOAT_BITS
             if op.positions is not None:
                 weights[op.name] = of_rows(op.positions, seen_distances(op))
+        elif isinstance(op, RecurrentOp):
+            first_matrix, second_matrix = (math.prod(matrix) * op.weight_bits for matrix in op.matrices(edges))
+            weights[op.name], lasting[op.name] = first_matrix + second_matrix, second_matrix
+            state[op.name] = fresh[op.name] = op.state_bits(edges, bits[op.name])
+            rows = frame // graph.edges[op.name].stride
+            scratch[op.name] = (rows + 1) * op.columns() * op.sum_bits(bits[op.name])
         fresh[op.name] = min(state[op.name], fresh[op.name])
     arrivals, ends = _between(graph, own, {op.name for op in ops})
     arrivals = {name: place for name, place in arrivals.items() if name in tensors}
-    return Chunk(chunk, computed, tensors, weights, state, fresh, scratch, arrivals, ends)
+    return Chunk(chunk, computed, tensors, weights, state, fresh, scratch, lasting, arrivals, ends)
 
 
 def _between(graph: Graph, worked: set[str], ours: set[str]) -> tuple[dict[str, int], frozenset[str]]:
@@ -182,7 +192,10 @@ def plan_resident(
 
 def moving(chunk: Chunk, homes: Mapping[str, int]) -> Chunk:
     """Return a chunk without the weights that stay in L2."""
-    return replace(chunk, weights={name: 0 if name in homes else bits for name, bits in chunk.weights.items()})
+    weights, lasting = (
+        {name: 0 if name in homes else bits for name, bits in of.items()} for of in (chunk.weights, chunk.lasting)
+    )
+    return replace(chunk, weights=weights, lasting=lasting)
 
 
 def _with_room(chunk: Chunk, room: int, split: bool, on_cpu: frozenset[str], state_in_l2: bool, state: int) -> Plan:
@@ -292,7 +305,8 @@ def _need(chunk: Chunk, group: Group, spilled: frozenset[str]) -> int:
         sum(chunk.tensors[name] for name in {op.name, *op.reads()} & inside) + chunk.scratch[op.name]
         for op in chunk.ops[group.first : group.last + 1]
     )
-    held = _weights(chunk, group) if group.held else 0
+    lasting = max(chunk.lasting[op.name] for op in chunk.ops[group.first : group.last + 1])
+    held = _weights(chunk, group) if group.held else lasting
     return around + chunk.tensors[output] * (output not in spilled) + -(-most // group.pieces) + held
 
 
@@ -312,7 +326,8 @@ def _spills(chunk: Chunk, group: Group, room: int, spilled: frozenset[str]) -> t
             if chunk.places.get(name, -1) < place and any(reader >= place for reader in readers)
         }
         live -= spilled | lost
-        while (used := sum(chunk.tensors[name] for name in live) + chunk.scratch[op.name]) > room and live:
+        beside = chunk.scratch[op.name] + chunk.lasting[op.name]
+        while (used := sum(chunk.tensors[name] for name in live) + beside) > room and live:
             victim = max(live, key=lambda name: (name not in own, chunk.tensors[name], name))
             live.remove(victim)
             lost.add(victim)

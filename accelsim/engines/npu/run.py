@@ -9,6 +9,7 @@ last, which is filled up. What is masked is multiplied all the same. So counts f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, cast
@@ -23,12 +24,15 @@ from accelsim.engines.npu.work import (
     Depthwise,
     End,
     Fallback,
+    Gates,
     Inner,
     Load,
     Matrices,
     OfAttention,
     PlacesOnVector,
     Product,
+    ProductOnVector,
+    RecurrentOnVector,
     Softmax,
     Start,
     Step,
@@ -47,6 +51,7 @@ from accelsim.ops.op import (
     WeightedOp,
     evaluate,
 )
+from accelsim.ops.recurrent import RecurrentOp
 from accelsim.schedule.job import Job
 from accelsim.workload import Workload
 
@@ -61,6 +66,8 @@ SOFTMAX = 5
 """Operations on a score: scaled, compared with the largest so far, shifted, summed, scaled by the sum's reciprocal."""
 RELATIVE = 1
 """One more where the score of a position is added."""
+
+_ON_VECTOR = Depthwise | PlacesOnVector | ProductOnVector | RecurrentOnVector
 
 Numbers = dict[str, dict[str, int]]
 """Counts in a chunk by role."""
@@ -191,6 +198,10 @@ class NpuRun(Run):
         elif isinstance(work, Softmax):
             operations = work.scores * (SOFTMAX + RELATIVE * work.relative)
             special = work.scores + work.rows * work.heads
+        elif isinstance(work, Gates):
+            assert isinstance(op, RecurrentOp)
+            done = op.rounds()[work.round].work
+            operations, special = done.operations, done.special
         elif isinstance(work, Transpose):
             read = written = moved = work.move_bits
         elif isinstance(work, Matrices):
@@ -199,7 +210,7 @@ class NpuRun(Run):
                 counts["array"], read, weights = self._product(work, self._operand_bits(op))
             else:
                 operations = 2 * macs
-                weights = work.weight_bits if isinstance(work, Depthwise | PlacesOnVector) else 0
+                weights = work.weight_bits if isinstance(work, _ON_VECTOR) else 0
             if isinstance(work, Product):
                 operations += self._operations(op, work)
         if job.in_role("vector"):
@@ -220,7 +231,7 @@ class NpuRun(Run):
 
     def _operand_bits(self, op: Op) -> int:
         """Return the bits in which the operands of a product lie in L2: those of codes, or of the array's numbers."""
-        integers = isinstance(op, WeightedOp) and op.output is not None
+        integers = isinstance(op, WeightedOp | RecurrentOp) and op.output is not None
         return LARGEST_INTEGER_BITS if integers else self.engine.array.operand_bits()
 
     def _product(self, work: Matrices, operand_bits: int) -> tuple[dict[str, int], int, int]:
@@ -240,6 +251,8 @@ class NpuRun(Run):
         edge = self.edges[op.name]
         if isinstance(op, AttentionOp):
             return work.rows * op.keys_seen() * edge.width * (2 if op.positions is None else 3)
+        if isinstance(op, RecurrentOp):
+            return work.rows * sum(math.prod(matrix) for matrix in op.matrices(self.engine.graph.read(op)))
         if not isinstance(op, WeightedOp):
             return 0
         inputs, outputs = op.matrix(self.engine.graph.read(op))
@@ -249,6 +262,8 @@ class NpuRun(Run):
         """Return the operations beside multiplications: codes of inputs, sums scaled, biased and rounded."""
         if isinstance(op, AttentionOp):
             return work.rows * op.keys_seen() * op.heads * (SOFTMAX + RELATIVE + 1)
+        if isinstance(op, RecurrentOp):
+            return self._of_recurrent(op, work)
         if not isinstance(op, WeightedOp):
             return sum(self._vector(op, work.rows))
         block = isinstance(work, Product)
@@ -267,6 +282,15 @@ class NpuRun(Run):
             return quantised + outputs * (biased + (QUANTISE + ADD) * (len(op.reads()) > 1))
         rounding = QUANTISE + DEQUANTISE if f"{op.name}.output_scale" in self.tensors else 0
         return quantised + outputs * (RESCALE + rounding)
+
+    def _of_recurrent(self, op: RecurrentOp, work: Product | Fallback) -> int:
+        """Return the operations on the sums of a recurrent layer's inputs, or of a whole layer that falls back."""
+        read = self.engine.graph.read(op)
+        of_inputs, changes = op.input_work(read).operations, op.change_work(read).operations
+        if isinstance(work, Product):
+            return work.rows * (of_inputs * work.n // op.columns() + (changes if work.first else 0))
+        of_gates = sum(one.work.operations + one.work.special for one in op.rounds())
+        return work.rows * (of_inputs + changes + of_gates)
 
     def _vector(self, op: Op, rows: int) -> tuple[int, int]:
         """Return operations and special functions of an op of the vector unit."""

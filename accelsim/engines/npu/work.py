@@ -110,6 +110,37 @@ class Depthwise(Product):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProductOnVector(Product):
+    """A block of columns on the vector unit, where the array does not take the op's numbers."""
+
+    stage: ClassVar[str] = "product_on_vector"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrent(Matrices, Step):
+    """A product of the last state of a recurrent layer by its weights, which stay in L2 for all steps of a chunk."""
+
+    stage: ClassVar[str] = "recurrent"
+    held: bool
+    weight_bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentOnVector(Recurrent):
+    """The same on the vector unit, where the array does not take the layer's numbers."""
+
+    stage: ClassVar[str] = "recurrent_on_vector"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates(Step):
+    """The vector unit makes the next state of such a product, or what the next product takes."""
+
+    stage: ClassVar[str] = "gates"
+    round: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OfAttention(Step):
     """A part of attention, in so many ``steps`` of the sequencer."""
 
