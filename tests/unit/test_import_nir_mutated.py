@@ -86,7 +86,9 @@ def _structure(file: Any, name: str, names: list[str], random: np.random.Generat
         parent, _, last = name.rpartition("/")
         file.move(name, f"{parent}/{last[:-1] or 'x'}")
     elif how == 3:
-        (item if isinstance(item, h5py.Group) else item.parent)[f"loop{random.integers(1 << 30)}"] = h5py.SoftLink("/node")
+        (item if isinstance(item, h5py.Group) else item.parent)[f"loop{random.integers(1 << 30)}"] = h5py.SoftLink(
+            "/node"
+        )
     elif isinstance(item, h5py.Dataset):
         value = item[()]
         del file[name]
