@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError
 from accelsim.importers.importer import IMPORTERS, LARGEST_FILE, Imported, Importer, Options, Refusals
 from accelsim.importers.state_dict import Network, State, StateDictOptions, features, heads_problem, not_read
-from accelsim.ops.op import FEATURES
 
 BATCH_NORM_EPSILON = 1e-5
 _TORCHAUDIO, _SPEECHBRAIN = "ffn1.sequential.0.weight", "ffn_module1.0.weight"
@@ -64,7 +63,7 @@ class ConformerImporter(Importer):
             network = Network(features(width, options))
         except ValueError as error:
             raise InputError.of(str(error), file=path) from None
-        x = FEATURES
+        x = network.real_features()
         for prefix, kind in layers:
             layer = _Layer(state, network, prefix, width, options, refusals)
             x = layer.torchaudio(x) if kind == "torchaudio" else layer.speechbrain(x)

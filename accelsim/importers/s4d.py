@@ -99,7 +99,7 @@ def _module(
     if (d := state.maybe(f"{module}D", (channels,))) is not None and d.any():
         # Of the row before: the kernels' outputs come one row late.
         weight = np.stack([d, np.zeros_like(d)])
-        keys = {"input": FEATURES, "taps": 2, "causal": True, "weight_bits": 16}
+        keys = {"input": network.real_features(), "taps": 2, "causal": True, "weight_bits": 16}
         skip = network.add(f"{name}.D", "depthwise", keys, {"weight": weight})
         y = network.add(f"{name}.add", "add", {"input": y, "residual": skip})
         network.note(f"{module}D", "skip", [skip, y], "of the row before; weights rounded to float16")

@@ -102,6 +102,10 @@ class Network:
             self.tensors[f"{taken}.{end}"] = tensor.astype(np.float16) if half else tensor
         return taken
 
+    def real_features(self) -> str:
+        """Add what makes real numbers of the features' codes, all of them; return its name."""
+        return self.add("features.real", "dequantise", {"input": FEATURES})
+
     def linear(self, name: str, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32] | None) -> str:
         """Add a dense layer; weight [outputs, inputs] as PyTorch has it."""
         tensors = {"weight": np.ascontiguousarray(weight.T)} | ({} if bias is None else {"bias": bias})

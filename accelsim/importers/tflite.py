@@ -22,6 +22,7 @@ from accelsim.importers.flatbuffer import DamagedError
 from accelsim.importers.importer import (
     IMPORTERS,
     LARGEST_FILE,
+    How,
     Imported,
     Importer,
     Names,
@@ -118,6 +119,7 @@ class Translation:
     flat: dict[tuple[str, int, int], View] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     remark: list[str] = field(default_factory=list)
+    how: How = "exact"
     mixes: bool = False
     """Whether rows of a run are joined, so that a run must be a clip."""
 
@@ -150,9 +152,10 @@ class Translation:
         outputs = [self.main.tensor(index) for index in node.outputs]
         named = [t.name for t in outputs] or [self.main.tensor(i).name for i in node.inputs if i >= 0]
         name = named[0] if named else node.op
-        self.made, self.remark = [], []
+        self.made, self.remark, self.how = [], [], "exact"
         translate = _OPS.get(node.op)
         if translate is None:
+            self.unknown.update(node.outputs)
             self.refused.add(name, node.op, "no op of accelsim computes it")
             return
         if any(index in self.unknown for index in node.inputs):
@@ -164,7 +167,8 @@ class Translation:
             self.unknown.update(node.outputs)
             self.refused.add(name, node.op, str(error))
             return
-        self.notes.append(Note(name, node.op, tuple(dict.fromkeys([*self.made, *ours])), remark="; ".join(self.remark)))
+        ops = tuple(dict.fromkeys([*self.made, *ours]))
+        self.notes.append(Note(name, node.op, ops, self.how, "; ".join(self.remark)))
 
     unknown: set[int] = field(default_factory=set)
     """Tensors that refused nodes give."""
@@ -364,7 +368,8 @@ class Translation:
             raise _RefusedError(f"its fused activation {activation} is none of RELU, RELU_N1_TO_1 and RELU6")
 
         def code(real: float) -> int:
-            quotient = float(np.float32(real) / scale)
+            with np.errstate(over="ignore"):
+                quotient = float(np.float32(real) / scale)
             rounded = math.floor(abs(quotient) + 0.5) * (1 if quotient >= 0 else -1) if abs(quotient) < 1e9 else 10**9
             return min(max(zero + rounded, LOW), HIGH)
 
@@ -463,7 +468,9 @@ class Translation:
             return ends
         if ends != (0, 0):
             raise _RefusedError("it pads each step over time, where the rows of the steps before belong")
-        if view.rows % stride or made != view.rows // stride or view.high != view.rows or view.low > 0:
+        if view.high != view.rows:
+            raise _RefusedError(f"it does not read the newest {view.rows - view.high} rows")
+        if view.rows % stride or made != view.rows // stride or view.low > 0:
             raise _RefusedError(
                 f"it makes {made} rows of {view.count}, of which {view.rows} are new, with a stride of {stride}: "
                 "not its share of a stream"
@@ -634,14 +641,20 @@ class Translation:
         if len(over) != len(axes) or not over or "channels" in over:
             raise _RefusedError(f"it is taken over the axes {sorted(axes)}: means over time and bands are computed")
         size = view.count if "time" in over else 1, view.bands if "bands" in over else 1
-        return self._pooled(node, view, given, "avg_pool", size, size, NO_ACTIVATION)
+        if self.rounding == "single":
+            self.how = "approximate"
+            self.remark.append("XNNPACK's mean differs by one where it lies near a half between two codes")
+        # LiteRT has a kernel of its own for maps whose dimensions are kept.
+        kept = rank == 4 and over == {"time", "bands"} and node.option(0, "?")
+        centred = False if kept and self.rounding == "double_up" else None
+        return self._pooled(node, view, given, "mean", size, size, NO_ACTIVATION, centred=centred)
 
     def _pooled(
         self, node: Node, view: View, given: Tensor, op: str, size: tuple[int, int], stride: tuple[int, int],
-        activation: int,
+        activation: int, **keys: Any,
     ) -> list[str]:  # fmt: skip
         read = self.codes(node, 0)
-        if (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0])):
+        if op != "mean" and (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0])):
             raise _RefusedError("its output has another scale or zero point than what it reads")
         made = [_places(there, k, s, 1) for there, k, s in zip((view.count, view.bands), size, stride, strict=True)]
         for there, k, s, new in zip((view.count, view.bands), size, stride, made, strict=True):
@@ -657,13 +670,17 @@ class Translation:
             view = self.flattened(view, given.name)
             if view.edge_bands != bands:
                 raise _RefusedError("it pools a part of a ring buffer")
-            name = self.emit(given.name, op, input=view.edge, size=[1, bands], output=self.output(given, activation))
+            name = self.emit(
+                given.name, op, input=view.edge, size=[1, bands], output=self.output(given, activation), **keys
+            )
             return self.give(node, View(name, 1, 0, 1, 1, channels, 1))
         view = self._rows(view, given.name)
         if self.streaming and view.rows % size[0]:
             raise _RefusedError(f"it pools {size[0]} rows of {view.rows} new ones")
         self.mixes = self.mixes or (size[0] > 1 and not self.streaming)
-        name = self.emit(given.name, op, input=view.edge, size=list(size), output=self.output(given, activation))
+        name = self.emit(
+            given.name, op, input=view.edge, size=list(size), output=self.output(given, activation), **keys
+        )
         return self.give(node, View(name, made[0], 0, made[0], made[1], view.channels, made[1]))
 
     def quantize(self, node: Node) -> list[str]:
@@ -718,6 +735,7 @@ class Translation:
         if rows * bands * channels != view.count * view.width:
             raise _RefusedError(f"it makes {list(given.shape)} of {view.count} rows of {view.width} values")
         if rows == view.count:
+            self.remark.append("folded: the same rows")
             return self.give(node, replace(view, bands=bands, channels=channels))
         if rows != 1:
             raise _RefusedError(f"it makes {rows} rows of {view.count}")
@@ -842,6 +860,7 @@ class Translation:
         if axis == "time":
             if view.padding != NONE:
                 raise _RefusedError("zeros of a PAD are taken in front of a convolution only")
+            self.remark.append("folded: a part of the rows")
             return replace(view, low=view.low + begin, high=view.low + end)
         if view.variable is not None:
             raise _RefusedError("it takes a part of a state that no CONCATENATION joins with new rows")
@@ -907,6 +926,7 @@ class Translation:
         if not node.outputs:
             raise _RefusedError("it has no output")
         self.handles[node.outputs[0]] = _variable(node)
+        self.remark.append("a state: folded into the padding of what reads its ring buffer")
         return []
 
     def read_variable(self, node: Node) -> list[str]:
@@ -917,6 +937,7 @@ class Translation:
         given = self.given(node)
         rows, bands, channels = _layout(given.shape)
         self.views[node.outputs[0]] = View("", rows, -rows, 0, bands, channels, bands, variable=key)
+        self.remark.append(f"folded: {rows} rows of the state '{key}'")
         return []
 
     def assign_variable(self, node: Node) -> list[str]:
@@ -934,6 +955,7 @@ class Translation:
         if ring.written:
             raise _RefusedError(f"the state '{key}' is written twice")
         ring.written = True
+        self.remark.append(f"folded: the newest {ring.kept} rows are kept")
         return []
 
 

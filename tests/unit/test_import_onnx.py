@@ -150,6 +150,183 @@ def test_operators_on_integers(tmp_path: Path) -> None:
     check(tmp_path, model(nodes, constants, [1, BANDS, FRAMES]), [1, BANDS, FRAMES])
 
 
+def small(kind: type[Any], *, low: float = 0.04) -> Quantised:
+    """Return a network whose input is quantised as 'a', scale 0.04 and zero point 7."""
+    net = Quantised(kind)
+    net.quantise("x", "a", low, 7)
+    return net
+
+
+def _sum(net: Quantised) -> str:
+    net.nodes.append(node("Sigmoid", "a", "s"))
+    net.quantise("s", "ds", 1 / 256, -128)
+    net.nodes.append(node("Add", "a ds", "o"))
+    return "o"
+
+
+def _product(net: Quantised) -> str:
+    net.nodes.append(node("Tanh", "a", "t"))
+    net.quantise("t", "dt", 1 / 128, 0)
+    net.nodes.append(node("Mul", "dt a", "o"))
+    return "o"
+
+
+def _one(op: str, **attributes: Any) -> Any:
+    def build(net: Quantised) -> str:
+        net.nodes.append(node(op, "a", "o", **attributes))
+        return "o"
+
+    return build
+
+
+def _with(op: str, value: Any, **attributes: Any) -> Any:
+    def build(net: Quantised) -> str:
+        net.constant("k", value, np.float32)
+        net.nodes.append(node(op, "a k", "o", **attributes))
+        return "o"
+
+    return build
+
+
+def _pieces(net: Quantised) -> str:
+    """Parts of the channels, one of them of another scale, in another order."""
+    net.constant("parts", [3, 5], np.int64)
+    for name, value in (("from", [1]), ("to", [4]), ("axis", [1])):
+        net.constant(name, value, np.int64)
+    net.nodes += [
+        node("Split", "a parts", "p q", axis=1), node("Relu", "q", "r"),
+    ]  # fmt: skip
+    net.quantise("r", "dr", 0.021, -100)
+    net.nodes += [node("Slice", "dr from to axis", "u"), node("Concat", "u p dr", "o", axis=1)]
+    return "o"
+
+
+def _moves(net: Quantised) -> str:
+    """Reshape, Transpose, Squeeze and Unsqueeze, and codes between them that stay as they are."""
+    net.constant("shape", [1, 4, 2, FRAMES], np.int64)
+    net.constant("back", [1, BANDS, FRAMES], np.int64)
+    net.constant("axes", [0], np.int64)
+    net.nodes += [
+        node("Reshape", "a shape", "m1"), node("Transpose", "m1", "m2", perm=[0, 2, 1, 3]),
+        node("Squeeze", "m2 axes", "m3"),
+    ]  # fmt: skip
+    net.quantise("m3", "m4", 0.04, 7)
+    net.nodes += [node("Unsqueeze", "m4 axes", "m5"), node("Reshape", "m5 back", "o")]
+    return "o"
+
+
+def _clamp(net: Quantised) -> str:
+    net.constant("low", -1.0, np.float32)
+    net.constant("high", 1.7, np.float32)
+    net.nodes.append(node("Clip", "a low high", "o"))
+    return "o"
+
+
+def _norm(net: Quantised) -> str:
+    net.constant("gain", RANDOM.uniform(0.5, 1.5, BANDS), np.float32)
+    net.constant("shift", RANDOM.uniform(-1, 1, BANDS), np.float32)
+    net.nodes += [
+        node("Transpose", "a", "t", perm=[0, 2, 1]), node("LayerNormalization", "t gain shift", "o", axis=-1),
+    ]  # fmt: skip
+    return "o"
+
+
+VECTOR_OPS = {
+    "add": (_sum, 0.05), "multiply": (_product, 0.04), "relu": (_one("Relu"), 0.03), "clip": (_clamp, 0.015),
+    "sigmoid": (_one("Sigmoid"), 1 / 256), "tanh": (_one("Tanh"), 1 / 128),
+    "softmax": (_one("Softmax", axis=1), 1 / 256),
+    "average": (_one("AveragePool", kernel_shape=[3], strides=[3]), 0.03),
+    "largest": (_one("MaxPool", kernel_shape=[2], strides=[2]), 0.04),
+    "all of time": (_one("GlobalAveragePool"), 0.013), "mean of channels": (_one("ReduceMean", axes=[1]), 0.02),
+    "add a constant": (_with("Add", RANDOM.uniform(-2, 2, (BANDS, 1))), 0.05),
+    "times a constant": (_with("Mul", RANDOM.uniform(-2, 2, (BANDS, 1))), 0.07),
+    "pieces": (_pieces, 0.025), "moves": (_moves, 0.04), "moves to other codes": (_moves, 0.033),
+    "norm": (_norm, 0.02),
+}  # fmt: skip
+
+
+@KINDS
+@pytest.mark.parametrize("name", VECTOR_OPS)
+def test_op_between_codes(tmp_path: Path, kind: type[Any], name: str) -> None:
+    """Each op between QuantizeLinear and DequantizeLinear gives onnxruntime's codes."""
+    build, scale = VECTOR_OPS[name]
+    net = small(kind)
+    given = build(net)
+    net.quantise(given, "y", scale, -128 if name in ("sigmoid", "softmax") else -5)
+    shape = [1, BANDS, FRAMES]
+    check(tmp_path, model(net.nodes, net.constants, shape), shape)
+
+
+@KINDS
+def test_state_in_front_of_new_rows(tmp_path: Path, kind: type[Any]) -> None:
+    """A cache that goes in and comes out is a streaming convolution: call by call, with the same codes."""
+    net = Quantised(kind)
+    net.quantise("x", "a", 0.05, 10)
+    net.quantise("h", "dh", 0.05, 10)
+    net.nodes.append(node("Concat", "dh a", "both", axis=2))
+    net.quantise("both", "db", 0.05, 10)
+    net.weight("w1", weights(6, BANDS, 4), RANDOM.uniform(0.001, 0.004, 6), 0)
+    for name, value in (("from", [-3]), ("to", [1 << 62]), ("axis", [2])):
+        net.constant(name, value, np.int64)
+    net.nodes += [node("Conv", "db w1", "c"), node("Slice", "both from to axis", "hn")]
+    net.quantise("c", "y", 0.03, 3)
+    states = {"h": [1, BANDS, 3]}
+    made = model(net.nodes, net.constants, [1, BANDS, 1], outputs=("y", "hn"), states=states)
+    workload = models.imported(made, tmp_path)
+    codes = RANDOM.integers(0, 256, (30, BANDS)).astype(np.uint8)
+    got = models.reference_values(workload, codes, [0, 20, 30])[workload.graph.last.name].reals()
+    x, run = models.real_features(workload, codes), models.session(tmp_path / "model.onnx")
+    for start, end in ((0, 20), (20, 30)):
+        state = np.zeros((1, BANDS, 3), np.float32)
+        for t in range(start, end):
+            y, state = run.run(["y", "hn"], {"x": x[t].reshape(1, BANDS, 1), "h": state})
+            np.testing.assert_array_equal(got[t], y.reshape(-1))
+    assert size_of(workload.graph, workload.tensors).state_values == 3 * BANDS
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "GRU after"])
+def test_recurrence(tmp_path: Path, op: str) -> None:
+    """LSTM and GRU over time, and call by call: within 1e-5, set beforehand."""
+    units, gates = 5, 4 if op == "LSTM" else 3
+    draw = lambda *shape: (RANDOM.standard_normal(shape) * 0.5).astype(np.float32)  # noqa: E731
+    constants = {
+        "w": draw(1, gates * units, BANDS),
+        "r": draw(1, gates * units, units),
+        "b": draw(1, 2 * gates * units),
+    }
+    attributes = {"linear_before_reset": 1} if op == "GRU after" else {}
+    states = {"h": [1, 1, units], "c": [1, 1, units]} if op == "LSTM" else {"h": [1, 1, units]}
+    nodes = [
+        node("Transpose", "x", "t", perm=[2, 0, 1]),
+        node(op.split()[0], f"t w r b - {' '.join(states)}", "l " + " ".join(f"{s}n" for s in states),
+             hidden_size=units, **attributes),
+        node("Squeeze", "l axes", "y"),
+    ]  # fmt: skip
+    constants["axes"] = np.array([1])  # type: ignore[assignment]
+    outputs = ("y", *(f"{name}n" for name in states))
+    made = model(nodes, constants, [1, BANDS, "time"], outputs=outputs, states=states)
+    workload = models.imported(made, tmp_path, feature_scale=0.02, feature_offset=128)
+    codes = RANDOM.integers(1, 256, (40, BANDS)).astype(np.uint8)
+    got = models.float_values(workload, codes, [0, 40])[workload.graph.last.name].values
+    x = models.real_features(workload, codes).T[None]
+    feeds = {"x": x, **{name: np.zeros(shape, np.float32) for name, shape in states.items()}}
+    wanted = models.session(tmp_path / "model.onnx").run(["y"], feeds)[0].reshape(40, units)
+    assert np.abs(got - wanted).max() < 1e-5
+    assert size_of(workload.graph, workload.tensors).macs == gates * units * (BANDS + units)
+
+
+def test_integers_without_scales(tmp_path: Path) -> None:
+    """ConvInteger of codes whose zero point is that of int8 gives the sums as they are."""
+    constants: dict[str, Any] = {
+        "s": np.float32(0.05), "z": np.int8(0), "w": weights(4, BANDS, 3), "k": np.float32(0.001),
+    }  # fmt: skip
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"), node("ConvInteger", "q w z", "i", pads=[1, 1]),
+        node("Cast", "i", "f", to=1), node("Mul", "f k", "y"),
+    ]  # fmt: skip
+    check(tmp_path, model(nodes, constants, [1, BANDS, FRAMES]), [1, BANDS, FRAMES], exact_notes=False)
+
+
 def test_float_network(tmp_path: Path) -> None:
     """The float network equals onnxruntime's within float32 rounding: 1e-5 of the largest output, set beforehand."""
     f = lambda *shape: (RANDOM.standard_normal(shape) * 0.3).astype(np.float32)  # noqa: E731

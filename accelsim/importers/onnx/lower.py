@@ -45,6 +45,8 @@ MOST_TAPS = 1 << 16
 MOST_RANGES = 4096
 FLOAT16_LARGEST = 65504.0
 MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+MOVING = frozenset({"gather", "slice", "concat", "stack", "quantise", "dequantise"})
+"""Ops of ours that leave codes as they are, or read them as integers."""
 INTEGERS = {2: ("|u1", 8), 3: ("|i1", 8), 4: ("<u2", 16), 5: ("<i2", 16), 6: ("<i4", 32)}
 """Types of quantised tensors by the numbers of TensorProto.DataType, and their bits."""
 
@@ -128,6 +130,7 @@ class Lowering:
         self.notes: dict[int, Note] = {}
         self.absorbed: dict[int, tuple[str, str]] = {}
         self.states: list[str] = []
+        self.dequantised: dict[str, Value] = {}
         self.made: list[str] = []
         self.remarks: list[str] = []
         self.how: How = "exact"
@@ -215,9 +218,12 @@ class Lowering:
 
     def _looks_like_state(self, info: ValueInfo) -> bool:
         """Return whether all that reads an input takes it as a state: of a recurrence, or in front of new rows."""
-        seen, names = False, [info.name]
+        seen, names, done = False, [info.name], set[str]()
         while names:
             name = names.pop()
+            if name in done:
+                continue
+            done.add(name)
             for node in self.consumers.get(name, []):
                 place = node.inputs.index(name) if name in node.inputs else 0
                 if node.op in ("QuantizeLinear", "DequantizeLinear", "Identity"):
@@ -266,18 +272,22 @@ class Lowering:
             raise Refused("no node says the scale of its codes")
         edge = Edge(wide, wide, 1, "codes", bits=8, scale=scale, zero_point=zero, unsigned=True)
         self.edges[FEATURES] = edge
-        return Value(FEATURES, edge, tuple(dims), order, shift=shift, real=real)
+        return Value(FEATURES, edge, tuple(dims), order, shift=shift, real=real, raw=real)
 
     def _input_codes(self, name: str) -> Codes | None:
         """Return the codes of the input, from the node that quantises it, or reads its codes."""
-        for node in self.consumers.get(name, []):
-            if node.op in ("QuantizeLinear", "DequantizeLinear"):
-                try:
-                    return self._codes(node)
-                except Refused:
-                    return None
-            if node.op in MOVES and node.outputs and (found := self._input_codes(node.outputs[0])):
-                return found
+        names, seen = [name], set[str]()
+        while names:
+            name = names.pop(0)
+            for node in self.consumers.get(name, []) if name not in seen else []:
+                if node.op in ("QuantizeLinear", "DequantizeLinear"):
+                    try:
+                        return self._codes(node)
+                    except Refused:
+                        return None
+                if node.op in MOVES:
+                    names += node.outputs[:1]
+            seen.add(name)
         return None
 
     def _node(self, node: Node) -> None:
@@ -303,6 +313,9 @@ class Lowering:
                 given = self._given(node, read)
         except Refused as error:
             self.refusals.add(origin.name, origin.op, str(error))
+            given = [Unknown() for _ in node.outputs]
+        except (ValueError, ArithmeticError) as error:  # whatever NumPy says of constants that do not fit
+            self.refusals.add(origin.name, origin.op, f"its constants do not fit: {error}")
             given = [Unknown() for _ in node.outputs]
         for name, value in zip(node.outputs, given, strict=False):
             if name:
@@ -345,6 +358,7 @@ class Lowering:
             if node.op in ("Identity", "QuantizeLinear", "DequantizeLinear"):
                 return [read[0]]  # type: ignore[list-item]
             raise Refused("it changes the shape of a state")
+        _check_inputs(node)
         rule = _RULES.get((node.domain, node.op)) or _RULES.get(("", node.op))
         if rule is None or (("", node.op) in _ONNX_ONLY and node.domain):
             raise Refused("this op is not supported")
@@ -416,7 +430,7 @@ class Lowering:
             ],
             self.edges[FEATURES],
             value.edge,
-            states,
+            self.states,
             self.quantised,
         )
 
@@ -437,6 +451,8 @@ class Lowering:
                 raise Refused("it reads what Pad has padded; only a convolution takes padding in")
         if width(order) > LARGEST_ROW:
             raise Refused(f"a row of {width(order):,} values, at most {LARGEST_ROW:,} are taken")
+        if output is None and kind not in MOVING and keys.get("gives") != "codes":
+            reads = {key: self.real_codes(value) for key, value in reads.items()}
         base = (self.parts[id(node)].name if node is not None else name) + suffix
         taken = self.names.new(base)
         item: dict[str, Any] = {"name": taken, "op": kind, **{key: value.op for key, value in reads.items()}, **keys}
@@ -477,6 +493,20 @@ class Lowering:
                 self.reference[f"{taken}.{end}"] = tensor
         shift = 0 if output is None else output.shift
         return Value(taken, given, dims, tuple(order), shift=shift, real=True)
+
+    def real_codes(self, value: Value) -> Value:
+        """Return codes of features as real numbers, all of them: an op that reads them as they are clamps them."""
+        if value.edge.kind != "codes" or value.edge.full_range or value.edge.bits != 8:
+            return value
+        if value.op not in self.dequantised:
+            made, self.made = self.made, []
+            given = self.emit(
+                None, "dequantise", {"input": value}, {}, value.dims, value.order, name=f"{value.op}.real"
+            )
+            self.dequantised[value.op] = given
+            self.made = [*made, given.op]
+        given = self.dequantised[value.op]
+        return replace(value, op=given.op, edge=given.edge)
 
     def arranged(
         self, node: Node | None, value: Value, order: Sequence[Axis], bands: int | None = None, *, name: str = ""
@@ -558,8 +588,8 @@ class Lowering:
             dtype = zero.dtype
         if dtype not in (np.uint8, np.int8, np.uint16, np.int16):
             raise Refused(f"codes of type {dtype}; 8- and 16-bit integers are read")
-        value = float32(scale.reshape(-1)[0])
-        if scale.dtype.kind != "f" or not (math.isfinite(value) and value > 0):
+        value = float32(scale.reshape(-1)[0]) if scale.dtype.kind == "f" else 0.0
+        if not (math.isfinite(value) and value > 0):
             raise Refused("its scale is not a number greater than 0")
         bits = dtype.itemsize * 8
         top = 1 << (bits - 1)
@@ -593,7 +623,9 @@ class Lowering:
         folded: list[Node] = []
         clamps: list[Node] = []
         low, high, moved = -math.inf, math.inf, False
-        while True:
+        seen: set[str] = set()
+        while name not in seen:  # a damaged file may go round in circles
+            seen.add(name)
             readers = self.consumers.get(name, [])
             if name in self.results or len(readers) != 1 or list(readers[0].inputs).count(name) != 1:
                 break
@@ -660,8 +692,8 @@ class Lowering:
             raise Refused("it quantises what is no real number")
         codes = self._codes(node)
         if codes.same(x.edge) and x.quantised:
-            return [replace(x, real=False, shift=codes.shift)]
-        if x.op == FEATURES and self.input is not None and self.input.type not in INTEGERS:
+            return [replace(x, real=False, raw=False, shift=codes.shift)]
+        if x.raw:
             self.how = "approximate"
             self.remarks.append("quantises codes of the features, not the features")
         made = self.emit(node, "quantise", {"input": x}, {}, x.dims, x.order, output=codes)
@@ -1606,9 +1638,14 @@ class Lowering:
 
     def _is_result(self, name: str) -> bool:
         """Return whether a value is an output of the graph, maybe after it is quantised or dequantised."""
+        seen: set[str] = set()
         while name not in self.results:
+            if name in seen:
+                return False
+            seen.add(name)
             readers = self.consumers.get(name, [])
-            if len(readers) != 1 or readers[0].op not in ("QuantizeLinear", "DequantizeLinear", "Identity"):
+            through = ("QuantizeLinear", "DequantizeLinear", "Identity")
+            if len(readers) != 1 or readers[0].op not in through or not readers[0].outputs:
                 return False
             name = readers[0].outputs[0]
         return True
@@ -1888,6 +1925,15 @@ class Lowering:
             self.sums = False
 
 
+def _check_inputs(node: Node) -> None:
+    """Raise `Refused` unless a node has the inputs and outputs that its op cannot be without."""
+    least = _INPUTS.get(node.op, 1)
+    if len(node.inputs) < least or not all(node.inputs[:least]):
+        raise Refused(f"it has {sum(map(bool, node.inputs))} inputs, and needs {least}")
+    if not node.outputs or not node.outputs[0]:
+        raise Refused("it gives nothing")
+
+
 def _read_inside(node: Node) -> list[str]:
     """Return what the graphs in a node's attributes read, their own values too."""
     names: list[str] = []
@@ -2033,6 +2079,13 @@ _INTEGER_FORMS: dict[tuple[str, str], _Form] = {
     ("com.microsoft", "QLinearConcat"): ("Concat", (), (), {}),
 }
 """Operator on integers: the operator, (code, scale, zero point) of what it reads, scale and zero point of its own."""
+
+_INPUTS = {
+    "Conv": 2, "MatMul": 2, "Gemm": 2, "Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "Reshape": 2, "Gather": 2,
+    "LSTM": 3, "GRU": 3, "BatchNormalization": 5, "QuantizeLinear": 2, "DequantizeLinear": 2, "ConvInteger": 2,
+    "MatMulInteger": 2,
+}  # fmt: skip
+"""How many inputs an op cannot be without; one where nothing is said."""
 
 _FUNCTIONS = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Gelu": "gelu", "Sqrt": "sqrt", "Clip": "clip",

@@ -48,8 +48,8 @@ class Cache:
 class Value:
     """A tensor of the graph: rows of ``op``, its axes by dimension, and in the order in which they lie in a row.
 
-    ``shift``: what an integer is more in the file than here; ``padding``: zeros before and after a dimension that what
-    reads it has to add.
+    ``shift``: what an integer is more in the file than here; ``raw``: it is the input itself, of whose codes the file
+    says nothing; ``padding``: zeros before and after a dimension that what reads it has to add.
     """
 
     op: str
@@ -58,6 +58,7 @@ class Value:
     order: tuple[Axis, ...]
     shift: int = 0
     real: bool = True
+    raw: bool = False
     padding: dict[int, tuple[int, int]] = field(default_factory=dict)
     cache: Cache | None = None
 
