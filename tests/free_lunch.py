@@ -96,12 +96,14 @@ CASES = {
         frames=6,
         like=(
             "memristor_conformer", "memristor_conformer_42m", "memristor_conformer_77m", "memristor_conformer_ls",
-            "memristor_conformer_stream",
+            "memristor_conformer_stream", "wake_word_tiles",
         ),
     ),
     "conformer_digital28": Case("conformer_digital28", {**PACE, "placement": "{'*': {batch: 4}}"},
-        network="conformer", like=("conformer_digital28_77m",)),
-    "edge_npu": Case("edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone",)),
+        network="conformer", like=("conformer_digital28_77m", "wake_word_digital28")),
+    "edge_npu": Case(
+        "edge_npu", {"compiler.layout": "BSC"}, network="stream", like=("edge_npu_phone", "wake_word_npu")
+    ),
     "edge_npu, resident": Case("edge_npu", {"compiler.weights": "resident"}, network="stream"),
     "edge_npu_tiles": Case(
         "edge_npu_tiles",

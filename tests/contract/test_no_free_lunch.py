@@ -79,13 +79,13 @@ def test_every_numeric_key_is_covered() -> None:
 
 
 def test_every_chip_of_the_library_is_tried_or_has_the_keys_of_one_that_is() -> None:
-    """Chips that are alike have the same components of the same kinds, with the same keys."""
+    """A chip that is like another one has no component, and none of a kind, that the other has not."""
     alike = {name: case for case in CASES.values() for name in (case.architecture, *case.like)}
     assert sorted(alike) == sorted(library.names("arch"))
     for name, case in alike.items():
         ours, theirs = (load_architecture(which).components() for which in (name, case.architecture))
         # A further component of a kind that is there already, with the same keys, is not a further key.
-        assert {spec.kind for spec in ours.values()} == {spec.kind for spec in theirs.values()}, name
+        assert {spec.kind for spec in ours.values()} <= {spec.kind for spec in theirs.values()}, name
         assert ours.keys() <= theirs.keys() or name == "neurram_core", name
 
 
