@@ -165,6 +165,24 @@ def means() -> bytes:
     return net.file(net.dense(net.concat([net.same("QUANTIZE", y, 0.03, 2, "QuantizeOptions") for y in parts], 1), 4))
 
 
+def one_dimension() -> bytes:
+    """Convolutions of one dimension, time as the third of four: dense, depthwise, strided, dilated, padded, pooled."""
+    net = Network(16)
+    x = net.input([1, 30, 6])
+    lying = net.like(x, [1, 1, 30, 6])
+    net.op("EXPAND_DIMS", [x, net.integers(1)], [lying], "ExpandDimsOptions")
+    y = net.conv(lying, 8, (1, 5), padding="SAME", activation="RELU")
+    y = net.conv(y, 0, (1, 3), stride=(1, 1), dilation=(1, 2), depthwise=1, padding="VALID")
+    pad = net.like(y, [1, 1, 29, 8])
+    net.op("PAD", [y, net.integers([[0, 0], [0, 0], [3, 0], [0, 0]])], [pad], "PadOptions")
+    y = net.conv(pad, 6, (1, 4), stride=(1, 2), padding="VALID")
+    first, second = net.split(y, 3, [3, 3], by_size=False)
+    y = net.concat([second, first], 3)
+    y = net.pool(y, (1, 2), average=False)
+    y = net.reshape(y, [1, 6, 6])
+    return net.file(net.dense(y, 4, one_scale=False))
+
+
 def flat_input() -> bytes:
     """All rows go in as one; SQUEEZE and EXPAND_DIMS; a dense layer of each row, and one of all."""
     net = Network(10)
@@ -213,6 +231,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
     for made in (
         same_and_valid, depthwise, dilated, padded, joined, wake_word, ring_heads, lstm, slices, flat_input, real_ends,
         bytes_in, unbiased, other_scales, means,
+        one_dimension,
     )
 }  # fmt: skip
 
