@@ -336,6 +336,13 @@ class Translation:
             raise _RefusedError(f"it works on {view.count} rows of a run that are not its {view.rows} new ones")
         return replace(self.flattened(view, name), bands=view.bands, channels=view.channels)
 
+    def banded(self, view: View, name: str) -> View:
+        """Return a view whose edge is divided into bands as the tensor's shape says; an op makes it where it is not."""
+        if view.bands == view.edge_bands:
+            return view
+        edge = self.emit(f"{name}.bands", "gather", input=view.edge, ranges=[[0, view.width, 1]], bands=view.bands)
+        return replace(view, edge=edge, edge_bands=view.bands)
+
     def flattened(self, view: View, name: str) -> View:
         """Return all rows of a run side by side as one."""
         if view.variable is not None or view.padding != NONE:
@@ -617,8 +624,7 @@ class Translation:
             raise _RefusedError(f"its beta is {beta:g}, expected 1")
         if (_scale(given), int(given.zero_points[0])) != (1 / 256, LOW):
             raise _RefusedError("its output has not the scale 1/256 and zero point -128")
-        if view.bands != view.edge_bands:
-            raise _RefusedError(f"it is taken over {view.channels} of {view.width} values of a row")
+        view = self.banded(view, given.name)
         name = self.emit(given.name, "softmax", input=view.edge, output=self.output(given))
         return self.give(node, replace(view, edge=name))
 
@@ -670,8 +676,9 @@ class Translation:
         for there, k, s, new in zip((view.count, view.bands), size, stride, made, strict=True):
             if new < 1 or there // k != new or (new > 1 and k != s):
                 raise _RefusedError(f"its windows of {k} at a distance of {s} overlap, or leave gaps")
-        if view.bands != view.edge_bands:
-            raise _RefusedError(f"it pools {view.bands} bands, and rows have {view.edge_bands}")
+        if view.variable is not None:
+            self._rows(view, given.name)
+        view = self.banded(view, given.name)
         if not view.whole() and made[0] == 1 and view.count > 1:  # the rows of a ring buffer side by side are bands
             if size != (view.count, view.bands):
                 raise _RefusedError("it pools a part of a ring buffer")
@@ -765,6 +772,8 @@ class Translation:
             read = self.codes(node, place)
             if (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0])):
                 raise _RefusedError(f"'{read.name}' has another scale or zero point than its output")
+        if not views:
+            raise _RefusedError("it joins nothing")
         if len({view.lying for view in views}) > 1:
             raise _RefusedError("time lies along different dimensions of what it joins")
         axis = self.axis(node.option(0, "i"), len(given.shape), views[0].lying)
@@ -775,20 +784,16 @@ class Translation:
         views = [self._rows(view, given.name) for view in views]
         if len({view.rows for view in views}) > 1:
             raise _RefusedError("it joins tensors of different numbers of rows")
-        same = len({view.edge_bands for view in views}) == 1  # then channels are joined within each band
-        bands, channels = views[0].bands, sum(view.channels for view in views)
-        if axis == "channels":
-            fits = len({view.bands for view in views}) == 1
-            within = same and views[0].edge_bands == bands
-            flat = bands == 1 and not (same and views[0].edge_bands > 1)
-        else:
+        if len({(view.channels if axis == "bands" else view.bands) for view in views}) > 1:
+            raise _RefusedError(f"it joins {axis} of tensors of different shapes")
+        if axis == "channels":  # within each band
+            views = [self.banded(view, given.name) for view in views]
+            bands, channels = views[0].bands, sum(view.channels for view in views)
+        else:  # side by side: as channels of one band
             bands, channels = sum(view.bands for view in views), views[0].channels
-            fits = len({view.channels for view in views}) == 1
-            within, flat = False, not (same and views[0].edge_bands > 1)
-        if not fits or not (within or flat):
-            raise _RefusedError(f"it joins {axis} of rows that are divided into bands in another way")
+            views = [self.banded(replace(view, bands=1, channels=view.width), given.name) for view in views]
+        edge_bands = views[0].edge_bands
         name = self.emit(given.name, "concat", inputs=[view.edge for view in views])
-        edge_bands = views[0].edge_bands if same else 1
         rows, lying = views[0].rows, views[0].lying
         return self.give(node, View(name, rows, 0, rows, bands, channels, edge_bands, lying=lying))
 
@@ -885,8 +890,7 @@ class Translation:
             edge = self.emit(name, "slice", input=view.edge, begin=begin * per, end=end * per)
             bands, channels = (end - begin, view.channels) if axis == "bands" else (1, end - begin)
             return replace(view, edge=edge, bands=bands, channels=channels, edge_bands=1)
-        if view.bands != view.edge_bands:
-            raise _RefusedError(f"it takes channels of {view.bands} bands, and rows have {view.edge_bands}")
+        view = self.banded(view, name)
         edge = self.emit(name, "slice", input=view.edge, begin=begin, end=end, of="channels")
         return replace(view, edge=edge, channels=end - begin)
 

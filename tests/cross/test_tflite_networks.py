@@ -183,6 +183,22 @@ def one_dimension() -> bytes:
     return net.file(net.dense(y, 4, one_scale=False))
 
 
+def other_bands() -> bytes:
+    """Features that are pooled, joined and sliced as bands at once; bands of equal number side by side; a softmax."""
+    net = Network(17)
+    x = net.input([1, 8, 6, 2])
+    pooled = net.pool(x, (2, 3), average=True)
+    most = net.pool(net.slice(x, [0, 0, 0, 1], [0, 0, 0, 2], 0b0111, 0b0111), (2, 3), average=False)
+    both = net.concat([most, pooled, pooled], 3)
+    low, high = (net.conv(both, 4, (1, 1), scale=0.05) for _ in range(2))
+    low = net.same("QUANTIZE", low, 0.04, 0, "QuantizeOptions")
+    high = net.same("QUANTIZE", high, 0.04, 0, "QuantizeOptions")
+    y = net.concat([low, high], 2)
+    y = net.pool(y, (1, 4), average=True)
+    rows = net.reshape(y, [1, 4, 1, 4])
+    return net.file(net.same("SOFTMAX", rows, 1 / 256, -128, "SoftmaxOptions", beta=1.0))
+
+
 def flat_input() -> bytes:
     """All rows go in as one; SQUEEZE and EXPAND_DIMS; a dense layer of each row, and one of all."""
     net = Network(10)
@@ -232,6 +248,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
         same_and_valid, depthwise, dilated, padded, joined, wake_word, ring_heads, lstm, slices, flat_input, real_ends,
         bytes_in, unbiased, other_scales, means,
         one_dimension,
+        other_bands,
     )
 }  # fmt: skip
 
