@@ -4,9 +4,10 @@
     python workloads/wake_word/study.py --out study --table reports/wake_word.csv
 
 Positives and other phrases are those of `voices.py`, seed 1; false accepts an hour are counted on read speech, the
-test split of `mini_librispeech` (``ACCELSIM_DATA``). The reference is tflite-micro on the same features, step by step. Bounds,
-set before the first run: on digital chips every probability within 0.005 of the reference, 0 apart where the arithmetic
-is the same, and the same detections; of tiles what is lost over five programmings is told, not bounded.
+test split of `mini_librispeech` (``ACCELSIM_DATA``). The reference is tflite-micro on the same features, step by
+step. Bounds, set before the first run: on digital chips every probability within 0.005 of the reference, 0 apart
+where the arithmetic is the same, and the same detections; of tiles what is lost over five programmings is told, not
+bounded.
 """
 
 from __future__ import annotations
