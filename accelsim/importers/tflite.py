@@ -22,6 +22,7 @@ from accelsim.importers.flatbuffer import DamagedError
 from accelsim.importers.importer import (
     IMPORTERS,
     LARGEST_FILE,
+    How,
     Imported,
     Importer,
     Names,
@@ -118,6 +119,7 @@ class Translation:
     flat: dict[tuple[str, int, int], View] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     remark: list[str] = field(default_factory=list)
+    how: How = "exact"
     mixes: bool = False
     """Whether rows of a run are joined, so that a run must be a clip."""
 
@@ -150,7 +152,7 @@ class Translation:
         outputs = [self.main.tensor(index) for index in node.outputs]
         named = [t.name for t in outputs] or [self.main.tensor(i).name for i in node.inputs if i >= 0]
         name = named[0] if named else node.op
-        self.made, self.remark = [], []
+        self.made, self.remark, self.how = [], [], "exact"
         translate = _OPS.get(node.op)
         if translate is None:
             self.unknown.update(node.outputs)
@@ -165,7 +167,8 @@ class Translation:
             self.unknown.update(node.outputs)
             self.refused.add(name, node.op, str(error))
             return
-        self.notes.append(Note(name, node.op, tuple(dict.fromkeys([*self.made, *ours])), remark="; ".join(self.remark)))
+        ops = tuple(dict.fromkeys([*self.made, *ours]))
+        self.notes.append(Note(name, node.op, ops, self.how, "; ".join(self.remark)))
 
     unknown: set[int] = field(default_factory=set)
     """Tensors that refused nodes give."""
@@ -638,14 +641,20 @@ class Translation:
         if len(over) != len(axes) or not over or "channels" in over:
             raise _RefusedError(f"it is taken over the axes {sorted(axes)}: means over time and bands are computed")
         size = view.count if "time" in over else 1, view.bands if "bands" in over else 1
-        return self._pooled(node, view, given, "avg_pool", size, size, NO_ACTIVATION)
+        if self.rounding == "single":
+            self.how = "approximate"
+            self.remark.append("XNNPACK's mean differs by one where it lies near a half between two codes")
+        # LiteRT has a kernel of its own for maps whose dimensions are kept.
+        kept = rank == 4 and over == {"time", "bands"} and node.option(0, "?")
+        centred = False if kept and self.rounding == "double_up" else None
+        return self._pooled(node, view, given, "mean", size, size, NO_ACTIVATION, centred=centred)
 
     def _pooled(
         self, node: Node, view: View, given: Tensor, op: str, size: tuple[int, int], stride: tuple[int, int],
-        activation: int,
+        activation: int, **keys: Any,
     ) -> list[str]:  # fmt: skip
         read = self.codes(node, 0)
-        if (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0])):
+        if op != "mean" and (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0])):
             raise _RefusedError("its output has another scale or zero point than what it reads")
         made = [_places(there, k, s, 1) for there, k, s in zip((view.count, view.bands), size, stride, strict=True)]
         for there, k, s, new in zip((view.count, view.bands), size, stride, made, strict=True):
@@ -661,13 +670,17 @@ class Translation:
             view = self.flattened(view, given.name)
             if view.edge_bands != bands:
                 raise _RefusedError("it pools a part of a ring buffer")
-            name = self.emit(given.name, op, input=view.edge, size=[1, bands], output=self.output(given, activation))
+            name = self.emit(
+                given.name, op, input=view.edge, size=[1, bands], output=self.output(given, activation), **keys
+            )
             return self.give(node, View(name, 1, 0, 1, 1, channels, 1))
         view = self._rows(view, given.name)
         if self.streaming and view.rows % size[0]:
             raise _RefusedError(f"it pools {size[0]} rows of {view.rows} new ones")
         self.mixes = self.mixes or (size[0] > 1 and not self.streaming)
-        name = self.emit(given.name, op, input=view.edge, size=list(size), output=self.output(given, activation))
+        name = self.emit(
+            given.name, op, input=view.edge, size=list(size), output=self.output(given, activation), **keys
+        )
         return self.give(node, View(name, made[0], 0, made[0], made[1], view.channels, made[1]))
 
     def quantize(self, node: Node) -> list[str]:
@@ -1074,6 +1087,7 @@ class Tflite(Importer):
             "inputs": options.inputs(graph.width),
             **graph.features,
             "rounding": options.rounding,
+            **({"chunk": 1} if streams else {"clips": True} if graph.mixes else {}),
             "graph": graph.ops,
         }
         return Imported(workload, tensors, None, graph.notes, remarks)

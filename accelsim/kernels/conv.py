@@ -181,7 +181,9 @@ def windows(
     if padding is not None:
         before, (bands_before, bands_after) = padding[0][0], padding[1]
         span = bands_before + bands_after
-    padded = np.full((len(values) + 1, bands + span, taps[2]), beyond, values.dtype)
+    padded = np.zeros((len(values) + 1, bands + span, taps[2]), values.dtype)
+    if beyond:
+        padded[:] = beyond
     padded[:-1, bands_before : bands_before + bands] = values
     along = None if padding is None else padding[0]
     new_starts = starts_of(starts, taps[0], stride[0], dilation[0], along)

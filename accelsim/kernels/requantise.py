@@ -89,6 +89,17 @@ class Scaling:
         first, last = np.float32(a), np.float32(given)
         return cls.of(np.float64(first) / np.float64(last), rounding, first / last)
 
+    @classmethod
+    def quotient(cls, a: float, given: float, count: int) -> Scaling:
+        """Return the factor a / given / count of a mean: floor(2^k m / count) and s - k, k = floor(log2 count).
+
+        m, s: those of a / given; halves away from 0, as `reduce.cc` of TensorFlow Lite has it.
+        """
+        m, s = multiplier(a / given)
+        more = min(count.bit_length() - 1, 32, 31 + s)
+        multipliers, shifts = np.array([(m << more) // count], np.int64), np.array([s - more], np.int64)
+        return cls("double_away", multipliers, shifts, np.zeros(1, np.float32))
+
     def __call__(self, sums: NDArray[Any]) -> NDArray[np.int64]:
         """Return sums [.., outputs] times the factors, rounded."""
         rows = _rows(sums)

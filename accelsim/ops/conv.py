@@ -245,6 +245,12 @@ class ConvOp(WeightedOp):
         strides, dilations = (self.stride[0], self.stride[1]), (self.dilation[0], self.dilation[1])
         return _Geometry(strides, dilations, self.causal, cast(Padding | None, padding))
 
+    def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
+        if self.padding is not None and not self.starts(read)[-1]:
+            rows = self.dilation[0] * (self.kernel[0] - 1) + 1 - sum(self.padding[0])
+            raise ValueError(f"it takes {rows} rows for one of its own: no utterance is so long")
+        return super().compute(read, unit)
+
     def _rows(self, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
         """Return rows as [rows, bands, channels]."""
         if self.bands is not None:

@@ -18,14 +18,15 @@ from accelsim.ops import plain, plain_integer
 from accelsim.ops.op import OPS, Datapath, Edge, Quantisation, QuantisedVectorOp, Signal, Work, real
 
 _ADDED_BITS = {8: 20, 16: 15}
-"""Places by which codes are shifted left before they are added, by the bits of the output."""
+"""Places by which codes are shifted left before they are added, by the widest of them."""
 
 
 class AddOp(QuantisedVectorOp):
     """y = residual + factor x, x what ``input`` names.
 
-    With an ``output``, factor is 1. Of two inputs i of scale s_i, with s = 2 max(s_1, s_2) and n = 20 bits, 15 of an
-    output of 16, y = clamp(z + round(s / (2^n s_out) sum_i round(s_i / s 2^n (q_i - z_i)))), as TensorFlow Lite has it.
+    With an ``output``, factor is 1. Of two inputs i of scale s_i, with s = 2 max(s_1, s_2) and n = 20, or 15 where
+    there are codes of 16 bits, y = clamp(z + round(s / (2^n s_out) sum_i round(s_i / s 2^n (q_i - z_i)))), as
+    TensorFlow Lite has it.
     With ``rounding: single`` y = clamp(z + floor(sum_i m_i (q_i - z_i) / 2^k + 1/2)), m_i = rint(2^k s_i / s_out) in
     float32, k such that the larger m_i has 21 bits, as XNNPACK has it. LiteRT's optimised kernel adds and multiplies in
     halves away from 0, so that ``double_up`` does here as ``double_away``.
@@ -74,7 +75,7 @@ class AddOp(QuantisedVectorOp):
             of_a, of_b, places = sum_multipliers(scale_a, scale_b, output.scale)
             sums = (wide_a * of_a + wide_b * of_b + (1 << (places - 1))) >> places
             return unit.requantised(self, sums, Scaling.of(1.0, "double_up"), output)
-        shift = _ADDED_BITS[output.bits]
+        shift = _ADDED_BITS[max(output.bits, *(signal.edge.bits for signal in read))]
         twice = 2 * max(scale_a, scale_b)
         first, second = (Scaling.of(scale / twice, "double_away") for scale in (scale_a, scale_b))
         sums = first(wide_a << shift) + second(wide_b << shift)
@@ -90,7 +91,7 @@ class AddOp(QuantisedVectorOp):
             places = 20 - (math.frexp(float(max(ratios)))[1] - 1)
             sums = sum(v * round(float(ratio) * 2.0**places) for v, ratio in zip(x, ratios, strict=True))
             return plain_integer.clamped((sums + 2 ** (places - 1)) // 2**places, output)
-        one = 2 ** (20 if output.bits == 8 else 15)
+        one = 2 ** (15 if 16 in (output.bits, read[0].edge.bits, read[1].edge.bits) else 20)
         twice = 2 * float(max(scales))
         parts = [plain_integer.scaled(v * one, float(s) / twice, "double_away") for v, s in zip(x, scales, strict=True)]
         total = plain_integer.scaled(parts[0] + parts[1], twice / (one * float(given)), "double_away")

@@ -148,6 +148,9 @@ class StackOp(VectorOp):
 
     def compute(self, read: Sequence[Signal], unit: Datapath) -> tuple[NDArray[Any], Starts]:
         x, starts = read[0].values, self.starts(read)
+        if not starts[-1]:
+            rows = self.rows - self.padding
+            raise ValueError(f"it takes {rows} rows for one of its own: no utterance is so long")
         edge = read[0].edge
         zero = edge.zero_point if edge.kind == "codes" else 0
         padded = np.concatenate([x, np.full_like(x[:1], zero, shape=(1, x.shape[1]))])

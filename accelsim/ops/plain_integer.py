@@ -51,7 +51,8 @@ def scaled(sums: Whole, scale: float, rounding: str, single: Any = None) -> Whol
     """
     if rounding in ("half_even", "single"):
         narrow = np.float32(scale if single is None else single)
-        return np.asarray(np.rint(sums.astype(np.float32) * narrow).astype(np.int64))
+        whole = np.rint(sums.astype(np.float32) * narrow).astype(np.float64)
+        return np.clip(whole, -(2.0**40), 2.0**40).astype(np.int64)
     m, s = factor(scale)
     left = np.clip(sums * 2 ** max(s, 0), -(2**31), 2**31 - 1)
     high = (left * m + 2**30) // 2**31

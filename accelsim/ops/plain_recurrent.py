@@ -36,10 +36,11 @@ def sums(op: RecurrentOp, end: str, x: Whole, scale: float, tensors: Tensors) ->
         total = total + x[i] * row
     if end == "weight" or op.recurrent_bias:
         total = total + tensors.get(f"{op.name}.{end.replace('weight', 'bias')}", np.int64(0))
-    found = [
-        plain_integer.scaled(part, float(np.float32(scale) * one) / 2.0**-12, op.how(), np.float32(scale) * one * 4096)
-        for part, one in zip(np.split(total, len(of_gates)), of_gates, strict=True)
-    ]
+    found = []
+    for part, one in zip(np.split(total, len(of_gates)), of_gates, strict=True):
+        exact = float(np.float32(scale)) * float(one)
+        step = exact if op.gates == "interpolated" else float(np.float32(scale) * one)
+        found.append(plain_integer.scaled(part, step * 4096, op.how(), np.float32(step * 4096)))
     return np.concatenate(found)
 
 

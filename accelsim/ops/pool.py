@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from accelsim.kernels.conv import Starts, maximum, pooled_rows
 from accelsim.kernels.float_product import average
 from accelsim.kernels.number import Number, Values
+from accelsim.kernels.requantise import Scaling
 from accelsim.ops import plain, plain_integer
 from accelsim.ops.conv import Pair
 from accelsim.ops.op import OPS, Datapath, Edge, Quantisation, QuantisedVectorOp, Signal, Work
@@ -157,5 +160,71 @@ class AvgPoolOp(_PoolOp):
         return pooled.reshape(len(pooled), -1)
 
 
+class MeanOp(AvgPoolOp):
+    """y[t, b] = sum x[m t + i, n b + k] / (m n) over i < m, k < n, channel by channel, as `AvgPoolOp` of real numbers.
+
+    With an ``output``, of any scale, it makes a code of the sum S of N = m n codes: with M = m' 2^(s - 31) = s_in /
+    s_out, m' and s as in `accelsim.kernels.requantise`,
+
+        y = clamp(z + round(floor(2^k m' / N) 2^(s - k - 31) S (q - z_in))), k = floor(log2 N)
+
+    halves away from 0 in both of its roundings, as TensorFlow Lite Micro and LiteRT's general kernel have it. With
+    ``centred: false``, as LiteRT has it of a map whose dimensions are kept, y = clamp(z - round(z_in M) + round(M / N S
+    q)). With ``rounding: single`` y = clamp(rint(M / N S (q - z_in) + z)) in float32, which is XNNPACK's within one
+    code where that lies near a half. All observed in ai-edge-litert 2.3.0 and tflite-micro 0.dev20261023.
+    """
+
+    op: Literal["mean"]  # type: ignore[assignment]
+    centred: bool = True
+
+    def check_integers(self, read: Sequence[Edge], output: Quantisation) -> None:
+        pass
+
+    def integer_work(self, read: Sequence[Edge]) -> Work:
+        return Work(self.size[0] * self.size[1] - 1 + 4)  # N z, product, rounding shift, z
+
+    def integers(self, read: Sequence[Signal], output: Quantisation, unit: Datapath) -> NDArray[Any]:
+        sums, count = self.grouped(read[0]).sum(axis=(1, 3), dtype=np.int64), self.size[0] * self.size[1]
+        zero, scale = read[0].codes()[1], np.float32(read[0].edge.scale)
+        given = np.float32(output.scale)
+        sums = sums.reshape(len(sums), -1)
+        if self.how() == "single":
+            real = (sums - count * zero).astype(np.float32) * (scale / given / np.float32(count))
+            words = np.rint(real + np.float32(output.zero_point)).astype(np.int64) - output.zero_point
+        elif self.centred:
+            words = Scaling.quotient(float(scale), float(given), count)(sums - count * zero)
+        else:
+            words = Scaling.of(float(scale) / (count * float(given)), "double_away")(sums)
+            shift = zero * float(scale) / float(given)
+            words -= int(math.copysign(math.floor(abs(shift) + 0.5), shift))
+        return unit.requantised(self, words, Scaling.of(1.0, "double_away"), output)
+
+    def plain_integers(self, read: Sequence[Signal], output: Quantisation) -> NDArray[Any]:
+        count, zero = self.size[0] * self.size[1], read[0].edge.zero_point
+        zero -= 128 if read[0].edge.unsigned else 0
+        centred = plain.total(self.groups(plain_integer.centred(read[0]), read[0]), axis=-1)
+        centred = centred.reshape(len(centred), -1)
+        scale, given = np.float32(read[0].edge.scale), np.float32(output.scale)
+        if self.how() == "single":
+            real = centred.astype(np.float32) * (scale / given / np.float32(count))
+            return plain_integer.clamped(
+                np.rint(real + np.float32(output.zero_point)).astype(np.int64) - output.zero_point, output
+            )
+        if not self.centred:
+            words = plain_integer.scaled(
+                centred + count * zero, float(scale) / (count * float(given)), "double_away"
+            )  # fmt: skip
+            exact = Fraction(float(scale)) / Fraction(float(given)) * abs(zero)
+            shift = int(exact + Fraction(1, 2)) * (1 if zero > 0 else -1)
+            return plain_integer.clamped(words - shift, output)
+        m, s = plain_integer.factor(float(scale) / float(given))
+        more = min(len(bin(count)) - 3, 32, 31 + s)
+        high = (centred * 2 ** max(s - more, 0) * (m * 2**more // count) + 2**30) // 2**31
+        power = 2 ** max(more - s, 0)
+        words = high if power == 1 else np.sign(high) * ((np.abs(high) + power // 2) // power)
+        return plain_integer.clamped(words, output)
+
+
 OPS.register("max_pool", MaxPoolOp)
+OPS.register("mean", MeanOp)
 OPS.register("avg_pool", AvgPoolOp)

@@ -113,10 +113,11 @@ class RecurrentOp(QuantisedOp):
 
     With an ``output`` it computes integers, whose gates are 16-bit words: it reads 8-bit codes, weights are int8 and
     biases int32; h is given as such codes. Sums a = S (q - z) q_w + b of each of the two matrices become words of scale
-    2^-12 by M = double(float32(s_in s_w)) / 2^-12, rounded as ``rounding`` says; s_w, one for each gate, are
-    ``.weight_scale`` and ``.recurrent_weight_scale`` [gates]. ``gates``: how s(x) = 1 / (1 + e^-x) and tanh are made of
+    2^-12 by M = s_in s_w / 2^-12, rounded as ``rounding`` says; s_w, one for each gate, are ``.weight_scale`` and
+    ``.recurrent_weight_scale`` [gates]. ``gates``: how s(x) = 1 / (1 + e^-x) and tanh are made of
     words, ``interpolated`` by the chords of a table, as in TensorFlow Lite Micro, or in gemmlowp's ``fixed_point``, as
-    in LiteRT. See `accelsim.kernels.recurrent`.
+    in LiteRT; s_in s_w is a product of doubles in the one, of float32 numbers in the other. See
+    `accelsim.kernels.recurrent`.
     """
 
     over_frames: ClassVar[bool] = True
@@ -311,8 +312,12 @@ class RecurrentOp(QuantisedOp):
 
     def _scaling(self, end: str, scale: float, tensors: Tensors) -> Scaling:
         """Return the factors from a matrix's sums to words, one for each output."""
-        wide = np.float64(np.float32(scale) * tensors[f"{self.name}.{end}_scale"]) / WORD
-        return Scaling.of(np.repeat(wide, self.units), self.how())
+        # The one runtime multiplies the scales in double precision, the other in single precision.
+        of_gates = np.asarray(tensors[f"{self.name}.{end}_scale"], np.float32)
+        wide = np.float64(np.float32(scale)) * of_gates.astype(np.float64)
+        if self.gates == "fixed_point":
+            wide = (np.float32(scale) * of_gates).astype(np.float64)
+        return Scaling.of(np.repeat(wide / WORD, self.units), self.how())
 
     def _offsets(self, end: str, zero: int, tensors: Tensors) -> NDArray[np.int64]:
         """Return what is added to the sums of codes of a zero point: its products, and the bias."""

@@ -113,6 +113,10 @@ CASES = {
     **{name: [*each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS),
             *pooled([2, 3], QUANTISED_BANDS, 127), *pooled([1, 4], FEATURE_CODES, -29)]
        for name in ("max_pool", "avg_pool")},
+    "mean": [
+        *each({"size": [2, 1]}, REAL, CODES), *each({"size": [3, 2]}, BANDS, CODE_BANDS),
+        *integers({"size": [2, 3]}, QUANTISED_BANDS), *integers({"size": [3, 1], "centred": False}, FEATURE_CODES),
+    ],
     "linear": [
         *weighted({"outputs": 5}, REAL, CODES),
         OpCase(

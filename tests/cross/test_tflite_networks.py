@@ -148,6 +148,23 @@ def slices() -> bytes:
     return net.file(net.dense(net.reshape(last, [1, 8]), 4, one_scale=False, activation="RELU"))
 
 
+def means() -> bytes:
+    """MEAN over time, over bands and both, dimensions kept or not, of equal and of other scales."""
+    net = Network(15)
+    x = net.conv(net.input([1, 12, 7, 3]), 8, (3, 3), scale=0.05)
+
+    def mean(of: int, axes: list[int], shape: list[int], scale: float, zero: int) -> int:
+        y = net.tensor(shape, "int8", scale, zero)
+        return net.op("MEAN", [of, net.integers(axes)], [y], "ReducerOptions", keepDims=len(shape) == 4)
+
+    bands = mean(x, [2], [1, 12, 1, 8], 0.03, -4)
+    both = mean(x, [1, 2], [1, 1, 1, 8], 0.021, 9)
+    flat = mean(x, [-3, -2], [1, 8], 0.018, -11)
+    time = mean(net.reshape(bands, [1, 12, 8]), [1], [1, 8], 0.03, -4)
+    parts = [net.reshape(both, [1, 8]), flat, time]
+    return net.file(net.dense(net.concat([net.same("QUANTIZE", y, 0.03, 2, "QuantizeOptions") for y in parts], 1), 4))
+
+
 def flat_input() -> bytes:
     """All rows go in as one; SQUEEZE and EXPAND_DIMS; a dense layer of each row, and one of all."""
     net = Network(10)
@@ -195,7 +212,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
     made.__name__: made
     for made in (
         same_and_valid, depthwise, dilated, padded, joined, wake_word, ring_heads, lstm, slices, flat_input, real_ends,
-        bytes_in, unbiased, other_scales,
+        bytes_in, unbiased, other_scales, means,
     )
 }  # fmt: skip
 
@@ -203,6 +220,7 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 NOT_IN = {
     ("unbiased", "optimised"): "LiteRT asks for a bias",
     ("unbiased", "default"): "LiteRT asks for a bias",
+    ("means", "default"): "XNNPACK's means are known within one code alone",
     ("other_scales", "micro"): "it takes a RELU6's codes for those of its input",
 }
 

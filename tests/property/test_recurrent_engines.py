@@ -1,0 +1,171 @@
+"""Recurrent layers on every engine: values to the bit, multiplications and cycles counted once more by plain loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import IDEAL, chip, frames, tile_keys
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recurrent import FLOATS, INTEGERS, alone, by_reference, lone_chip, network, roundings
+
+from accelsim.engines.deploy import deploy
+from accelsim.engines.execute import execute, service_of
+from accelsim.ops.op import FEATURES, Datapath
+from accelsim.ops.streaming import Stream
+from accelsim.workload import Workload
+
+NPU = {"components.vector.accumulator": "float32", "components.vector.norm": "plain",
+       "components.vector.softmax": "shifted", "pacing.mode": "back_to_back"}  # fmt: skip
+sizes = {"units": st.integers(1, 20), "inputs": st.integers(1, 20), "seed": st.integers(0, 999)}
+lengths = st.lists(st.integers(1, 6), min_size=1, max_size=3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    return lambda: tmp_path_factory.mktemp("network")
+
+
+def changes(found: Workload, lengths: list[int]) -> np.ndarray:
+    """Return how many inputs and states of each row are multiplied, [rows, 2]: all, or those that changed enough."""
+    op = found.graph.by_name["r"]
+    batch = frames(found, lengths)
+    outputs = by_reference(found, batch.signal(found.graph.edges[FEATURES]))["r"]
+    edge = found.graph.edges[FEATURES]
+    rows = []
+    for first, last in zip(batch.starts[:-1], batch.starts[1:], strict=True):
+        kept = [np.zeros(edge.width), np.zeros(op.units)]  # type: ignore[attr-defined]
+        state = np.zeros(op.units)  # type: ignore[attr-defined]
+        for t in range(first, last):
+            if op.op != "delta_gru":
+                rows.append([edge.width, op.units])  # type: ignore[attr-defined]
+                continue
+            now = [batch.features[t] - float(edge.zero_point), state]
+            scales, row = [edge.scale, 0.0078125], []
+            limits = [op.threshold, op.threshold if op.state_threshold is None else op.state_threshold]  # type: ignore[attr-defined]
+            for new, old, limit, scale in zip(now, kept, limits, scales, strict=True):
+                row.append(0)
+                for i in range(len(new)):
+                    if abs(new[i] - old[i]) > np.floor(limit / scale):
+                        old[i] = new[i]
+                        row[-1] += 1
+            rows.append(row)
+            state = outputs[t] + 3.0
+    return np.array(rows)
+
+
+def blocks(inputs: int, outputs: int, rows: int, columns: int) -> int:
+    return sum(1 for _ in range(0, inputs, rows) for _ in range(0, outputs, columns))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    layer=st.sampled_from(INTEGERS), rounding=roundings, queued=st.booleans(), pool=st.integers(1, 2), lengths=lengths,
+    **sizes,
+)  # fmt: skip
+def test_digital_arrays(folder, layer, rounding, queued, pool, lengths, units, inputs, seed) -> None:
+    pool = pool if queued else 1
+    if not queued:
+        lengths = [max(lengths)]
+    found = network(folder(), layer, units=units, inputs=inputs, seed=seed, pool=pool, rounding=rounding)
+    lengths = [length * pool for length in lengths]
+    if queued:
+        arch = chip({"components.vector.number": "float32"}, "conformer_digital28")
+    else:  # the dense layer needs a queue: the recurrent one gives the outputs
+        found = alone(found)
+        arch = lone_chip(folder())
+    deployment = deploy(found, arch)
+    run = execute(deployment, frames(found, lengths))
+    wanted = by_reference(found, frames(found, lengths).signal(found.graph.edges[FEATURES]))
+    assert run.outputs.tolist() == wanted[found.graph.last.name].tolist()
+    columns = (4 if "lstm" in layer else 3) * units
+    second = columns if "reset_after: false" not in layer else columns * 2 // 3
+    macs = skipped = cycles = 0
+    array = arch.components()["array"]
+    for taken, states in changes(found, lengths).tolist():
+        macs += taken * columns + states * columns
+        skipped += (inputs - taken) * columns + (units - states) * columns
+        cycles += blocks(taken, columns, array.rows, array.columns) + blocks(states, second, array.rows, array.columns)
+        if second < columns:
+            cycles += blocks(states, columns - second, array.rows, array.columns)
+    steps = {name: one for name, one in run.activity.macs.items() if name.startswith("r.")}
+    assert sum(one["performed"] for one in steps.values()) == macs
+    assert sum(one["skipped"] for one in steps.values()) == skipped
+    counts = run.activity.counts
+    assert sum(int(counts[job, "array"]["blocks"].sum()) for job in steps) == cycles
+    read = sum(int(counts[job, "weights"]["read"].sum()) for job in steps)
+    assert read == sum(arch.components()["weights"].words_of(1, 8) * n for n in [macs])
+    if "delta" in layer:
+        every = sum(lengths) * (inputs + units)
+        assert run.activity.sparsity["r"] == pytest.approx(1 - changes(found, lengths).sum() / every)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    layer=st.sampled_from((*INTEGERS, *FLOATS)), chunk=st.integers(1, 4), resident=st.booleans(), int8=st.booleans(),
+    number=st.sampled_from(["float16", "float32"]), lengths=lengths, **sizes,
+)  # fmt: skip
+def test_npu(folder, layer, chunk, resident, int8, number, lengths, units, inputs, seed) -> None:
+    """One product of a row with the state each step, a step behind the other; fill and drain of the array each time."""
+    int8 = int8 and "output" in layer
+    keys = {**NPU, "components.vector.number": number, "compiler.weights": "resident" if resident else "streamed"}
+    if int8:
+        keys |= {"components.array.number": "int8", "components.array.accumulator": "int32"}
+    found = network(folder(), layer, units=units, inputs=inputs, seed=seed, chunk=chunk)
+    arch = chip(keys, "edge_npu")
+    deployment = deploy(found, arch)
+    batch = frames(found, [length * chunk for length in lengths])
+    run = execute(deployment, batch)
+    wanted = by_reference(found, batch.signal(found.graph.edges[FEATURES]), number)
+    assert np.array_equal(run.outputs, wanted["y"])
+    columns = (4 if "lstm" in layer else 3) * units
+    chunks = sum(lengths)
+    macs = sum(one["dense"] for name, one in run.activity.macs.items() if name.startswith("r."))
+    assert macs == chunks * chunk * columns * (inputs + units)
+    service = service_of(deployment.schedule, arch, run.activity)
+    array, vector = arch.components()["array"], arch.components()["vector"]
+    second = [columns] if "reset_after: false" not in layer else [columns * 2 // 3, columns // 3]
+    state = [job for job in deployment.schedule.jobs if job.work.stage.startswith("recurrent")]
+    assert len(state) == chunk * len(second)
+    for place, job in enumerate(state):
+        n = second[place % len(second)]
+        if "weight_bits: 32" in layer:  # no array takes them
+            assert set(service[job.name, "vector"].tolist()) == {-(-2 * units * n // vector.lanes)}
+            continue
+        tiles = blocks(units, n, array.rows, array.columns)
+        fill = (tiles - 1) * array.rows + 1 + 2 * array.rows + array.columns - 2
+        assert set(service[job.name, "array"].tolist()) == {fill}
+
+
+@settings(max_examples=10, deadline=None)
+@given(layer=st.sampled_from(INTEGERS), lengths=lengths, **sizes)
+def test_tiles_of_ideal_cells(folder, layer, lengths, units, inputs, seed) -> None:
+    """Both matrices on tiles: values of ideal cells are those of the definition; a conversion for each column read."""
+    found = network(folder(), layer, units=units, inputs=inputs, seed=seed)
+    keys = {**tile_keys(digital=[]), **IDEAL, "components.vector.number": "float32", "pacing.mode": "back_to_back"}
+    keys["placement"] = "{r: {engine: crossbar_tiles}, y: {engine: crossbar_tiles}}"
+    batch = frames(found, lengths)
+    run = execute(deploy(found, chip(keys)), batch)
+    wanted = by_reference(found, batch.signal(found.graph.edges[FEATURES]))
+    assert run.outputs.tolist() == wanted["y"].tolist()
+    assert run.exact is not None and run.exact().tolist() == wanted["y"].tolist()
+    columns, twice = (4 if "lstm" in layer else 3) * units, 2 if "reset_after: false" in layer else 1
+    planes = 7
+    reads = -(-inputs // 64) + twice * -(-units // 64)
+    assert run.activity.conversions["r"][0] == sum(lengths) * columns * planes * reads
+    macs = sum(one["dense"] for name, one in run.activity.macs.items() if name.startswith("r."))
+    assert macs == sum(lengths) * columns * (inputs + twice * units)
+
+
+@settings(max_examples=20, deadline=None)
+@given(layer=st.sampled_from((*INTEGERS, *FLOATS)), cuts=st.sets(st.integers(1, 11), max_size=4), **sizes)
+def test_a_stream_is_the_whole(folder, layer, cuts, units, inputs, seed) -> None:
+    found = network(folder(), layer, units=units, inputs=inputs, seed=seed)
+    batch = frames(found, [12])
+    whole = by_reference(found, batch.signal(found.graph.edges[FEATURES]))["y"]
+    stream = Stream(found.graph, Datapath(found.tensors))
+    parts = [stream.push(part) for part in np.split(batch.features, sorted(cuts))]
+    assert np.concatenate(parts).tolist() == whole.tolist()
