@@ -492,6 +492,7 @@ def report(
     "  accelsim import okay_nabu.tflite --out mynet\n\n"
     "  accelsim import okay_nabu.tflite --out mynet --rounding double_up --frame-period '10 ms'\n\n"
     "  accelsim import kws.onnx --out kws --dataset mini_librispeech --split test\n\n"
+    "  accelsim import braille.nir --out braille --dt '0.1 ms' --reset subtract --order new --bits 4\n\n"
     "  accelsim import vad.onnx --out vad --calibrate recordings --bits 8 --bits output=4\n\n"
     "  accelsim run edge_npu -w mynet",
 )
@@ -529,11 +530,21 @@ def import_(
         ),
     ] = None,
     bits: Annotated[
-        list[str], typer.Option("--bits", metavar="N|OP=N", help="With --calibrate: 8 to 2 bits of weights; repeat.")
+        list[str],
+        typer.Option("--bits", metavar="N|OP=N", help="nir, or with --calibrate: 8 to 2 bits of weights; repeat."),
     ] = [],  # noqa: B006
     calibration: Annotated[
         str | None,
         typer.Option(metavar="RULE", help="With --calibrate: percentile, the default, or max: how far ranges reach."),
+    ] = None,
+    dt: Annotated[
+        str | None, typer.Option("--dt", metavar="TIME", help="nir: the time step, which no file says: '1 ms'.")
+    ] = None,
+    reset: Annotated[
+        str | None, typer.Option(metavar="RULE", help="nir: subtract (the threshold) or zero (to v_reset).")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(metavar="RULE", help="nir: new or old: which synaptic current a membrane takes.")
     ] = None,
     option: Annotated[
         list[str], typer.Option("--option", "-O", metavar="KEY=VALUE", help="Any option of the format; repeat.")
@@ -551,6 +562,7 @@ def import_(
     given = {
         "name": name, "dataset": dataset, "split": split, "features": features, "frame_period": frame_period,
         "rounding": rounding, "calibrate": None if calibrate is None else str(calibrate), "calibration": calibration,
+        "dt": dt, "reset": reset, "order": order,
     }  # fmt: skip
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     problems = []

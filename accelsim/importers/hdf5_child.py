@@ -94,7 +94,7 @@ class Reader:
         if text:
             texts = np.vectorize(_text, otypes=[object])(values).tolist() if np.ndim(values) else _text(values)
             return {"": "text", "values": texts}
-        array = np.ascontiguousarray(values)
+        array = np.asarray(values)
         start = len(self.blob)
         self.blob += array.astype(array.dtype.newbyteorder("<")).tobytes()
         kind = array.dtype.newbyteorder("<").str

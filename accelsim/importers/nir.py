@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.data.from_file import read_features
-from accelsim.errors import InputError
+from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.hdf5 import READER, Tree
 from accelsim.importers.importer import (
     IMPORTERS,
@@ -57,15 +57,22 @@ LARGEST_MATRIX, LARGEST_BUILT = 1 << 24, 1 << 22
 ROOM_BITS = 3
 """A membrane's word holds 2^3 thresholds."""
 FRACTION_BITS = 3
-"""The last bit of a weight is 2^3 of a membrane, where words of 16 bits or ``state_bits`` allow it."""
+"""The last bit of a weight is 2^3 of a membrane, where the words allow it."""
+LOSS = 256
+"""A threshold is so many times what leaks round off a membrane on average, where the words allow it."""
+
+
+WeightBits = Annotated[int, Ge(2), Le(8)]
 
 
 class NirOptions(Options):
     """What a NIR file does not say, and how its network becomes integers.
 
     ``dt``: the time step; ``reset``: ``subtract`` the threshold, or to ``zero``, that is v_reset; ``order``: whether a
-    membrane takes the ``new`` synaptic current or the ``old`` one. ``bits``: of weights; ``leak_bits``: leaks are
-    multiples of 2^-leak_bits; ``state_bits``: of membranes and synaptic currents, as many as they need unless given.
+    membrane takes the ``new`` synaptic current or the ``old`` one. ``bits``: of weights, one number or by the names of
+    neurons and readouts, ``all`` for the others; ``leak_bits``: leaks are multiples of 2^-leak_bits; ``state_bits``: of
+    membranes and synaptic currents; both are as many as a layer's time constants need, 12 to 16 and 16 to 31, unless
+    they are given.
     ``spikes``: a file of inputs on which the change in spikes is measured; without it ``utterances`` of ``rows`` time
     steps are drawn, an input spiking in each with probability ``rate``.
     """
@@ -73,14 +80,18 @@ class NirOptions(Options):
     dt: FramePeriod | None = None
     reset: Literal["subtract", "zero"] | None = None
     order: Literal["new", "old"] | None = None
-    bits: Annotated[int, Ge(2), Le(8)] = 8
-    leak_bits: Annotated[int, Ge(1), Le(16)] = 12
+    bits: WeightBits | dict[str, WeightBits] = 8
+    leak_bits: Annotated[int, Ge(1), Le(16)] | None = None
     state_bits: Annotated[int, Ge(8), Le(31)] | None = None
     spikes: str | None = None
     utterances: PositiveInt = 20
     rows: PositiveInt = 100
     rate: Annotated[float, Gt(0), Le(1)] = 0.1
     seed: Annotated[int, Ge(0)] = 0
+
+    def bits_of(self, name: str) -> int:
+        """Return the bits of the weights over which a node's currents come."""
+        return self.bits if isinstance(self.bits, int) else self.bits.get(name, self.bits.get("all", 8))
 
 
 @dataclass
@@ -286,6 +297,11 @@ class _Network:
         """Note what is not said and must be: no file says it, and every choice gives other spikes."""
         kinds = {self.kind(name) for name in self.nodes}
         missing = []
+        if isinstance(self.options.bits, dict):
+            known = ["all", *self.nodes]
+            for name in [name for name in self.options.bits if name not in known]:
+                message, hint = f"--bits names '{name}', which is no node", did_you_mean(name, known)
+                self.refused.found.append(Problem(message, self.path, hint=hint))
         if self.options.dt is None and kinds & {"LIF", "CubaLIF", "IF", "LI", "I", "Delay"}:
             missing.append(("--dt", "the time step, as '1 ms' or '0.1 ms'"))
         if self.options.reset is None and kinds & {"LIF", "CubaLIF", "IF"}:
@@ -293,9 +309,7 @@ class _Network:
         if self.options.order is None and "CubaLIF" in kinds:
             missing.append(("--order", "new or old: which synaptic current a membrane takes"))
         for option, what in missing:
-            self.refused.found.append(
-                InputError.of(f"a NIR file does not say it: give {option}, {what}", file=self.path).problems[0]
-            )
+            self.refused.found.append(Problem(f"a NIR file does not say it: give {option}, {what}", self.path))
         dt = self.options.dt or 0.0
         for name, node in self.nodes.items():
             for key in ("tau", "tau_syn", "tau_mem"):
@@ -525,7 +539,8 @@ class _Network:
         Weights of neuron j are s_j g_j w rounded and clamped, g = a w_in m r, with the s_j that is nearest in squares.
         A recurrent matrix has a power of two of its own beside it.
         """
-        options, top = self.options, largest_weight(self.options.bits)
+        options, width = self.options, self.options.bits_of(op)
+        top = largest_weight(width)
         fed = weight * cell.gain
         again = np.zeros((0, len(cell.gain))) if recurrent is None else recurrent * cell.gain
         largest = np.abs(fed).max(axis=0)
@@ -538,7 +553,8 @@ class _Network:
         scale = np.where(scale > 0, np.minimum(scale, 8 * usual), usual)
 
         highest = math.log2(float((cell.threshold * scale).max()))
-        wanted = math.ceil(highest + FRACTION_BITS) + ROOM_BITS + 1
+        fine_enough = float(np.log2(cell.lost() * LOSS / (cell.threshold * scale)).max())
+        wanted = math.ceil(highest + max(FRACTION_BITS, fine_enough)) + ROOM_BITS + 1
         bits = min(max(16, wanted), 31) if options.state_bits is None else options.state_bits
         shift = int(np.clip(math.floor(bits - 1 - ROOM_BITS - highest), -24, 24))
         if highest + shift > 30:
@@ -547,7 +563,7 @@ class _Network:
         fine = scale * 2.0**shift
 
         tensors: dict[str, NDArray[Any]] = {f"{op}.weight": _codes(fed * scale, top)}
-        keys: dict[str, Any] = {"weight_bits": options.bits, "input_shift": shift}
+        keys: dict[str, Any] = {"weight_bits": width, "input_shift": shift}
         if recurrent is not None:
             tensors[f"{op}.recurrent_weight"] = _codes(again * scale * 2.0**-places, top)
             keys["recurrent_shift"] = shift + places
@@ -558,11 +574,12 @@ class _Network:
                 tensors[f"{op}.{end}"] = _whole(values * cell.gain * scale * 2.0**-back)
         if cell.rest is not None:
             tensors[f"{op}.rest"] = _whole(cell.rest * fine)
+        leak_bits = self._leak_bits([one for one in (cell.beta, cell.alpha) if one is not None])
         constants = {"beta": cell.beta, "synapse_beta": cell.alpha, "threshold": cell.threshold * fine}
         for end, values in constants.items():
             if values is None:
                 continue
-            unit = 1 if end == "threshold" else 1 << options.leak_bits
+            unit = 1 if end == "threshold" else 1 << leak_bits
             codes = np.maximum(_whole(values * unit), 1 if end == "threshold" else 0)
             if (codes == codes[0]).all():
                 keys[end] = int(codes[0]) if end == "threshold" else float(codes[0] / unit)
@@ -570,7 +587,7 @@ class _Network:
                 keys[end] = "per_neuron"
                 tensors[f"{op}.{end}"] = codes
             if end != "threshold":
-                keys[f"{end}_bits"] = options.leak_bits
+                keys[f"{end}_bits"] = leak_bits
         self.tensors |= tensors
         keys |= {"strict": True, "reset": options.reset or "zero"}
         if cell.alpha is not None and options.order == "old":
@@ -579,8 +596,15 @@ class _Network:
             keys["euler"] = True
         return keys
 
+    def _leak_bits(self, leaks: Sequence[NDArray[np.float64]]) -> int:
+        """Return the bits of leaks: 1 - leak, what is lost in a time step, has 7 of them unless they are given."""
+        lost = [float((1 - one[one < 1]).min()) for one in leaks if (one < 1).any()]
+        wanted = 7 + math.ceil(-math.log2(max(min(lost, default=1.0), 1e-9)))
+        return min(max(wanted, 12), 16) if self.options.leak_bits is None else self.options.leak_bits
+
     def _say(self, name: str, op: str, before: Sum, again: Sum) -> None:
-        how = f"weights of {self.options.bits} bits, a scale for each neuron; in the float network as the file has it"
+        bits = self.options.bits_of(op)
+        how = f"weights of {bits} bits, a scale for each neuron; in the float network as the file has it"
         kind = self.kind(name)
         remark = {"CubaLIF": "w_in, r and dt / tau in the weights", "IF": "r dt in the weights: v + dt r I",
                   "LIF": "r and dt / tau in the weights", "Threshold": "a neuron that keeps nothing"}[kind]  # fmt: skip
@@ -629,12 +653,13 @@ class _Network:
         """Add a readout: ``leak`` per time step of sums that go on, None of sums that begin anew in each row."""
         op = self.names.new(named)
         self.name_of[name] = op
-        bits, top = self.options.leak_bits, largest_weight(self.options.bits)
+        bits, width = self._leak_bits([np.full(1, 1.0 if leak is None else leak)]), self.options.bits_of(op)
+        top = largest_weight(width)
         largest = float(np.abs(weight).max())
         scale = float(_scales(weight.reshape(-1, 1), np.array([largest]), top)[0]) or 1.0
         keys: dict[str, Any] = {
             "name": op, "op": "spike_sum", "input": self.name_of[source], "neurons": weight.shape[1],
-            "weight_bits": self.options.bits,
+            "weight_bits": width,
         }  # fmt: skip
         if leak is not None:
             keys |= {"carry": True, "beta": float(round(leak * 2**bits) / 2**bits), "beta_bits": bits}
@@ -647,7 +672,7 @@ class _Network:
         if self.kind(name) in READOUTS:
             self.notes[name] = Note(name, self.kind(name), (op,), "approximate", f"{remark}; {unit}")
         for one in arrived.through:
-            self._note_linear(one, op, f"weights of {self.options.bits} bits; {unit}", arrived.products)
+            self._note_linear(one, op, f"weights of {width} bits; {unit}", arrived.products)
 
     def _outputs(self, sink: str) -> None:
         """The output: spikes or sums of a node as they are, or a matrix of spikes."""
@@ -696,8 +721,7 @@ class _Network:
             f"Not in the file, as asked for: {', '.join(said)}. A time step is a row; thresholds are strict (v > "
             "v_threshold); Euler's method; an utterance begins with v = v_leak and no current.",
             "The inputs are taken for spikes, 0 or 1 in each time step.",
-            f"Weights of {options.bits} bits, leaks in multiples of 2^-{options.leak_bits}, membranes and currents in "
-            f"words of {self.state_bits} bits." if self.state_bits else f"Weights of {options.bits} bits.",
+            f"Membranes and synaptic currents are meant for words of {self.state_bits} bits.",
             *self._change(workload, inputs),
         ]  # fmt: skip
         notes = [self.notes[name] for name in self.nodes]
@@ -744,16 +768,18 @@ class _Network:
 
     def _changed(self, op: Op, whole: NDArray[Any], real: NDArray[Any], starts: NDArray[np.int64]) -> list[str]:
         if whole.ndim == 3:
-            fired, other = int(real.sum()), int(np.count_nonzero(whole != real))
-            line = f"'{op.name}' {fired:,} spikes in float, {int(whole.sum()):,} in integers, {other:,} differ in place"
+            counts = [
+                np.array([x[a:b].sum(axis=(0, 1), dtype=np.int64) for a, b in pairwise(starts)]) for x in (whole, real)
+            ]
+            line = (
+                f"'{op.name}' {int(real.sum()):,} spikes in float, {int(whole.sum()):,} in integers, "
+                f"{int(np.count_nonzero(whole != real)):,} differ in place, the counts of neurons and utterances by "
+                f"{int(np.abs(counts[0] - counts[1]).sum()):,} together"
+            )
             if self.ops[-1]["name"] != op.name:
                 return [line]
-            sums = [[x[a:b].sum(axis=(0, 1), dtype=np.int64) for a, b in pairwise(starts)]
-                    for x in (whole, real)]  # fmt: skip
-            most = np.mean([np.argmax(a) == np.argmax(b) for a, b in zip(*sums, strict=True)])
-            apart = np.abs(np.array(sums[0]) - np.array(sums[1])).mean()
-            return [line, f"spike counts of the outputs differ by {apart:.3g} on average, and in {most:.1%} of the "
-                          "utterances the same output spikes most"]  # fmt: skip
+            most = np.mean(counts[0].argmax(axis=1) == counts[1].argmax(axis=1))
+            return [line, f"in {most:.1%} of the utterances the same output spikes most"]
         last = starts[1:] - 1
         most = np.mean(whole[last].argmax(axis=1) == real[last].argmax(axis=1))
         scale = float(np.vdot(whole.astype(np.float64), real) / (np.vdot(whole, whole.astype(np.float64)) or 1.0))
@@ -788,6 +814,15 @@ class _Cell:
         self.gain = fast * self.r * (1.0 if slow is None else slow * self.w_in)
         self.beta = 0 * one if kind == "Threshold" else one if self.tau_mem is None else 1 - fast
         self.alpha = None if slow is None else 1 - slow
+
+    def lost(self) -> NDArray[np.float64]:
+        """Return what leaks round off a membrane in the long run, in units of its last bit: half of it each time.
+
+        A leak of beta lets 1 / (1 - beta) of them stay; those of a synaptic current go on to the membrane.
+        """
+        stay = 1 / np.maximum(1 - self.beta, 1e-9)
+        own = np.where(self.beta < 1, stay / 2, 0.01)
+        return own if self.alpha is None else own + stay / 2 / np.maximum(1 - self.alpha, 1e-9)
 
     def problem(self) -> str | None:
         """Return why these neurons cannot be taken, or None."""
