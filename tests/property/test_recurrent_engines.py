@@ -181,3 +181,23 @@ def test_a_stream_is_the_whole(folder, layer, cuts, units, inputs, seed) -> None
     stream = Stream(found.graph, Datapath(found.tensors))
     parts = [stream.push(part) for part in np.split(batch.features, sorted(cuts))]
     assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("layer", ["op: lstm, weight_bits: 16", INTEGERS[3]])
+def test_a_layer_that_falls_back(tmp_path: Path, layer: str) -> None:
+    """On the CPU: all products of a chunk of 3 rows, 2 operations each, and the work of gates beside them."""
+    found = network(tmp_path, layer, units=5, inputs=4, seed=1, chunk=3)
+    kind = found.graph.by_name["r"].op
+    keys = {**NPU, "compiler.fallback": f"{{BC1S: [{kind}]}}"}
+    deployment = deploy(found, chip(keys, "edge_npu"))
+    batch = frames(found, [6])
+    run = execute(deployment, batch)
+    assert np.array_equal(run.outputs, by_reference(found, batch.signal(found.graph.edges[FEATURES]), "float16")["y"])
+    columns = (4 if kind == "lstm" else 3) * 5
+    macs = 3 * columns * (4 + 5)
+    assert run.activity.macs["r"]["dense"] == 2 * macs
+    operations = run.activity.counts["r", "cpu"]["operation"].tolist()
+    assert operations == [operations[0]] * 2 and operations[0] > 2 * macs
+    state = 2 * 5 * 16 if kind == "lstm" else 5 * 16  # h and c in float16, or words of h alone
+    read = 3 * 4 * 8 + state
+    assert run.activity.counts["r", "l2[2]"]["read"].tolist() == [-(-read // 128)] * 2
