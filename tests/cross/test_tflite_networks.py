@@ -261,7 +261,6 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 NOT_IN = {
     ("unbiased", "optimised"): "LiteRT asks for a bias",
     ("unbiased", "default"): "LiteRT asks for a bias",
-    ("means", "default"): "XNNPACK's means are known within one code alone",
     ("other_scales", "micro"): "it takes a RELU6's codes for those of its input",
 }
 
