@@ -59,7 +59,8 @@ class WorkloadSpec(Model):
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
     input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
     the schedule on every engine, which arrives when the last frame of its input has; an NPU takes one row where neither
-    this nor attention says how many. ``rounding``: how ops with an ``output`` make codes of their sums, see
+    this nor attention says how many. ``clips``: every utterance is one step that gives one row, and nothing goes from
+    one to the next. ``rounding``: how ops with an ``output`` make codes of their sums, see
     `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
@@ -74,6 +75,7 @@ class WorkloadSpec(Model):
     feature_offset: Annotated[int, Ge(0), Le(255)] = 0
     feature_scale: Annotated[float, Gt(0)] = 1.0
     chunk: PositiveInt | None = None
+    clips: bool = False
     rounding: Rounding = "double_away"
     inputs: Annotated[
         SpeechInputs | FolderInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")
@@ -96,10 +98,20 @@ class WorkloadSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _one_kind_of_step(self) -> WorkloadSpec:
+        if self.clips and self.chunk is not None:
+            raise ValueError("a step of 'clips: true' is an utterance: leave out 'chunk'")
+        return self
+
+    @model_validator(mode="after")
     def _can_be_scored(self) -> WorkloadSpec:
         if self.score is not None and isinstance(self.inputs, Heard) and self.inputs.seconds is not None:
             raise ValueError("'seconds' cuts an utterance short, which cannot be scored: leave out 'score'")
         return self
+
+    def rows(self) -> int | None:
+        """Return the rows of the output in a step, where the file says how many."""
+        return 1 if self.clips else self.chunk
 
     def features(self) -> Edge:
         """Return the edge of the inputs."""

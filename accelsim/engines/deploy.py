@@ -144,6 +144,6 @@ def _frame(network: Workload, placement: Placement, problems: Problems) -> tuple
                 found[name] = chunk
     if len(set(found.values())) > 1:
         problems.add("engines take chunks of different lengths: " + ", ".join(f"'{n}' {c}" for n, c in found.items()))
-    asked = network.spec.chunk
+    asked = network.spec.rows()
     chunk = next(iter(found.values()), asked or 1)
     return chunk * network.graph.given.stride, bool(found) or asked is not None

@@ -628,9 +628,9 @@ class WeightedOp(QuantisedOp):
         }
 
     def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
-        if end == "weight_scale" and shape and found == ():
-            return None
-        return super().shape_problem(end, shape, found)
+        if end != "weight_scale" or not shape:
+            return super().shape_problem(end, shape, found)
+        return None if found in (shape, ()) else f"has shape {list(found)}, expected {list(shape)} or []"
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         if end == "bias" and self.output is not None:

@@ -83,21 +83,33 @@ def test_digital_arrays(folder, layer, rounding, queued, pool, lengths, units, i
     assert run.outputs.tolist() == wanted[found.graph.last.name].tolist()
     columns = (4 if "lstm" in layer else 3) * units
     second = columns if "reset_after: false" not in layer else columns * 2 // 3
-    macs = skipped = cycles = 0
+    macs = skipped = cycles = words = 0
+    memory = arch.components()["weights"]
+
+    def row_words(inputs: int, taken: int, outputs: int) -> int:
+        """Fill words: one for each weight in registers, packed in SRAM, row by row where rows are left out."""
+        if memory.kind == "register_file":
+            return taken * outputs
+        if "delta" in layer:
+            return taken * len(range(0, outputs * 8, memory.width_bits))
+        return len(range(0, inputs * outputs * 8, memory.width_bits))
+
     array = arch.components()["array"]
     for taken, states in changes(found, lengths).tolist():
         macs += taken * columns + states * columns
         skipped += (inputs - taken) * columns + (units - states) * columns
         cycles += blocks(taken, columns, array.rows, array.columns) + blocks(states, second, array.rows, array.columns)
+        words += row_words(inputs, taken, columns) + row_words(units, states, second)
         if second < columns:
             cycles += blocks(states, columns - second, array.rows, array.columns)
+            words += row_words(units, states, columns - second)
     steps = {name: one for name, one in run.activity.macs.items() if name.startswith("r.")}
     assert sum(one["performed"] for one in steps.values()) == macs
     assert sum(one["skipped"] for one in steps.values()) == skipped
     counts = run.activity.counts
     assert sum(int(counts[job, "array"]["blocks"].sum()) for job in steps) == cycles
     read = sum(int(counts[job, "weights"]["read"].sum()) for job in steps)
-    assert read == sum(arch.components()["weights"].words_of(1, 8) * n for n in [macs])
+    assert read == words
     if "delta" in layer:
         every = sum(lengths) * (inputs + units)
         assert run.activity.sparsity["r"] == pytest.approx(1 - changes(found, lengths).sum() / every)
@@ -169,3 +181,23 @@ def test_a_stream_is_the_whole(folder, layer, cuts, units, inputs, seed) -> None
     stream = Stream(found.graph, Datapath(found.tensors))
     parts = [stream.push(part) for part in np.split(batch.features, sorted(cuts))]
     assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("layer", ["op: lstm, weight_bits: 16", INTEGERS[3]])
+def test_a_layer_that_falls_back(tmp_path: Path, layer: str) -> None:
+    """On the CPU: all products of a chunk of 3 rows, 2 operations each, and the work of gates beside them."""
+    found = network(tmp_path, layer, units=5, inputs=4, seed=1, chunk=3)
+    kind = found.graph.by_name["r"].op
+    keys = {**NPU, "compiler.fallback": f"{{BC1S: [{kind}]}}"}
+    deployment = deploy(found, chip(keys, "edge_npu"))
+    batch = frames(found, [6])
+    run = execute(deployment, batch)
+    assert np.array_equal(run.outputs, by_reference(found, batch.signal(found.graph.edges[FEATURES]), "float16")["y"])
+    columns = (4 if kind == "lstm" else 3) * 5
+    macs = 3 * columns * (4 + 5)
+    assert run.activity.macs["r"]["dense"] == 2 * macs
+    operations = run.activity.counts["r", "cpu"]["operation"].tolist()
+    assert operations == [operations[0]] * 2 and operations[0] > 2 * macs
+    state = 2 * 5 * 16 if kind == "lstm" else 5 * 16  # h and c in float16, or words of h alone
+    read = 3 * 4 * 8 + state
+    assert run.activity.counts["r", "l2[2]"]["read"].tolist() == [-(-read // 128)] * 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import chip, frames, graph, tile_keys
+from graphs import chip, frames, graph, tile_keys, write_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,8 +16,9 @@ from accelsim import pipeline
 from accelsim.engines.deploy import check_pace, deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
+from accelsim.ops.op import FEATURES, Signal
 from accelsim.schedule.job import part_of
-from accelsim.workload import Workload
+from accelsim.workload import Workload, load_workload
 
 CHIPS: dict[str, tuple[str, dict[str, Any]]] = {
     "npu": ("edge_npu", {}),
@@ -91,3 +92,48 @@ def test_pace_is_that_of_steps(tmp_path: Path, engine: str) -> None:
         return
     with pytest.raises(InputError, match="a frame takes 3 rows of features of 10 ms each"):
         check_pace(bare, on)
+
+
+CLIPS = [
+    "{name: a, op: conv, input: features, channels: 4, kernel: [3, 3], stride: [2, 1], weight_bits: 16}",
+    "{name: d, op: conv, input: a, channels: 4, depthwise: true, weight_bits: 16}",
+    "{name: p, op: avg_pool, input: d, size: [6, 5]}",
+    "{name: y, op: linear, input: p, outputs: 3, weight_bits: 16}",
+]
+"""Its convolutions look ahead; a row of the output is made of 12 frames."""
+
+
+def test_clips_on_an_npu(tmp_path: Path) -> None:
+    """A step is an utterance of 11 or 12 frames: nothing is carried on; what looks ahead finds all that it reads."""
+    made = graph(tmp_path, CLIPS, bands=5)
+    whole = replace(made, spec=made.spec.model_copy(update={"clips": True}))
+    keys = {"pacing": "{mode: back_to_back}", "components.vector.accumulator": "float32"}
+    on = chip(keys, "edge_npu")
+    deployment = deploy(whole, on)
+    assert deployment.frame == 12 and deployment.schedule.plan is not None
+    assert deployment.schedule.plan.state_bits == 0 and not deployment.schedule.plan.pieces
+    batch = frames(whole, [12, 11, 12])
+    ran = execute(deployment, batch)
+    assert ran.frames == 3
+    signals = {FEATURES: batch.signal(whole.graph.edges[FEATURES])}
+    for op in whole.graph.ops:
+        read = [signals[name] for name in op.reads()]
+        values = op.reference(read, whole.tensors, "float16")
+        signals[op.name] = Signal(values, op.starts(read), whole.graph.edges[op.name])
+    np.testing.assert_array_equal(ran.outputs, signals["y"].values)
+    # 6 rows of 5 bands: 30 x 9 x 4 products, as many of each channel for itself, 4 x 3 of the matrix.
+    assert {name: macs["dense"] for name, macs in ran.activity.macs.items()} == {
+        "a": 3 * 1080, "d": 3 * 1080, "y": 3 * 12
+    }  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"makes a step of each utterance, of 12 frames at the most on 'npu', and .* 13"
+    ):
+        execute(deployment, frames(whole, [12, 13]))
+    with pytest.raises(InputError, match=r"looks 1 rows ahead: .*a network of whole clips says 'clips: true'"):
+        deploy(made, on)
+
+
+def test_one_kind_of_step(tmp_path: Path) -> None:
+    path = write_graph(tmp_path / "net", CLIPS, bands=5)
+    with pytest.raises(InputError, match="a step of 'clips: true' is an utterance: leave out 'chunk'"):
+        load_workload(path, {"clips": "true", "chunk": "2"})

@@ -139,6 +139,7 @@ class Npu(Engine):
         falling = frozenset(op.name for op in self.ops if self.works(op) and self.compiler.falls_back(op.op))
         self.on_cpu = falling if "cpu" in self.parts else frozenset()
         self.rows = self.frame // self.graph.given.stride
+        self.clips = self.network.spec.clips
         found = len(problems.found)
         self._check_chunk()
         if len(problems.found) > found:
@@ -160,7 +161,7 @@ class Npu(Engine):
         """Return the rows of a chunk: as many as ops work on together, as attention does; the workload's, or one."""
         graph = network.graph
         chunks = graph.chunks([*ops, *graph.ops])
-        return next((frames // graph.given.stride for frames in chunks), network.spec.chunk) or 1
+        return next((frames // graph.given.stride for frames in chunks), network.spec.rows()) or 1
 
     def works(self, op: Op) -> bool:
         """Return whether an op has jobs: what depends on distances alone is worked out when the graph is compiled."""
@@ -176,6 +177,14 @@ class Npu(Engine):
         return self.parts.name("cpu") if "cpu" in self.parts else None
 
     def start(self, batch: Batch, seed: int, tell: Tell) -> NpuRun:
+        longest = int(np.diff(batch.starts).argmax())
+        if self.clips and (frames := int(np.diff(batch.starts)[longest])) > self.frame:
+            problems = Problems.of(self.chip, self.network)
+            problems.add(
+                f"'clips: true' makes a step of each utterance, of {self.frame} frames at the most on '{self.name}', "
+                f"and '{batch.names[longest]}' has {frames}"
+            )
+            problems.stop()
         return NpuRun(self, tell)
 
     def plan(self) -> Summary:
@@ -199,7 +208,7 @@ class Npu(Engine):
         )
 
     def _plan(self) -> Plan:
-        room, split = self.l2.activation_bits(), self.compiler.split
+        room, split = self.l2.activation_bits(), self.compiler.split and not self.clips
         if not self.resident:
             return plan(self.sizes, room, split=split, on_cpu=self.on_cpu)
         return plan_resident(self.sizes, room, self.l2.weight_bits_of_half(), split=split, on_cpu=self.on_cpu)
@@ -222,7 +231,7 @@ class Npu(Engine):
         chunks = {op.chunk for op in attending if op.chunk is not None}
         if len(chunks) > 1:
             add(f"attention has chunks of different lengths: {', '.join(map(str, sorted(chunks)))}")
-        elif chunks and self.network.spec.chunk not in (None, *chunks):
+        elif chunks and self.network.spec.rows() not in (None, *chunks):
             add(f"the workload says 'chunk: {self.network.spec.chunk}', and attention has chunks of {chunks.pop()}")
         for op in attending:
             if self.graph.edges[op.name].stride != self.graph.given.stride:
@@ -245,6 +254,8 @@ class Npu(Engine):
             elif isinstance(op, WeightedOp | RecurrentOp) and op.name not in self.on_cpu:
                 self._check_product(op)
             window = op.window(self.graph.read(op))
+            if self.clips:  # all that it reads is there
+                continue
             if window.whole and not isinstance(op, AttentionOp):
                 self.problems.add(
                     f"layer '{op.name}' looks at whole utterances: the first chunk would wait for the last"
@@ -252,7 +263,8 @@ class Npu(Engine):
             if ahead := window.ahead:
                 self.problems.add(
                     f"layer '{op.name}' looks {ahead} rows ahead: the end of a chunk would wait for the next one",
-                    "a convolution looks back alone with 'causal: true', or with a stride longer than half of its taps",
+                    "a convolution looks back alone with 'causal: true', or with a stride longer than half of its "
+                    "taps; a network of whole clips says 'clips: true'",
                 )
 
     def _check_product(self, op: WeightedOp | RecurrentOp) -> None:
@@ -339,7 +351,7 @@ class Npu(Engine):
         bits = {FEATURES: graph.edges[FEATURES].bits}
         for op in graph.ops:
             bits[op.name] = op.value_bits(graph.edges[op.name], self.tensors, number) if op.reads() else number
-        return sizes(graph, self.ops, self.rows, bits)
+        return sizes(graph, self.ops, self.rows, bits, carried=not self.clips)
 
     def _columns(self, op: Op) -> int:
         """Return the outputs by which the weights of an op are divided into blocks."""

@@ -91,10 +91,11 @@ class Plan:
     homes: Mapping[str, int] = field(default_factory=dict)
 
 
-def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) -> Chunk:
+def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int], *, carried: bool = True) -> Chunk:
     """Return the sizes of a chunk of ``chunk`` output rows for some ops of a graph, in order.
 
     ``bits``: of a number of each tensor. Ops that depend on distances alone are worked on before the first chunk.
+    ``carried``: whether rows of one chunk are kept for the next.
     """
     computed = tuple(op for op in ops if not graph.distances(op.name))
     own = {op.name for op in computed}
@@ -111,7 +112,7 @@ def sizes(graph: Graph, ops: Sequence[Op], chunk: int, bits: Mapping[str, int]) 
     for op in computed:
         edges, first = graph.read(op), op.reads()[0]
         weights[op.name] = scratch[op.name] = lasting[op.name] = 0
-        state[op.name] = of_rows(first, op.window(edges).behind)
+        state[op.name] = of_rows(first, op.window(edges).behind) if carried else 0
         fresh[op.name] = tensors[first]
         if isinstance(op, WeightedOp):
             weights[op.name] = math.prod(op.shapes(edges)["weight"]) * op.weight_bits

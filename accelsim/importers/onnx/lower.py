@@ -344,6 +344,8 @@ class Lowering:
         """Return what a node gives."""
         if node.domain not in ("", "com.microsoft"):
             raise Refused(f"operators of '{node.domain}' are not known")
+        if node.op != "Constant" and (node.op in FOLDED or ("", node.op) in _RULES):
+            _check_inputs(node)
         constant = all(isinstance(one, Const) or one is None for one in read)
         quantising = node.op in ("QuantizeLinear", "DequantizeLinear")
         if node.op == "If":
@@ -358,7 +360,6 @@ class Lowering:
             if node.op in ("Identity", "QuantizeLinear", "DequantizeLinear"):
                 return [read[0]]  # type: ignore[list-item]
             raise Refused("it changes the shape of a state")
-        _check_inputs(node)
         rule = _RULES.get((node.domain, node.op)) or _RULES.get(("", node.op))
         if rule is None or (("", node.op) in _ONNX_ONLY and node.domain):
             raise Refused("this op is not supported")
@@ -366,6 +367,7 @@ class Lowering:
 
     def _if(self, node: Node, read: list[Anything | None]) -> list[Anything]:
         """Run the branch that a constant condition chooses."""
+        _check_inputs(node)
         condition = read[0]
         if not isinstance(condition, Const) or condition.array.size != 1:
             raise Refused("its condition depends on the data; a constant one is read (-O constants.NAME=VALUE)")
@@ -2034,7 +2036,7 @@ def _spelt_out(node: Node) -> list[Node]:
             inputs.append("")
             continue
         one = f"{node.outputs[0] if node.outputs else node.name}/{place}/dequantised"
-        attributes = {"axis": 0 if op == "Conv" else 1}
+        attributes = {"axis": 0 if op == "Conv" or node.attributes.get("transB") else 1}
         nodes.append(Node(node.name, "DequantizeLinear", "", [names[place], names[scale], names[zero]], [one],
                           attributes))  # fmt: skip
         inputs.append(one)
@@ -2074,6 +2076,7 @@ _INTEGER_FORMS: dict[tuple[str, str], _Form] = {
     ("com.microsoft", "QLinearAdd"): ("Add", ((0, 1, 2), (3, 4, 5)), (6, 7), {}),
     ("com.microsoft", "QLinearMul"): ("Mul", ((0, 1, 2), (3, 4, 5)), (6, 7), {}),
     ("com.microsoft", "QLinearSigmoid"): ("Sigmoid", ((0, 1, 2),), (3, 4), {}),
+    ("com.microsoft", "QLinearSoftmax"): ("Softmax", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearGlobalAveragePool"): ("GlobalAveragePool", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearAveragePool"): ("AveragePool", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearConcat"): ("Concat", (), (), {}),
