@@ -97,6 +97,10 @@ CASES = {
         *each({"high": 0.75}, BANDS),
         *each({"low": 0.0, "output": {"scale": 0.05, "zero_point": -90}}, CODES),
     ],
+    "leaky_relu": [
+        *each({"slope": 0.2}, REAL, CODES, BANDS),
+        *each({"output": {"scale": 0.05, "zero_point": -20}}, CODES),
+    ],
     "sqrt": each({}, REAL, CODES),
     "gather": [
         *each({"ranges": [[4, 1, -1], [2, 5, 2], [0, 1, 1]]}, REAL, CODES),
