@@ -47,9 +47,13 @@ NONE = ((0, 0), (0, 0))
 
 
 class TfliteOptions(Options):
-    """``rounding``: how sums become codes, one of `ROUNDINGS`; runtimes differ, and so do their codes."""
+    """``rounding``: how sums become codes, one of `ROUNDINGS`; runtimes differ, and so do their codes.
+
+    ``reference``: write the network of the real numbers that its integers stand for as well, as the float one.
+    """
 
     rounding: Literal["double_away", "double_up", "single"] = "double_away"
+    reference: bool = False
 
 
 class _RefusedError(ValueError):
@@ -114,6 +118,7 @@ class Translation:
     names: Names = field(default_factory=Names)
     ops: list[dict[str, Any]] = field(default_factory=list)
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     views: dict[int, View] = field(default_factory=dict)
     handles: dict[int, str] = field(default_factory=dict)
@@ -385,12 +390,27 @@ class Translation:
         low, high = ACTIVATIONS[activation]
         return output | {"low": LOW if low is None else code(low), "high": HIGH if high is None else code(high)}
 
-    def weigh(self, name: str, weight: NDArray[Any], scales: NDArray[np.float32], bias: NDArray[Any] | None) -> None:
-        """Keep the tensors of an op."""
+    def weigh(
+        self, name: str, weight: NDArray[Any], scales: NDArray[np.float32], bias: NDArray[Any] | None, read: Tensor
+    ) -> None:
+        """Keep the tensors of an op, which reads the codes of ``read``."""
+        self.scales[name] = _scale(read)
         self.tensors[f"{name}.weight"] = weight
         self.tensors[f"{name}.weight_scale"] = scales
         if bias is not None:
             self.tensors[f"{name}.bias"] = bias.astype(np.int32)
+
+    def reference(self) -> dict[str, NDArray[np.float32]]:
+        """Return the real numbers that weights and biases stand for; a scale is of one, of all, or of a gate."""
+        found = {}
+        for name, tensor in self.tensors.items():
+            op, _, end = name.rpartition(".")
+            if end.endswith("_scale"):
+                continue
+            of = self.tensors[f"{op}.{end}_scale" if end.endswith("weight") else f"{op}.weight_scale"]
+            scales = np.repeat(of, tensor.shape[-1] // of.size) if of.size > 1 else of
+            found[name] = tensor * (scales if end.endswith("weight") else scales * np.float32(self.scales[op]))
+        return {name: tensor.astype(np.float32) for name, tensor in found.items()}
 
     def weights(self, node: Node, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return constant int8 weights and their scales, one or one of each output, which lie along ``axis``."""
@@ -467,8 +487,7 @@ class Translation:
             depthwise=each or None, output=self.output(given, fused),
         )  # fmt: skip
         # The runtimes take a scale of each channel here, also where all are one.
-        self.weigh(name, weight, np.broadcast_to(scales, channels), self.bias(node, channels))
-        del tensor
+        self.weigh(name, weight, np.broadcast_to(scales, channels), self.bias(node, channels), tensor)
         return self.give(node, View(name, rows, 0, rows, bands, channels, bands, lying=view.lying))
 
     def _over_time(
@@ -496,8 +515,7 @@ class Translation:
 
     def fully_connected(self, node: Node) -> list[str]:
         """FULLY_CONNECTED: over each row, or over all rows of a run."""
-        view, given = self.view(node, 0), self.given(node)
-        self.codes(node, 0)
+        view, read, given = self.view(node, 0), self.codes(node, 0), self.given(node)
         if node.option(1, "b"):
             raise _RefusedError("its weights are shuffled")
         weight, scales = self.weights(node, 0)
@@ -513,7 +531,7 @@ class Translation:
         name = self.emit(
             given.name, "linear", input=view.edge, outputs=outputs, output=self.output(given, node.option(0, "b"))
         )  # fmt: skip
-        self.weigh(name, weight.T, scales[0] if len(scales) == 1 else scales, self.bias(node, outputs))
+        self.weigh(name, weight.T, scales[0] if len(scales) == 1 else scales, self.bias(node, outputs), read)
         return self.give(node, self.new(name, view, outputs, given))
 
     def lstm(self, node: Node) -> list[str]:
@@ -559,7 +577,7 @@ class Translation:
             gates=None if micro else "fixed_point",
             rounding=None if micro else "double_away",  # of LiteRT's only kernel for an LSTM
         )  # fmt: skip
-        self.weigh(name, of_input[0], of_input[1], np.concatenate(biases))
+        self.weigh(name, of_input[0], of_input[1], np.concatenate(biases), self.codes(node, 0))
         self.tensors[f"{name}.recurrent_weight"] = of_state[0]
         self.tensors[f"{name}.recurrent_weight_scale"] = of_state[1]
         return self.give(node, self.new(name, view, units, given))
@@ -1103,6 +1121,7 @@ class Tflite(Importer):
         except DamagedError as error:
             raise InputError([Problem(f"a damaged TFLite file: {error}", path)]) from None
         tensors = {name: np.array(tensor, order="C") for name, tensor in graph.tensors.items()}
+        reference = graph.reference() if options.reference else None
         streams = graph.streaming
         remarks = [f"rounding: {options.rounding}, {ROUNDINGS[options.rounding]}."]
         if streams:
@@ -1115,10 +1134,10 @@ class Tflite(Importer):
             "inputs": options.inputs(graph.width),
             **graph.features,
             "rounding": options.rounding,
-            **({"chunk": 1} if streams else {"clips": True} if graph.mixes else {}),
+            **({"clips": True} if graph.mixes and not streams else {}),
             "graph": graph.ops,
         }
-        return Imported(workload, tensors, None, graph.notes, remarks)
+        return Imported(workload, tensors, reference, graph.notes, remarks)
 
 
 IMPORTERS.register("tflite", Tflite)
