@@ -1129,7 +1129,7 @@ class Tflite(Importer):
             "inputs": options.inputs(graph.width),
             **graph.features,
             "rounding": options.rounding,
-            **({"chunk": 1} if streams else {"clips": True} if graph.mixes else {}),
+            **({"clips": True} if graph.mixes and not streams else {}),
             "graph": graph.ops,
         }
         return Imported(workload, tensors, reference, graph.notes, remarks)
