@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from accelsim.importers.importer import import_model, write
-from accelsim.ops.op import FEATURES, Datapath, Signal
+from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Signal, evaluate
 from accelsim.workload import Workload
 
 onnx = pytest.importorskip("onnx")
@@ -97,3 +97,11 @@ def oracle(path: Path, x: NDArray[Any], time_axis: int, shape: Sequence[int]) ->
     rest = [size for place, size in enumerate(shape) if place != time_axis]
     whole = np.moveaxis(x.reshape(len(x), *rest), 0, time_axis)
     return np.asarray(run.run(None, {run.get_inputs()[0].name: whole})[0])
+
+
+def computed(workload: Workload, codes: NDArray[np.uint8], starts: Sequence[int]) -> dict[str, Signal]:
+    """Return all values of a network by the kernels of a digital engine, in float32 and integers."""
+    signals = {FEATURES: Signal(codes, np.array(starts, np.int64), workload.graph.edges[FEATURES])}
+    unit = Datapath(workload.tensors, longest=int(np.diff(starts).max()))
+    evaluate([op for op in workload.graph.ops if isinstance(op, DatapathOp)], signals, workload.graph.edges, unit)
+    return signals

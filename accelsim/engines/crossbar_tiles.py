@@ -253,8 +253,6 @@ class CrossbarTiles(Engine):
         if op.gives == "real" and not parts.has(_CLUSTERED):
             what = "real numbers" if op.output is None else "codes that are rounded"
             return f"{what} need a vector unit and a memory with 'stores: activations'"
-        if isinstance(op, ConvOp) and op.depthwise and (given.bands > 1 or op.kernel[1] > 1):
-            return "every channel of a depthwise convolution over bands has inputs of its own"
         dilation = op.dilation[0] if isinstance(op, ConvOp) else op.dilation if isinstance(op, DepthwiseOp) else 1
         if op.each_channel() and dilation > 1:
             return "the registers of a depthwise column hold the last rows, one for each tap: they cannot be dilated"
@@ -876,11 +874,15 @@ class TileRun(Run):
     ) -> Mapping[str, Counts]:
         """Count inputs made into codes and written into the registers of all tiles of a copy."""
         crossbar, network = self.engine.crossbar, self.engine.network_part
+        vectors_of_row = op.positions(self.engine.graph.edges[op.name])
         if mapping.matrix.depthwise:  # the registers of every column keep the older frames
             edge, new = self.engine.graph.edges[op.input], 1
             width = mapping.matrix.outputs
-            if isinstance(op, ConvOp):  # a stride brings several new ones, and several columns may read one channel
-                new, width = min(op.stride[0], op.kernel[0]), edge.width
+            if isinstance(op, ConvOp):
+                # A stride brings several new ones, another place on the bands all; columns may share a channel.
+                over_bands = vectors_of_row > 1 or op.kernel[1] > 1
+                new = mapping.matrix.inputs if over_bands else min(op.stride[0], op.kernel[0])
+                width = edge.width // (op.bands or edge.bands)
             written, busiest = new * mapping.matrix.outputs, new * min(mapping.matrix.outputs, crossbar.columns)
             width *= new
         else:

@@ -515,7 +515,9 @@ class DigitalRun(Run):
         if work.round == 0:
             dense += inputs * columns
             macs, blocks = macs + taken * columns, blocks + _blocks(array, taken, columns)
-        words = weights.words_of(1, op.weight_bits) * macs
+        words = self._words_of(op, weights, units, states, outputs)
+        if work.round == 0:
+            words = words + self._words_of(op, weights, inputs, taken, columns)
         counts: dict[str, Counts] = {
             "array": {"mac": macs, "add": every * 0, "blocks": blocks},
             "weights": weights.accesses(words, every * 0),
@@ -527,6 +529,17 @@ class DigitalRun(Run):
         self._step_memory(counts, op, grid, read=state, inputs=work.round == 0)
         performed = int(macs.sum())
         return counts, Macs(dense * grid.frames, performed, dense * grid.frames - performed)
+
+    def _words_of(
+        self, op: RecurrentOp, weights: Memory, inputs: int, taken: NDArray[np.int64], outputs: int
+    ) -> NDArray[np.int64]:
+        """Return the words of a matrix that a step reads, [frames]: all of it, or a row for each input that is taken.
+
+        Where rows are read for themselves, each begins a word.
+        """
+        if op.skips():
+            return taken * weights.words_of(outputs, op.weight_bits)
+        return np.full(len(taken), weights.words_of(inputs * outputs, op.weight_bits))
 
     def _gates(self, op: RecurrentOp, work: StepProduct, grid: Grid) -> tuple[Mapping[str, Counts], None]:
         """Count the work on the sums of a step's product; behind the last one output and state are written."""

@@ -22,7 +22,6 @@ from accelsim.importers.flatbuffer import DamagedError
 from accelsim.importers.importer import (
     IMPORTERS,
     LARGEST_FILE,
-    How,
     Imported,
     Importer,
     Names,
@@ -47,9 +46,13 @@ NONE = ((0, 0), (0, 0))
 
 
 class TfliteOptions(Options):
-    """``rounding``: how sums become codes, one of `ROUNDINGS`; runtimes differ, and so do their codes."""
+    """``rounding``: how sums become codes, one of `ROUNDINGS`; runtimes differ, and so do their codes.
+
+    ``reference``: write the network of the real numbers that its integers stand for as well, as the float one.
+    """
 
     rounding: Literal["double_away", "double_up", "single"] = "double_away"
+    reference: bool = False
 
 
 class _RefusedError(ValueError):
@@ -63,6 +66,8 @@ class View:
     ``rows``: new rows of the edge in a run. ``bands``, ``channels``: what the tensor's shape makes of a row;
     ``edge_bands``: what the edge makes of it. ``padding``: real zeros around it, (time, bands), each (before, after).
     ``variable``: the key of the state that it is, of which only a CONCATENATION finds out where it comes from.
+    ``lying``: time is the third dimension of the tensor, [1, 1, T, C], as where a convolution of one dimension was made
+    one of two.
     """
 
     edge: str
@@ -74,6 +79,7 @@ class View:
     edge_bands: int
     padding: tuple[tuple[int, int], tuple[int, int]] = NONE
     variable: str | None = None
+    lying: bool = False
 
     @property
     def width(self) -> int:
@@ -111,6 +117,7 @@ class Translation:
     names: Names = field(default_factory=Names)
     ops: list[dict[str, Any]] = field(default_factory=list)
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     views: dict[int, View] = field(default_factory=dict)
     handles: dict[int, str] = field(default_factory=dict)
@@ -119,7 +126,6 @@ class Translation:
     flat: dict[tuple[str, int, int], View] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     remark: list[str] = field(default_factory=list)
-    how: How = "exact"
     mixes: bool = False
     """Whether rows of a run are joined, so that a run must be a clip."""
 
@@ -152,7 +158,7 @@ class Translation:
         outputs = [self.main.tensor(index) for index in node.outputs]
         named = [t.name for t in outputs] or [self.main.tensor(i).name for i in node.inputs if i >= 0]
         name = named[0] if named else node.op
-        self.made, self.remark, self.how = [], [], "exact"
+        self.made, self.remark = [], []
         translate = _OPS.get(node.op)
         if translate is None:
             self.unknown.update(node.outputs)
@@ -168,7 +174,7 @@ class Translation:
             self.refused.add(name, node.op, str(error))
             return
         ops = tuple(dict.fromkeys([*self.made, *ours]))
-        self.notes.append(Note(name, node.op, ops, self.how, "; ".join(self.remark)))
+        self.notes.append(Note(name, node.op, ops, remark="; ".join(self.remark)))
 
     unknown: set[int] = field(default_factory=set)
     """Tensors that refused nodes give."""
@@ -293,7 +299,7 @@ class Translation:
     def give(self, node: Node, view: View, place: int = 0) -> list[str]:
         """Set what a node gives, whose shape must be that of the view, and return the name of its op."""
         tensor = self.main.tensor(node.outputs[place])
-        found = _layout(tensor.shape)
+        found = _layout(tensor.shape, view.lying)
         if found != (view.count, view.bands, view.channels):
             raise _RefusedError(
                 f"its output has the shape {list(tensor.shape)}, and it makes {view.count} rows of {view.bands} bands "
@@ -302,11 +308,10 @@ class Translation:
         self.views[node.outputs[place]] = view
         return [] if view.edge == FEATURES else [view.edge]
 
-    def new(self, name: str, like: View, channels: int | None = None) -> View:
-        """Return the view of an op that gives rows for rows of a whole view, or others of one band."""
-        if channels is None:
-            return replace(like, edge=name)
-        return View(name, like.rows, 0, like.rows, 1, channels, 1)
+    def new(self, name: str, like: View, channels: int, given: Tensor) -> View:
+        """Return the view of an op that gives rows of one band for the rows of a whole view."""
+        lying = like.lying and len(given.shape) == 4
+        return View(name, like.rows, 0, like.rows, 1, channels, 1, lying=lying)
 
     def constant(self, node: Node, place: int) -> NDArray[Any]:
         """Return an input that must be a constant."""
@@ -333,6 +338,13 @@ class Translation:
         if view.count != 1:
             raise _RefusedError(f"it works on {view.count} rows of a run that are not its {view.rows} new ones")
         return replace(self.flattened(view, name), bands=view.bands, channels=view.channels)
+
+    def banded(self, view: View, name: str) -> View:
+        """Return a view whose edge is divided into bands as the tensor's shape says; an op makes it where it is not."""
+        if view.bands == view.edge_bands:
+            return view
+        edge = self.emit(f"{name}.bands", "gather", input=view.edge, ranges=[[0, view.width, 1]], bands=view.bands)
+        return replace(view, edge=edge, edge_bands=view.bands)
 
     def flattened(self, view: View, name: str) -> View:
         """Return all rows of a run side by side as one."""
@@ -376,12 +388,27 @@ class Translation:
         low, high = ACTIVATIONS[activation]
         return output | {"low": LOW if low is None else code(low), "high": HIGH if high is None else code(high)}
 
-    def weigh(self, name: str, weight: NDArray[Any], scales: NDArray[np.float32], bias: NDArray[Any] | None) -> None:
-        """Keep the tensors of an op."""
+    def weigh(
+        self, name: str, weight: NDArray[Any], scales: NDArray[np.float32], bias: NDArray[Any] | None, read: Tensor
+    ) -> None:
+        """Keep the tensors of an op, which reads the codes of ``read``."""
+        self.scales[name] = _scale(read)
         self.tensors[f"{name}.weight"] = weight
         self.tensors[f"{name}.weight_scale"] = scales
         if bias is not None:
             self.tensors[f"{name}.bias"] = bias.astype(np.int32)
+
+    def reference(self) -> dict[str, NDArray[np.float32]]:
+        """Return the real numbers that weights and biases stand for; a scale is of one, of all, or of a gate."""
+        found = {}
+        for name, tensor in self.tensors.items():
+            op, _, end = name.rpartition(".")
+            if end.endswith("_scale"):
+                continue
+            of = self.tensors[f"{op}.{end}_scale" if end.endswith("weight") else f"{op}.weight_scale"]
+            scales = np.repeat(of, tensor.shape[-1] // of.size) if of.size > 1 else of
+            found[name] = tensor * (scales if end.endswith("weight") else scales * np.float32(self.scales[op]))
+        return {name: tensor.astype(np.float32) for name, tensor in found.items()}
 
     def weights(self, node: Node, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return constant int8 weights and their scales, one or one of each output, which lie along ``axis``."""
@@ -430,6 +457,11 @@ class Translation:
             node.option(5, "i", 1), node.option(4, "i", 1))  # fmt: skip
         if not all(0 < one <= 4096 for one in (*stride, *dilation)):
             raise _RefusedError(f"its stride {list(stride)} or dilation {list(dilation)} is out of range")
+        if view.lying:
+            if taps != 1:
+                raise _RefusedError(f"its kernel has {taps} taps over a dimension of 1, and time lies along the next")
+            taps, band_taps, weight = band_taps, taps, weight.transpose(1, 0, 2, 3)
+            stride, dilation = stride[::-1], dilation[::-1]
         kind = node.option(0, "b")
         if kind not in (SAME, VALID):
             raise _RefusedError(f"its padding {kind} is neither SAME nor VALID")
@@ -453,9 +485,8 @@ class Translation:
             depthwise=each or None, output=self.output(given, fused),
         )  # fmt: skip
         # The runtimes take a scale of each channel here, also where all are one.
-        self.weigh(name, weight, np.broadcast_to(scales, channels), self.bias(node, channels))
-        del tensor
-        return self.give(node, View(name, rows, 0, rows, bands, channels, bands))
+        self.weigh(name, weight, np.broadcast_to(scales, channels), self.bias(node, channels), tensor)
+        return self.give(node, View(name, rows, 0, rows, bands, channels, bands, lying=view.lying))
 
     def _over_time(
         self, view: View, ends: tuple[int, int], made: int, taps: int, stride: int, dilation: int
@@ -482,8 +513,7 @@ class Translation:
 
     def fully_connected(self, node: Node) -> list[str]:
         """FULLY_CONNECTED: over each row, or over all rows of a run."""
-        view, given = self.view(node, 0), self.given(node)
-        self.codes(node, 0)
+        view, read, given = self.view(node, 0), self.codes(node, 0), self.given(node)
         if node.option(1, "b"):
             raise _RefusedError("its weights are shuffled")
         weight, scales = self.weights(node, 0)
@@ -499,8 +529,8 @@ class Translation:
         name = self.emit(
             given.name, "linear", input=view.edge, outputs=outputs, output=self.output(given, node.option(0, "b"))
         )  # fmt: skip
-        self.weigh(name, weight.T, scales[0] if len(scales) == 1 else scales, self.bias(node, outputs))
-        return self.give(node, self.new(name, view, outputs))
+        self.weigh(name, weight.T, scales[0] if len(scales) == 1 else scales, self.bias(node, outputs), read)
+        return self.give(node, self.new(name, view, outputs, given))
 
     def lstm(self, node: Node) -> list[str]:
         """UNIDIRECTIONAL_SEQUENCE_LSTM, its state kept from row to row."""
@@ -545,10 +575,10 @@ class Translation:
             gates=None if micro else "fixed_point",
             rounding=None if micro else "double_away",  # of LiteRT's only kernel for an LSTM
         )  # fmt: skip
-        self.weigh(name, of_input[0], of_input[1], np.concatenate(biases))
+        self.weigh(name, of_input[0], of_input[1], np.concatenate(biases), self.codes(node, 0))
         self.tensors[f"{name}.recurrent_weight"] = of_state[0]
         self.tensors[f"{name}.recurrent_weight_scale"] = of_state[1]
-        return self.give(node, self.new(name, view, units))
+        return self.give(node, self.new(name, view, units, given))
 
     def _gates(self, node: Node, first: int, columns: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return the matrices of the gates input, forget, cell, output side by side, and their scales."""
@@ -610,8 +640,7 @@ class Translation:
             raise _RefusedError(f"its beta is {beta:g}, expected 1")
         if (_scale(given), int(given.zero_points[0])) != (1 / 256, LOW):
             raise _RefusedError("its output has not the scale 1/256 and zero point -128")
-        if view.bands != view.edge_bands:
-            raise _RefusedError(f"it is taken over {view.channels} of {view.width} values of a row")
+        view = self.banded(view, given.name)
         name = self.emit(given.name, "softmax", input=view.edge, output=self.output(given))
         return self.give(node, replace(view, edge=name))
 
@@ -622,6 +651,8 @@ class Translation:
         stride = node.option(2, "i"), node.option(1, "i")
         if not all(0 < one <= 2**20 for one in (*size, *stride)):
             raise _RefusedError(f"its size {list(size)} or stride {list(stride)} is out of range")
+        if view.lying:
+            size, stride = size[::-1], stride[::-1]
         kind = node.option(0, "b")
         if kind not in (SAME, VALID):
             raise _RefusedError(f"its padding {kind} is neither SAME nor VALID")
@@ -637,13 +668,11 @@ class Translation:
         view, given, tensor = self.view(node, 0), self.given(node), self.tensor(node, 0)
         rank = len(tensor.shape)
         axes = {axis % rank for axis in self.integers(node, 1) if -rank <= axis < rank}
-        over = {_AXES[rank][axis] for axis in axes if axis in _AXES.get(rank, {})}
+        names = _axes(rank, view.lying)
+        over = {names[axis] for axis in axes if axis in names}
         if len(over) != len(axes) or not over or "channels" in over:
             raise _RefusedError(f"it is taken over the axes {sorted(axes)}: means over time and bands are computed")
         size = view.count if "time" in over else 1, view.bands if "bands" in over else 1
-        if self.rounding == "single":
-            self.how = "approximate"
-            self.remark.append("XNNPACK's mean differs by one where it lies near a half between two codes")
         # LiteRT has a kernel of its own for maps whose dimensions are kept.
         kept = rank == 4 and over == {"time", "bands"} and node.option(0, "?")
         centred = False if kept and self.rounding == "double_up" else None
@@ -660,8 +689,9 @@ class Translation:
         for there, k, s, new in zip((view.count, view.bands), size, stride, made, strict=True):
             if new < 1 or there // k != new or (new > 1 and k != s):
                 raise _RefusedError(f"its windows of {k} at a distance of {s} overlap, or leave gaps")
-        if view.bands != view.edge_bands:
-            raise _RefusedError(f"it pools {view.bands} bands, and rows have {view.edge_bands}")
+        if view.variable is not None:
+            self._rows(view, given.name)
+        view = self.banded(view, given.name)
         if not view.whole() and made[0] == 1 and view.count > 1:  # the rows of a ring buffer side by side are bands
             if size != (view.count, view.bands):
                 raise _RefusedError("it pools a part of a ring buffer")
@@ -681,7 +711,8 @@ class Translation:
         name = self.emit(
             given.name, op, input=view.edge, size=list(size), output=self.output(given, activation), **keys
         )
-        return self.give(node, View(name, made[0], 0, made[0], made[1], view.channels, made[1]))
+        lying = view.lying and len(given.shape) == 4
+        return self.give(node, View(name, made[0], 0, made[0], made[1], view.channels, made[1], lying=lying))
 
     def quantize(self, node: Node) -> list[str]:
         """QUANTIZE: to int8 codes of another scale, or the same codes as uint8, which stand for the same numbers."""
@@ -734,9 +765,11 @@ class Translation:
         rows, bands, channels = _layout(given.shape)
         if rows * bands * channels != view.count * view.width:
             raise _RefusedError(f"it makes {list(given.shape)} of {view.count} rows of {view.width} values")
-        if rows == view.count:
+        lying = view.count > 1 and given.shape == (1, 1, view.count, view.width)
+        if rows == view.count or lying:
             self.remark.append("folded: the same rows")
-            return self.give(node, replace(view, bands=bands, channels=channels))
+            bands, channels = (1, view.width) if lying else (bands, channels)
+            return self.give(node, replace(view, bands=bands, channels=channels, lying=lying))
         if rows != 1:
             raise _RefusedError(f"it makes {rows} rows of {view.count}")
         view = self.flattened(view, given.name)
@@ -752,7 +785,11 @@ class Translation:
             read = self.codes(node, place)
             if (_scale(read), int(read.zero_points[0])) != (_scale(given), int(given.zero_points[0])):
                 raise _RefusedError(f"'{read.name}' has another scale or zero point than its output")
-        axis = self.axis(node.option(0, "i"), len(given.shape))
+        if not views:
+            raise _RefusedError("it joins nothing")
+        if len({view.lying for view in views}) > 1:
+            raise _RefusedError("time lies along different dimensions of what it joins")
+        axis = self.axis(node.option(0, "i"), len(given.shape), views[0].lying)
         if len(views) == 1:
             return self.give(node, views[0])
         if axis == "time":
@@ -760,21 +797,18 @@ class Translation:
         views = [self._rows(view, given.name) for view in views]
         if len({view.rows for view in views}) > 1:
             raise _RefusedError("it joins tensors of different numbers of rows")
-        same = len({view.edge_bands for view in views}) == 1  # then channels are joined within each band
-        bands, channels = views[0].bands, sum(view.channels for view in views)
-        if axis == "channels":
-            fits = len({view.bands for view in views}) == 1
-            within = same and views[0].edge_bands == bands
-            flat = bands == 1 and not (same and views[0].edge_bands > 1)
-        else:
+        if len({(view.channels if axis == "bands" else view.bands) for view in views}) > 1:
+            raise _RefusedError(f"it joins {axis} of tensors of different shapes")
+        if axis == "channels":  # within each band
+            views = [self.banded(view, given.name) for view in views]
+            bands, channels = views[0].bands, sum(view.channels for view in views)
+        else:  # side by side: as channels of one band
             bands, channels = sum(view.bands for view in views), views[0].channels
-            fits = len({view.channels for view in views}) == 1
-            within, flat = False, not (same and views[0].edge_bands > 1)
-        if not fits or not (within or flat):
-            raise _RefusedError(f"it joins {axis} of rows that are divided into bands in another way")
+            views = [self.banded(replace(view, bands=1, channels=view.width), given.name) for view in views]
+        edge_bands = views[0].edge_bands
         name = self.emit(given.name, "concat", inputs=[view.edge for view in views])
-        edge_bands = views[0].edge_bands if same else 1
-        return self.give(node, View(name, views[0].rows, 0, views[0].rows, bands, channels, edge_bands))
+        rows, lying = views[0].rows, views[0].lying
+        return self.give(node, View(name, rows, 0, rows, bands, channels, edge_bands, lying=lying))
 
     def _ring(self, node: Node, views: Sequence[View], given: Tensor) -> list[str]:
         state, new = views[0], views[-1]
@@ -804,7 +838,7 @@ class Translation:
         if len(axes) != 1:
             raise _RefusedError("it has no axis")
         rank = len(tensor.shape)
-        axis = self.axis(axes[0], rank)
+        axis = self.axis(axes[0], rank, view.lying)
         there = tensor.shape[axes[0] % rank]
         count = len(node.outputs)
         sizes = self.integers(node, 1) if of_sizes else [there // count] * count if count else []
@@ -844,13 +878,13 @@ class Translation:
             if not 0 <= begin < end <= size:
                 raise _RefusedError(f"it takes {begin} .. {end} of {size} of axis {axis}")
             if (begin, end) != (0, size):
-                view = self.part(view, self.axis(axis, rank), begin, end, given.name)
+                view = self.part(view, self.axis(axis, rank, view.lying), begin, end, given.name)
         return self.give(node, view)
 
-    def axis(self, axis: int, rank: int) -> str:
+    def axis(self, axis: int, rank: int, lying: bool) -> str:
         """Return what an axis of a tensor stands for: time, bands or channels."""
         place = axis + rank if axis < 0 else axis
-        found = _AXES.get(rank, {}).get(place)
+        found = _axes(rank, lying).get(place)
         if found is None:
             raise _RefusedError(f"axis {axis} of {rank} is neither time, bands nor channels")
         return found
@@ -869,8 +903,7 @@ class Translation:
             edge = self.emit(name, "slice", input=view.edge, begin=begin * per, end=end * per)
             bands, channels = (end - begin, view.channels) if axis == "bands" else (1, end - begin)
             return replace(view, edge=edge, bands=bands, channels=channels, edge_bands=1)
-        if view.bands != view.edge_bands:
-            raise _RefusedError(f"it takes channels of {view.bands} bands, and rows have {view.edge_bands}")
+        view = self.banded(view, name)
         edge = self.emit(name, "slice", input=view.edge, begin=begin, end=end, of="channels")
         return replace(view, edge=edge, channels=end - begin)
 
@@ -889,13 +922,13 @@ class Translation:
         for axis, (before, after) in enumerate(widths.reshape(-1, 2).tolist()):
             if not before and not after:
                 continue
-            if (what := _AXES.get(rank, {}).get(axis)) not in found:
+            if (what := _axes(rank, view.lying).get(axis)) not in found:
                 raise _RefusedError(f"it pads axis {axis}, neither time nor bands")
             found[what] = before, after
         padding = tuple(
             (old[0] + new[0], old[1] + new[1]) for old, new in zip(view.padding, found.values(), strict=True)
         )  # fmt: skip
-        layout = _layout(given.shape)
+        layout = _layout(given.shape, view.lying)
         if layout != (view.count + sum(padding[0]), view.bands + sum(padding[1]), view.channels):
             raise _RefusedError(f"its output has the shape {list(given.shape)}")
         self.views[node.outputs[0]] = replace(view, padding=padding)  # type: ignore[arg-type]
@@ -1003,10 +1036,18 @@ _OPS: Mapping[str, Callable[[Translation, Node], list[str]]] = {
 }
 
 
-def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return rows, bands and channels of a shape: [1, T, W, C], [1, T, C], [T, C] or [C]; a batch has one example."""
+def _axes(rank: int, lying: bool) -> Mapping[int, str]:
+    """Return what the axes of a tensor stand for."""
+    return {1: "bands", 2: "time", 3: "channels"} if lying and rank == 4 else _AXES.get(rank, {})
+
+
+def _layout(shape: tuple[int, ...], lying: bool = False) -> tuple[int, int, int]:
+    """Return rows, bands and channels of a shape: [1, T, W, C], [1, T, C], [T, C] or [C]; a batch has one example.
+
+    Of a ``lying`` one, [1, W, T, C].
+    """
     if len(shape) == 4 and shape[0] == 1:
-        found = shape[1], shape[2], shape[3]
+        found = (shape[2], shape[1], shape[3]) if lying else (shape[1], shape[2], shape[3])
     elif len(shape) == 3 and shape[0] == 1:
         found = shape[1], 1, shape[2]
     elif len(shape) == 2:
@@ -1075,6 +1116,7 @@ class Tflite(Importer):
         except DamagedError as error:
             raise InputError([Problem(f"a damaged TFLite file: {error}", path)]) from None
         tensors = {name: np.array(tensor, order="C") for name, tensor in graph.tensors.items()}
+        reference = graph.reference() if options.reference else None
         streams = graph.streaming
         remarks = [f"rounding: {options.rounding}, {ROUNDINGS[options.rounding]}."]
         if streams:
@@ -1087,10 +1129,10 @@ class Tflite(Importer):
             "inputs": options.inputs(graph.width),
             **graph.features,
             "rounding": options.rounding,
-            **({"chunk": 1} if streams else {"clips": True} if graph.mixes else {}),
+            **({"clips": True} if graph.mixes and not streams else {}),
             "graph": graph.ops,
         }
-        return Imported(workload, tensors, None, graph.notes, remarks)
+        return Imported(workload, tensors, reference, graph.notes, remarks)
 
 
 IMPORTERS.register("tflite", Tflite)

@@ -38,8 +38,7 @@ from accelsim.kernels.number import (
     row_of,
     times,
 )
-from accelsim.kernels.requantise import _ROUNDINGS, Scaling
-from accelsim.kernels.requantise import _rounded as rounded_sum
+from accelsim.kernels.requantise import ROUNDINGS, Scaling, rescaled
 
 GATE_BITS = 12
 """Fraction bits of the sum of a gate."""
@@ -253,7 +252,7 @@ def _of(how: LstmIntegers) -> tuple[Any, ...]:
     shifts = np.array([ONE_BITS, 2 * ONE_BITS - GATE_BITS + how.cell_places], np.int64)
     return (
         (recurrent.multipliers, recurrent.shifts, recurrent.scales), how.offsets,
-        (inner.multipliers, inner.shifts, inner.scales), shifts, _ROUNDINGS.index(recurrent.rounding), how.clip,
+        (inner.multipliers, inner.shifts, inner.scales), shifts, ROUNDINGS.index(recurrent.rounding), how.clip,
         np.array(how.output, np.int64), gates.sigmoid, gates.tanh, gates.tanh_of_cell, gates.interpolated,
     )  # fmt: skip
 
@@ -297,7 +296,7 @@ def _word(x, lost):  # type: ignore[no-untyped-def]
 @numba.njit(inline="always")
 def _factor(x, scaling, at, rounding):  # type: ignore[no-untyped-def]
     """Return x times one of several factors, rounded."""
-    return rounded_sum(x, scaling[0][at], scaling[1][at], scaling[2][at], rounding)
+    return rescaled(x, scaling[0][at], scaling[1][at], scaling[2][at], rounding)
 
 
 @numba.njit
@@ -416,7 +415,7 @@ def _of_gru(how: GruIntegers) -> tuple[Any, ...]:
     recurrent, given, gates = how.recurrent, how.given, how.gates
     return (
         (recurrent.multipliers, recurrent.shifts, recurrent.scales), how.offsets,
-        (given.multipliers, given.shifts, given.scales), _ROUNDINGS.index(recurrent.rounding),
+        (given.multipliers, given.shifts, given.scales), ROUNDINGS.index(recurrent.rounding),
         np.array(how.output, np.int64), how.reset_after, gates.sigmoid, gates.tanh,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ from accelsim.kernels.compile import compiled
 
 Rounding = Literal["double_away", "double_up", "single", "half_even"]
 
-_ROUNDINGS: tuple[Rounding, ...] = ("double_away", "double_up", "single", "half_even")
+ROUNDINGS: tuple[Rounding, ...] = ("double_away", "double_up", "single", "half_even")
 _AWAY, _UP, _SINGLE, _EVEN = range(4)
 LANES = 8
 """How many channels LiteRT's depthwise kernel works on at a time."""
@@ -104,7 +104,7 @@ class Scaling:
         """Return sums [.., outputs] times the factors, rounded."""
         rows = _rows(sums)
         out = np.empty(rows.shape, np.int64)
-        rounding = _ROUNDINGS.index(self.rounding)
+        rounding = ROUNDINGS.index(self.rounding)
         _rescale(rows, self.multipliers, self.shifts, self.scales, rounding, self.alike, out)
         return out.reshape(sums.shape)
 
@@ -125,7 +125,7 @@ class Scaling:
         out = np.empty(rows.shape, kind)
         clamped = _requantise(
             rows, np.atleast_1d(np.asarray(offsets, np.int64)), self.multipliers, self.shifts, self.scales,
-            _ROUNDINGS.index(self.rounding), self.alike, zero_point, *limits, *counted, out,
+            ROUNDINGS.index(self.rounding), self.alike, zero_point, *limits, *counted, out,
         )  # fmt: skip
         return out.reshape(sums.shape), int(clamped)
 
@@ -137,7 +137,7 @@ def _rows(sums: NDArray[Any]) -> NDArray[Any]:
 
 
 @numba.njit(inline="always")
-def _rounded(x, m, s, scale, rounding):  # type: ignore[no-untyped-def]
+def rescaled(x, m, s, scale, rounding):  # type: ignore[no-untyped-def]
     """Return one sum times its factor; where a left shift leaves the word of 32 bits, it saturates."""
     if rounding >= _SINGLE:
         return np.int64(np.rint(np.float32(x) * scale))
@@ -159,7 +159,7 @@ def _rescale(sums, multipliers, shifts, scales, rounding, alike, out):  # type: 
         for j in range(sums.shape[1]):
             k = j * step
             how = rounding if j < alike else _AWAY
-            out[t, j] = _rounded(np.int64(sums[t, j]), multipliers[k], shifts[k], scales[k], how)
+            out[t, j] = rescaled(np.int64(sums[t, j]), multipliers[k], shifts[k], scales[k], how)
 
 
 @compiled(parallel=True)
@@ -173,7 +173,7 @@ def _requantise(  # type: ignore[no-untyped-def]
             k = j * step
             x = np.int64(sums[t, j]) + offsets[j * each]
             how = rounding if j < alike else _AWAY
-            y = zero_point + _rounded(x, multipliers[k], shifts[k], scales[k], how)
+            y = zero_point + rescaled(x, multipliers[k], shifts[k], scales[k], how)
             clamped += (below and y < low) or (above and y > high)
             out[t, j] = min(max(y, low), high)
     return clamped

@@ -154,6 +154,24 @@ class ClipOp(_RealOp):
         return np.asarray(x)
 
 
+class LeakyReluOp(_RealOp):
+    """y = x, and R(R(slope) x) of what is below 0."""
+
+    op: Literal["leaky_relu"]
+    slope: FiniteFloat = 0.01
+
+    def operations(self) -> int:
+        return 2  # product, which of both
+
+    def function(self, x: Values, number: Number, unit: Datapath) -> Values:
+        slope = _rows(values_of(np.array(self.slope), number), x)
+        scaled = multiply(np.minimum(x, np.float32(0)), slope, number, exceptions=unit.exceptions_of(self))
+        return np.where(x < 0, scaled, x)
+
+    def plain_function(self, x: Values, tensors: Tensors, number: Number) -> NDArray[Any]:
+        return np.where(x < 0, plain.rounded(x * plain.rounded(np.array(self.slope), number), number), x)
+
+
 class SqrtOp(VectorOp):
     """y = sqrt(max(x, 0)): magnitudes from powers."""
 
@@ -182,4 +200,5 @@ def _rows(values: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np.float32]:
 
 OPS.register("affine", AffineOp)
 OPS.register("clip", ClipOp)
+OPS.register("leaky_relu", LeakyReluOp)
 OPS.register("sqrt", SqrtOp)

@@ -114,6 +114,11 @@ class Signal:
         return centred.astype(np.float32) * np.float32(self.edge.scale)
 
 
+def outputs_of(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the outputs of a network, [rows, width]: the values of its last op, of spikes the counts of each row."""
+    return values.sum(axis=1, dtype=np.int32) if values.ndim == 3 else values
+
+
 @dataclass(frozen=True)
 class RowWindow:
     """Which rows of its input an op reads for row t: t - behind .. t + ahead.
@@ -623,9 +628,9 @@ class WeightedOp(QuantisedOp):
         }
 
     def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
-        if end == "weight_scale" and shape and found == ():
-            return None
-        return super().shape_problem(end, shape, found)
+        if end != "weight_scale" or not shape:
+            return super().shape_problem(end, shape, found)
+        return None if found in (shape, ()) else f"has shape {list(found)}, expected {list(shape)} or []"
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         if end == "bias" and self.output is not None:

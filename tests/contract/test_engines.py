@@ -9,6 +9,7 @@ from pathlib import Path
 from graphs import Streaming, chip, graph
 from mixed import ENGINES as ON_MIXED
 from mixed import mixed_chip, random_network
+from recurrent import LSTM, H, network
 
 from accelsim.architecture import Architecture
 from accelsim.placement import ENGINES
@@ -28,6 +29,11 @@ INTEGERS = [
     "{name: p, op: sigmoid, input: l, output: {scale: 0.00390625, zero_point: -128}}",
 ]
 """A network whose step is three frames."""
+RECURRENT = {
+    "r": f"input: features, units: 5, {LSTM}",
+    "s": f"input: r, units: 4, op: gru, reset_after: false, {H}",
+    "t": f"input: s, units: 6, op: delta_gru, threshold: 0.05, {H}",
+}
 
 
 class TestEngines(EngineContract):
@@ -40,6 +46,12 @@ class TestEngines(EngineContract):
         if name == "npu":
             yield from self.on_npu()
             return
+        for engine in ("digital", "clusters"):
+            if ON_MIXED[engine]["kind"] == name:
+                with tempfile.TemporaryDirectory() as folder:
+                    layers = [f"{{name: {layer}, {keys}}}" for layer, keys in RECURRENT.items()]
+                    chip_of_all = mixed_chip(Path(folder), dict.fromkeys(RECURRENT, engine))
+                    yield graph(Path(folder) / "recurrent", layers, bands=3), chip_of_all
         mine = {engine for engine, spec in ON_MIXED.items() if spec["kind"] == name}
         for seed in SEEDS:
             with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +64,10 @@ class TestEngines(EngineContract):
         for keys in ({}, {"components.array.number": "int8", "components.array.accumulator": "int32"}):
             with tempfile.TemporaryDirectory() as folder:
                 yield graph(Path(folder), INTEGERS, bands=5), chip(keys, "edge_npu")
+        for layer in ("op: lstm, weight_bits: 16", f"op: gru, reset_after: false, {H}"):
+            with tempfile.TemporaryDirectory() as folder:
+                keys = {"components.vector.accumulator": "float32"}
+                yield network(Path(folder), layer, units=5, inputs=4, seed=1, chunk=3), chip(keys, "edge_npu")
         for attention, layout, weights in (("einsum", "BC1S", "streamed"), ("batched", "BSC", "resident")):
             keys = {f"components.{key}": value for key, value in PLAIN.items()}
             keys |= {"compiler.attention": attention, "compiler.layout": layout, "compiler.weights": weights}

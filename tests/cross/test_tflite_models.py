@@ -256,3 +256,24 @@ def test_a_stream_has_the_bits_of_the_whole_recording(name: str) -> None:
     stream = Stream(graph, Datapath(tensors))
     pieces = [stream.push(rows[t : t + translation.step]) for t in range(0, len(rows), translation.step)]
     assert np.array_equal(np.concatenate(pieces), whole)
+
+
+@pytest.mark.parametrize("name", WAKE_WORDS)
+def test_what_the_package_says_of_a_wake_word_is_what_halves_up_give(name: str) -> None:
+    """The library inside pymicro-wakeword rounds halves up: its probabilities, step by step, are the codes here."""
+    from pymicro_wakeword import MicroWakeWord, Model
+
+    data, rows = of_wake_word(name)
+    try:
+        package = MicroWakeWord.from_builtin(Model(name))
+    except (OSError, ValueError) as error:
+        pytest.skip(f"its library does not load here: {error}")
+    scale = float(translated(data, "double_up")[3].feature_scale)
+    theirs = []
+    for begin in range(0, len(rows), 3):
+        for row in rows[begin : begin + 3]:
+            package.process_streaming_prob(row.astype(np.float32)[None, None] * np.float32(scale))
+        theirs.append(round(package._probabilities[-1] * 256))
+    ours = here(data, rows, "double_up")[2].values.reshape(-1).astype(int) + 128
+    assert ours.tolist() == theirs
+    assert max(theirs) >= 230

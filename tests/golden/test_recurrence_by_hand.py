@@ -48,8 +48,8 @@ def test_a_step_waits_for_the_last_ones_gates(tmp_path: Path) -> None:
 
 def test_a_task_queue_waits_as_well(tmp_path: Path) -> None:
     """32 x 32 multipliers, 12 inputs, 20 units, 80 columns: blocks 3 + 3 = 6. Sums 80 x 3 + 20 x 42 = 1080 on 32 lanes:
-    34; 100 places in the table on 8 special lanes: 13. Weights (12 + 20) x 80 = 2560 bytes of a memory of 512 bits:
-    40 words on 20 banks. A step takes the longest of a product's parts, and then the gates' 47.
+    34; 100 places in the table on 8 special lanes: 13. Weights 960 and 1,600 bytes of a memory of 512 bits: 15
+    and 25 words on 20 banks, 2 cycles. A step takes the longest of a product's parts, and then the gates' 47.
     """
     found = alone(network(tmp_path, LSTM, units=20, inputs=12, seed=1))
     arch = chip({"components.vector.number": "float32", "pacing.mode": "back_to_back"}, "conformer_digital28")
@@ -58,6 +58,7 @@ def test_a_task_queue_waits_as_well(tmp_path: Path) -> None:
     service = service_of(deployment.schedule, arch, execute(deployment, batch).activity)
     product = max(int(service["r.multiply", name][0]) for name in deployment.schedule.jobs[1].members())
     assert int(service["r.multiply", "array"][0]) == 6
+    assert int(service["r.multiply", "weights"][0]) == 2
     assert int(service["r.gates", "vector[0]"][0]) == 47
     assert np.diff(finished(arch, deployment, batch)).tolist() == [(product + 47) * MHZ_100] * 5
 

@@ -30,6 +30,9 @@ GRAPH = "tests/property/test_graph_counts.py"
 RSNN = "tests/property/test_rsnn_cycles.py"
 COST = "tests/unit/test_cost.py"
 BILLS = "tests/golden/test_bills_by_hand.py"
+INTEGERS = "tests/property/test_integer_ops.py"
+INTEGER_BILL = "tests/golden/test_integer_bill.py"
+INTEGER_ERRORS = "tests/unit/test_integer_errors.py"
 
 _DATA = {
     "record": {
@@ -288,6 +291,51 @@ _DATA = {
         "accelsim/explore/metrics.py": [
             ("return -value if self.higher_is_better else value", "return value",
              "tests/property/test_pareto.py"),
+        ],
+    },
+    "integers": {
+        "accelsim/kernels/requantise.py": [
+            ("if shift < -31:", "if shift < -30:", INTEGERS),
+            ("whole, shift = whole // 2, shift + 1", "whole, shift = whole // 2, shift", INTEGERS),
+            ("if rounding == _AWAY and h < 0:", "if rounding == _UP and h < 0:", INTEGERS),
+            ("x = min(max(x << s, _SMALLEST), _LARGEST)", "x = x << s", INTEGERS),
+            ("(below and y < low) or (above and y > high)", "(below and y <= low) or (above and y > high)", INTEGERS),
+            ("np.where(np.abs(ratio - cut) == np.float32(0.5), cut + np.sign(ratio), whole)", "whole", INTEGERS),
+            ("places = 21 - int(np.frexp(", "places = 20 - int(np.frexp(", INTEGERS),
+        ],
+        "accelsim/kernels/fixed_functions.py": [
+            ("return np.where(a == 0, _ONE, result)", "return result", INTEGERS),
+            ("for _ in range(3):", "for _ in range(2):", INTEGERS),
+            ("return np.where(below <= radius, (product + half)", "return np.where(below < radius, (product + half)",
+             INTEGERS),
+            ("headroom = 32 - digits", "headroom = 31 - digits", INTEGERS),
+        ],
+        "accelsim/kernels/conv.py": [
+            ("elif beyond:", "elif beyond > 0:", INTEGERS),
+            ("(size + sum(padding) - dilation * (taps - 1) - 1) // stride + 1",
+             "(size + sum(padding) - dilation * (taps - 1)) // stride", INTEGERS),
+        ],
+        "accelsim/ops/op.py": [
+            ("offsets = -zero * weight.reshape", "offsets = zero * weight.reshape", INTEGERS),
+            ("return self.low is None, self.high is None", "return True, True", INTEGERS),
+            ("sums = 255 * np.abs(weight", "sums = 1 * np.abs(weight", INTEGER_ERRORS),
+        ],
+        "accelsim/ops/conv.py": [
+            ("np.repeat(rows, times, axis=2)", "np.tile(rows, (1, 1, times))", INTEGERS),
+        ],
+        "accelsim/ops/pool.py": [
+            ("(sums + count // 2) // count, -((count // 2 - sums) // count)",
+             "(sums + count // 2) // count, (sums + count // 2) // count", INTEGERS),
+        ],
+        "accelsim/ops/elementwise.py": [
+            ("scale_b, output.scale)", "scale_a, output.scale)", INTEGERS),
+        ],
+        "accelsim/engines/cluster.py": [
+            ("return QUANTISE if op.output is None else 0", "return QUANTISE", INTEGER_BILL),
+            ("return REQUANTISE * self.engine", "return RESCALE * self.engine", INTEGER_BILL),
+        ],
+        "accelsim/engines/digital.py": [
+            ("return -signed_range(op.input_bits)[0] * int(", "return LARGEST_CODE * int(", INTEGER_ERRORS),
         ],
     },
     "report": {

@@ -339,6 +339,31 @@ def test_a_step_on_tiles_by_hand(tmp_path: Path) -> None:
     pipeline.operate(on, deployment.schedule, activity, 3)
 
 
+OVER_BANDS = [
+    "{name: c, op: conv, input: features, channels: 3, kernel: [2, 2], stride: [1, 2], padding: [[1, 0], [0, 1]], "
+    "output: {scale: 0.05, zero_point: -128, low: -128}}",
+    "{name: d, op: conv, input: c, channels: 6, kernel: [3, 3], depthwise: true, padding: [[1, 1], [1, 1]], "
+    "output: {scale: 0.05, zero_point: 3}}",
+]
+
+
+def test_depthwise_over_bands_on_tiles(tmp_path: Path) -> None:
+    """Each channel in columns of its own, whose nine taps are all written for each of three places on the bands."""
+    workload = network(tmp_path, OVER_BANDS, 3)
+    name, keys = CHIPS["tiles, wide ADC"]
+    ran = run_small(workload, chip({**keys, "components.bus.width_bits": 8}, name), (7, 2))
+    for op in workload.graph.ops:
+        read = [ran.signals[one] for one in op.reads()]
+        assert ran.signals[op.name].values.tolist() == op.reference(read, workload.tensors).tolist(), op.name
+    (deliver,) = [job for job in ran.deployment.schedule.jobs if job.name == "d.deliver"]
+    counts, _ = ran.runs["crossbar_tiles"].count(deliver, ran.grid)
+    assert counts["tile_inputs"]["rows"].tolist() == [3] * 9
+    assert counts["tile_inputs"]["write"].tolist() == [3 * 9 * 6] * 9
+    assert counts["network"]["transfer"].tolist() == [3 * 9 * 3] * 9
+    (read_job,) = [job for job in ran.deployment.schedule.jobs if job.name == "d.read.0"]
+    assert ran.runs["crossbar_tiles"].count(read_job, ran.grid)[0]["driver"]["drive"].tolist() == [3 * 9 * 6 * 14] * 9
+
+
 @pytest.mark.parametrize(
     ("on", "keys", "message"),
     [

@@ -233,6 +233,7 @@ def _norm(net: Quantised) -> str:
 
 VECTOR_OPS = {
     "add": (_sum, 0.05), "multiply": (_product, 0.04), "relu": (_one("Relu"), 0.03), "clip": (_clamp, 0.015),
+    "leaky": (_one("LeakyRelu", alpha=0.2), 0.04), "larger": (_with("Max", -0.7), 0.04),
     "sigmoid": (_one("Sigmoid"), 1 / 256), "tanh": (_one("Tanh"), 1 / 128),
     "softmax": (_one("Softmax", axis=1), 1 / 256),
     "average": (_one("AveragePool", kernel_shape=[3], strides=[3]), 0.03),
@@ -359,7 +360,7 @@ def test_float_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
-        ([node("LeakyRelu", "x", "y", "leak")], "node 'leak' (LeakyRelu): this op is not supported"),
+        ([node("Selu", "x", "y", "leak")], "node 'leak' (Selu): this op is not supported"),
         ([node("Conv", "x w", "y", "c", group=2)], "8 channels in 2 groups"),
         ([node("MaxPool", "x", "y", "p", kernel_shape=[3], strides=[1])], "windows that touch"),
         ([node("Softmax", "x", "y", "s", axis=2)], "a softmax over time"),
@@ -391,3 +392,28 @@ def test_cut_short(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(InputError):
             import_model(path, {"time_axis": 2})
+
+
+def test_command_line(tmp_path: Path) -> None:
+    """The command imports, says what it made, and refuses what it cannot take with exit 2 and no traceback."""
+    from typer.testing import CliRunner
+
+    from accelsim.cli import app
+
+    constants = {"w": RANDOM.standard_normal((BANDS, 4)).astype(np.float32)}
+    made = model([node("MatMul", "x w", "y", "dense")], constants, ["time", BANDS])
+    models.onnx.save(made, tmp_path / "net.onnx")
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "a.npz", features=RANDOM.standard_normal((50, BANDS)).astype(np.float32))
+    run = ["import", str(tmp_path / "net.onnx"), "--out", str(tmp_path / "out")]
+    calibrated = [*run, "--calibrate", str(tmp_path / "data"), "--bits", "8", "--bits", "dense=4"]
+    done = CliRunner().invoke(app, calibrated)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "out" / "workload.yaml").read_text()
+    assert "weight_bits: 4" in text
+    assert "weights of 4 bits, ranges from 50 frames (percentile)" in (tmp_path / "out" / "import.md").read_text()
+    wrong = CliRunner().invoke(app, [*run, "--bits", "four"])
+    assert (wrong.exit_code, "Traceback" in wrong.output) == (2, False)
+    models.onnx.save(model([node("Elu", "x", "y", "bend")], {}, ["time", BANDS]), tmp_path / "net.onnx")
+    refused = CliRunner().invoke(app, run)
+    assert refused.exit_code == 2

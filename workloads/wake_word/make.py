@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,30 @@ def scored(imported: Imported, about: dict[str, Any], inputs: dict[str, Any]) ->
     return imported
 
 
+def front_named(imported: Imported) -> Imported:
+    """Return a network whose first convolution is called ``front``, so that a chip can say where it goes."""
+    graph = imported.workload["graph"]
+    old = graph[0]["name"]
+    for item in graph:
+        for key in ("name", "input", "inputs"):
+            value = item.get(key)
+            if isinstance(value, list):
+                item[key] = ["front" if name == old else name for name in value]
+            elif value == old:
+                item[key] = "front"
+    tensors = {name.replace(f"{old}.", "front.", 1): tensor for name, tensor in imported.tensors.items()}
+    notes = [
+        replace(note, ours=tuple("front" if name == old else name for name in note.ours)) for note in imported.notes
+    ]
+    return replace(imported, tensors=tensors, notes=notes)
+
+
 def make(model: str, out: Path, recordings: Path | None = None, rounding: str = "double_away") -> None:
     """Write the workload of a model of the package."""
     about = json.loads((model_folder() / f"{model}.json").read_text(encoding="utf-8"))
     path = "voices" if recordings is None else os.path.relpath(recordings.resolve(), out.resolve())
     imported = import_model(model_folder() / about["model"], {"name": model, "rounding": rounding})
-    made = write(scored(imported, about, {"source": "folder", "path": path}), out)
+    made = write(scored(front_named(imported), about, {"source": "folder", "path": path}), out)
     size = size_of(made.graph, made.tensors)
     print(f"{model} in {out}: {size.macs:,.0f} multiply-accumulates a step of 30 ms, {size.parameters:,} parameters")
 

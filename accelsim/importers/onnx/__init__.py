@@ -129,6 +129,11 @@ def imported(lowered: Lowered, model: OnnxModel, name: str, options: Options, re
     }
     if lowered.quantised:
         workload["rounding"] = "half_even"
+        remarks = [*remarks, "Sums are whole numbers. onnxruntime computes nodes between QuantizeLinear and "
+                             "DequantizeLinear in float32, so a code beside a tie may be one more or less there; its "
+                             "operators on integers (QLinearConv ..) are exact."]  # fmt: skip
+    if lowered.clips:
+        workload["clips"] = True
     workload |= {
         "feature_scale": float(edge.scale), "feature_offset": edge.zero_point, "inputs": options.inputs(edge.width),
         "graph": lowered.ops,

@@ -67,7 +67,8 @@ class Codes:
     def keys(self) -> dict[str, Any]:
         """Return the ``output`` of an op."""
         least, most = -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
-        low = {} if self.low == least else {"low": self.low}
+        # Where the least code stands for 0, what lies below is cut off by a ReLU that the zero point takes in.
+        low = {} if self.low == least != self.zero_point else {"low": self.low}
         high = {} if self.high == most else {"high": self.high}
         return {"scale": self.scale, "zero_point": self.zero_point, "bits": self.bits, **low, **high}
 
@@ -108,6 +109,8 @@ class Lowered:
     given: Edge
     states: list[str]
     quantised: bool
+    clips: bool
+    """Whether a recording is one call that gives one row."""
 
 
 class Lowering:
@@ -134,7 +137,7 @@ class Lowering:
         self.made: list[str] = []
         self.remarks: list[str] = []
         self.how: How = "exact"
-        self.quantised = self.sums = False
+        self.quantised = self.sums = self.timed = False
         self.input: ValueInfo | None = None
 
     # ---------------------------------------------------------------- the whole graph
@@ -214,7 +217,9 @@ class Lowering:
         self.input = first
         if first.shape is None:
             raise Refused("its shape is not said")
-        self.values[first.name] = self._features(first)
+        features = self._features(first)
+        self.timed = features.time is not None
+        self.values[first.name] = features
 
     def _looks_like_state(self, info: ValueInfo) -> bool:
         """Return whether all that reads an input takes it as a state: of a recurrence, or in front of new rows."""
@@ -344,6 +349,8 @@ class Lowering:
         """Return what a node gives."""
         if node.domain not in ("", "com.microsoft"):
             raise Refused(f"operators of '{node.domain}' are not known")
+        if node.op != "Constant" and (node.op in FOLDED or ("", node.op) in _RULES):
+            _check_inputs(node)
         constant = all(isinstance(one, Const) or one is None for one in read)
         quantising = node.op in ("QuantizeLinear", "DequantizeLinear")
         if node.op == "If":
@@ -358,7 +365,6 @@ class Lowering:
             if node.op in ("Identity", "QuantizeLinear", "DequantizeLinear"):
                 return [read[0]]  # type: ignore[list-item]
             raise Refused("it changes the shape of a state")
-        _check_inputs(node)
         rule = _RULES.get((node.domain, node.op)) or _RULES.get(("", node.op))
         if rule is None or (("", node.op) in _ONNX_ONLY and node.domain):
             raise Refused("this op is not supported")
@@ -366,6 +372,7 @@ class Lowering:
 
     def _if(self, node: Node, read: list[Anything | None]) -> list[Anything]:
         """Run the branch that a constant condition chooses."""
+        _check_inputs(node)
         condition = read[0]
         if not isinstance(condition, Const) or condition.array.size != 1:
             raise Refused("its condition depends on the data; a constant one is read (-O constants.NAME=VALUE)")
@@ -432,6 +439,7 @@ class Lowering:
             value.edge,
             self.states,
             self.quantised,
+            self.timed and value.time is None,
         )
 
     def _states(self) -> list[State]:
@@ -1221,6 +1229,8 @@ class Lowering:
         kind, keys = _FUNCTIONS[node.op], dict[str, Any]()
         if node.op == "Gelu" and attribute(node, "approximate", "none", str) != "none":
             raise Refused("GELU by tanh; the exact one is taken")
+        if node.op == "LeakyRelu":
+            keys = {"slope": float32(attribute(node, "alpha", 0.01, float))}
         if node.op in ("Relu", "Clip"):
             low, high = self._limits(node)
             if node.op == "Clip":
@@ -1238,6 +1248,24 @@ class Lowering:
         follow = self.after(node.outputs[0])
         codes = follow.codes if x.quantised and "output" in OPS[kind].model_fields else None
         made = self.emit(node, kind, {"input": x}, keys, x.dims, x.order, output=codes)
+        if codes is not None:
+            self.absorb(follow, made)
+        return [made]
+
+    def limit(self, node: Node, read: list[Anything | None]) -> list[Anything]:
+        """Max and Min of a value and one number."""
+        x = next((one for one in read if isinstance(one, Value)), None)
+        limits = [one.array for one in read if isinstance(one, Const)]
+        if x is None or len(read) != 2 or len(limits) != 1 or limits[0].size != 1 or limits[0].dtype.kind not in "fiu":
+            raise Refused("the largest, or least, of anything but a value and one number of the file")
+        number = float32(limits[0].reshape(-1)[0])
+        if not math.isfinite(number):
+            raise Refused(f"a limit of {number}")
+        x = self._readable(x)
+        keys = {"low" if node.op == "Max" else "high": number}
+        follow = self.after(node.outputs[0])
+        codes = follow.codes if x.quantised else None
+        made = self.emit(node, "clip", {"input": x}, keys, x.dims, x.order, output=codes)
         if codes is not None:
             self.absorb(follow, made)
         return [made]
@@ -2034,7 +2062,7 @@ def _spelt_out(node: Node) -> list[Node]:
             inputs.append("")
             continue
         one = f"{node.outputs[0] if node.outputs else node.name}/{place}/dequantised"
-        attributes = {"axis": 0 if op == "Conv" else 1}
+        attributes = {"axis": 0 if op == "Conv" or node.attributes.get("transB") else 1}
         nodes.append(Node(node.name, "DequantizeLinear", "", [names[place], names[scale], names[zero]], [one],
                           attributes))  # fmt: skip
         inputs.append(one)
@@ -2074,6 +2102,8 @@ _INTEGER_FORMS: dict[tuple[str, str], _Form] = {
     ("com.microsoft", "QLinearAdd"): ("Add", ((0, 1, 2), (3, 4, 5)), (6, 7), {}),
     ("com.microsoft", "QLinearMul"): ("Mul", ((0, 1, 2), (3, 4, 5)), (6, 7), {}),
     ("com.microsoft", "QLinearSigmoid"): ("Sigmoid", ((0, 1, 2),), (3, 4), {}),
+    ("com.microsoft", "QLinearLeakyRelu"): ("LeakyRelu", ((0, 1, 2),), (3, 4), {}),
+    ("com.microsoft", "QLinearSoftmax"): ("Softmax", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearGlobalAveragePool"): ("GlobalAveragePool", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearAveragePool"): ("AveragePool", ((0, 1, 2),), (3, 4), {}),
     ("com.microsoft", "QLinearConcat"): ("Concat", (), (), {}),
@@ -2089,6 +2119,7 @@ _INPUTS = {
 
 _FUNCTIONS = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Gelu": "gelu", "Sqrt": "sqrt", "Clip": "clip",
+    "LeakyRelu": "leaky_relu",
 }  # fmt: skip
 
 Rule = Callable[[Lowering, Node, list[Anything | None]], list[Anything]]
@@ -2100,6 +2131,8 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("", "Gemm"): Lowering.gemm,
     ("", "BatchNormalization"): Lowering.batch_norm,
     ("", "Pow"): Lowering.power,
+    ("", "Max"): Lowering.limit,
+    ("", "Min"): Lowering.limit,
     ("", "Softmax"): Lowering.softmax,
     ("", "LayerNormalization"): Lowering.layer_norm,
     ("", "Concat"): Lowering.concat,
