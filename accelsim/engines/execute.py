@@ -15,7 +15,7 @@ from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
-from accelsim.ops.op import FEATURES, Signal
+from accelsim.ops.op import FEATURES, Signal, outputs_of
 from accelsim.placement import Problems
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
 from accelsim.schema.workload import RandomInputs
@@ -48,10 +48,11 @@ class Activity:
 class Execution:
     """Values and activity of a whole batch.
 
-    ``outputs``: [rows, classes] of the last op, or None where random activity has no values. ``spikes[layer]``: [rows,
-    steps, neurons]. ``starts``: [utterances + 1], where each utterance starts in the frames of the schedule, each of
-    which stands for ``subsampling`` frames of the batch; ``output_starts``: where it starts in the outputs. ``exact``:
-    makes the outputs of the same weights computed exactly, where the chip does not.
+    ``outputs``: [rows, classes] of the last op, of spikes how many there are in a row, or None where random activity
+    has no values. ``spikes[layer]``: [rows, steps, neurons]. ``starts``: [utterances + 1], where each utterance starts
+    in the frames of the schedule, each of which stands for ``subsampling`` frames of the batch; ``output_starts``:
+    where it starts in the outputs. ``exact``: makes the outputs of the same weights computed exactly, where the chip
+    does not.
     """
 
     outputs: NDArray[Any] | None
@@ -110,11 +111,17 @@ def execute(
         signals = {FEATURES: batch.signal(graph.edges[FEATURES])}
         for segment in deployment.segments:
             runs[segment.engine].exact(segment.ops, signals)
-        return signals[graph.last.name].values
+        return outputs_of(signals[graph.last.name].values)
 
     inexact = any(run.inexact for run in runs.values())
     return Execution(
-        outputs.values, spikes, activity, starts, outputs.starts, deployment.frame, exact if inexact else None
+        outputs_of(outputs.values),
+        spikes,
+        activity,
+        starts,
+        outputs.starts,
+        deployment.frame,
+        exact if inexact else None,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import FEATURES, Datapath, Edge, Signal, Tensors, longest_computed
+from accelsim.ops.op import FEATURES, Datapath, Edge, Signal, Tensors, longest_computed, outputs_of
 
 
 def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float | None) -> Iterator[NDArray[Any]]:
@@ -35,7 +35,7 @@ def float_outputs(graph: Graph, tensors: Tensors, features: Signal, unit: float 
             replace(signal, values=signal.values[first:last], starts=np.array([0, last - first], np.int64))
             for signal, (first, last) in zip(read, places, strict=True)
         ]
-        yield graph.last.float_values(parts, exact, unit)[0]
+        yield outputs_of(graph.last.float_values(parts, exact, unit)[0])
 
 
 def _in_float(edge: Edge) -> Edge:

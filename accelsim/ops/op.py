@@ -114,6 +114,11 @@ class Signal:
         return centred.astype(np.float32) * np.float32(self.edge.scale)
 
 
+def outputs_of(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the outputs of a network, [rows, width]: the values of its last op, of spikes the counts of each row."""
+    return values.sum(axis=1, dtype=np.int32) if values.ndim == 3 else values
+
+
 @dataclass(frozen=True)
 class RowWindow:
     """Which rows of its input an op reads for row t: t - behind .. t + ahead.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
-from accelsim.ops.op import FEATURES
+from accelsim.ops.op import FEATURES, Signal
 from accelsim.workload import Workload, load_batch, load_workload
 
 INPUTS, HIDDEN, OUTPUTS = 5, 7, 3
@@ -80,7 +81,8 @@ def test_values_and_counts(seed, lengths, steps, own, strict, old, delays, skip)
     assert sum(found.activity.saturations.values()) == 0
     assert found.spikes.keys() == {"l0", "l1"}
     assert found.spikes["l0"].tolist() == wanted["l0"].tolist()
-    assert found.outputs.tolist() == found.spikes["l1"].tolist() == wanted["l1"].tolist()
+    assert found.spikes["l1"].tolist() == wanted["l1"].tolist()
+    assert found.outputs.tolist() == [[sum(row[:, j]) for j in range(OUTPUTS)] for row in wanted["l1"].astype(int)]
 
     counts, first = found.activity.counts, np.concatenate([[0], np.cumsum(lengths)])
     late = workload.tensors.get("l0.delays", np.zeros(INPUTS, int))
@@ -105,14 +107,24 @@ def test_values_and_counts(seed, lengths, steps, own, strict, old, delays, skip)
 
 
 def test_a_run_from_spikes_in_a_file_to_spikes(tmp_path) -> None:
-    """The whole path: load, run, energy; the outputs are the spikes of the last layer."""
-    network(tmp_path, 3, {"threshold"})
+    """The whole path: load, run, energy, and the class whose neuron spikes most often in an utterance."""
+    workload = network(tmp_path, 3, {"threshold"})
     spikes = np.random.default_rng(4).integers(0, 2, (20, 1, INPUTS)).astype(np.uint8)
-    np.savez(tmp_path / "in.npz", spikes=spikes, starts=np.array([0, 8, 20]))
+    starts = np.array([0, 8, 20])
+    by_op = by_reference(workload, Signal(spikes, starts, workload.graph.edges[FEATURES]))["l1"]
+    counts = [by_op[a:b].sum(axis=(0, 1), dtype=int) for a, b in pairwise(starts)]
+    classes = ["a", "b", "c"]
+    labels = np.array([classes[int(np.argmax(counts[0]))], classes[int(np.argmin(counts[1]))]])  # one right, one wrong
+    np.savez(tmp_path / "in.npz", spikes=spikes, starts=starts, labels=labels)
+    unit = {"count.weight": np.eye(OUTPUTS, dtype=np.float32), "count.bias": np.zeros(OUTPUTS, np.float32)}
+    save_file(unit, tmp_path / "decoder.safetensors")
+    with (tmp_path / "workload.yaml").open("a") as file:
+        file.write("score: {kind: utterance_class, readout: count, decoder: decoder.safetensors, classes: [a, b, c]}\n")
     batch = load_batch(load_workload(tmp_path))
     assert np.array_equal(batch.features, spikes) and batch.frame_period_s == 0.001
     result = accelsim.run("rsnn28nm", tmp_path / "workload.yaml", overrides={"pacing.mode": "back_to_back", **WIDE})
     assert result.performance.frames == 20 and result.energy.total_j > 0
+    assert result.accuracy is not None and (result.accuracy.n, result.accuracy.value) == (2, 50.0)
 
 
 @pytest.mark.parametrize(
