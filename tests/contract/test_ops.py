@@ -51,11 +51,8 @@ HALF_EVEN: dict[str, object] = {"rounding": "half_even", "output": {"scale": 0.0
 def function(scale: float, zero: int, **keys: object) -> list[OpCase]:
     """Return a function of codes in fixed point, by a table, and in float32."""
     output = {"scale": scale, "zero_point": zero}
-    fixed = [
-        case
-        for rounding in ROUNDINGS[:3]
-        for case in each({**keys, "output": output, "rounding": rounding}, QUANTISED_BANDS, FEATURE_CODES)
-    ]
+    kinds = zip(ROUNDINGS[:3], (QUANTISED_BANDS, FEATURE_CODES, QUANTISED_BANDS), strict=True)
+    fixed = [OpCase({**X, **keys, "output": output, "rounding": how}, {"x": edge}) for how, edge in kinds]
     return fixed + each({**keys, **HALF_EVEN}, QUANTISED, WIDE)
 
 
@@ -132,9 +129,10 @@ CASES = {
         *integers({"outputs": 5}, QUANTISED, FEATURE_CODES),
     ],
     "depthwise": [
-        case for taps, dilation, causal in [(3, 1, False), (4, 1, False), (2, 3, False), (3, 2, True)]
-        for kind, edges in ((weighted, (REAL, CODES)), (integers, (QUANTISED, FEATURE_CODES)))
-        for case in kind({"taps": taps, "dilation": dilation, "causal": causal}, *edges)
+        *(case for taps, dilation, causal in [(3, 1, False), (4, 1, False), (2, 3, False), (3, 2, True)]
+          for case in weighted({"taps": taps, "dilation": dilation, "causal": causal}, REAL, CODES)),
+        *integers({"taps": 4}, QUANTISED, FEATURE_CODES),
+        *integers({"taps": 3, "dilation": 2, "causal": True}, FEATURE_CODES, QUANTISED),
     ],
     "conv": [
         *weighted({"channels": 4}, BANDS, CODE_BANDS),
@@ -142,8 +140,9 @@ CASES = {
         *weighted({"channels": 4, "kernel": [2, 3], "dilation": [3, 2], "stride": [1, 2]}, BANDS),
         *weighted({"channels": 4, "kernel": [3, 1], "dilation": [2, 1], "causal": True, "bands": 1}, CODES),
         *weighted({"channels": 3, "kernel": [4, 3], "stride": [3, 2], "depthwise": True}, BANDS, CODE_BANDS),
-        *weighted({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, BANDS),
-        *weighted({"channels": 6, "depthwise": True, "padding": [[0, 0], [2, 0]], "dilation": [1, 2]}, BANDS),
+        *each({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, BANDS),
+        *each({"channels": 6, "depthwise": True, "padding": [[0, 0], [2, 0]], "dilation": [1, 2], "weight_bits": 16},
+              BANDS),
         *integers({"channels": 4, "kernel": [3, 2], "stride": [2, 1], "padding": [[1, 2], [0, 1]]}, FEATURE_CODES),
         *integers({"channels": 6, "depthwise": True, "padding": [[2, 0], [0, 0]]}, QUANTISED_BANDS, FEATURE_CODES),
         *integers({"channels": 5, "kernel": [2, 4], "dilation": [2, 1]}, QUANTISED_BANDS),
@@ -187,7 +186,7 @@ CASES = {
         *each({"units": 4, "weight_bits": 16}, REAL, CODES, BANDS), *each({"units": 4, "weight_bits": 32}, REAL),
         *[case for place, how in enumerate(ROUNDINGS) for gates in ("interpolated", "fixed_point")
           for case in each({"units": 4, "output": H, "cell": {"scale": 2.0 ** (place - 14), "clip": 2.0},
-                            "gates": gates, "rounding": how}, QUANTISED, FEATURE_CODES)],
+                            "gates": gates, "rounding": how}, (QUANTISED, FEATURE_CODES)[place % 2])],
     ],
     "gru": [
         case for after in (True, False) for more, edges in (
@@ -197,7 +196,7 @@ CASES = {
         ) for case in each({"units": 4, "reset_after": after, **more}, *edges)
     ],
     "delta_gru": [
-        case for thresholds in ({"threshold": 0.0}, {"threshold": 0.5}, {"threshold": 0.1, "state_threshold": 0.02})
+        case for thresholds in ({"threshold": 0.0}, {"threshold": 0.5, "state_threshold": 0.02})
         for more, edges in (({"weight_bits": 16}, (REAL, CODES)), ({"output": H}, (QUANTISED, FEATURE_CODES)))
         for case in each({"units": 5, **thresholds, **more}, *edges)
     ],

@@ -113,7 +113,6 @@ def test_what_resident_weights_save(tmp_path: Path) -> None:
     workload = imported(
         "okay_nabu", tmp_path / "net", dataset="librivox_sample", split="test", features="micro"
     )  # fmt: skip
-    assert workload.spec.chunk == 1
     keys = {"operating_points": "{}", "workload.inputs.seconds": "1.5"}
     one = {"compiler.weights": "resident"}
     streamed, resident = (record(run_in_full("edge_npu", workload.folder, overrides=keys | more)) for more in ({}, one))
