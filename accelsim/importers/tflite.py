@@ -22,7 +22,6 @@ from accelsim.importers.flatbuffer import DamagedError
 from accelsim.importers.importer import (
     IMPORTERS,
     LARGEST_FILE,
-    How,
     Imported,
     Importer,
     Names,
@@ -127,7 +126,6 @@ class Translation:
     flat: dict[tuple[str, int, int], View] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     remark: list[str] = field(default_factory=list)
-    how: How = "exact"
     mixes: bool = False
     """Whether rows of a run are joined, so that a run must be a clip."""
 
@@ -160,7 +158,7 @@ class Translation:
         outputs = [self.main.tensor(index) for index in node.outputs]
         named = [t.name for t in outputs] or [self.main.tensor(i).name for i in node.inputs if i >= 0]
         name = named[0] if named else node.op
-        self.made, self.remark, self.how = [], [], "exact"
+        self.made, self.remark = [], []
         translate = _OPS.get(node.op)
         if translate is None:
             self.unknown.update(node.outputs)
@@ -176,7 +174,7 @@ class Translation:
             self.refused.add(name, node.op, str(error))
             return
         ops = tuple(dict.fromkeys([*self.made, *ours]))
-        self.notes.append(Note(name, node.op, ops, self.how, "; ".join(self.remark)))
+        self.notes.append(Note(name, node.op, ops, remark="; ".join(self.remark)))
 
     unknown: set[int] = field(default_factory=set)
     """Tensors that refused nodes give."""
@@ -675,9 +673,6 @@ class Translation:
         if len(over) != len(axes) or not over or "channels" in over:
             raise _RefusedError(f"it is taken over the axes {sorted(axes)}: means over time and bands are computed")
         size = view.count if "time" in over else 1, view.bands if "bands" in over else 1
-        if self.rounding == "single":
-            self.how = "approximate"
-            self.remark.append("XNNPACK's mean differs by one where it lies near a half between two codes")
         # LiteRT has a kernel of its own for maps whose dimensions are kept.
         kept = rank == 4 and over == {"time", "bands"} and node.option(0, "?")
         centred = False if kept and self.rounding == "double_up" else None

@@ -170,8 +170,8 @@ class MeanOp(AvgPoolOp):
 
     halves away from 0 in both of its roundings, as TensorFlow Lite Micro and LiteRT's general kernel have it. With
     ``centred: false``, as LiteRT has it of a map whose dimensions are kept, y = clamp(z - round(z_in M) + round(M / N S
-    q)). With ``rounding: single`` y = clamp(rint(M / N S (q - z_in) + z)) in float32, which is XNNPACK's within one
-    code where that lies near a half. All observed in ai-edge-litert 2.3.0 and tflite-micro 0.dev20261023.
+    q)). With ``rounding: single`` y = clamp(rint(f S q + (z - N z_in f))) in float32, f = M / N, as XNNPACK has it.
+    All observed in ai-edge-litert 2.3.0 and tflite-micro 0.dev20261023.
     """
 
     op: Literal["mean"]  # type: ignore[assignment]
@@ -189,8 +189,9 @@ class MeanOp(AvgPoolOp):
         given = np.float32(output.scale)
         sums = sums.reshape(len(sums), -1)
         if self.how() == "single":
-            real = (sums - count * zero).astype(np.float32) * (scale / given / np.float32(count))
-            words = np.rint(real + np.float32(output.zero_point)).astype(np.int64) - output.zero_point
+            factor = np.float32(float(scale) / float(given) / count)
+            offset = np.float32(output.zero_point) - np.float32(count * zero) * factor
+            words = np.rint(sums.astype(np.float32) * factor + offset).astype(np.int64) - output.zero_point
         elif self.centred:
             words = Scaling.quotient(float(scale), float(given), count)(sums - count * zero)
         else:
@@ -206,10 +207,10 @@ class MeanOp(AvgPoolOp):
         centred = centred.reshape(len(centred), -1)
         scale, given = np.float32(read[0].edge.scale), np.float32(output.scale)
         if self.how() == "single":
-            real = centred.astype(np.float32) * (scale / given / np.float32(count))
-            return plain_integer.clamped(
-                np.rint(real + np.float32(output.zero_point)).astype(np.int64) - output.zero_point, output
-            )
+            narrow = np.float32(float(scale) / float(given) / count)
+            begin = np.float32(output.zero_point) - narrow * np.float32(count * zero)
+            codes = (begin + (centred + count * zero).astype(np.float32) * narrow).round().astype(np.int64)
+            return plain_integer.clamped(codes - output.zero_point, output)
         if not self.centred:
             words = plain_integer.scaled(
                 centred + count * zero, float(scale) / (count * float(given)), "double_away"

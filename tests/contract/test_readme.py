@@ -22,6 +22,8 @@ if not README.exists():
 # Commands that are not run here: how each begins, and why.
 NOT_RUN = {
     "pip install": "installs; .ci/run runs both commands word for word",
+    "python workloads/wake_word/": "needs pymicro-wakeword and espeak-ng; tests/cross/test_wake_word.py runs both",
+    "accelsim run wake_word_digital28 -w nabu": "the reader's workload; see tests/cross/test_wake_word.py",
     "accelsim sweep memristor_tile -s adc": "12 configurations; tests/unit/test_sweep.py runs such sweeps",
     "accelsim search": "200 trials",
     "accelsim report runs/": "needs the runs of the reader; tests/unit/test_report.py makes such pages",

@@ -261,7 +261,6 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 NOT_IN = {
     ("unbiased", "optimised"): "LiteRT asks for a bias",
     ("unbiased", "default"): "LiteRT asks for a bias",
-    ("means", "default"): "XNNPACK's means are known within one code alone",
     ("other_scales", "micro"): "it takes a RELU6's codes for those of its input",
 }
 
@@ -286,7 +285,7 @@ def test_every_tensor_of_every_run_is_that_of_the_runtime(name: str, runtime: st
         assert len(np.unique(values)) > 8, f"{found.names[index]} says nothing: {np.unique(values)}"
 
 
-@pytest.mark.parametrize("name", ["same_and_valid", "wake_word", "lstm", "means"])
+@pytest.mark.parametrize("name", ["same_and_valid", "wake_word", "lstm"])
 def test_the_float_network_is_that_of_the_numbers_the_integers_stand_for(name: str, tmp_path: Path) -> None:
     """Where nothing is rounded, outputs differ by a few codes: 7 % of the range at most, 1.5 % on average."""
     data = NETWORKS[name]()
@@ -294,7 +293,7 @@ def test_the_float_network_is_that_of_the_numbers_the_integers_stand_for(name: s
     path.write_bytes(data)
     made = write(import_model(path, {"reference": True}), tmp_path / name)
     assert made.reference is not None
-    rows = features(data)
+    rows = features(data, 12)
     translation, graph, _, _ = translated(data, "double_away")
     clip = len(rows) if translation.streaming or not translation.mixes else translation.step
     starts = np.arange(0, len(rows) + 1, clip)
