@@ -58,6 +58,8 @@ ROOM_BITS = 3
 """A membrane's word holds 2^3 thresholds."""
 FRACTION_BITS = 3
 """The last bit of a weight is 2^3 of a membrane, where the words allow it."""
+MOST_PRODUCTS = 2_000_000_000
+"""Of the comparison on random inputs, which has fewer utterances for a large network."""
 LOSS = 256
 """A threshold is so many times what leaks round off a membrane on average, where the words allow it."""
 
@@ -73,8 +75,8 @@ class NirOptions(Options):
     neurons and readouts, ``all`` for the others; ``leak_bits``: leaks are multiples of 2^-leak_bits; ``state_bits``: of
     membranes and synaptic currents; both are as many as a layer's time constants need, 12 to 16 and 16 to 31, unless
     they are given.
-    ``spikes``: a file of inputs on which the change in spikes is measured; without it ``utterances`` of ``rows`` time
-    steps are drawn, an input spiking in each with probability ``rate``.
+    ``spikes``: a file of inputs on which the change in spikes is measured; without it up to ``utterances`` of ``rows``
+    time steps are drawn, an input spiking in each with probability ``rate``.
     """
 
     dt: FramePeriod | None = None
@@ -297,6 +299,9 @@ class _Network:
         """Note what is not said and must be: no file says it, and every choice gives other spikes."""
         kinds = {self.kind(name) for name in self.nodes}
         missing = []
+        if self.options.dataset is not None:
+            message = "a network of spikes does not hear recordings: leave out --dataset, and give spikes in a file"
+            self.refused.found.append(Problem(message, self.path, hint="-O spikes=FILE.npz"))
         if isinstance(self.options.bits, dict):
             known = ["all", *self.nodes]
             for name in [name for name in self.options.bits if name not in known]:
@@ -735,10 +740,12 @@ class _Network:
             starts = np.cumsum([0, *(len(one.codes) for one in heard)])
             return {"spikes": np.concatenate([one.codes for one in heard]), "starts": starts}
         if options.utterances * options.rows * width > 1 << 28:
-            raise InputError.of("more random inputs than fit into memory", hint="fewer --utterances or --rows")
+            raise InputError.of("more random inputs than fit into memory", hint="fewer utterances or rows: -O rows=10")
+        products = sum(tensor.size for name, tensor in self.tensors.items() if name.endswith("weight"))
+        utterances = max(min(options.utterances, MOST_PRODUCTS // (products * options.rows)), 1)
         random = np.random.default_rng(options.seed)
-        drawn = random.random((options.utterances * options.rows, 1, width), np.float32) < options.rate
-        return {"spikes": drawn.astype(np.uint8), "starts": np.arange(options.utterances + 1) * options.rows}
+        drawn = random.random((utterances * options.rows, 1, width), np.float32) < options.rate
+        return {"spikes": drawn.astype(np.uint8), "starts": np.arange(utterances + 1) * options.rows}
 
     def _change(self, workload: Mapping[str, Any], inputs: Mapping[str, NDArray[Any]]) -> list[str]:
         """Return what quantisation changes in the spikes of every layer and in the outputs."""
@@ -799,7 +806,7 @@ class _Cell:
         self.kind, self.dt = kind, options.dt or 1.0
 
         def each(key: str, usual: float = 0.0) -> NDArray[np.float64]:
-            return _each(getattr(node, key, None) if hasattr(node, key) else usual, width)
+            return _each(getattr(node, key, usual), width)
 
         one = np.ones(width)
         level = each("v_reset") if options.reset == "zero" else 0 * one

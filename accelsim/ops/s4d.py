@@ -57,6 +57,11 @@ class S4dOp(Op):
     output_gain: Annotated[float, Gt(0)]
     output_scale: Annotated[float, Gt(0)] = 1.0
 
+    @property
+    def input_bits(self) -> int:
+        """The bits of the words that it reads, see `accelsim.ops.op.float_words`."""
+        return self.code_bits
+
     def state_gain(self) -> float:
         """Return what one level step adds to a state: scale / q."""
         return self.scale / largest_level(self.weight_bits)

@@ -10,7 +10,7 @@ from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.ssm import expand
 from accelsim.ops.graph import Graph
-from accelsim.ops.op import Edge
+from accelsim.ops.op import Datapath, Edge, Signal
 from accelsim.ops.s4d import S4dOp
 
 
@@ -30,6 +30,20 @@ def tensors(kind=np.int8, **change) -> dict[str, np.ndarray]:
 def problems(layer: S4dOp, found: dict[str, np.ndarray], *, integers: bool) -> list[str]:
     graph = Graph.of([layer], Edge(1, kind="codes", bits=8))
     return [message for _, message, _ in graph.tensor_problems(found, reference=not integers)]
+
+
+def test_the_float_network_reads_features_without_a_unit():
+    """Without a unit the float network reads the words, not rounded."""
+    layer = op(weights="net", input_scale=0.5, input_offset=40)
+    found = tensors(float, a=np.full((2, 3, 2), 0.1))
+    codes = np.array([[100], [80], [90]], np.uint8)
+    edge = Edge(1, kind="codes", bits=8)
+    starts = np.array([0, 3])
+    values, _ = layer.float_values([Signal(codes, starts, edge)], Datapath(found), None)
+    words = codes * 0.5 - 40
+    given = layer.model_copy(update={"input": "x"})
+    wanted, _ = given.float_values([Signal(words, starts, edge)], Datapath(found), None)
+    np.testing.assert_allclose(values, wanted, atol=1e-5)
 
 
 def test_a_layer_knows_its_gain_and_its_width():
