@@ -307,7 +307,7 @@ _DATA = {
             ("return np.where(a == 0, _ONE, result)", "return result", INTEGERS),
             ("for _ in range(3):", "for _ in range(2):", INTEGERS),
             ("return np.where(below <= radius, (product + half)", "return np.where(below < radius, (product + half)",
-             INTEGERS),
+             INTEGERS, "at the radius a term is e^-31: 0 of 256, one way and the other"),
             ("headroom = 32 - digits", "headroom = 31 - digits", INTEGERS),
         ],
         "accelsim/kernels/conv.py": [
