@@ -28,7 +28,10 @@ QUANTISE, RESCALE, DEQUANTISE = 2, 2, 1
 """Operations on a value: product with 1 / scale and rounding; product and bias; product."""
 
 REQUANTISE = 4
-"""Operations that make a code of a sum: bias, product, rounding shift, zero point."""
+"""Operations that make a code of a sum: bias, product, rounding shift, zero point.
+
+They are ones on words of 32 bits; each counts as one operation of the unit, also where its own numbers are narrower.
+"""
 
 
 class Cluster:

@@ -58,6 +58,8 @@ ROOM_BITS = 3
 """A membrane's word holds 2^3 thresholds."""
 FRACTION_BITS = 3
 """The last bit of a weight is 2^3 of a membrane, where the words allow it."""
+MOST_PRODUCTS = 2_000_000_000
+"""Of the comparison on random inputs, which has fewer utterances for a large network."""
 LOSS = 256
 """A threshold is so many times what leaks round off a membrane on average, where the words allow it."""
 
@@ -73,8 +75,8 @@ class NirOptions(Options):
     neurons and readouts, ``all`` for the others; ``leak_bits``: leaks are multiples of 2^-leak_bits; ``state_bits``: of
     membranes and synaptic currents; both are as many as a layer's time constants need, 12 to 16 and 16 to 31, unless
     they are given.
-    ``spikes``: a file of inputs on which the change in spikes is measured; without it ``utterances`` of ``rows`` time
-    steps are drawn, an input spiking in each with probability ``rate``.
+    ``spikes``: a file of inputs on which the change in spikes is measured; without it up to ``utterances`` of ``rows``
+    time steps are drawn, an input spiking in each with probability ``rate``.
     """
 
     dt: FramePeriod | None = None
@@ -264,6 +266,7 @@ class _Network:
                         self._check_shape(name, key, shape)
                 elif isinstance(value, np.ndarray | np.generic | float | int) and not isinstance(value, bool):
                     self._check_numbers(name, key, np.asarray(value))
+                    self._check_each(name, key, np.asarray(value))
                 elif key not in ("metadata", "start_dim", "end_dim"):
                     self.refuse(name, f"'{key}' is {type(value).__name__}, expected numbers")
 
@@ -276,6 +279,13 @@ class _Network:
             self.refuse(name, f"its {key.replace('_', ' ')} is {np.asarray(shape).tolist()}"[:200])
         elif math.prod(sizes.tolist()) > 65_536:
             self.refuse(name, f"{math.prod(sizes.tolist()):,} values, at most 65,536 are taken")
+
+    def _check_each(self, name: str, key: str, values: NDArray[Any]) -> None:
+        """Note constants of neurons that are neither one nor as many as these are."""
+        shape = (self.nodes[name].output_type or {}).get("output")
+        width = 0 if shape is None or np.asarray(shape).dtype.kind not in "iu" else _size(shape)
+        if self.kind(name) in NEURONS | READOUTS and values.size not in (1, width):
+            self.refuse(name, f"'{key}' holds {values.size} numbers for {width} neurons")
 
     def _check_numbers(self, name: str, key: str, values: NDArray[Any]) -> None:
         if values.dtype.kind not in "iuf" or not values.size:
@@ -297,6 +307,9 @@ class _Network:
         """Note what is not said and must be: no file says it, and every choice gives other spikes."""
         kinds = {self.kind(name) for name in self.nodes}
         missing = []
+        if self.options.dataset is not None:
+            message = "a network of spikes does not hear recordings: leave out --dataset, and give spikes in a file"
+            self.refused.found.append(Problem(message, self.path, hint="-O spikes=FILE.npz"))
         if isinstance(self.options.bits, dict):
             known = ["all", *self.nodes]
             for name in [name for name in self.options.bits if name not in known]:
@@ -444,7 +457,9 @@ class _Network:
                 continue
             total.paths[source] = Path_(one + two)
             total.products.append(name)
-        if more.bias is not None:
+        if more.bias is not None and total.bias is not None and more.bias.shape != total.bias.shape:
+            self.refuse(name, f"biases of {more.bias.size} and of {total.bias.size} numbers arrive")
+        elif more.bias is not None:
             total.bias = more.bias if total.bias is None else total.bias + more.bias
         total.through += more.through
         total.products += more.products
@@ -735,10 +750,12 @@ class _Network:
             starts = np.cumsum([0, *(len(one.codes) for one in heard)])
             return {"spikes": np.concatenate([one.codes for one in heard]), "starts": starts}
         if options.utterances * options.rows * width > 1 << 28:
-            raise InputError.of("more random inputs than fit into memory", hint="fewer --utterances or --rows")
+            raise InputError.of("more random inputs than fit into memory", hint="fewer utterances or rows: -O rows=10")
+        products = sum(tensor.size for name, tensor in self.tensors.items() if name.endswith("weight"))
+        utterances = max(min(options.utterances, MOST_PRODUCTS // (products * options.rows)), 1)
         random = np.random.default_rng(options.seed)
-        drawn = random.random((options.utterances * options.rows, 1, width), np.float32) < options.rate
-        return {"spikes": drawn.astype(np.uint8), "starts": np.arange(options.utterances + 1) * options.rows}
+        drawn = random.random((utterances * options.rows, 1, width), np.float32) < options.rate
+        return {"spikes": drawn.astype(np.uint8), "starts": np.arange(utterances + 1) * options.rows}
 
     def _change(self, workload: Mapping[str, Any], inputs: Mapping[str, NDArray[Any]]) -> list[str]:
         """Return what quantisation changes in the spikes of every layer and in the outputs."""
@@ -799,7 +816,7 @@ class _Cell:
         self.kind, self.dt = kind, options.dt or 1.0
 
         def each(key: str, usual: float = 0.0) -> NDArray[np.float64]:
-            return _each(getattr(node, key, None) if hasattr(node, key) else usual, width)
+            return _each(getattr(node, key, usual), width)
 
         one = np.ones(width)
         level = each("v_reset") if options.reset == "zero" else 0 * one

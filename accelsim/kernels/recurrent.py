@@ -273,12 +273,12 @@ def _lstm_integers(  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-@compiled(parallel=True)
+@compiled()
 def _lstm_integer_step(  # type: ignore[no-untyped-def]
     words, sums, recurrent, offsets, inner, shifts, rounding, clip, output, sigmoid, tanh, tanh_of_cell, chords,
     h, c, lost, out,
 ):  # fmt: skip
-    for u in numba.prange(len(words)):
+    for u in range(len(words)):
         _lstm_cell(
             words[u], sums[u], recurrent, offsets, inner, shifts, rounding, clip, output, sigmoid, tanh, tanh_of_cell,
             chords, h[u], c[u], lost[u : u + 1], out[u],
@@ -457,17 +457,17 @@ def _gru_integers(  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-@compiled(parallel=True)
+@compiled()
 def _gru_integer_reset(words, sums, recurrent, offsets, rounding, sigmoid, lost, gates):  # type: ignore[no-untyped-def]
-    for u in numba.prange(len(words)):
+    for u in range(len(words)):
         _reset(words[u], sums[u], recurrent, offsets, rounding, sigmoid, lost[u : u + 1], gates[u])
 
 
-@compiled(parallel=True)
+@compiled()
 def _gru_integer_update(  # type: ignore[no-untyped-def]
     words, sums, recurrent, offsets, given, rounding, output, after, tanh, gates, h, lost, out
 ):
-    for u in numba.prange(len(words)):
+    for u in range(len(words)):
         _update(
             words[u], sums[u], recurrent, offsets, given, rounding, output, after, tanh, gates[u], h[u],
             lost[u : u + 1], out[u],

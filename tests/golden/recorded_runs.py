@@ -344,6 +344,11 @@ CASES: dict[str, Case] = {
         "conformer_stream_384/separable",
         _BLOCK | {"workload.inputs.seconds": "2", "compiler.attention": "batched"},
     ),
+    # Wake words, the network's shape with drawn weights.
+    "wake_word_npu": Case("wake_word_npu", overrides=_utterances(1)),
+    "wake_word_npu_streamed": Case("wake_word_npu", overrides=_utterances(1) | {"compiler.weights": "streamed"}),
+    "wake_word_digital28": Case("wake_word_digital28", overrides=_utterances(1)),
+    "wake_word_tiles": Case("wake_word_tiles", overrides=_utterances(1) | {"programming_runs": "1"}),
 }
 
 

@@ -139,7 +139,7 @@ _DATA = {
             ("self._dram(read=given + read, written=taken + state + written)",
              "self._dram(read=taken + state + written, written=given + read)", NPU),
             ("cpu.copies(taken + state) + cpu.copies(given)", "cpu.copies(taken) + cpu.copies(given)", NPU),
-            ("isinstance(work, Depthwise | PlacesOnVector)", "isinstance(work, PlacesOnVector)", NPU),
+            ("_ON_VECTOR = Depthwise | PlacesOnVector", "_ON_VECTOR = PlacesOnVector", NPU),
             ("work.scores * (SOFTMAX + RELATIVE * work.relative)", "work.scores * SOFTMAX", NPU),
             ("work.scores + work.rows * work.heads", "work.scores", NPU),
             ('"loader": {"descriptor": 1,', '"loader": {"descriptor": 2,', NPU),
@@ -307,7 +307,7 @@ _DATA = {
             ("return np.where(a == 0, _ONE, result)", "return result", INTEGERS),
             ("for _ in range(3):", "for _ in range(2):", INTEGERS),
             ("return np.where(below <= radius, (product + half)", "return np.where(below < radius, (product + half)",
-             INTEGERS),
+             INTEGERS, "at the radius a term is e^-31: 0 of 256, one way and the other"),
             ("headroom = 32 - digits", "headroom = 31 - digits", INTEGERS),
         ],
         "accelsim/kernels/conv.py": [

@@ -278,6 +278,7 @@ def feedback() -> Any:
     [
         (recurrent, {"dt": None}, "a NIR file does not say it: give --dt"),
         (recurrent, {"reset": None}, "give --reset, subtract"),
+        (recurrent, {"dataset": "librivox_sample"}, "a network of spikes does not hear recordings"),
         (recurrent, {"order": None}, "give --order, new or old"),
         (feedback, {}, r"node 'a' \(LIF\): it reads spikes of one node beside its own, found 'b', 'input'"),
         (lambda: chain(nir.Delay(np.full(2, 1.5 * DT)), nir.Linear(grid(1, 2, 2)), cell("LIF", 1, 2)), {},
