@@ -1,4 +1,4 @@
-"""One wake word on three chips: the table workloads/wake_word/study.csv, from the installed package and espeak-ng alone.
+"""One wake word on three chips: the table study.csv beside this, from the installed package and espeak-ng alone.
 
     pip install 'accelsim-speech[import,test-import]'     # and: apt install espeak-ng
     python workloads/wake_word/study.py --out study --table workloads/wake_word/study.csv
