@@ -145,7 +145,8 @@ def _flat(path: Path, root: Tree) -> tuple[dict[str, Any], list[tuple[str, str]]
     if "type_check" in root:
         raise InputError.of("no NIR file: 'type_check' is no part of a graph", file=path)
     try:
-        graph = nir.dict2NIRNode(_as_written(root))
+        with np.errstate(all="ignore"):  # of numbers that are none
+            graph = nir.dict2NIRNode(_as_written(root))
         if not isinstance(graph, nir.NIRGraph):
             raise ValueError(f"the outermost node is a {type(graph).__name__}, not a graph")
     except Exception as error:  # nir checks by assert, KeyError, TypeError, ValueError
