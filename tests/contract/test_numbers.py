@@ -14,6 +14,7 @@ runs them), names such as S4D or int8, and whole numbers up to 16 without a unit
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import re
 import sys
@@ -167,6 +168,18 @@ def of_table(rows: list[StudyRow], components: bool) -> Sources:
     return found
 
 
+def of_plain_table(path: Path) -> Sources:
+    """Return the quantities of a table that is no sweep's, by kind; a column's unit ends its name: ``power_uw``."""
+    units = {unit.lower(): unit for unit in UNITS} | {"percent": "%"}
+    found: Sources = defaultdict(list)
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, cell in row.items():
+                kind, scale = UNITS.get(units.get(name.rpartition("_")[2], ""), ("count", 1.0))
+                found[kind] += [float(value) * scale for value in re.findall(r"(?<!\S)\d+(?:\.\d+)?(?!\S)", cell)]
+    return found
+
+
 def _kind_of(name: str) -> tuple[float, str]:
     """Return what makes a column of a table a quantity in the units of `UNITS`, and its kind."""
     short = name.rsplit(".", 1)[-1] if name.rsplit(".", 1)[-1] in METRICS else name
@@ -204,6 +217,10 @@ def sources(page: str) -> Sources:
     """Return the quantities of all tables that a page may quote, and of the validation page."""
     found: Sources = defaultdict(list)
     for name in explained()["tables"].get(page, []):
+        if name.endswith(".csv"):
+            for kind, values in of_plain_table(root() / name).items():
+                found[kind] += values
+            continue
         pattern, _, extra = name.partition(" + ")
         for path in sorted((root() / SHELF).glob(f"{pattern}.csv")):
             for kind, values in of_table(read_table(path), extra == "components").items():
