@@ -17,7 +17,6 @@ from accelsim.components import KINDS
 from accelsim.data import DATASETS
 from accelsim.devices import DEVICES
 from accelsim.errors import InputError
-from accelsim.importers.importer import IMPORTERS
 from accelsim.ops.op import OPS
 from accelsim.placement import ENGINES, place
 from accelsim.registry import Origin, Registry, origin_of_point
@@ -32,6 +31,8 @@ _LOADING = threading.RLock()
 
 def registries() -> list[Registry[Any]]:
     """Return all registries that a plug-in may add to."""
+    from accelsim.importers.importer import IMPORTERS  # a run imports no model, and need not wait for this
+
     return [OPS, ENGINES, KINDS, DEVICES, SCORES, DATASETS, IMPORTERS]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ _LIMITS = (
     ("code_gain", 1e-3, 1e4),
     ("code_offset", -1e4, 1e4),
 )
+
+
+KIND_SAID: dict[str, Any] = {"json_schema_extra": {"required": ["kind"]}}
+"""Settings of pydantic for features other than log-mel: only those may leave out their kind, so the schema says so."""
 
 
 def out_of_range(settings: object, limits: Sequence[tuple[str, float, float]]) -> list[str]:

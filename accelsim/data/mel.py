@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.features import SAMPLE_RATE_HZ, out_of_range
+from accelsim.data.features import KIND_SAID, SAMPLE_RATE_HZ, out_of_range
 
 _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("window_s", 0.001, 1.0),
@@ -50,6 +50,7 @@ class Spectrum:
     their end as NumPy's; povey is hann_symmetric^0.85 (Kaldi). ``fft_size``: the next power of two unless given.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = KIND_SAID
     kind: Literal["spectrum"] = "spectrum"
     window_s: float = 0.032
     hop_s: float = 0.008

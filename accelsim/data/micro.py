@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.features import SAMPLE_RATE_HZ, out_of_range
+from accelsim.data.features import KIND_SAID, SAMPLE_RATE_HZ, out_of_range
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.kernels.micro_front_end import (
     FILTER_BITS,
@@ -55,6 +55,7 @@ class Micro:
     those of microWakeWord. See `accelsim.kernels.micro_front_end.front_end`. Samples are round(2^15 x) of the audio x.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = KIND_SAID
     kind: Literal["micro"] = "micro"
     bands: int = 40
     window_s: float = 0.030

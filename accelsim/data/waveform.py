@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.data.digits import resampled
-from accelsim.data.features import SAMPLE_RATE_HZ, out_of_range
+from accelsim.data.features import KIND_SAID, SAMPLE_RATE_HZ, out_of_range
 
 ZERO_CODE = 128
 
@@ -27,6 +27,7 @@ class Waveform:
     nothing. ``samples``: so many make a frame, and what is left at the end is dropped.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = KIND_SAID
     kind: Literal["waveform"] = "waveform"
     rate_hz: int = 2000
     level: float = 16.0

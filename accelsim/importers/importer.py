@@ -6,6 +6,7 @@ format. It reads a file of others, so it trusts nothing in it: whatever is wrong
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +21,7 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.written import as_yaml, table
 from accelsim.ops.graph import Graph
-from accelsim.ops.lif import LifOp, SpikeSumOp
-from accelsim.ops.op import FEATURES, WeightedOp
-from accelsim.ops.recurrent import RecurrentOp
+from accelsim.ops.op import FEATURES
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
@@ -225,29 +224,20 @@ class Size:
 def size_of(graph: Graph, tensors: Mapping[str, NDArray[Any]]) -> Size:
     """Return the size of a network.
 
-    Multiply-accumulates of a row of the outputs: sum over ops of inputs x outputs x positions x rows of the op for a
-    row of the outputs, of spiking ops as if every input spiked in every time step. Parameters: weights and biases;
-    scales, zero points and constants of neurons are none.
+    Multiply-accumulates of a row of the outputs: those of all matrices (`Op.products`) in all rows that an op makes for
+    it; the products of attention between rows are not among them. Parameters: weights and biases, each once.
     """
-    macs, state = 0.0, 0
+    macs, state, learned = 0.0, 0, set()
     for op in graph.ops:
         read, given = graph.read(op), graph.edges[op.name]
-        rows = graph.given.stride / given.stride
-        if isinstance(op, LifOp | SpikeSumOp):
-            products = sum(inputs * outputs for inputs, outputs in op.matrices(read).values())
-            macs += products * read[0].steps * rows
-        if isinstance(op, WeightedOp):
-            inputs, outputs = op.matrix(read)
-            macs += inputs * outputs * op.positions(given) * rows
-        elif isinstance(op, RecurrentOp):
-            macs += sum(inputs * outputs for inputs, outputs in op.matrices(read)) * rows
+        macs += op.products(read, given) * graph.given.stride / given.stride
         window = op.window(read)
         if read and not window.ahead and not window.whole:
             state += window.behind * read[0].width
-        state += sum(int(np.prod(shape)) for shape in op.state(read).values())
-    constants = ("_scale", *(f".{end}" for end in LifOp.constants))
-    parameters = sum(tensor.size for name, tensor in tensors.items() if not name.endswith(constants))
-    return Size(macs, parameters, state)
+        state += sum(math.prod(shape) for shape in op.state(read).values())
+        ends = (end for end in op.shapes(read) if end not in op.constants and not end.endswith("_scale"))
+        learned |= {op.tensor_name(end) for end in ends} & set(tensors)
+    return Size(macs, sum(tensors[name].size for name in learned), state)
 
 
 def write(imported: Imported, folder: str | Path) -> Workload:

@@ -145,7 +145,8 @@ def _flat(path: Path, root: Tree) -> tuple[dict[str, Any], list[tuple[str, str]]
     if "type_check" in root:
         raise InputError.of("no NIR file: 'type_check' is no part of a graph", file=path)
     try:
-        graph = nir.dict2NIRNode(_as_written(root))
+        with np.errstate(all="ignore"):  # of numbers that are none
+            graph = nir.dict2NIRNode(_as_written(root))
         if not isinstance(graph, nir.NIRGraph):
             raise ValueError(f"the outermost node is a {type(graph).__name__}, not a graph")
     except Exception as error:  # nir checks by assert, KeyError, TypeError, ValueError
@@ -266,6 +267,7 @@ class _Network:
                         self._check_shape(name, key, shape)
                 elif isinstance(value, np.ndarray | np.generic | float | int) and not isinstance(value, bool):
                     self._check_numbers(name, key, np.asarray(value))
+                    self._check_each(name, key, np.asarray(value))
                 elif key not in ("metadata", "start_dim", "end_dim"):
                     self.refuse(name, f"'{key}' is {type(value).__name__}, expected numbers")
 
@@ -278,6 +280,13 @@ class _Network:
             self.refuse(name, f"its {key.replace('_', ' ')} is {np.asarray(shape).tolist()}"[:200])
         elif math.prod(sizes.tolist()) > 65_536:
             self.refuse(name, f"{math.prod(sizes.tolist()):,} values, at most 65,536 are taken")
+
+    def _check_each(self, name: str, key: str, values: NDArray[Any]) -> None:
+        """Note constants of neurons that are neither one nor as many as these are."""
+        shape = (self.nodes[name].output_type or {}).get("output")
+        width = 0 if shape is None or np.asarray(shape).dtype.kind not in "iu" else _size(shape)
+        if self.kind(name) in NEURONS | READOUTS and values.size not in (1, width):
+            self.refuse(name, f"'{key}' holds {values.size} numbers for {width} neurons")
 
     def _check_numbers(self, name: str, key: str, values: NDArray[Any]) -> None:
         if values.dtype.kind not in "iuf" or not values.size:
@@ -449,7 +458,9 @@ class _Network:
                 continue
             total.paths[source] = Path_(one + two)
             total.products.append(name)
-        if more.bias is not None:
+        if more.bias is not None and total.bias is not None and more.bias.shape != total.bias.shape:
+            self.refuse(name, f"biases of {more.bias.size} and of {total.bias.size} numbers arrive")
+        elif more.bias is not None:
             total.bias = more.bias if total.bias is None else total.bias + more.bias
         total.through += more.through
         total.products += more.products

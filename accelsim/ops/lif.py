@@ -50,6 +50,11 @@ _EULER = frozenset({"membrane_step", "synapse_step", "input_gain", "resistance",
 _WORDS = frozenset({"bias", "recurrent_bias", "rest"})
 
 
+def _products(matrices: Mapping[str, tuple[int, int]], read: Sequence[Edge]) -> int:
+    """Return the products of matrices in all time steps of a row."""
+    return sum(inputs * outputs for inputs, outputs in matrices.values()) * read[0].steps
+
+
 class LifOp(Op):
     """A layer of leaky integrate-and-fire neurons; its maths stands in `accelsim.kernels.lif`.
 
@@ -154,6 +159,9 @@ class LifOp(Op):
         if self.recurrent:
             found["recurrent_weight"] = (self.neurons, self.neurons)
         return found
+
+    def products(self, read: Sequence[Edge], given: Edge) -> int:
+        return _products(self.matrices(read), read)
 
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         delays = {} if self.delays is None else {"delays": (read[0].width, self.neurons)}
@@ -376,6 +384,9 @@ class SpikeSumOp(Op):
     def matrices(self, read: Sequence[Edge]) -> dict[str, tuple[int, int]]:
         """Return inputs and outputs of its matrix, by the end of its tensor's name."""
         return {"weight": (read[0].width, self.neurons)}
+
+    def products(self, read: Sequence[Edge], given: Edge) -> int:
+        return _products(self.matrices(read), read)
 
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return {**self.matrices(read)}

@@ -144,6 +144,8 @@ class Op(Model):
     """Whether it joins neighbouring rows, or carries a state from row to row, so that rows must stand for frames."""
     spiking: ClassVar[bool] = False
     """Whether random activity can drive it, see `accelsim.schema.workload.RandomInputs`."""
+    constants: ClassVar[frozenset[str]] = frozenset()
+    """The ends of its tensors that are neither weights nor biases; those of scales end in ``_scale``."""
     spread: ClassVar[float] = 1.0
     """Root mean square of what it makes of normal numbers of deviation 1, for generated weights."""
 
@@ -162,6 +164,10 @@ class Op(Model):
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         """Return the shapes of its tensors by the ends of their names; those of scales are ()."""
         return {}
+
+    def products(self, read: Sequence[Edge], given: Edge) -> int:
+        """Return the multiply-accumulates of a row that it gives with its tensors, as if no input were zero."""
+        return 0
 
     def optional(self) -> frozenset[str]:
         """Return the ends of the tensors that may be missing."""
@@ -544,6 +550,10 @@ class WeightedOp(QuantisedOp):
     def positions(self, given: Edge) -> int:
         """Return on how many positions of a row the matrix is used."""
         return 1
+
+    def products(self, read: Sequence[Edge], given: Edge) -> int:
+        inputs, outputs = self.matrix(read)
+        return inputs * outputs * self.positions(given)
 
     def each_channel(self) -> bool:
         """Return whether every channel is multiplied for itself, so that no two outputs share an input."""

@@ -157,6 +157,9 @@ class RecurrentOp(QuantisedOp):
         """Return inputs and outputs of the matrix of the inputs, and of the recurrent one."""
         return (read[0].width, self.columns()), (self.units, self.columns())
 
+    def products(self, read: Sequence[Edge], given: Edge) -> int:
+        return sum(inputs * outputs for inputs, outputs in self.matrices(read))
+
     def layers(self) -> tuple[LinearOp, LinearOp]:
         """Return its matrices of integers as dense layers, of what it reads and of what it gives."""
         return tuple(  # type: ignore[return-value]

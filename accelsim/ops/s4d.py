@@ -75,6 +75,9 @@ class S4dOp(Op):
             raise ValueError(f"has {self.kernels} kernels for {read[0].width} input channels")
         return Edge(self.kernels, 1, read[0].stride, "codes", bits=self.code_bits, scale=self.output_scale)
 
+    def products(self, read: Sequence[Edge], given: Edge) -> int:
+        return MACS_PER_STATE * self.states * self.kernels
+
     def shapes(self, read: Sequence[Edge]) -> dict[str, tuple[int, ...]]:
         return dict.fromkeys(PARTS, (self.kernels, self.states, 2))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tflite_cases import NETWORKS
 from tflite_networks import objects, written
 
 from accelsim.errors import InputError
@@ -49,8 +50,6 @@ def _installed() -> None:
 
 def seeds() -> list[bytes]:
     """Return the files that are damaged: one of every network that tests make."""
-    from test_tflite_networks import NETWORKS
-
     return [make() for make in NETWORKS.values()]
 
 

@@ -139,7 +139,7 @@ _DATA = {
             ("self._dram(read=given + read, written=taken + state + written)",
              "self._dram(read=taken + state + written, written=given + read)", NPU),
             ("cpu.copies(taken + state) + cpu.copies(given)", "cpu.copies(taken) + cpu.copies(given)", NPU),
-            ("isinstance(work, Depthwise | PlacesOnVector)", "isinstance(work, PlacesOnVector)", NPU),
+            ("_ON_VECTOR = Depthwise | PlacesOnVector", "_ON_VECTOR = PlacesOnVector", NPU),
             ("work.scores * (SOFTMAX + RELATIVE * work.relative)", "work.scores * SOFTMAX", NPU),
             ("work.scores + work.rows * work.heads", "work.scores", NPU),
             ('"loader": {"descriptor": 1,', '"loader": {"descriptor": 2,', NPU),

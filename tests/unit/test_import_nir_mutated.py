@@ -154,6 +154,8 @@ def test_whole_files_are_taken(tmp_path, reader) -> None:
 def test_mutated_files(tmp_path, reader) -> None:
     before = peak_bytes()
     reasons = swallow(tmp_path, 0, 100)
+    for seed in (2792, 3575, 6204):  # constants of another number than there are neurons: once a traceback
+        swallow(tmp_path, seed, seed + 1)
     assert reasons["taken"] > 8 and len(reasons) > 8, "the mutations reach little"
     assert peak_bytes() - before < 500e6
 

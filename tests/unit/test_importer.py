@@ -67,6 +67,7 @@ class Toy(Importer):
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register the toy format for one test."""
+    assert list(IMPORTERS)  # those of the package are loaded now, not while another table stands in their place
     held = dict(IMPORTERS._registered)
     monkeypatch.setattr(IMPORTERS, "_registered", held)
     monkeypatch.setattr(IMPORTERS, "_found", {})

@@ -1,7 +1,7 @@
-"""One wake word on three chips: the table reports/wake_word.csv, from the installed package and espeak-ng alone.
+"""One wake word on three chips: the table study.csv beside this, from the installed package and espeak-ng alone.
 
     pip install 'accelsim-speech[import,test-import]'     # and: apt install espeak-ng
-    python workloads/wake_word/study.py --out study --table reports/wake_word.csv
+    python workloads/wake_word/study.py --out study --table workloads/wake_word/study.csv
 
 Positives and other phrases are those of `voices.py`, seed 1; false accepts an hour are counted on read speech, the
 test split of `mini_librispeech` (``ACCELSIM_DATA``). The reference is tflite-micro on the same features, step by
