@@ -17,6 +17,8 @@ from onnx_models import model, node
 
 from accelsim.errors import InputError
 from accelsim.importers.importer import import_model, size_of
+from accelsim.importers.onnx import lowering
+from accelsim.importers.onnx.values import Value
 from accelsim.ops.op import FEATURES
 
 FRAMES, BANDS = 12, 8
@@ -355,6 +357,44 @@ def test_float_network(tmp_path: Path) -> None:
     assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
     text = (tmp_path / "net" / "import.md").read_text()
     assert "| n | BatchNormalization | c3 |" in text, "the batch norm is folded into the convolution before it"
+
+
+def test_node_behind_a_branch(tmp_path: Path) -> None:
+    """Nodes behind an If, and those that their operators are written as, go on as before it."""
+    f = lambda *shape: (RANDOM.standard_normal(shape) * 0.3).astype(np.float32)  # noqa: E731
+    given = [models.onnx.helper.make_tensor_value_info("inside", models.FLOAT, None)]
+    branches = {
+        key: models.onnx.helper.make_graph([node("MatMul", f"x {w}", "inside", f"{key}_p")], key, [], given)
+        for key, w in (("then_branch", "w1"), ("else_branch", "w2"))
+    }
+    nodes = [node("If", "yes", "b", **branches), node("Sigmoid", "b", "s"), node("MatMul", "s w3", "y")]
+    constants = {"yes": np.array(True), "w1": f(BANDS, 6), "w2": f(BANDS, 6), "w3": f(6, 3)}
+    shape = [1, FRAMES, BANDS]
+    workload = models.imported(
+        model(nodes, constants, shape), tmp_path, time_axis=1, feature_scale=0.03, feature_offset=120
+    )
+    assert [op.op for op in workload.graph.ops if op.op != "dequantise"] == ["linear", "sigmoid", "linear"]
+    codes = RANDOM.integers(1, 247, (FRAMES, BANDS)).astype(np.uint8)
+    got = models.float_values(workload, codes, [0, FRAMES])[workload.graph.last.name].values
+    wanted = models.oracle(tmp_path / "model.onnx", models.real_features(workload, codes), 1, shape)
+    assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_new_operator_is_one_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that enters itself in the table of rules is all that an operator needs."""
+    monkeypatch.setattr(lowering, "RULES", {**lowering.RULES})
+
+    @lowering.onnx_op("Neg")
+    def negative(graph: lowering.Lowering, one: Any, read: lowering.Read) -> list[lowering.Anything]:
+        x = read[0]
+        assert isinstance(x, Value)
+        gain = {"gain": np.array(-1, np.float32)}
+        return [graph.emit_folding(one, "affine", {"input": x}, {}, x.dims, x.order, tensors=gain)]
+
+    workload = models.imported(model([node("Neg", "x", "y")], {}, [1, BANDS, FRAMES]), tmp_path, time_axis=2)
+    codes = RANDOM.integers(0, 256, (FRAMES, BANDS)).astype(np.uint8)
+    got = models.reference_values(workload, codes, [0, FRAMES])["y"].values
+    assert np.array_equal(got, -models.real_features(workload, codes))
 
 
 @pytest.mark.parametrize(

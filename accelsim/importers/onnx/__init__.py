@@ -1,7 +1,8 @@
 """ONNX: quantised networks (QuantizeLinear and DequantizeLinear, operators on integers) and float ones.
 
-What is read of a file is in `proto`, what constants come to in `fold`, how tensors lie in rows in `values`, what
-becomes of each node in `lower`, and how a float network gets integer weights in `calibrate`.
+What is read of a file is in `proto`, what constants come to in `fold`, how tensors lie in rows in `values`. `lower`
+makes ops of a graph: of its inputs by `inputs`, of its nodes by `nodes`, each by a rule of `operators`; `lowering` is
+what rules share. How a float network gets integer weights is in `accelsim.importers.calibrate`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, did_you_mean
 from accelsim.importers.calibrate import Calibration, calibrated, feature_codes, read_recordings
 from accelsim.importers.importer import IMPORTERS, LARGEST_FILE, Imported, Importer, Options, Refusals
-from accelsim.importers.onnx.lower import Lowered, Lowering
+from accelsim.importers.onnx.lower import Lowered, lower
+from accelsim.importers.onnx.lowering import Lowering
 from accelsim.importers.onnx.proto import Malformed, OnnxModel, read_model
 from accelsim.importers.written import as_yaml
 from accelsim.schema import parse, parse_yaml
@@ -101,7 +103,7 @@ def lowered_model(model: OnnxModel, path: Path, options: OnnxOptions) -> tuple[L
         offset=0 if offset is None else offset, constants=options.constants, output=options.output,
         rounding="half_even",
     )  # fmt: skip
-    lowered = lowering.run()
+    lowered = lower(lowering)
     refusals.stop()
     assert lowered is not None
     edge = lowered.features

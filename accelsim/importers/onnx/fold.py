@@ -27,6 +27,10 @@ class Const:
     array: NDArray[Any]
     four_bits: bool = False
 
+    def real(self) -> NDArray[Any]:
+        """Return the numbers that it stands for, its own."""
+        return self.array
+
 
 @dataclass(frozen=True)
 class Quantised:

@@ -94,6 +94,18 @@ class Value:
         index = np.arange(width(axes)).reshape([axis.size or 1 for axis in axes])
         return index.transpose([axes.index(axis) for axis in self.order]).reshape(-1)
 
+    def unpadded(self) -> Value:
+        """Return the value; raises `Refused` for one that is padded."""
+        if self.padding:
+            raise Refused("Pad pads it, and only a convolution takes padding in")
+        return self
+
+    def readable(self) -> Value:
+        """Return the value; raises `Refused` for one that is padded, or codes without their scale."""
+        if not self.real and self.quantised:
+            raise Refused("it computes with codes without their scale")
+        return self.unpadded()
+
     def moved(self, dims: Dims) -> Value:
         """Return the same rows with other dimensions of the same axes."""
         if self.padding:
@@ -120,6 +132,10 @@ class Unknown:
     """What a node that is refused gives: what reads it is not looked at."""
 
 
+class Last(Unknown):
+    """A last state that no row of ours is."""
+
+
 def size_of(axes: Sequence[Axis]) -> int | None:
     """Return the product of sizes, None if one is open."""
     return None if any(axis.size is None for axis in axes) else math.prod(axis.size or 0 for axis in axes)
@@ -133,6 +149,11 @@ def width(axes: Sequence[Axis]) -> int:
 def axes_of(size: int) -> tuple[Axis, ...]:
     """Return a dimension of new values: one axis, or none for one value."""
     return () if size == 1 else (Axis(size),)
+
+
+def rest_of(value: Value, axis: int) -> list[Axis]:
+    """Return the axes of a row but for those of one dimension, dimension after dimension."""
+    return [one for place, dim in enumerate(value.dims) if place != axis for one in dim if not one.time]
 
 
 def reshaped(value: Value, wanted: Sequence[int], *, allow_zero: bool) -> Value:
