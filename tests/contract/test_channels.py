@@ -35,5 +35,5 @@ def test_a_channel_to_another_component_is_refused(name: str, tmp_path: Path) ->
                 check_channels(load_architecture(path))
             except InputError:
                 refused += 1
-    # state_and_vector lacks the most: 8 of 62, array and vector unit among them, which recurrent layers have in lock-step.
+    # state_and_vector takes the most, 8 of 62: array and vector unit are among them, in lock-step for recurrent layers.
     assert refused >= 0.87 * tried, f"{refused} of {tried}"
