@@ -43,7 +43,8 @@ class PlainTiles:
             row_tiles = 1 if op.op == "depthwise" else ceil(inputs, self.crossbar.rows)
             tile += placed(self.chip, op)[1].copies * row_tiles * ceil(outputs, self.crossbar.columns)
 
-    def sums(self, op: Any, codes: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sums(self, op: Any, codes: np.ndarray, starts: np.ndarray, beyond: int) -> tuple[np.ndarray, np.ndarray]:
+        assert beyond == 0  # of the symmetric codes of these networks
         weights = self.workload.tensors[f"{op.name}.weight"].astype(int)
         if op.name not in self.first:
             if op.op == "linear":
