@@ -72,17 +72,17 @@ class Value:
         """Whether it is made of codes, not of real numbers."""
         return self.edge.kind == "codes" and self.edge.bits <= 16
 
-    def size(self, dim: int) -> int | None:
+    def size(self, place: int) -> int | None:
         """Return the size of a dimension, None if it is open."""
-        return size_of(self.dims[dim])
+        return size_of(self.dims[place])
 
     def sizes(self) -> list[int | None]:
         """Return the sizes of all dimensions."""
         return [size_of(dim) for dim in self.dims]
 
-    def timed(self, dim: int) -> bool:
+    def timed(self, place: int) -> bool:
         """Return whether time is in a dimension."""
-        return any(axis.time for axis in self.dims[dim])
+        return any(axis.time for axis in self.dims[place])
 
     def shape(self) -> NDArray[np.int64]:
         """Return the shape as a graph computes with it."""
