@@ -174,10 +174,11 @@ class LifOp(Op):
     def shape_problem(self, end: str, shape: tuple[int, ...], found: tuple[int, ...]) -> str | None:
         if end == "delays" and found not in (shape, shape[:1]):
             return f"has shape {list(found)}, expected {list(shape)} or {list(shape[:1])}"
-        one = end in _LEAKS and math.prod(found) == 1 and end not in self.of_each_neuron()  # written as [] or as [1]
-        if end == "delays" or one:
+        common = end in _LEAKS and end not in self.of_each_neuron()
+        if end == "delays" or (common and math.prod(found) == 1):  # one number, written as [] or as [1]
             return None
-        return super().shape_problem(end, shape, found)
+        problem = super().shape_problem(end, shape, found)
+        return f"{problem} or [1]" if problem and common and shape != (1,) else problem
 
     def tensor_name(self, end: str) -> str:
         given = {"weight": self.weights, "recurrent_weight": self.recurrent_weights}.get(end)

@@ -262,7 +262,8 @@ def test_the_listing_says_what_comes_from_where(tmp_path: Path, distribution: Ca
     assert "no such package" in str(found["accelsim.library", "chips"].error)
     assert found["accelsim.datasets", "noise"].origin.file == str(tmp_path / "noise.py")
     own = {group for (group, _), entry in found.items() if entry.origin.builtin}
-    assert own == {f"accelsim.{group}" for group in ("ops", "engines", "components", "devices", "scores", "datasets")}
+    groups = ("ops", "engines", "components", "devices", "scores", "datasets", "importers")
+    assert own == {f"accelsim.{group}" for group in groups}
 
 
 def test_the_command_line_takes_plug_ins(chip: Path, tmp_path: Path) -> None:
