@@ -144,8 +144,8 @@ def lif(
 
 
 def _each(value: Any, neurons: int, number: type) -> NDArray[Any]:
-    """Return a value for each neuron, of one for all of them, or None for 0."""
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(0 if value is None else value, number), (neurons,)))
+    """Return a value for each neuron, of one for all of them, or None for 0; of one type, so kernels compile once."""
+    return np.full(neurons, 0 if value is None else value, number)
 
 
 def _check(neurons: int, recurrent: NDArray[Any] | None, refractory: int, **each: NDArray[Any] | None) -> None:

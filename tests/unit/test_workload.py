@@ -125,7 +125,7 @@ def test_wrong_tensor(
         ({"out__w": np.zeros((3, 4))}, "tensor 'out.w' has shape [3, 4], expected [4, 3] in float.safetensors"),
         ({"l0__beta": None}, "no tensor 'l0.beta' in float.safetensors"),
         ({"l0__beta": [np.nan]}, "tensor 'l0.beta' holds NaN or infinity in float.safetensors"),
-        ({"l0__threshold": [1.0, 2.0]}, "tensor 'l0.threshold' has shape [2], expected [4] or [1] in float.safetensors"),
+        ({"l0__threshold": [1.0, 2.0]}, "tensor 'l0.threshold' has shape [2], expected [4] or [1] in float"),
     ],
 )
 def test_wrong_reference(tmp_path: Path, tensors: dict[str, np.ndarray], changed: dict, message: str) -> None:
