@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt
 from accelsim.data import Featured, Utterance
 from accelsim.data.clip import speech_end_s
 from accelsim.schema.quantity import NonNegativeTime
-from accelsim.score.error_rate import Accuracy, bootstrap, resamples
+from accelsim.score.error_rate import Accuracy, bootstrap, mean_of, resamples
 from accelsim.score.score import SCORES, Score
 
 OTHER = "other"
@@ -117,7 +117,7 @@ class Detections:
         if sum(hours) > 0:
             further.append(_rate(np.array(accepts), np.array(hours)))
         if delays:
-            further.append(_delay(np.array(delays)))
+            further.append(mean_of("delay of detections", np.array(delays), "wake words", "s"))
         if missed:
             return replace(_misses(np.array(missed)), further=tuple(further))
         if not further:
@@ -147,18 +147,4 @@ def _rate(accepts: NDArray[np.int64], hours: NDArray[np.float64]) -> Accuracy:
         counted="seconds without the wake word",
         unit="/h",
         detail={"accepts": int(accepts.sum())},
-    )
-
-
-def _delay(delays: NDArray[np.float64]) -> Accuracy:
-    low, high = np.percentile(delays[resamples(len(delays))].mean(axis=1), (2.5, 97.5))
-    return Accuracy(
-        metric="delay of detections",
-        value=float(delays.mean()),
-        low=float(low),
-        high=float(high),
-        n=len(delays),
-        counted="wake words",
-        unit="s",
-        detail={},
     )

@@ -99,6 +99,24 @@ def bootstrap(
     )
 
 
+def mean_of(
+    metric: str, values: NDArray[np.float64], counted: str, unit: str, further: tuple[Accuracy, ...] = ()
+) -> Accuracy:
+    """Return the mean of a figure of each utterance, in ``unit``, with its 95 % bootstrap interval."""
+    low, high = np.percentile(values[resamples(len(values))].mean(axis=1), (2.5, 97.5))
+    return Accuracy(
+        metric=metric,
+        value=float(values.mean()),
+        low=float(low),
+        high=float(high),
+        n=len(values),
+        counted=counted,
+        unit=unit,
+        detail={},
+        further=further,
+    )
+
+
 def resamples(utterances: int) -> NDArray[np.int64]:
     """Return which utterances each of the 2,000 seeded resamples holds, [resamples, utterances]."""
     return np.random.Generator(np.random.Philox(0)).integers(0, utterances, (_RESAMPLES, utterances))

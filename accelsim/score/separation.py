@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from accelsim.data import Featured, Utterance
-from accelsim.score.error_rate import Accuracy, resamples
+from accelsim.score.error_rate import Accuracy, mean_of
 from accelsim.score.score import SCORES, DecoderScore
 
 _SILENT = 1e-12
@@ -126,19 +126,5 @@ class ScaleInvariantRatio:
         if len(after) < len(references):
             raise ValueError(f"clean speech of {len(after)} utterances, found {len(references)}")
         gained = np.array(after) - np.array(before)
-        return _mean("SI-SDR", np.array(after), (_mean("SI-SDR gained", gained, ()),))
-
-
-def _mean(metric: str, values: NDArray[np.float64], further: tuple[Accuracy, ...]) -> Accuracy:
-    low, high = np.percentile(values[resamples(len(values))].mean(axis=1), (2.5, 97.5))
-    return Accuracy(
-        metric=metric,
-        value=float(values.mean()),
-        low=float(low),
-        high=float(high),
-        n=len(values),
-        counted="utterances",
-        unit="dB",
-        detail={},
-        further=further,
-    )
+        beside = mean_of("SI-SDR gained", gained, "utterances", "dB")
+        return mean_of("SI-SDR", np.array(after), "utterances", "dB", (beside,))
