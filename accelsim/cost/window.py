@@ -19,7 +19,7 @@ from accelsim.cost.lookup import OperatingPoint
 from accelsim.cost.scaling import COARSEST_NM, FINEST_NM, node_delay_factor, speed_factor
 from accelsim.devices import Device
 from accelsim.errors import InputError, Problem
-from accelsim.kernels.crossbar import BOLTZMANN
+from accelsim.kernels.read_noise import BOLTZMANN
 from accelsim.schema import format_si
 from accelsim.schema.cost import NodeWindow, Window
 from accelsim.schema.source import Location

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
 from accelsim.devices import Device
-from accelsim.kernels.crossbar import NoiseModel, Tiles, program_tiles
+from accelsim.kernels.crossbar import Tiles, program_tiles
+from accelsim.kernels.read_noise import NoiseModel
 from accelsim.schedule.mapping import TileMapping
 
 

@@ -35,18 +35,11 @@ from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run,
 from accelsim.errors import InputError, did_you_mean
 from accelsim.kernels import converters
 from accelsim.kernels.conv import Starts
+from accelsim.kernels.conversion import Product, Words
 from accelsim.kernels.converters import dac_codes
-from accelsim.kernels.crossbar import (
-    Product,
-    Sign,
-    Tiles,
-    Words,
-    depthwise_power,
-    multiply,
-    multiply_depthwise,
-    planes_of,
-    read_power,
-)
+from accelsim.kernels.crossbar import Sign, Tiles, planes_of
+from accelsim.kernels.product import multiply, multiply_depthwise
+from accelsim.kernels.read_power import depthwise_power, read_power
 from accelsim.ops.attention import PositionsOp
 from accelsim.ops.conv import ConvOp, DepthwiseOp
 from accelsim.ops.op import (

@@ -16,7 +16,8 @@ from property import reference_tile
 
 from accelsim.devices import load_device
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
-from accelsim.kernels.crossbar import multiply, program_tiles
+from accelsim.kernels.crossbar import program_tiles
+from accelsim.kernels.product import multiply
 
 pytestmark = pytest.mark.benchmark
 

@@ -16,7 +16,8 @@ from scipy import stats
 
 from accelsim.devices import Synaptogen, load_device
 from accelsim.kernels.converters import AdcTransfer, DacTransfer, dac_codes
-from accelsim.kernels.crossbar import multiply, program_tiles
+from accelsim.kernels.crossbar import program_tiles
+from accelsim.kernels.product import multiply
 from accelsim.kernels.synaptogen import Sequence, program_cells, respond
 
 Z, REFERENCE_CELLS = 4.5, 200_000

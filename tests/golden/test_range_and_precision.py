@@ -18,7 +18,8 @@ import pytest
 from accelsim.devices import load_device
 from accelsim.kernels.attention import sinusoids
 from accelsim.kernels.converters import AdcTransfer
-from accelsim.kernels.crossbar import Tiles, multiply, program_tiles
+from accelsim.kernels.crossbar import Tiles, program_tiles
+from accelsim.kernels.product import multiply
 
 SIZE, FRAMES = 512, 200
 

@@ -21,8 +21,9 @@ from accelsim.devices import load_device
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import Execution, execute
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import depthwise_power, program_tiles, read_power
+from accelsim.kernels.crossbar import program_tiles
 from accelsim.kernels.number import Arithmetic
+from accelsim.kernels.read_power import depthwise_power, read_power
 from accelsim.ops.op import FEATURES, Datapath, WeightedOp, evaluate
 from accelsim.workload import Workload
 

@@ -25,7 +25,8 @@ from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
 from accelsim.kernels.converters import AdcTransfer, DacTransfer, dac_codes
-from accelsim.kernels.crossbar import multiply, program_tiles
+from accelsim.kernels.crossbar import program_tiles
+from accelsim.kernels.product import multiply
 from accelsim.library import root
 from accelsim.pipeline import operate
 from accelsim.schema import load_yaml

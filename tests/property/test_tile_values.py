@@ -13,17 +13,11 @@ from property import reference_tile
 from scipy import stats
 
 from accelsim.devices import Device, load_device
+from accelsim.kernels.conversion import Words
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
-from accelsim.kernels.crossbar import (
-    PLANES_PER_TILE,
-    Words,
-    digits,
-    multiply,
-    multiply_depthwise,
-    planes_of,
-    program_tiles,
-    read_power,
-)
+from accelsim.kernels.crossbar import PLANES_PER_TILE, digits, planes_of, program_tiles
+from accelsim.kernels.product import multiply, multiply_depthwise
+from accelsim.kernels.read_power import read_power
 
 IDEAL, GAUSSIAN, SYNAPTOGEN = (load_device(name) for name in ("ideal", "gaussian", "synaptogen"))
 

@@ -9,7 +9,7 @@ from accelsim.architecture import load_architecture
 from accelsim.components import KINDS
 from accelsim.components.kind import cycles_of
 from accelsim.errors import InputError
-from accelsim.kernels.crossbar import noise_constants
+from accelsim.kernels.read_noise import noise_constants
 from accelsim.pipeline import run_in_full
 
 SHORT = {"workload.inputs.utterances": "1"}
