@@ -162,11 +162,17 @@ def check_prices(architecture: Architecture) -> None:
 def prices_of(architecture: Architecture, did: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Range]:
     """Return every price that the bill of a run rests on, by component and what it is of.
 
-    ``did``: the actions that each component did; the pulses that program cells are among them wherever there are cells.
-    Raises InputError when a price is missing.
+    ``did``: the actions that each component did; the pulses that program cells are among them wherever there are cells
+    whose device does not state its own. Raises InputError when a price is missing.
     """
-    wanted = _lookups(architecture, lambda name, action: action in did.get(name, ()) or action == WRITE_PULSE)
-    return {what: lookup() for what, lookup in wanted}
+    devices = architecture.devices
+
+    def paid(name: str, action: str) -> bool:
+        if action == WRITE_PULSE and name in devices:
+            return devices[name].pulse() is None
+        return action in did.get(name, ())
+
+    return {what: lookup() for what, lookup in _lookups(architecture, paid)}
 
 
 def _lookups(
@@ -225,8 +231,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                     joules = int(per_frame.sum()) * each_action[part_of(member), action].value
                     layers[job.layer] = layers.get(job.layer, 0.0) + joules
     programming = tuple(
-        Term(name, PROGRAMMING, pulses, prices.energy(spec.kind, WRITE_PULSE, spec.dimensions()))
-        for name, spec in architecture.of_kind("crossbar").items()
+        Term(name, PROGRAMMING, pulses, _write_price(architecture, prices, name))
+        for name in architecture.of_kind("crossbar")
         if (pulses := activity.programming.get("write_pulses", 0))
     )
     areas_m2 = {t.component: t.joules() for t in areas}
@@ -235,6 +241,15 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
         for key, low, high in architecture.at_ends()
     }
     return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, full, ends)
+
+
+def _write_price(architecture: Architecture, prices: PriceList, name: str) -> Range:
+    """Return what a write pulse of a crossbar's cells costs, in J: V I t where the device's file states them."""
+    if (pulse := architecture.devices[name].pulse()) is None:
+        spec = architecture.components()[name]
+        return prices.energy(spec.kind, WRITE_PULSE, spec.dimensions())
+    joules = pulse.volts * pulse.current * pulse.time
+    return Range(joules, joules, joules, f"device {architecture.devices[name].name}")
 
 
 def _waiting(architecture: Architecture, prices: PriceList, name: str, times: PowerTimes) -> tuple[list[Term], float]:
