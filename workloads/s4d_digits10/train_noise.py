@@ -23,7 +23,6 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
-from accelsim.devices.measured import Measured
 from torch import nn
 from train import (
     CHANNELS,
@@ -57,6 +56,7 @@ from train import (
 
 from accelsim.data.digits import WORDS
 from accelsim.devices import Device, Gaussian, load_device
+from accelsim.devices.measured import Measured
 from accelsim.kernels.ssm import largest_level, program_kernels
 from accelsim.weights import open_weights, save_weights
 
