@@ -243,7 +243,8 @@ def _single_cells(cells, along_row, along_column, first, count, out):  # type: i
 def _merge_lanes(src, side, dst, half, height, width, up):  # type: ignore[no-untyped-def]
     """Join the blocks of the first half of the lanes to those of the second, wire by wire; return their ``side``.
 
-    The blocks of h x w cells have the ports left, bottom, right, top in rows of ``side``; so have those that come out, with the joint wires behind them.
+    The blocks of h x w cells have the ports left, bottom, right, top, ``side`` rows in all, some of them without use; so
+    have those that come out.
     For far port f of one and near port n of the other, whose mutual transfer is t, (1 - t) v + Z i = H_f x and
     (1 - t) i - Y v = H_n x give H + H_f i + H_n v for the rest.
     """
@@ -433,8 +434,8 @@ def _add_product(out, left, right):  # type: ignore[no-untyped-def]
 def _add_row(out, count, left, i, right):  # type: ignore[no-untyped-def]
     """out += left[i] right for the first ``count`` columns, eight rows of ``right`` at a time."""
     terms = left.shape[1]
-    k = 0
-    while k + 8 <= terms:
+    eights = terms - terms % 8
+    for k in range(0, eights, 8):
         a, b, c, d = left[i, k], left[i, k + 1], left[i, k + 2], left[i, k + 3]
         e, f, g, h = left[i, k + 4], left[i, k + 5], left[i, k + 6], left[i, k + 7]
         for j in range(count):
@@ -449,8 +450,7 @@ def _add_row(out, count, left, i, right):  # type: ignore[no-untyped-def]
                 + g * right[k + 6, j]
                 + h * right[k + 7, j]
             )
-        k += 8
-    for k in range(k, terms):
+    for k in range(eights, terms):
         a = left[i, k]
         for j in range(count):
             out[j] += a * right[k, j]
