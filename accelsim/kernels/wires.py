@@ -243,7 +243,7 @@ def _single_cells(cells, along_row, along_column, first, count, out):  # type: i
 def _merge_lanes(src, side, dst, half, height, width, up):  # type: ignore[no-untyped-def]
     """Join the blocks of the first half of the lanes to those of the second, wire by wire; return their ``side``.
 
-    The blocks of h x w cells have the ports left, bottom, right, top, ``side`` rows in all, some of them without use; so
+    The blocks of h x w cells have the ports left, bottom, right, top, in ``side`` rows, the rest without use; so
     have those that come out.
     For far port f of one and near port n of the other, whose mutual transfer is t, (1 - t) v + Z i = H_f x and
     (1 - t) i - Y v = H_n x give H + H_f i + H_n v for the rest.
