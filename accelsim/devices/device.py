@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from accelsim.kernels.cells import RESTING, drifted, wire_attenuation
-from accelsim.kernels.crossbar import Curves, Program
+from accelsim.kernels.crossbar import Curves, Program, Terms
 from accelsim.registry import Registry
 from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime
 
@@ -75,6 +75,19 @@ class Device(Model):
 
         Raises ValueError where the device does not have 2^cell_bits levels.
         """
+
+    def current_terms(self, read_voltage: float) -> Terms | None:
+        """Return what `curves` leaves of a cell's current at voltages up to that of a read (V); None: nothing."""
+        return None
+
+    def read_variance(
+        self, conductances: NDArray[np.float64], *, age: float | None, read_time: float, temperature: float
+    ) -> NDArray[np.float64] | None:
+        """Return the variance of cells' conductances (S) from read to read, in S^2, beyond thermal and shot noise.
+
+        age: from programming to reading, in s; read_time: of one read, in s; temperature in K. None: no such noise.
+        """
+        return None
 
     def lowest_conductance(self, read_voltage: float) -> float:
         """Return the conductance of a cell in its high-resistance state at a voltage (V), in S."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, ArchitectureSpec
+from accelsim.components.crossbar import Crossbar
 from accelsim.engines.deploy import Deployment
 from accelsim.engines.execute import Activity, Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
@@ -30,6 +31,9 @@ from accelsim.simulate.domain import in_ticks
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 T = TypeVar("T")
+
+USUAL_KELVIN = 300.0
+"""A temperature that `functional` leaves out, as a key at its default."""
 
 _EXECUTIONS = 2  # points that share values come one after the other
 _NETWORKS = 2
@@ -157,7 +161,14 @@ def functional(architecture: Architecture) -> str:
     devices = {
         name: device.model_dump(mode="json", exclude_defaults=True) for name, device in architecture.devices.items()
     }
+    if _reads_with_noise(spec) and spec.technology.temperature != USUAL_KELVIN:
+        rest["temperature"] = spec.technology.temperature
     return json.dumps([components, rest, devices])
+
+
+def _reads_with_noise(spec: ArchitectureSpec) -> bool:
+    """Return whether the temperature of a chip, which is among its prices, changes values too."""
+    return any(isinstance(part, Crossbar) and part.noise != "none" for part in spec.components.values())
 
 
 def is_functional(key: str, spec: ArchitectureSpec) -> bool:
@@ -168,6 +179,8 @@ def is_functional(key: str, spec: ArchitectureSpec) -> bool:
     name, _, inner = rest.partition(".")
     if first == "components" and name in spec.components:
         return inner not in keeps_values(type(spec.components[name]))
+    if key == "technology.temperature" and _reads_with_noise(spec):
+        return True
     return first not in keeps_values(ArchitectureSpec)
 
 
