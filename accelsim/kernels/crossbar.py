@@ -262,7 +262,7 @@ def program_tiles(
     width = planes * outputs + (planes * column_tiles if sign == "offset" else 0)
     steps_grid = 2.0 ** (STATE_GRID_BITS - ceil(log2(levels - 1)))
     voltages = () if terms is None else terms.voltages
-    total_scale = _total_limit(tile_rows * (1 + len(voltages))) / LARGEST_STATE
+    total_scale = _total_limit(tile_rows) / LARGEST_STATE
     shape = row_tiles, tile_rows, width
     difference, total = np.empty(shape, np.float32), np.empty(shape, np.int16)
     row_state = np.empty((row_tiles, column_tiles, tile_rows))
