@@ -82,15 +82,6 @@ class Device(Model):
         """Return what `curves` leaves of a cell's current at voltages up to that of a read (V); None: nothing."""
         return None
 
-    def read_variance(
-        self, conductances: NDArray[np.float64], *, age: float | None, read_time: float, temperature: float
-    ) -> NDArray[np.float64] | None:
-        """Return the variance of cells' conductances (S) from read to read, in S^2, beyond thermal and shot noise.
-
-        age: from programming to reading, in s; read_time: of one read, in s; temperature in K. None: no such noise.
-        """
-        return None
-
     def lowest_conductance(self, read_voltage: float) -> float:
         """Return the conductance of a cell in its high-resistance state at a voltage (V), in S."""
         curves = self.curves(read_voltage)
