@@ -157,7 +157,8 @@ def functional(architecture: Architecture) -> str:
     devices = {
         name: device.model_dump(mode="json", exclude_defaults=True) for name, device in architecture.devices.items()
     }
-    return json.dumps([components, rest, devices])
+    converters = {name: of.model_dump(mode="json") for name, of in architecture.converters.items()}
+    return json.dumps([components, rest, devices, *([converters] if converters else [])])
 
 
 def is_functional(key: str, spec: ArchitectureSpec) -> bool:

@@ -28,6 +28,10 @@ DRIFT_STREAM = 2
 """A cell's drift exponent."""
 READ_STREAM = 3
 """Read noise of a conversion."""
+CONVERTER_STREAM = 16
+"""Offset, gain error and nonlinearity of a converter."""
+CONVERTER_NOISE_STREAM = 17
+"""Noise of a converter itself, of a conversion."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
