@@ -203,8 +203,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                     joules = int(per_frame.sum()) * each_action[part_of(member), action].value
                     layers[job.layer] = layers.get(job.layer, 0.0) + joules
     programming = tuple(
-        Term(name, PROGRAMMING, pulses, prices.energy(spec.kind, "write_pulse", spec.dimensions()))
-        for name, spec in architecture.of_kind("crossbar").items()
+        Term(name, PROGRAMMING, pulses, _write_price(architecture, prices, name))
+        for name in architecture.of_kind("crossbar")
         if (pulses := activity.programming.get("write_pulses", 0))
     )
     areas_m2 = {t.component: t.joules() for t in areas}
@@ -213,6 +213,15 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
         for key, low, high in architecture.at_ends()
     }
     return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, full, ends)
+
+
+def _write_price(architecture: Architecture, prices: PriceList, name: str) -> Range:
+    """Return what a write pulse of a crossbar's cells costs, in J: V I t where the device's file states them."""
+    if (pulse := architecture.devices[name].pulse()) is None:
+        spec = architecture.components()[name]
+        return prices.energy(spec.kind, "write_pulse", spec.dimensions())
+    joules = pulse.volts * pulse.current * pulse.time
+    return Range(joules, joules, joules, f"device {architecture.devices[name].name}")
 
 
 def _waiting(architecture: Architecture, prices: PriceList, name: str, times: PowerTimes) -> tuple[list[Term], float]:

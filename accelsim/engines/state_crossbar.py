@@ -221,6 +221,9 @@ class StateCrossbar(Engine):
                 f"'{self.parts.name('converter')}' is 'ideal: true': a state that goes back without being rounded to a "
                 "code is not modelled"
             )
+        perfect = converter.imperfections(0, np.zeros(1, np.int64), np.zeros(1, np.int64), None) is None
+        if not perfect or converter.measured_name() is not None:
+            add(f"'{self.parts.name('converter')}' has errors: those of a state that goes back are not modelled")
         if crossbar.planes != 1:
             add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
@@ -328,7 +331,12 @@ class StateRun(Run):
         def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
             nonlocal cells, pulses, reached
             written = device.program(
-                levels, arrays, seed=self.seed, read_voltage=crossbar.read_voltage, cell_bits=op.cell_bits()
+                levels,
+                arrays,
+                seed=self.seed,
+                read_voltage=crossbar.read_voltage,
+                cell_bits=op.cell_bits(),
+                age=crossbar.age,
             )
             cells, pulses = cells + levels.size, pulses + int(written.pulses.sum())
             if written.reached is not None:
