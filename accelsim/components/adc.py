@@ -47,6 +47,7 @@ class Adc(Converter):
         ),
         "rate": Effect(cycles="less", energy="either", area="more", spare="faster than its clock asks"),
         "cycles_per_conversion": Effect(cycles="more", spare="fewer than its rate takes"),
+        "shared_by": Effect(values="either", counts="either", cycles="more", spare="more columns than there are"),
         **dict.fromkeys(("noise", "offset", "gain_error", "inl", "trim_step"), _ERROR),
     }
     precision_bits: Annotated[int, Ge(0), Le(16)]
@@ -103,6 +104,11 @@ class Adc(Converter):
     def transfer(self, changes: dict[str, int]) -> AdcTransfer:
         bits = {"precision_bits": self.precision_bits, "range_bits": self.range_bits, **changes}
         return AdcTransfer(bits["precision_bits"], bits["range_bits"], self.ideal)
+
+    def changes_no_value(self) -> frozenset[str]:
+        """Return ``shared_by`` as well where all converters are alike: it decides which of them takes a column."""
+        alike = self.errors is None and not (self.offset or self.gain_error or self.inl)
+        return super().changes_no_value() | (frozenset({"shared_by"}) if alike else frozenset())
 
     def measured_name(self) -> str | None:
         return self.errors

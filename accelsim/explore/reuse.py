@@ -149,7 +149,7 @@ def functional(architecture: Architecture) -> str:
     """
     spec = architecture.spec
     components = {
-        name: part.model_dump(mode="json", exclude_defaults=True, exclude=set(keeps_values(type(part))))
+        name: part.model_dump(mode="json", exclude_defaults=True, exclude=set(part.changes_no_value()))
         for name, part in spec.components.items()
     }
     without = {*keeps_values(ArchitectureSpec), "components"}
@@ -168,7 +168,7 @@ def is_functional(key: str, spec: ArchitectureSpec) -> bool:
         return True
     name, _, inner = rest.partition(".")
     if first == "components" and name in spec.components:
-        return inner not in keeps_values(type(spec.components[name]))
+        return inner not in spec.components[name].changes_no_value()
     return first not in keeps_values(ArchitectureSpec)
 
 

@@ -102,6 +102,13 @@ def adc(**keys: object) -> Adc:
     return Adc.model_validate({**needed, "rate": "100 MHz", **keys})
 
 
+@pytest.mark.parametrize("keys", [{}, {"noise": 0.5}, {"offset": 0.5}, {"errors": "measured"}])
+def test_which_converter_takes_a_column_matters_where_they_differ(keys) -> None:
+    """A sweep over ``shared_by`` reuses the values of a chip whose converters are all alike, and of no other."""
+    assert ("shared_by" in adc(**keys).changes_no_value()) is not bool(keys.keys() & {"offset", "errors"})
+    assert "units" in adc(**keys).changes_no_value() and "noise" not in adc().changes_no_value()
+
+
 def test_converters_without_errors_are_perfect() -> None:
     assert adc().imperfections(1, np.arange(3), np.arange(3), None) is None
     assert adc(calibrated="offset").imperfections(1, np.arange(3), np.arange(3), None) is None
