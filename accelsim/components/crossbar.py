@@ -21,7 +21,8 @@ class Crossbar(ComponentSpec):
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
     to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
     does, whichever are more; a shorter read has more noise. Before the first frame the cells are written by pulses of
-    ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
+    ``write_time``, or of the time that the device's file states, which reach ``cells_written_at_once`` cells of the
+    chip together. ``age``: the time from then to the run; a device that changes with time needs it.
     """
 
     kind: Literal["crossbar"]
@@ -45,6 +46,7 @@ class Crossbar(ComponentSpec):
         "write_time": Effect(cycles="more", energy="more", given="the pulse that the cells were measured with"),
         "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
         "cycles_per_read": Effect(cycles="more", spare="fewer than its read_time takes"),
+        "age": Effect(values="either", counts="either", spare="a device that does not change with time"),
     }
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]
@@ -61,6 +63,7 @@ class Crossbar(ComponentSpec):
     cells_written_at_once: PositiveInt
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
+    age: PositiveTime | None = None
 
     def clocked(self, frequency: float) -> Self:
         """Return the crossbar with the cycles of a read: max(cycles_per_read, ceil(read_time * frequency))."""
@@ -81,9 +84,12 @@ class Crossbar(ComponentSpec):
     def pass_cycles(self) -> int:
         return self.cycles_per_read
 
-    def programming_s(self, pulses: int) -> float:
-        """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time."""
-        return -(-pulses // self.cells_written_at_once) * self.write_time
+    def programming_s(self, pulses: int, pulse_time: float | None = None) -> float:
+        """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time.
+
+        ``pulse_time``: of the device's file, in s; it takes the place of write_time.
+        """
+        return -(-pulses // self.cells_written_at_once) * (pulse_time or self.write_time)
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"cells": self.rows * (self.columns + (self.sign == "offset"))}

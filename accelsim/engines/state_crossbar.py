@@ -327,7 +327,12 @@ class StateRun(Run):
 
         def of_cells(levels: NDArray[np.uint8], arrays: NDArray[np.int64], cell_bits: int) -> Programmed:
             return device.program(
-                levels, arrays, seed=self.seed, read_voltage=crossbar.read_voltage, cell_bits=cell_bits
+                levels,
+                arrays,
+                seed=self.seed,
+                read_voltage=crossbar.read_voltage,
+                cell_bits=cell_bits,
+                age=crossbar.age,
             )
 
         def program(
