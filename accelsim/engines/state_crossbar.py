@@ -221,6 +221,9 @@ class StateCrossbar(Engine):
                 f"'{self.parts.name('converter')}' is 'ideal: true': a state that goes back without being rounded to a "
                 "code is not modelled"
             )
+        perfect = converter.imperfections(0, np.zeros(1, np.int64), np.zeros(1, np.int64), None) is None
+        if not perfect or converter.measured_name() is not None:
+            add(f"'{self.parts.name('converter')}' has errors: those of a state that goes back are not modelled")
         if crossbar.planes != 1:
             add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
