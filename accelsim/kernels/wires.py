@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numba
@@ -122,7 +121,7 @@ def _solve(
     )
     blocks, others = np.empty(space), np.empty(space)
     where = _leaves(cells, along_row, along_column, *joins[0][:2], keep_top, blocks)
-    for (heights, widths, _), (new_heights, new_widths, up) in pairwise(joins):
+    for (heights, widths, _), (new_heights, new_widths, up) in zip(joins, joins[1:], strict=False):
         where = _merge_all(blocks, where, heights, widths, new_heights, new_widths, up, keep_top, others)
         blocks, others = others, blocks
     _read_off(blocks, *cells.shape, far_end, sensed, drivers)
