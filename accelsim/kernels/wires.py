@@ -121,7 +121,8 @@ def _solve(
     )
     blocks, others = np.empty(space), np.empty(space)
     where = _leaves(cells, along_row, along_column, *joins[0][:2], keep_top, blocks)
-    for (heights, widths, _), (new_heights, new_widths, up) in zip(joins, joins[1:], strict=False):
+    for n, (new_heights, new_widths, up) in enumerate(joins[1:]):
+        heights, widths, _ = joins[n]
         where = _merge_all(blocks, where, heights, widths, new_heights, new_widths, up, keep_top, others)
         blocks, others = others, blocks
     _read_off(blocks, *cells.shape, far_end, sensed, drivers)
