@@ -23,10 +23,10 @@ from accelsim.kernels.measured import Moments, measured_conductances
 from accelsim.schema import (
     Model,
     NonNegativeConductance,
-    NonNegativeResistance,
     NonNegativeTime,
     PositiveConductance,
     PositiveCurrent,
+    PositiveResistance,
     PositiveTime,
     PositiveVoltage,
     format_si,
@@ -228,7 +228,7 @@ class Measured(Device):
     limits: tuple[NonNegativeConductance, PositiveConductance] | None = None
     read: ReadNoise | None = None
     stuck: Stuck = Stuck()
-    access: NonNegativeResistance = 0.0
+    access: PositiveResistance | None = None
     current: Current | None = None
     write_pulse: Annotated[Write | None, Field(alias="write")] = None
     disturb: Disturb | None = None
@@ -314,7 +314,7 @@ class Measured(Device):
 
     def seen(self, conductances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return conductances as they are seen through the access resistance, G / (1 + G R), in S."""
-        return conductances / (1 + conductances * self.access)
+        return conductances / (1 + conductances * (self.access or 0.0))
 
     def targets(self, cell_bits: int) -> NDArray[np.float64]:
         """Return the conductances that the levels of cells of so many bits are programmed to, in S.
@@ -325,7 +325,7 @@ class Measured(Device):
         if self.levels is None:
             low, high = self.seen(np.array(self.range)).tolist()
             seen = np.linspace(low, high, wanted)
-            return np.asarray(seen / (1 - seen * self.access))
+            return np.asarray(seen / (1 - seen * (self.access or 0.0)))
         if wanted == len(self.levels):
             return np.array(self.levels)
         if wanted == 2:
@@ -500,13 +500,13 @@ class Measured(Device):
         """
         if self.read is None:
             return None
-        seen = np.maximum(np.asarray(conductances, np.float64), 0.0)
-        if self.access:
-            seen = np.minimum(seen, (1 - 1e-9) / self.access)
-        own = seen / (1 - seen * self.access)
+        seen, ohm = np.maximum(np.asarray(conductances, np.float64), 0.0), self.access or 0.0
+        if ohm:
+            seen = np.minimum(seen, (1 - 1e-9) / ohm)
+        own = seen / (1 - seen * ohm)
         law = self.read.sigma or self.read.share
         value = np.maximum(value_of(law, self._argument(self._before_drift(own, age), self.read.per)), 0.0)
-        sigma = value * (self.unit if self.read.sigma else own) * (1 - seen * self.access) ** 2
+        sigma = value * (self.unit if self.read.sigma else own) * (1 - seen * ohm) ** 2
         growth = 1.0
         if self.read.one_over_f:
             if (reason := self.wrong_age(age)) or age is None:
