@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind, cycles_of
-from accelsim.schema import Effect, PositiveTime, PositiveVoltage
+from accelsim.schema import Effect, NonNegativeTime, PositiveTime, PositiveVoltage
 
 
 class Crossbar(ComponentSpec):
@@ -63,7 +63,7 @@ class Crossbar(ComponentSpec):
     cells_written_at_once: PositiveInt
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
-    age: PositiveTime | None = None
+    age: NonNegativeTime | None = None
 
     def clocked(self, frequency: float) -> Self:
         """Return the crossbar with the cycles of a read: max(cycles_per_read, ceil(read_time * frequency))."""
