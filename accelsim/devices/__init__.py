@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse, Wires
+from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse, Wires, program_mixed
 from accelsim.devices.gaussian import Gaussian
 from accelsim.devices.ideal import Ideal
 from accelsim.devices.measured import Measured
@@ -33,6 +33,7 @@ __all__ = [
     "Wires",
     "load_device",
     "parse_device",
+    "program_mixed",
 ]
 
 AnyDevice = Annotated[Device, Registered(DEVICES)]

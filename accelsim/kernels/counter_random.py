@@ -32,6 +32,10 @@ DECAY_STREAM = 11
 """What a cell loses or gains after it was programmed."""
 STUCK_STREAM = 12
 """Whether a cell is stuck."""
+CONVERTER_STREAM = 16
+"""Offset, gain error and nonlinearity of a converter."""
+CONVERTER_NOISE_STREAM = 17
+"""Noise of a converter itself, of a conversion."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
