@@ -94,11 +94,9 @@ class Noise:
 
 SETTINGS = {
     "plain": Noise(0.0),
-    "half": Noise(0.5),
     "once": Noise(1.0),
     "noise": Noise(2.0),
     "three": Noise(3.0),
-    "once_month": Noise(1.0, (FRESH, MONTH)),
     "month": Noise(2.0, (FRESH, MONTH)),
 }
 NETWORKS = {
