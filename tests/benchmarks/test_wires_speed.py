@@ -91,6 +91,6 @@ def test_reads_one_by_one() -> None:
     states, volts = generator.uniform(0.1, 0.8, (128, 128)), 0.6 * (generator.random((8, 128)) < 0.5)
     read = processor_seconds(lambda: solve_read(states, curves, WIRES, volts), 3) / len(volts)
     print(
-        f"\n128 x 128: a pattern of gated rows {gated * 1e6:.0f} us, a read of nonlinear cells {read * 1e3:.1f} ms of one "
-        "core"
+        f"\n128 x 128: a pattern of gated rows {gated * 1e6:.0f} us of one core, a read of cells that are not ohmic "
+        f"{read * 1e3:.1f} ms"
     )
