@@ -12,16 +12,11 @@ READ_SECONDS = 1e-8
 
 
 class ReadNoise(NamedTuple):
-    """How reads vary: the model, temperature in K, time of a read in s, and what decides the draws.
-
-    ``first_frame``: the number of the first frame, or step, in draws.
-    """
+    """How reads vary: the model, the temperature in K and the time of a read in s."""
 
     model: NoiseModel = "off"
     temperature_kelvin: float = 300.0
     read_seconds: float = READ_SECONDS
-    seed: int = 0
-    first_frame: int = 0
 
 
 SILENT = ReadNoise()

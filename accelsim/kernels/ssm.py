@@ -39,9 +39,10 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
+from accelsim.kernels.converter_errors import Assigned, misread, misread_smoothly
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.counter_random import STATE_STREAM, normals_into, split_seed
-from accelsim.kernels.crossbar import CellNoise, Curves, ReadVariance, Terms
+from accelsim.kernels.counter_random import CONVERTER_NOISE_STREAM, STATE_STREAM, normals_into, split_seed
+from accelsim.kernels.crossbar import PLANES_PER_TILE, CellNoise, Curves, ReadVariance, Terms
 from accelsim.kernels.read_noise import SILENT, ReadNoise, noise_constants
 
 LARGEST_WEIGHT_BITS = 7
@@ -241,6 +242,10 @@ def recurrence(
     state_gain: float,
     output_gain: float,
     noise: ReadNoise = SILENT,
+    errors: Assigned | None = None,
+    seed: int = 0,
+    first_tile: int = 0,
+    first_step: int = 0,
 ) -> Recurrence:
     """Run every kernel over all steps, states 0 where an utterance starts.
 
@@ -248,8 +253,10 @@ def recurrence(
     steps; x[t] = clamp(round(state_gain z)), y[t-1] = clamp(round(output_gain z)), both within +-2^(bits - 1).
 
     inputs: codes of u [steps, kernels]; starts: offsets of the utterances [utterances + 1]; ``dac``: the converter of
-    every row, ``amplitude``; ``state_gain`` = scale / L. Raises ValueError for codes out of range or shapes that do not
-    fit.
+    every row, ``amplitude``; ``state_gain`` = scale / L; errors: those of the converters, behind the gain,
+    [crossbars, 1, pairs of columns]. Noise of cells follows from ``seed``, the number of the crossbar's array, the
+    step, number ``first_step`` + its own, and the pair; that of a conversion from the same, the crossbar being number
+    ``first_tile`` + its own. Raises ValueError for codes out of range or shapes that do not fit.
     """
     if inputs.ndim != 2 or inputs.shape[1] != kernels.kernels:
         raise ValueError(f"expected codes [steps, {kernels.kernels}], found shape {inputs.shape}")
@@ -268,19 +275,28 @@ def recurrence(
         share = max(1.0, *(float(np.abs(current).max()) / amperes for current in further))
         grid /= 2.0 ** (math.ceil(math.log2(share)) + math.ceil(math.log2(1 + len(further))))
     signal = np.array([low - high, *further]) / amperes * top
-    shape = len(inputs), kernels.weights.shape[1]
+    crossbars = kernels.weights.shape[1]
+    pairs = crossbars, 1, kernels.weights.shape[3]
+    if errors is not None and errors.converter.shape != pairs:
+        raise ValueError(f"converters of columns {errors.converter.shape} do not fit {pairs} (crossbars, 1, pairs)")
+    key, seed_high = split_seed(seed)
+    shape = len(inputs), crossbars
     outputs = np.zeros(inputs.shape, np.int16)
     saturated, watts = np.zeros(shape, np.int32), np.zeros(shape)
     last = np.zeros((len(starts) - 1, kernels.kernels, 2 * kernels.states), np.int16)
     spread = _spread(kernels, voltage, noise)
-    key, seed_high = split_seed(noise.seed)
     _recur(
         kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
         np.rint(signal * grid) / grid, voltage * low * kernels.columns,
         voltage * np.array([high - low, *further]), float(top), state_gain, output_gain,
-        noise.model != "off", *spread, kernels.total, kernels.steps * (top / amperes),
-        kernels.first_array, noise.first_frame, key, seed_high,
+        noise.model != "off", *spread, kernels.total, kernels.steps * (top / amperes), kernels.first_array,
         outputs, saturated, watts, last,
+        errors is not None,
+        np.empty((pairs[0], 0), np.int64) if errors is None else errors.converter[:, 0],
+        np.empty((pairs[0], 4, 0)) if errors is None else errors.of_columns()[:, :, 0],
+        np.empty((0, 0)) if errors is None else errors.errors.inl,
+        0.0 if errors is None else errors.errors.noise,
+        key, seed_high, np.uint64(first_tile), np.uint64(first_step),
     )  # fmt: skip
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
 
@@ -335,11 +351,11 @@ def _spread(kernels: Kernels, voltage: NDArray[np.float64], noise: ReadNoise) ->
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
     signal, fixed_watts, state_watts, top, state_gain, output_gain,
-    noisy, rest, level, level_step, slope, slope_step, square, square_step, own, total, scale,
-    first_array, first_frame, key, seed_high,
+    noisy, rest, level, level_step, slope, slope_step, square, square_step, variance, total, scale, first_array,
     outputs, saturated, watts, last,
+    erring, converter, terms, inl, own_noise, key, seed_high, first_tile, first_step,
 ):  # fmt: skip
-    utterances, (terms, crossbars), kernels = len(starts) - 1, weights.shape[:2], inputs.shape[1]
+    utterances, (parts, crossbars), kernels = len(starts) - 1, weights.shape[:2], inputs.shape[1]
     width = 2 * states + 1
     groups = -(-per_crossbar * width // 4)
     for job in numba.prange(utterances * crossbars):
@@ -350,8 +366,13 @@ def _recur(  # type: ignore[no-untyped-def]
         codes = np.zeros(n, np.int64)
         z = np.zeros(n)
         normals = np.zeros(4 * groups, np.float32)
-        spread = np.zeros((terms + 1, n))
+        spread = np.zeros((parts + 1, n))
+        gains = np.full(n, state_gain)
+        gains[width - 1 :: width] = output_gain
+        own = np.zeros(4 * groups, np.float32)
+        array = (first_tile + np.uint64(b)) * np.uint64(PLANES_PER_TILE)
         for t in range(starts[u], starts[u + 1]):
+            step = first_step + np.uint64(t)
             for k in range(placed):
                 codes[k * width + width - 1] = inputs[t, first + k]
             z[:] = 0.0
@@ -360,13 +381,13 @@ def _recur(  # type: ignore[no-untyped-def]
                 if codes[i] != 0:
                     row = 2 * i + (codes[i] < 0)
                     magnitude = abs(codes[i])
-                    for k in range(terms):
+                    for k in range(parts):
                         amplitude = signal[k, magnitude]
                         line = weights[k, b, row]
                         for j in range(n):
                             z[j] += amplitude * line[j]
                     power += fixed_watts[magnitude] + state_watts[0, magnitude] * row_state[0, b, row]
-                    for k in range(1, terms):
+                    for k in range(1, parts):
                         power += state_watts[k, magnitude] * row_state[k, b, row]
             if noisy:
                 spread[:] = 0.0
@@ -376,34 +397,48 @@ def _recur(  # type: ignore[no-untyped-def]
                         row = 2 * i + (codes[i] < 0)
                         magnitude = abs(codes[i])
                         common += level[magnitude]
-                        for k in range(terms):
+                        for k in range(parts):
                             more = slope[k, magnitude]
                             of_both = total[k, b, row]
                             for j in range(n):
                                 spread[k, j] += more * of_both[j]
                         if square_step > 0.0:
                             squared = square[magnitude]
-                            variance = own[b, row]
+                            of_cells = variance[b, row]
                             for j in range(n):
-                                spread[terms, j] += squared * variance[j]
-                frame, array = np.uint64(first_frame + t), np.uint64(first_array + b)
-                normals_into(normals, groups, np.uint64(0), frame, array, seed_high, key, np.uint64(STATE_STREAM))
+                                spread[parts, j] += squared * of_cells[j]
+                stream = np.uint64(STATE_STREAM)
+                normals_into(normals, groups, np.uint64(0), step, np.uint64(first_array + b), seed_high, key, stream)
                 for j in range(n):
                     squares = rest[b, j] + common * level_step
-                    for k in range(terms):
+                    for k in range(parts):
                         squares += spread[k, j] * slope_step[k]
-                    squares += spread[terms, j] * square_step
+                    squares += spread[parts, j] * square_step
                     z[j] += np.sqrt(max(squares, 0.0)) * scale[j] * np.float64(normals[j])
             watts[t, b] = power
+            for j in range(n):
+                z[j] *= gains[j]
+            if erring:
+                for j in range(n):
+                    gain, offset, bow, s_curve = terms[b, 0, j], terms[b, 1, j], terms[b, 2, j], terms[b, 3, j]
+                    if inl.shape[1]:
+                        z[j] = misread(z[j], top, gain, offset, bow, s_curve, inl[converter[b, j]])
+                    else:
+                        z[j] = misread_smoothly(z[j], top, gain, offset, bow, s_curve)
+                if own_noise > 0:
+                    stream = np.uint64(CONVERTER_NOISE_STREAM)
+                    normals_into(own, groups, np.uint64(0), step, array, seed_high, key, stream)
+                    for j in range(n):
+                        z[j] += own_noise * np.float64(own[j])
             clamped = 0
             for k in range(placed):
                 base = k * width
                 for j in range(base, base + width - 1):
-                    rounded = np.rint(z[j] * state_gain)
+                    rounded = np.rint(z[j])
                     code = min(max(rounded, -top), top)
                     clamped += code != rounded
                     codes[j] = np.int64(code)
-                rounded = np.rint(z[base + width - 1] * output_gain)
+                rounded = np.rint(z[base + width - 1])
                 code = min(max(rounded, -top), top)
                 clamped += code != rounded
                 outputs[t, first + k] = np.int16(code)

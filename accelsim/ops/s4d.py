@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
+from accelsim.kernels.converter_errors import Assigned
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves, ReadVariance, Terms
 from accelsim.kernels.fixed_point import requantise
@@ -195,10 +196,16 @@ class S4dOp(Op):
         terms: Terms | None = None,
         read_variance: ReadVariance | None = None,
         noise: ReadNoise = SILENT,
+        errors: Assigned | None = None,
+        seed: int = 0,
+        first_tile: int = 0,
         rows: int,
         columns: int,
     ) -> Recurrence:
         """Run the kernels over all steps, on cells that ``program`` writes, in crossbars of rows x columns.
+
+        ``terms``, ``read_variance``: of the cells, ``errors``, ``first_tile``: of the converters, ``noise`` and
+        ``seed``: of both, see `accelsim.kernels.ssm.recurrence`.
 
         Raises ValueError for levels that the cells do not have.
         """
@@ -209,7 +216,7 @@ class S4dOp(Op):
         )  # fmt: skip
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
-            output_gain=self.output_gain, noise=noise,
+            output_gain=self.output_gain, noise=noise, errors=errors, seed=seed, first_tile=first_tile,
         )  # fmt: skip
 
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:

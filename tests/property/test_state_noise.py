@@ -100,10 +100,10 @@ def test_the_plain_loop_gives_the_same_codes(
     top, gain, cell_bits = 2 ** (converter - 1), 0.7 / q, max(bits - 1, 1)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     codes = np.random.default_rng(seed).integers(-top, top + 1, (starts[-1], kernels)).astype(np.int16)
-    noise = ReadNoise(model, kelvin, seconds, seed, 1000)
     found = recurrence(
-        space, codes, starts, dac=DacTransfer(converter, VOLTS), state_gain=gain, output_gain=0.3, noise=noise
-    )
+        space, codes, starts, dac=DacTransfer(converter, VOLTS), state_gain=gain, output_gain=0.3,
+        noise=ReadNoise(model, kelvin, seconds), seed=seed, first_step=1000,
+    )  # fmt: skip
     crossbars = cells_of(cells, weights, bits, space.per_crossbar, 48, 40, 5)
     width, variance = 2 * states + 1, own_of(cells, cell_bits) if own and model == "physical" else None
     span = 2 * space.per_crossbar * width
@@ -137,7 +137,7 @@ def test_the_noise_of_a_state_is_that_of_its_cells(device, own) -> None:
     space = programmed(cells, weights, bits, own=own, rows=64, columns=64)
     codes = np.full((utterances, 2), u, np.int16)
     how = {"dac": DacTransfer(12, VOLTS), "state_gain": 0.25, "output_gain": 0.25}
-    noise = ReadNoise("physical", 350.0, 2e-9, 3)
+    noise = ReadNoise("physical", 350.0, 2e-9)
     starts = np.arange(utterances + 1)
     found = recurrence(space, codes, starts, noise=noise, **how).states.reshape(utterances, -1).astype(float)
     silent = recurrence(space, codes[:1], starts[:2], **how).states.reshape(-1)
@@ -171,7 +171,7 @@ def test_thermal_noise_at_400_kelvin_has_four_thirds_of_the_variance() -> None:
     cold, hot = (
         recurrence(
             space, np.zeros((utterances, 2), np.int16), np.arange(utterances + 1),
-            noise=ReadNoise("physical", kelvin, 1e-9, 1), **how,
+            noise=ReadNoise("physical", kelvin, 1e-9), **how,
         ).states.astype(float)
         for kelvin in (300.0, 400.0)
     )  # fmt: skip
@@ -184,7 +184,8 @@ def test_the_same_bits_for_any_threads_and_batches() -> None:
     starts = np.array([0, 100, 137, 300])
     codes = np.random.default_rng(3).integers(-30, 31, (300, 7)).astype(np.int16)
     how = {"dac": DacTransfer(8, VOLTS), "state_gain": 0.9 / 7, "output_gain": 0.1}
-    noise = ReadNoise("physical", 300.0, 1e-9, 8)
+    noise = ReadNoise("physical", 300.0, 1e-9)
+    how["seed"] = 8
     whole = recurrence(space, codes, starts, noise=noise, **how)
     before = numba.get_num_threads()
     try:
@@ -193,10 +194,11 @@ def test_the_same_bits_for_any_threads_and_batches() -> None:
     finally:
         numba.set_num_threads(before)
     assert alone.outputs.tobytes() == whole.outputs.tobytes()
-    part = recurrence(space, codes[100:137], np.array([0, 37]), noise=noise._replace(first_frame=100), **how)
+    part = recurrence(space, codes[100:137], np.array([0, 37]), noise=noise, first_step=100, **how)
     assert np.array_equal(part.outputs, whole.outputs[100:137])
-    for other in (noise._replace(seed=9), noise._replace(first_frame=1), ReadNoise()):
-        assert not np.array_equal(recurrence(space, codes, starts, noise=other, **how).outputs, whole.outputs)
+    for other in ({"seed": 9}, {"first_step": 1}, {"noise": ReadNoise()}):
+        apart = recurrence(space, codes, starts, **{"noise": noise, **how, **other})
+        assert not np.array_equal(apart.outputs, whole.outputs)
 
 
 def test_own_noise_is_in_physical_noise_alone() -> None:
