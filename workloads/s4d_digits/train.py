@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file
 from torch import nn
 from tqdm import tqdm
 
@@ -325,7 +326,12 @@ def loss(model: Kernel, data: Recordings) -> float:
 
 
 def bits_of_each(work: Path, training: Recordings, held_out: Recordings) -> None:
-    """Train and write the networks of `BITS`, each from several seeds, and their readouts for every number of bits."""
+    """Train and write the networks of `BITS`, each from several seeds, and their readouts for every number of bits.
+
+    Those of the float network stay as `main` wrote them.
+    """
+    shipped = load_file(HERE / "readout.safetensors")
+    reference = {key: value for key, value in shipped.items() if key.startswith("reference.")}
     readouts: dict[str, np.ndarray] = {}
     for bits in BITS:
         a, b, c = bits
@@ -349,7 +355,7 @@ def bits_of_each(work: Path, training: Recordings, held_out: Recordings) -> None
         coarser = np.float32(2 ** (CODE_BITS - code_bits))
         save_weights(
             HERE / f"readout_bits{code_bits}.safetensors",
-            {key: value * coarser if key.endswith(".weight") else value for key, value in readouts.items()},
+            reference | {key: v * coarser if key.endswith(".weight") else v for key, v in readouts.items()},
         )
 
 
