@@ -152,7 +152,7 @@ class Technology(Model):
 
     effects = {
         "voltage": Effect(energy="more"),
-        "temperature": Effect(energy="more"),
+        "temperature": Effect(values="either", counts="either", energy="more"),
         "node": Effect(energy="more", area="more"),
     }
     cost: str

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from accelsim.kernels.cells import RESTING, CellProgram, drifted, wire_attenuation
-from accelsim.kernels.crossbar import Curves
+from accelsim.kernels.crossbar import Curves, Terms
 from accelsim.registry import Registry
 from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime, format_si
 
@@ -78,6 +78,10 @@ class Device(Model):
 
         Raises ValueError where the device does not have 2^cell_bits levels.
         """
+
+    def current_terms(self, read_voltage: float) -> Terms | None:
+        """Return what `curves` leaves of a cell's current at voltages up to that of a read (V); None: nothing."""
+        return None
 
     def lowest_conductance(self, read_voltage: float) -> float:
         """Return the conductance of a cell in its high-resistance state at a voltage (V), in S."""

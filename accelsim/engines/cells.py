@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
 from accelsim.devices import Device
-from accelsim.kernels.crossbar import Tiles, program_tiles
+from accelsim.kernels.crossbar import Curves, ReadVariance, Tiles, chords, program_tiles
 from accelsim.kernels.read_noise import NoiseModel
 from accelsim.schedule.mapping import TileMapping
 
@@ -24,34 +24,68 @@ def first_tile(chip: Architecture, crossbar: str) -> int:
     return sum(spec.tiles for _, spec in before if isinstance(spec, Crossbar))
 
 
+def noise_model(crossbar: Crossbar) -> NoiseModel:
+    """Return the model of the read noise of a crossbar."""
+    return "off" if crossbar.noise == "none" else crossbar.noise
+
+
+def read_variance(device: Device, crossbar: Crossbar, curves: Curves, temperature: float) -> ReadVariance | None:
+    """Return the read noise of a device's own as a function of states; None without any, or if noise is not physical.
+
+    curves: the device's at the crossbar's read voltage, for cells of its bits; temperature in K.
+    """
+    volts, terms = crossbar.read_voltage, device.current_terms(crossbar.read_voltage)
+
+    def variance(conductances: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        return device.read_variance(
+            conductances, age=crossbar.age, read_time=crossbar.read_time, temperature=temperature
+        )
+
+    def of_states(states: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = variance(chords(states, curves, terms, volts))
+        assert found is not None
+        return found
+
+    if crossbar.noise != "physical" or variance(np.array([device.lowest_conductance(volts)])) is None:
+        return None
+    return of_states
+
+
 class Cells:
     """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count.
 
     ``seed`` decides every draw, with the numbers of the tiles, which begin at ``first_tile``, see `first_tile`.
+    ``temperature``: of the chip, in K, for the read noise.
     """
 
-    def __init__(self, crossbar: Crossbar, device: Device, seed: int, first_tile: int = 0) -> None:
+    def __init__(
+        self, crossbar: Crossbar, device: Device, seed: int, first_tile: int = 0, temperature: float = 300.0
+    ) -> None:
         self.crossbar, self.device, self.seed, self.first_tile = crossbar, device, seed, first_tile
+        self.temperature = temperature
         self.cells = self.write_pulses = 0
         self.reached: int | None = None
 
     def noise(self) -> NoiseModel:
         """Return the model of the read noise."""
-        return "off" if self.crossbar.noise == "none" else self.crossbar.noise
+        return noise_model(self.crossbar)
 
     def tiles(self, weights: NDArray[np.int8], mapping: TileMapping, copy: int = 0) -> Tiles:
         """Return one copy of a matrix, programmed; raises ValueError for weights out of range."""
         crossbar = self.crossbar
+        curves = self.device.curves(crossbar.read_voltage, crossbar.cell_bits)
         return program_tiles(
             weights,
             self._program,
-            self.device.curves(crossbar.read_voltage, crossbar.cell_bits),
+            curves,
             weight_bits=mapping.matrix.weight_bits,
             cell_bits=crossbar.cell_bits,
             sign=mapping.sign,
             tile_rows=mapping.matrix.inputs if mapping.matrix.depthwise else crossbar.rows,
             tile_columns=crossbar.columns,
             first_tile=self.first_tile + mapping.first_tile + copy * mapping.row_tiles * mapping.column_tiles,
+            terms=self.device.current_terms(crossbar.read_voltage),
+            read_variance=read_variance(self.device, crossbar, curves, self.temperature),
         )
 
     def programming(self) -> dict[str, int]:

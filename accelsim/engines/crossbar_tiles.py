@@ -664,7 +664,8 @@ class TileRun(Run):
         self.inexact = engine.cluster is not None
         crossbar = engine.crossbar
         name = engine.parts.name("crossbar")
-        self.cells = Cells(crossbar, engine.chip.devices[name], seed, first_tile(engine.chip, name))
+        self.temperature = engine.chip.spec.technology.temperature
+        self.cells = Cells(crossbar, engine.chip.devices[name], seed, first_tile(engine.chip, name), self.temperature)
         self.dac = engine.dac()
         self.watts: dict[str, NDArray[np.float64]] = {}
         self.starts: dict[str, Starts] = {}
@@ -733,6 +734,7 @@ class TileRun(Run):
             "adc": engine.transfers(op),
             "noise": self.cells.noise(),
             "read_seconds": self.engine.crossbar.read_time,
+            "temperature_kelvin": self.temperature,
             "seed": self.seed,
             "words": engine.words(op),
         }
@@ -775,8 +777,8 @@ class TileRun(Run):
         tiles, drives = self.programmed[op.name], dac_codes(codes / full_scale, self.dac)
         product = multiply(
             tiles, drives, dac=self.dac, adc=self.engine.transfers(op), noise=self.cells.noise(), seed=self.seed,
-            read_seconds=self.engine.crossbar.read_time, words=self.engine.words(op),
-            first_frame=len(self.watts[op.name]), errors=self.errors[op.name],
+            read_seconds=self.engine.crossbar.read_time, temperature_kelvin=self.temperature,
+            words=self.engine.words(op), first_frame=len(self.watts[op.name]), errors=self.errors[op.name],
         )  # fmt: skip
         power = read_power(tiles, drives, self.dac, per_tile=False)
         self.clipped[op.name] += int(product.clipped.sum())

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture, ArchitectureSpec
+from accelsim.components.crossbar import Crossbar
 from accelsim.engines.deploy import Deployment
 from accelsim.engines.execute import Activity, Execution, execute
 from accelsim.pipeline import Stages, score, score_reference
@@ -30,6 +31,9 @@ from accelsim.simulate.domain import in_ticks
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 T = TypeVar("T")
+
+USUAL_KELVIN = 300.0
+"""A temperature that `functional` leaves out, as a key at its default."""
 
 _EXECUTIONS = 2  # points that share values come one after the other
 _NETWORKS = 2
@@ -157,6 +161,8 @@ def functional(architecture: Architecture) -> str:
     }
     without = {*keeps_values(ArchitectureSpec), "components"}
     rest = spec.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    if _reads_with_noise(spec) and spec.technology.temperature != USUAL_KELVIN:
+        rest["temperature"] = spec.technology.temperature
     converters = {name: _without_prose(of.model_dump(mode="json")) for name, of in architecture.converters.items()}
     return json.dumps([components, rest, cells_of(architecture), *([converters] if converters else [])])
 
@@ -173,6 +179,11 @@ def _without_prose(data: Any) -> Any:
     return [_without_prose(value) for value in data] if isinstance(data, list) else data
 
 
+def _reads_with_noise(spec: ArchitectureSpec) -> bool:
+    """Return whether the temperature of a chip, which is among its prices, changes values too."""
+    return any(isinstance(part, Crossbar) and part.noise != "none" for part in spec.components.values())
+
+
 def is_functional(key: str, spec: ArchitectureSpec) -> bool:
     """Tell whether a dotted key of the architecture, or of the workload, may change a value or a count."""
     first, _, rest = key.partition(".")
@@ -181,6 +192,8 @@ def is_functional(key: str, spec: ArchitectureSpec) -> bool:
     name, _, inner = rest.partition(".")
     if first == "components" and name in spec.components:
         return inner not in spec.components[name].changes_no_value()
+    if key == "technology.temperature" and _reads_with_noise(spec):
+        return True
     return first not in keeps_values(ArchitectureSpec)
 
 

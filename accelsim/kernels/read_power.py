@@ -31,6 +31,9 @@ def read_power(
         state = tiles.row_state[k, :, : part.shape[2]].T
         fixed = low[part].mean(axis=0).sum(axis=1) * tiles.cells_per_row
         power[:, k] = fixed[:, None] + (high - low)[part].mean(axis=0) @ state
+        for term in tiles.terms:
+            watts = voltage * np.polyval(term.voltage, voltage)
+            power[:, k] += watts[part].mean(axis=0) @ term.row_sum[k, :, : part.shape[2]].T
     return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
@@ -48,6 +51,13 @@ def depthwise_power(
     taps = tiles.difference.shape[1]
     # Per tap and channel, over all planes and both signs: the sum of the states, 1 + total for each pair.
     state = (1 + tiles.total[0] / tiles.total_scale).reshape(taps, tiles.planes, -1).sum(axis=1)
+    terms = [
+        (
+            voltage * np.polyval(term.voltage, voltage),
+            (2 * term.total[0] / tiles.total_scale).reshape(taps, tiles.planes, -1).sum(axis=1),
+        )
+        for term in tiles.terms
+    ]
     phases = codes[None] if dac.phases == 1 else bit_phases(codes, dac)
     power = np.zeros((len(codes) - taps) // step + 1)
     for phase in phases:
@@ -55,4 +65,6 @@ def depthwise_power(
         for tap in range(taps):
             part = index[tap : tap + step * len(power) : step]
             power += (low[part] * (2 * tiles.planes) + (high - low)[part] * state[tap]).sum(axis=1)
+            for watts, total in terms:
+                power += (watts[part] * total[tap]).sum(axis=1)
     return power / len(phases)
