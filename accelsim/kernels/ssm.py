@@ -33,8 +33,10 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
+from accelsim.kernels.converter_errors import Assigned, misread, misread_smoothly
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves
+from accelsim.kernels.counter_random import CONVERTER_NOISE_STREAM, normals_into, split_seed
+from accelsim.kernels.crossbar import PLANES_PER_TILE, Curves
 
 LARGEST_WEIGHT_BITS = 7
 _WEIGHT_GRID_BITS = 16
@@ -203,6 +205,10 @@ def recurrence(
     dac: DacTransfer,
     state_gain: float,
     output_gain: float,
+    errors: Assigned | None = None,
+    seed: int = 0,
+    first_tile: int = 0,
+    first_step: int = 0,
 ) -> Recurrence:
     """Run every kernel over all steps, states 0 where an utterance starts.
 
@@ -210,8 +216,10 @@ def recurrence(
     x[t] = clamp(round(state_gain z)), y[t-1] = clamp(round(output_gain z)), both within +-2^(bits - 1).
 
     inputs: codes of u [steps, kernels]; starts: offsets of the utterances [utterances + 1]; ``dac``: the converter of
-    every row, ``amplitude``; ``state_gain`` = scale / L. Raises ValueError for codes out of range or shapes that do not
-    fit.
+    every row, ``amplitude``; ``state_gain`` = scale / L; errors: those of the converters, behind the gain,
+    [crossbars, 1, pairs of columns]. Noise of a conversion follows from ``seed``, the crossbar, number ``first_tile`` +
+    its own, the step, number ``first_step`` + its own, and the pair. Raises ValueError for codes out of range or shapes
+    that do not fit.
     """
     if inputs.ndim != 2 or inputs.shape[1] != kernels.kernels:
         raise ValueError(f"expected codes [steps, {kernels.kernels}], found shape {inputs.shape}")
@@ -224,6 +232,10 @@ def recurrence(
     voltage = np.arange(top + 1) / top * dac.full_scale_volts
     low, high = np.polyval(kernels.curves.low, voltage), np.polyval(kernels.curves.high, voltage)
     signal = np.rint((low - high) / (kernels.curves.unit * kernels.levels) * top * _SIGNAL_GRID) / _SIGNAL_GRID
+    pairs = len(kernels.weights), 1, kernels.weights.shape[2]
+    if errors is not None and errors.converter.shape != pairs:
+        raise ValueError(f"converters of columns {errors.converter.shape} do not fit {pairs} (crossbars, 1, pairs)")
+    key, seed_high = split_seed(seed)
     shape = len(inputs), len(kernels.weights)
     outputs = np.zeros(inputs.shape, np.int16)
     saturated, watts = np.zeros(shape, np.int32), np.zeros(shape)
@@ -232,6 +244,12 @@ def recurrence(
         kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
         signal, voltage * low * kernels.columns, voltage * (high - low), float(top), state_gain, output_gain,
         outputs, saturated, watts, last,
+        errors is not None,
+        np.empty((pairs[0], 0), np.int64) if errors is None else errors.converter[:, 0],
+        np.empty((pairs[0], 4, 0)) if errors is None else errors.of_columns()[:, :, 0],
+        np.empty((0, 0)) if errors is None else errors.errors.inl,
+        0.0 if errors is None else errors.errors.noise,
+        key, seed_high, np.uint64(first_tile), np.uint64(first_step),
     )  # fmt: skip
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
 
@@ -240,6 +258,7 @@ def recurrence(
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
     signal, fixed_watts, state_watts, top, state_gain, output_gain, outputs, saturated, watts, last,
+    erring, converter, terms, inl, own_noise, key, seed_high, first_tile, first_step,
 ):  # fmt: skip
     utterances, crossbars, kernels = len(starts) - 1, len(weights), inputs.shape[1]
     width = 2 * states + 1
@@ -250,6 +269,11 @@ def _recur(  # type: ignore[no-untyped-def]
         n = placed * width
         codes = np.zeros(n, np.int64)
         z = np.zeros(n)
+        gains = np.full(n, state_gain)
+        gains[width - 1 :: width] = output_gain
+        groups = -(-per_crossbar * width // 4)
+        own = np.zeros(4 * groups, np.float32)
+        array = (first_tile + np.uint64(b)) * np.uint64(PLANES_PER_TILE)
         for t in range(starts[u], starts[u + 1]):
             for k in range(placed):
                 codes[k * width + width - 1] = inputs[t, first + k]
@@ -265,15 +289,30 @@ def _recur(  # type: ignore[no-untyped-def]
                         z[j] += amplitude * line[j]
                     power += fixed_watts[magnitude] + state_watts[magnitude] * row_state[b, row]
             watts[t, b] = power
+            for j in range(n):
+                z[j] *= gains[j]
+            if erring:
+                for j in range(n):
+                    gain, offset, bow, s_curve = terms[b, 0, j], terms[b, 1, j], terms[b, 2, j], terms[b, 3, j]
+                    if inl.shape[1]:
+                        z[j] = misread(z[j], top, gain, offset, bow, s_curve, inl[converter[b, j]])
+                    else:
+                        z[j] = misread_smoothly(z[j], top, gain, offset, bow, s_curve)
+                if own_noise > 0:
+                    step = first_step + np.uint64(t)
+                    stream = np.uint64(CONVERTER_NOISE_STREAM)
+                    normals_into(own, groups, np.uint64(0), step, array, seed_high, key, stream)
+                    for j in range(n):
+                        z[j] += own_noise * np.float64(own[j])
             clamped = 0
             for k in range(placed):
                 base = k * width
                 for j in range(base, base + width - 1):
-                    rounded = np.rint(z[j] * state_gain)
+                    rounded = np.rint(z[j])
                     code = min(max(rounded, -top), top)
                     clamped += code != rounded
                     codes[j] = np.int64(code)
-                rounded = np.rint(z[base + width - 1] * output_gain)
+                rounded = np.rint(z[base + width - 1])
                 code = min(max(rounded, -top), top)
                 clamped += code != rounded
                 outputs[t, first + k] = np.int16(code)

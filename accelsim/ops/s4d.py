@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
+from accelsim.kernels.converter_errors import Assigned
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.fixed_point import requantise
@@ -191,9 +192,14 @@ class S4dOp(Op):
         *,
         voltage: float = 1.0,
         first_array: int = 0,
+        errors: Assigned | None = None,
+        seed: int = 0,
+        first_tile: int = 0,
         **shape: int,
     ) -> Recurrence:
         """Run the kernels over all steps, on cells that ``program`` writes; ``shape``: rows and columns of a crossbar.
+
+        ``errors``, ``seed``, ``first_tile``: of the converters, see `accelsim.kernels.ssm.recurrence`.
 
         Raises ValueError for levels that the cells do not have.
         """
@@ -201,7 +207,7 @@ class S4dOp(Op):
         kernels = program_kernels(a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, **shape)
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
-            output_gain=self.output_gain,
+            output_gain=self.output_gain, errors=errors, seed=seed, first_tile=first_tile,
         )  # fmt: skip
 
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
