@@ -74,20 +74,31 @@ class Bits(NamedTuple):
         return math.lcm(largest_level(self.a), largest_level(self.b))
 
 
+class Held(NamedTuple):
+    """One of the further terms of the current of the cells of kernels: its voltages, and what stands for the states.
+
+    ``weights``: c_plus - c_minus, ``row_state``: c, ``total``: c_plus + c_minus, shaped as those of `Kernels`.
+    """
+
+    voltage: tuple[float, ...]
+    weights: NDArray[np.float64]
+    row_state: NDArray[np.float64]
+    total: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Kernels:
     """S4D kernels as programmed on crossbars, ``per_crossbar`` of them along the diagonal of each.
 
-    ``weights`` float64 [.., crossbars, 2n, n], n = per_crossbar (2 states + 1): level steps that a row adds to a real
+    ``weights`` float64 [crossbars, 2n, n], n = per_crossbar (2 states + 1): level steps that a row adds to a real
     column, (r_minus - r_plus) L, or q_c for one of an output; rows in pairs for inputs of either sign. ``row_state``
-    float64 [.., crossbars, 2n]: sum of r over all cells of a row, those at rest included; ``columns``: how many.
+    float64 [crossbars, 2n]: sum of r over all cells of a row, those at rest included; ``columns``: how many.
     ``kernels``: as many as there are; ``levels``: the units of ``curves`` in the cells' range; ``steps`` [n]: those of
     a real column in it.
 
-    The first axis of ``weights``, ``row_state`` and ``total``: the two curves, then every further term of the current,
-    whose voltages are ``terms``; its coefficients stand for the states, c_plus - c_minus. ``total`` float64 [.., rows,
-    n]: r, or c, of both cells of a pair, of all rows; ``noise`` [crossbars, 2n, n]: read noise of the cells' own.
-    ``first_array``: the number of the first crossbar in draws.
+    For read noise: ``total`` float64 [crossbars, rows, n], r_plus + r_minus of all rows; ``noise`` [crossbars, 2n, n],
+    of the cells' own; ``first_array``: the number of the first crossbar in draws. ``terms``: further ones of the
+    current.
     """
 
     weights: NDArray[np.float64]
@@ -100,7 +111,7 @@ class Kernels:
     levels: int
     steps: NDArray[np.int64]
     curves: Curves
-    terms: tuple[tuple[float, ...], ...]
+    terms: tuple[Held, ...]
     noise: CellNoise | None
     first_array: int
 
@@ -215,21 +226,23 @@ def program_kernels(
     # In steps of each column, the output the last of a kernel's.
     steps = np.array([*[of_parts.state_steps()] * (2 * states), largest_level(of_parts.c)] * per_crossbar)
     grid = weight_grid(of_parts.state_steps())
-    # The current falls with a state, and grows with the coefficient of a further term.
-    held = [(-1.0, states_of_cells), *((1.0, c) for c in ([] if terms is None else terms.of(states_of_cells)))]
     plus, minus = slice(0, span, 2), slice(1, span, 2)
-    weights = [sign * (cells[:, :span, plus] - cells[:, :span, minus]) for sign, cells in held]
-    total = np.stack([cells[..., plus] + cells[..., minus] for _, cells in held])
+
+    def held(cells: NDArray[np.float64], sign: int) -> tuple[NDArray[np.float64], ...]:
+        """Weights, sums of rows, and totals of what stands in the cells, whose current grows with it, or falls."""
+        weights = sign * (cells[:, :span, plus] - cells[:, :span, minus]) * steps
+        total = np.rint((cells[..., plus] + cells[..., minus]) * _TOTAL_GRID) / _TOTAL_GRID
+        return np.rint(weights * grid) / grid, cells[:, :span].sum(axis=2), total
+
+    weights, row_state, total = held(states_of_cells, -1)
+    coefficients = [] if terms is None else zip(terms.voltages, terms.of(states_of_cells), strict=True)
     noise = None
     if read_variance is not None:
         variance = read_variance(states_of_cells[:, :span, :span])
         noise = CellNoise.of(variance[..., plus] + variance[..., minus])
     return Kernels(
-        np.rint(np.stack(weights) * steps * grid) / grid,
-        np.stack([cells[:, :span].sum(axis=2) for _, cells in held]),
-        np.rint(total * _TOTAL_GRID) / _TOTAL_GRID,
-        columns, kernels, states, per_crossbar, largest_level(max(of_parts)), steps, curves,
-        () if terms is None else terms.voltages, noise, first_array,
+        weights, row_state, total, columns, kernels, states, per_crossbar, largest_level(max(of_parts)), steps, curves,
+        tuple(Held(voltage, *held(of_cells, 1)) for voltage, of_cells in coefficients), noise, first_array,
     )  # fmt: skip
 
 
@@ -269,14 +282,14 @@ def recurrence(
     voltage = np.arange(top + 1) / top * dac.full_scale_volts
     curves, amperes = kernels.curves, kernels.curves.unit * kernels.levels
     low, high = np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)
-    further = [np.polyval(polynomial, voltage) for polynomial in kernels.terms]
+    further = [np.polyval(term.voltage, voltage) for term in kernels.terms]
     grid = _SIGNAL_GRID
     if further:  # more products in a sum, and larger ones
         share = max(1.0, *(float(np.abs(current).max()) / amperes for current in further))
         grid /= 2.0 ** (math.ceil(math.log2(share)) + math.ceil(math.log2(1 + len(further))))
     signal = np.array([low - high, *further]) / amperes * top
-    crossbars = kernels.weights.shape[1]
-    pairs = crossbars, 1, kernels.weights.shape[3]
+    crossbars = len(kernels.weights)
+    pairs = crossbars, 1, kernels.weights.shape[2]
     if errors is not None and errors.converter.shape != pairs:
         raise ValueError(f"converters of columns {errors.converter.shape} do not fit {pairs} (crossbars, 1, pairs)")
     key, seed_high = split_seed(seed)
@@ -284,12 +297,14 @@ def recurrence(
     outputs = np.zeros(inputs.shape, np.int16)
     saturated, watts = np.zeros(shape, np.int32), np.zeros(shape)
     last = np.zeros((len(starts) - 1, kernels.kernels, 2 * kernels.states), np.int16)
-    spread = _spread(kernels, voltage, noise)
+    parts = (kernels, *kernels.terms)
+    weights, row_state, total = (np.stack([getattr(part, name) for part in parts]) for name in Held._fields[1:])
+    spread = _spread(kernels, total, voltage, noise)
     _recur(
-        kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
+        weights, row_state, kernels.states, kernels.per_crossbar, inputs, starts,
         np.rint(signal * grid) / grid, voltage * low * kernels.columns,
         voltage * np.array([high - low, *further]), float(top), state_gain, output_gain,
-        noise.model != "off", *spread, kernels.total, kernels.steps * (top / amperes), kernels.first_array,
+        noise.model != "off", *spread, total, kernels.steps * (top / amperes), kernels.first_array,
         outputs, saturated, watts, last,
         errors is not None,
         np.empty((pairs[0], 0), np.int64) if errors is None else errors.converter[:, 0],
@@ -319,7 +334,7 @@ class _Spread(NamedTuple):
     own: NDArray[np.float32]
 
 
-def _spread(kernels: Kernels, voltage: NDArray[np.float64], noise: ReadNoise) -> _Spread:
+def _spread(kernels: Kernels, total: NDArray[np.float64], voltage: NDArray[np.float64], noise: ReadNoise) -> _Spread:
     """Return what sigma^2 = |I| (thermal / |V| + shot) of all cells of a pair of columns is made of."""
     thermal, shot = noise_constants(noise.model, noise.temperature_kelvin, noise.read_seconds)
     curves, factor = kernels.curves, thermal + shot * voltage
@@ -330,9 +345,8 @@ def _spread(kernels: Kernels, voltage: NDArray[np.float64], noise: ReadNoise) ->
 
     of_low = at(curves.low)
     level = 2 * of_low
-    slope = np.array([at(curves.high) - of_low, *(at(polynomial) for polynomial in kernels.terms)])
-    rows = kernels.total.shape[2]
-    rest = rows * level[0] + np.tensordot(slope[:, 0], kernels.total.sum(axis=2), 1)
+    slope = np.array([at(curves.high) - of_low, *(at(term.voltage) for term in kernels.terms)])
+    rest = total.shape[2] * level[0] + np.tensordot(slope[:, 0], total.sum(axis=2), 1)
     level, slope = level - level[0], slope - slope[:, :1]
     level_step = float(np.abs(level).max()) / _LEVEL_STEPS or 1.0
     slope_step = np.abs(slope).max(axis=1) / _SLOPE_STEPS
