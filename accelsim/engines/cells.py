@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
 from accelsim.devices import Device
+from accelsim.kernels.arrays import ArrayModel, Drops
 from accelsim.kernels.crossbar import Curves, ReadVariance, Tiles, chords, program_tiles
 from accelsim.kernels.read_noise import NoiseModel
+from accelsim.kernels.wires import Wires
 from accelsim.schedule.mapping import TileMapping
 
 
@@ -49,8 +51,25 @@ def read_variance(device: Device, crossbar: Crossbar, curves: Curves, temperatur
     return of_states
 
 
+def array_model(crossbar: Crossbar, curves: Curves, device: Device, seed: int, drops: Drops) -> ArrayModel | None:
+    """Return how the cells of a crossbar lie in their arrays; None where nothing lies between them and the converters.
+
+    curves: of the device, for cells of the crossbar's bits; ``drops`` takes up what wires take.
+    """
+    given = crossbar.wires
+    wires = None
+    if not isinstance(given, str):
+        wires = Wires(given.row, given.column, given.driver, given.amplifier, given.sensed == "both_ends")
+    gain = crossbar.column_gain == "measured"
+    if wires is None and not gain and crossbar.row_order == "as_given":
+        return None
+    terms = device.current_terms(crossbar.read_voltage)
+    return ArrayModel(curves, crossbar.read_voltage, terms, wires, gain, crossbar.row_order, seed, drops)
+
+
 class Cells:
-    """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count.
+    """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count, and ``drops`` of
+    what wires take.
 
     ``seed`` decides every draw, with the numbers of the tiles, which begin at ``first_tile``, see `first_tile`.
     ``temperature``: of the chip, in K, for the read noise.
@@ -62,6 +81,7 @@ class Cells:
         self.crossbar, self.device, self.seed, self.first_tile = crossbar, device, seed, first_tile
         self.temperature = temperature
         self.cells = self.write_pulses = 0
+        self.drops = Drops()
         self.reached: int | None = None
 
     def noise(self) -> NoiseModel:
@@ -72,6 +92,7 @@ class Cells:
         """Return one copy of a matrix, programmed; raises ValueError for weights out of range."""
         crossbar = self.crossbar
         curves = self.device.curves(crossbar.read_voltage, crossbar.cell_bits)
+        model = array_model(crossbar, curves, self.device, self.seed, self.drops)
         return program_tiles(
             weights,
             self._program,
@@ -84,6 +105,8 @@ class Cells:
             first_tile=self.first_tile + mapping.first_tile + copy * mapping.row_tiles * mapping.column_tiles,
             terms=self.device.current_terms(crossbar.read_voltage),
             read_variance=read_variance(self.device, crossbar, curves, self.temperature),
+            model=model,
+            depthwise=mapping.matrix.depthwise,
         )
 
     def programming(self) -> dict[str, int]:

@@ -28,6 +28,8 @@ DRIFT_STREAM = 2
 """A cell's drift exponent."""
 READ_STREAM = 3
 """Read noise of a conversion."""
+COLUMN_STREAM = 24
+"""Rows that are on while the gain of a column is measured."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
