@@ -20,10 +20,11 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device
-from accelsim.engines.cells import first_tile
+from accelsim.engines.cells import array_model, first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
+from accelsim.kernels.arrays import Drops
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
@@ -293,6 +294,7 @@ class StateRun(Run):
         self.engine, self.seed, self.tell = engine, seed, tell
         self.device = engine.chip.devices[engine.parts.name("crossbar")]
         self.ran: dict[str, Recurrence] = {}
+        self.drops = Drops()
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
@@ -346,6 +348,7 @@ class StateRun(Run):
                 curves,
                 voltage=crossbar.read_voltage,
                 first_array=first + self.engine.maps[op.name].first_crossbar,
+                model=None if device is WHOLE_NUMBERS else array_model(crossbar, curves, device, self.seed, self.drops),
                 rows=crossbar.rows,
                 columns=crossbar.columns,
             )

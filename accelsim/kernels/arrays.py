@@ -89,6 +89,11 @@ class ArrayModel:
         """Return the states whose chord conductances at the read voltage these are, in S."""
         return states_of(conductances, self.curves, self.terms, self.volts).astype(np.float32)
 
+    def driven_state(self, current: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
+        """Return the sum of the states of so many cells that take a current (A) together at the read voltage."""
+        low, high = np.polyval(self.curves.low, self.volts), np.polyval(self.curves.high, self.volts)
+        return np.asarray((cells * low - current) / (low - high))
+
     def seen(
         self, states: NDArray[np.float32], levels: NDArray[np.uint8], arrays: NDArray[np.int64], *,
         largest_level: int, depthwise: bool = False,

@@ -327,14 +327,14 @@ def program_tiles(
                 alone = model.conductances(read.cells[0]).sum(axis=(1, 2)).swapaxes(1, 2)
             else:
                 alone = np.diagonal(read.drivers, axis1=-2, axis2=-1)
-                coupling.append(_coupling(read.drivers.reshape(-1, tile_rows, tile_rows)[:outputs]))
-            column_state = _driven_state(alone.reshape(-1, tile_rows)[:outputs].T * model.volts, model, 2 * planes)
+                coupling.append(between_rows(read.drivers.reshape(-1, tile_rows, tile_rows)[:outputs]))
+            column_state = model.driven_state(alone.reshape(-1, tile_rows)[:outputs].T * model.volts, 2 * planes)
         elif model is not None and read.drivers is not None:
             current = np.diagonal(read.drivers, axis1=-2, axis2=-1) * model.volts
             for voltage, (_, _, row_sum) in zip(voltages, further, strict=True):
                 current = current - np.polyval(voltage, model.volts) * row_sum[k]
-            row_state[k] = _driven_state(current, model, cells_per_row)
-            coupling.append(_coupling(read.drivers))
+            row_state[k] = model.driven_state(current, cells_per_row)
+            coupling.append(between_rows(read.drivers))
     limit = _total_limit(tile_rows * (1 + len(voltages)))
     largest = max(float(np.abs(one).max(initial=0)) for one in (total, *(totals for _, totals, _ in further)))
     total_scale = limit / (LARGEST_STATE * _power_of_two(largest / LARGEST_STATE))
@@ -410,13 +410,7 @@ def _read(
     return _Read(parts(signal), parts(noise), parts(cells), [] if gains is None else parts(gains), drivers)
 
 
-def _driven_state(current: NDArray[np.float64], model: ArrayModel, cells: int) -> NDArray[np.float64]:
-    """Return the sum of states of so many cells that take a current (A) together at the read voltage."""
-    low, high = np.polyval(model.curves.low, model.volts), np.polyval(model.curves.high, model.volts)
-    return np.asarray((cells * low - current) / (low - high))
-
-
-def _coupling(drivers: NDArray[np.float64]) -> NDArray[np.float64]:
+def between_rows(drivers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Admittances between rows, [.., rows, rows] in S, on a grid on which float64 holds every sum of a row's codes."""
     rows = drivers.shape[-1]
     between = drivers * ~np.eye(rows, dtype=bool)

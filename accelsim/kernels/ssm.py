@@ -23,10 +23,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves, Program
+from accelsim.kernels.crossbar import Curves, Program, between_rows
 
 LARGEST_WEIGHT_BITS = 7
 _WEIGHT_GRID = 2.0**16
@@ -40,6 +41,9 @@ class Kernels:
     ``weights`` float64 [crossbars, 2n, n], n = per_crossbar (2 states + 1): level steps that a row adds to a real
     column, (r_minus - r_plus) q, rows in pairs for inputs of either sign. ``row_state`` float64 [crossbars, 2n]: sum of
     r over all cells of a row, those at rest included; ``columns``: how many. ``kernels``: as many as there are.
+
+    Behind wires the states are those of the effective cells, ``row_state`` gives the current of a row's driver while it
+    drives alone, and ``coupling`` [crossbars, 2n, 2n] in S what it gives for each volt on another row; empty without.
     """
 
     weights: NDArray[np.float64]
@@ -50,6 +54,7 @@ class Kernels:
     per_crossbar: int
     levels: int
     curves: Curves
+    coupling: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,13 @@ def program_kernels(
     rows: int = 64,
     columns: int = 64,
     first_array: int = 0,
+    model: ArrayModel | None = None,
 ) -> Kernels:
     """Program kernels onto crossbars of rows x columns cells, as many per crossbar as fit along its diagonal.
 
     a, b, c: signed levels [kernels, N, 2], |level| <= q; crossbar k is array ``first_array`` + k; curves as the device
-    gives them for cells of max(weight_bits - 1, 1) bits. Raises ValueError for kernels larger than a crossbar and for
-    levels out of range.
+    gives them for cells of max(weight_bits - 1, 1) bits. ``model``: wires, gains and the order of all rows of a
+    crossbar. Raises ValueError for kernels larger than a crossbar and for levels out of range.
     """
     kernels, states, _ = a.shape
     size, q = side(states), largest_level(weight_bits)
@@ -141,12 +147,27 @@ def program_kernels(
     for k, block in enumerate(expand(a, b, c)):
         first = k % per_crossbar * size
         levels[k // per_crossbar, first : first + size, first : first + size] = block
-    states_of_cells = program(levels, first_array + np.arange(crossbars)).astype(np.float64)
     span = per_crossbar * size
-    used = states_of_cells[:, :span, :span]
+    numbers = first_array + np.arange(crossbars)
+    coupling = np.zeros((crossbars, 0, 0))
+    if model is None:
+        signal = cells = program(levels, numbers).astype(np.float64)
+        row_state = cells[:, :span].sum(axis=2)
+    else:
+        order = model.order(levels, span)
+        there, back = order[..., None], np.argsort(order, axis=1)[..., None]
+        lying = np.take_along_axis(levels, there, axis=1)
+        found = model.seen(program(lying, numbers), lying, numbers, largest_level=q)
+        signal = np.take_along_axis(model.with_gains(found.states, found.gains), back, axis=1).astype(np.float64)
+        cells = np.take_along_axis(found.states, back, axis=1).astype(np.float64)
+        row_state = cells[:, :span].sum(axis=2)
+        if found.drivers is not None:
+            drivers = np.take_along_axis(np.take_along_axis(found.drivers, back, 1), back.swapaxes(1, 2), 2)
+            alone = np.diagonal(drivers, axis1=1, axis2=2) * model.volts
+            row_state, coupling = model.driven_state(alone, columns)[:, :span], between_rows(drivers)[:, :span, :span]
+    used = signal[:, :span, :span]
     weights = np.rint((used[..., 1::2] - used[..., 0::2]) * q * _WEIGHT_GRID) / _WEIGHT_GRID
-    row_state = states_of_cells[:, :span].sum(axis=2)
-    return Kernels(weights, row_state, columns, kernels, states, per_crossbar, q, curves)
+    return Kernels(weights, row_state, columns, kernels, states, per_crossbar, q, curves, coupling)
 
 
 def recurrence(
@@ -184,7 +205,8 @@ def recurrence(
     last = np.zeros((len(starts) - 1, kernels.kernels, 2 * kernels.states), np.int16)
     _recur(
         kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
-        signal, voltage * low * kernels.columns, voltage * (high - low), float(top), state_gain, output_gain,
+        signal, voltage * low * kernels.columns, voltage * (high - low), kernels.coupling, voltage, float(top),
+        state_gain, output_gain,
         outputs, saturated, watts, last,
     )  # fmt: skip
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
@@ -193,7 +215,7 @@ def recurrence(
 @compiled(parallel=True)
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
-    signal, fixed_watts, state_watts, top, state_gain, output_gain, outputs, saturated, watts, last,
+    signal, fixed_watts, state_watts, coupling, voltage, top, state_gain, output_gain, outputs, saturated, watts, last,
 ):  # fmt: skip
     utterances, crossbars, kernels = len(starts) - 1, len(weights), inputs.shape[1]
     width = 2 * states + 1
@@ -218,6 +240,12 @@ def _recur(  # type: ignore[no-untyped-def]
                     for j in range(n):
                         z[j] += amplitude * line[j]
                     power += fixed_watts[magnitude] + state_watts[magnitude] * row_state[b, row]
+                    if coupling.shape[1] > 0:
+                        current = 0.0
+                        for k in range(n):
+                            if codes[k] != 0:
+                                current += coupling[b, row, 2 * k + (codes[k] < 0)] * voltage[abs(codes[k])]
+                        power += voltage[magnitude] * current
             watts[t, b] = power
             clamped = 0
             for k in range(placed):
