@@ -652,6 +652,7 @@ class TileRun(Run):
         self._evaluate(ops, signals, unit)
         self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}
         self.tallies.programming = self.cells.programming()
+        self.tallies.drops[self.engine.parts.name("crossbar")] = self.cells.drops
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, self._datapath(None, {}))

@@ -294,7 +294,7 @@ class StateRun(Run):
         self.engine, self.seed, self.tell = engine, seed, tell
         self.device = engine.chip.devices[engine.parts.name("crossbar")]
         self.ran: dict[str, Recurrence] = {}
-        self.drops = Drops()
+        self.drops = self.tallies.drops[engine.parts.name("crossbar")] = Drops()
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:

@@ -36,7 +36,10 @@ class Drops:
     largest: float = 0.0
     kept: float = 0.0
     ideal: float = 0.0
-    columns: int = field(default=0)
+
+    def mean(self) -> float:
+        """Return the share that wires took of the currents of all columns."""
+        return 1 - self.kept / self.ideal if self.ideal else 0.0
 
     def add(self, cells: NDArray[np.float64], found: NDArray[np.float64]) -> None:
         """Take up arrays of conductances without and with wires, [.., rows, columns] in S."""
@@ -44,7 +47,6 @@ class Drops:
         share = np.divide(kept, ideal, out=np.ones_like(ideal), where=ideal > 0)
         self.largest = max(self.largest, float(1 - share.min(initial=1.0)))
         self.kept, self.ideal = self.kept + float(kept.sum()), self.ideal + float(ideal.sum())
-        self.columns += ideal.size
 
 
 class Seen(NamedTuple):
