@@ -310,8 +310,8 @@ class ArrayRecord(Record):
     """How the arrays of a crossbar, ``name``, were read: resistances in ohm, 0 without, and the remedies against them.
 
     ``row_ohm`` and ``column_ohm``: of a cell's length of wire, at the chip's node and temperature. ``largest_drop``:
-    the largest share that wires took of the current of a column with all of its rows at the read voltage; ``mean_drop``:
-    of the currents of all columns together. Both before gains of columns.
+    the largest share that wires took of a column's current with all of its rows at the read voltage; ``mean_drop``: of
+    the currents of all columns together. Both before gains of columns.
     """
 
     name: str

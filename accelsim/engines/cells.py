@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
+from accelsim.components.dac import Dac
 from accelsim.devices import Device
 from accelsim.kernels.arrays import ArrayModel, Drops
 from accelsim.kernels.crossbar import Curves, ReadVariance, Tiles, chords, program_tiles
 from accelsim.kernels.read_noise import NoiseModel
 from accelsim.kernels.wires import Wires
+from accelsim.placement import Problems
 from accelsim.schedule.mapping import TileMapping
+from accelsim.schema.source import Location
 
 
 def first_tile(chip: Architecture, crossbar: str) -> int:
@@ -65,6 +68,22 @@ def array_model(crossbar: Crossbar, curves: Curves, device: Device, seed: int, d
         return None
     terms = device.current_terms(crossbar.read_voltage)
     return ArrayModel(curves, crossbar.read_voltage, terms, wires, gain, crossbar.row_order, seed, drops)
+
+
+def check_wires(crossbar: Crossbar, driver: Dac, problems: Problems, at: Location) -> None:
+    """Note what keeps rows without a voltage from being open."""
+    wires = crossbar.wires
+    if isinstance(wires, str) or wires.undriven == "grounded":
+        return
+    if driver.mode != "bit_serial":
+        problems.add(
+            "rows whose bit is 0 are open where a bit switches the access transistors of a row: the drivers are not "
+            "'mode: bit_serial'",
+            at=at,
+        )
+    if not wires.column > 0:
+        problems.add("rows are open for what they do to the drop along a column, and 'column' is 0 ohm", at=at)
+    problems.add("open rows are not modelled", "write 'undriven: grounded'", at=at)
 
 
 class Cells:

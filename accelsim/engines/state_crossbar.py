@@ -20,7 +20,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device
-from accelsim.engines.cells import array_model, first_tile
+from accelsim.engines.cells import array_model, check_wires, first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
@@ -117,6 +117,7 @@ class StateCrossbar(Engine):
             columns=self.crossbar.columns,
         )
         self.maps = {mapping.layer: mapping for mapping in maps}
+        check_wires(self.crossbar, self.parts.spec("driver"), self.problems, self.at("crossbar", "wires", "undriven"))
         self._check_settings()
         self._check_tiles()
         for op in self.layers.values():

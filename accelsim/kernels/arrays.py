@@ -9,7 +9,7 @@ cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -83,7 +83,7 @@ class ArrayModel:
         """Return which input lies on each row, see `order_of_rows`."""
         return order_of_rows(self.row_order, levels, used, self.wires is not None and self.wires.both_ends)
 
-    def conductances(self, states: NDArray[np.float32]) -> NDArray[np.float64]:
+    def conductances(self, states: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the chord conductances of cells at the read voltage, in S."""
         return chords(states, self.curves, self.terms, self.volts)
 

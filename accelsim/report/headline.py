@@ -57,7 +57,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         name: str, value: Callable[[OperationRecord], str], note: str = "", path: str = "", part: bool = False
     ) -> None:
         values = [value(point) for point in points]
-        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming", "arrays", "plan", "first_load")):
+        if path.startswith(("accuracy", "area_mm2", "performance.mmac", "programming", "plan", "first_load")):
             values[1:] = [""] * (len(points) - 1)  # the same at every operating point
         beside = [figure for figure in paper.figures if figure.path == path and figure.short] if paper else []
         published = ", ".join(figure.short or "" for figure in beside)
@@ -180,7 +180,12 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             "programming",
         )
     for one in result.arrays:
-        row(f"current lost in wires, {one.name}", lambda _, one=one: f"{one.mean_drop:.1%}", _wires_note(one), "arrays")
+        lost = f"{one.mean_drop:.1%}"
+        rows.append(
+            Headline(
+                f"lost in the wires of {one.name}", (lost, *[""] * (len(points) - 1)), _wires_note(one), "", (), False
+            )
+        )
     row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
     row("power density", lambda o: f"{o.efficiency.mw_per_mm2:.3g} mW/mm2", "", "efficiency.mw_per_mm2")
     for name, way in result.efficiency.definitions.items():
@@ -197,11 +202,11 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
 def _wires_note(arrays: ArrayRecord) -> str:
     """Return what wires the arrays of a crossbar have, and what is done against what they take."""
     remedies = {
-        "gain measured": arrays.column_gain != "none",
+        "gains of columns measured": arrays.column_gain != "none",
         f"rows {arrays.row_order}": arrays.row_order != "as_given",
     }
     told = [
-        f"up to {arrays.largest_drop:.1%} of a column's",
+        f"of currents; up to {arrays.largest_drop:.1%} of a column's",
         f"{arrays.row_ohm:.3g} and {arrays.column_ohm:.3g} ohm a cell",
     ]
     return "; ".join([*told, *(name for name, there in remedies.items() if there)])
