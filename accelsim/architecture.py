@@ -261,6 +261,12 @@ class Architecture:
         domain = self.domains().get(component)
         return None if domain is None else self.spec.power[domain].power_gate
 
+    def programming_s(self, crossbar: str, pulses: int) -> float:
+        """Return how long so many write pulses of a crossbar's cells take, in s, see `Crossbar.programming_s`."""
+        pulse = self.devices[crossbar].pulse()
+        spec: Crossbar = self.of_kind("crossbar")[crossbar]
+        return spec.programming_s(pulses, pulse.time if pulse else None)
+
     def power_rule(self) -> str:
         """Return in words how its parts are clocked and supplied while they wait."""
         parts = self.components()
@@ -325,7 +331,7 @@ def load_architecture(name: str | Path, overrides: Overrides | None = None) -> A
 
 def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Architecture:
     as_written = source.data
-    for key, value in overrides.items():
+    for key, value in (*_settings_of_others(as_written, overrides), *overrides.items()):
         source = source.override(key, value)
     spec = parse(ArchitectureSpec, source)
     fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
@@ -355,6 +361,21 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     digest.update(repr(sorted(overrides.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source)
+
+
+def _settings_of_others(as_written: Any, overrides: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the overrides that take a file's ``device_settings`` away where another device takes its place.
+
+    They are keys of the device that the file names; another one comes as its own file has it, and with what is set
+    beside it.
+    """
+    for key, value in overrides.items():
+        section, _, rest = key.partition(".")
+        name, _, what = rest.partition(".")
+        if section == "components" and what == "device" and value != _value(as_written, key):
+            settings = f"components.{name}.device_settings"
+            if _value(as_written, settings):
+                yield settings, "{}"
 
 
 def _clocked(spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, list[Problem]]:
@@ -418,20 +439,36 @@ def _devices(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[dict[s
                 read = source.based_on(read, (*where, "device_settings"))
             devices[name] = parse_device(read)
             files.append(file)
-            problems += _disturbed(name, component, devices[name], source)
+            problems += _unreadable(name, component, devices[name], source)
         except InputError as error:
             problems += error.problems
     return devices, files, problems
 
 
-def _disturbed(name: str, component: ComponentSpec, device: Device, source: Source) -> list[Problem]:
-    """A read that switches every cell is none; one that switches some is counted by the run."""
-    volts = getattr(component, "read_voltage", None)
-    if volts is None or max(shares := device.switched_by_read(volts)) < 1:
+def _unreadable(name: str, component: ComponentSpec, device: Device, source: Source) -> list[Problem]:
+    """Return what forbids to read a device as a component does: its voltage, its bits, its age.
+
+    A read that switches every cell is none; one that switches some is counted by the run.
+    """
+    if not isinstance(component, Crossbar):
         return []
-    what = "sets every cell in its high-resistance state" if shares[0] >= 1 else "resets every low-resistance cell"
-    message = f"a read of {volts:g} V {what}, of device '{device.name}'"
-    return [source.problem(message, ("components", name, "read_voltage"), "a lower read_voltage")]
+    where, volts, problems = ("components", name), component.read_voltage, []
+    shares, largest = device.switched_by_read(volts), device.largest_read_voltage()
+    if max(shares) >= 1:
+        what = "sets every cell in its high-resistance state" if shares[0] >= 1 else "resets every low-resistance cell"
+        message = f"a read of {volts:g} V {what}, of device '{device.name}'"
+        problems.append(source.problem(message, (*where, "read_voltage"), "a lower read_voltage"))
+    elif volts > largest:
+        message = f"a read of {volts:g} V may disturb device '{device.name}', which was read up to {largest:g} V"
+        problems.append(source.problem(message, (*where, "read_voltage"), "a lower read_voltage"))
+    try:
+        device.curves(volts, component.cell_bits)
+    except ValueError as error:
+        problems.append(source.problem(str(error), (*where, "cell_bits")))
+    if reason := device.wrong_age(component.age):
+        at = (*where, "age") if component.age is not None else where
+        problems.append(source.problem(reason, at, "write for example 'age: 1 day'"))
+    return problems
 
 
 def load_cost(path: Path) -> CostTable:

@@ -352,11 +352,11 @@ def _compare_chips(
         for index, result in enumerate(results):
             typer.echo(f"wrote {result.write(out / place(index))}", err=True)
     if table is not None:
+        from accelsim.explore.comparison import settings_of_each
         from accelsim.explore.studies import rows_of_results, write_table
 
-        write_table(
-            table, rows_of_results((chip, workload, overrides, one) for chip, one in zip(chips, results, strict=True))
-        )
+        each = zip(chips, settings_of_each(chips, overrides), results, strict=True)
+        write_table(table, rows_of_results((chip, workload, its, one) for chip, its, one in each))
         typer.echo(f"wrote {table}", err=True)
     if as_json:
         figures: list[dict[str, Any]] = [

@@ -222,12 +222,12 @@ def _programming(run: Run) -> r.Programming:
     written, lines = run.execution.activity.programming, run.outcome.bill.programming
     if not lines:
         return r.Programming()
-    crossbars = run.outcome.architecture.of_kind("crossbar")
+    chip = run.outcome.architecture
     return r.Programming(
         cells=written["cells"],
         write_pulses=written["write_pulses"],
         reached_by_read=written.get("reached_by_read"),
-        time_s=sum(crossbars[t.component].programming_s(written["write_pulses"]) for t in lines),
+        time_s=sum(chip.programming_s(t.component, written["write_pulses"]) for t in lines),
         energy_j=sum(t.joules() for t in lines),
         energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),
     )

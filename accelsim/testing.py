@@ -251,12 +251,14 @@ class ComponentContract:
 class DeviceContract:
     """Tests of memristor devices; ``files``: of schema ``accelsim/device@1``, by name or path, which are tested.
 
-    ``read_voltage``: in V; ``cell_bits``: numbers of bits of a cell that the device serves.
+    ``read_voltage``: in V; ``cell_bits``: numbers of bits of a cell that the device serves; ``age``: from programming
+    to reading, in s, of devices that change with time.
     """
 
     files: ClassVar[Sequence[str | Path]] = ()
     read_voltage: ClassVar[float] = 0.6
     cell_bits: ClassVar[Sequence[int]] = (1,)
+    age: ClassVar[float] = 86_400.0
 
     @classmethod
     def pytest_generate_tests(cls, metafunc: Any) -> None:
@@ -276,11 +278,15 @@ class DeviceContract:
         levels[:, -1] = RESTING
         return levels
 
+    def settings(self, bits: int) -> dict[str, Any]:
+        """Return how cells of so many bits are programmed and read."""
+        return {"read_voltage": self.read_voltage, "cell_bits": bits, "age": self.age}
+
     def program(self, file: str, bits: int, arrays: Sequence[int] = (4, 5, 9), seed: int = 7) -> Any:
         """Return the states and pulses of `levels` of some of the arrays 4, 5 and 9."""
         chosen = [(4, 5, 9).index(array) for array in arrays]
         written = self.device(file).program(
-            self.levels(bits)[chosen], np.array(arrays), seed=seed, read_voltage=self.read_voltage, cell_bits=bits
+            self.levels(bits)[chosen], np.array(arrays), seed=seed, **self.settings(bits)
         )
         return written.states, written.pulses
 
@@ -309,9 +315,7 @@ class DeviceContract:
         """States are finite numbers, one a cell; pulses are counted for each array; the levels stay as they were."""
         levels = self.levels(bits)
         kept = levels.copy()
-        states, pulses, reached = self.device(file).program(
-            levels, np.array([4, 5, 9]), seed=7, read_voltage=self.read_voltage, cell_bits=bits
-        )
+        states, pulses, reached = self.device(file).program(levels, np.array([4, 5, 9]), seed=7, **self.settings(bits))
         assert np.array_equal(kept, levels), "changed the levels that it was given"
         assert states.shape == levels.shape and states.dtype == np.float32, f"states: {states.dtype} {states.shape}"
         assert np.isfinite(states).all(), "a state is no finite number"
@@ -344,7 +348,7 @@ class DeviceContract:
         """A level above the highest is a ValueError."""
         levels = np.full((1, 2, 2), 1 << bits, np.uint8)
         try:
-            self.device(file).program(levels, np.array([0]), seed=0, read_voltage=self.read_voltage, cell_bits=bits)
+            self.device(file).program(levels, np.array([0]), seed=0, **self.settings(bits))
         except ValueError:
             return
         raise AssertionError(f"cells of {bits} bits took the level {1 << bits}")

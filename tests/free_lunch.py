@@ -80,7 +80,15 @@ CASES = {
     ),
     "isaac_tile": Case("isaac_tile", frames=2),
     "imssa28": Case("imssa28", SAMPLE, like=("imssa",)),
-    "imssa10": Case("imssa10", {**SAMPLE, "components.crossbar.cell_bits": "2"}),
+    "imssa10": Case(
+        "imssa10",
+        {
+            **SAMPLE,
+            "components.crossbar.cell_bits": "2",
+            "components.crossbar.device": "pcm_hermes",
+            "components.crossbar.age": "1 h",
+        },
+    ),
     "s4d_digital28": Case("s4d_digital28", SAMPLE),
     "state_and_vector": Case("state_and_vector", SAMPLE),
     "memristor_conformer_wide": Case(
@@ -152,6 +160,8 @@ class Key:
         """Return a value as YAML has it."""
         if isinstance(value, tuple | list):
             return "[" + ", ".join(self.written(one) for one in value) + "]"
+        if value is None:  # an end that is none
+            return "null"
         field = self.model.model_fields[self.name]
         quantities = [one for one in (*field.metadata, *_metadata(field.annotation)) if isinstance(one, Quantity)]
         return f"{value} {UNITS[quantities[0].kind]}" if quantities else str(value)
@@ -243,7 +253,7 @@ def figures(run: Run) -> Figures:
         joules[key] = joules.get(key, 0.0) + term.joules()
     pulses = activity.programming.get("write_pulses", 0)
     paced = chip.spec.pacing.mode == "real_time"
-    programming_s = sum(spec.programming_s(pulses) for spec in chip.of_kind("crossbar").values())
+    programming_s = sum(chip.programming_s(name, pulses) for name in chip.of_kind("crossbar"))
     return Figures(
         values=digest.hexdigest(),
         lost=lost,
@@ -401,7 +411,7 @@ def changed(key: Key, factor: float) -> Any:
             return type(value)(times(one) for one in value)
         if isinstance(value, int):
             return value * 2 or 1 if factor > 1 else value // 2
-        return value * factor
+        return None if value is None else value * factor
 
     value = times(key.value)
     if value == key.value and factor < 1:

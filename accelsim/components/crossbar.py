@@ -49,7 +49,8 @@ class Crossbar(ComponentSpec):
     neighbours`` has positive and negative columns beside each other in one array. A read puts up
     to ``read_voltage`` on the rows for ``read_time``, and takes ``cycles_per_read`` cycles or as many as that time
     does, whichever are more; a shorter read has more noise. Before the first frame the cells are written by pulses of
-    ``write_time``, which reach ``cells_written_at_once`` cells of the chip together.
+    ``write_time``, or of the time that the device's file states, which reach ``cells_written_at_once`` cells of the
+    chip together. ``age``: the time from then to the run; a device that changes with time needs it.
 
     ``wires``: the resistances of every array, ``none``: wires without any. Two remedies for what they do, see
     `accelsim.kernels.arrays`: ``column_gain: measured``, each column's amplifier has a gain of its own; ``row_order``,
@@ -77,6 +78,7 @@ class Crossbar(ComponentSpec):
         "write_time": Effect(cycles="more", energy="more", given="the pulse that the cells were measured with"),
         "cells_written_at_once": Effect(cycles="less", given="how many cells the write drivers reach together"),
         "cycles_per_read": Effect(cycles="more", spare="fewer than its read_time takes"),
+        "age": Effect(values="either", counts="either", spare="a device that does not change with time"),
     }
     tiles: PositiveInt
     planes: Annotated[int, Ge(1), Le(15)]
@@ -93,6 +95,7 @@ class Crossbar(ComponentSpec):
     cells_written_at_once: PositiveInt
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
+    age: PositiveTime | None = None
     wires: Annotated[
         Annotated[Literal["none"], Tag("none")] | Annotated[ArrayWires, Tag("wires")], Discriminator(_kind_of_wires)
     ] = "none"
@@ -129,9 +132,12 @@ class Crossbar(ComponentSpec):
     def pass_cycles(self) -> int:
         return self.cycles_per_read
 
-    def programming_s(self, pulses: int) -> float:
-        """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time."""
-        return -(-pulses // self.cells_written_at_once) * self.write_time
+    def programming_s(self, pulses: int, pulse_time: float | None = None) -> float:
+        """Return how long so many write pulses take, in s: ceil(pulses / cells_written_at_once) * write_time.
+
+        ``pulse_time``: of the device's file, in s; it takes the place of write_time.
+        """
+        return -(-pulses // self.cells_written_at_once) * (pulse_time or self.write_time)
 
     def dimensions(self) -> dict[str, float]:
         return super().dimensions() | {"cells": self.rows * (self.columns + (self.sign == "offset"))}

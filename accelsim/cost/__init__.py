@@ -4,7 +4,7 @@ The only place where a joule exists.
 """
 
 from accelsim.cost.power import Power, power_over_time
-from accelsim.cost.pricing import SAMPLES, Bill, Draws, check_prices, interval, job_energy_j, price
+from accelsim.cost.pricing import SAMPLES, Bill, Draws, check_prices, interval, job_energy_j, price, prices_of
 from accelsim.cost.window import check_point, extrapolated
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "job_energy_j",
     "power_over_time",
     "price",
+    "prices_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,6 +23,8 @@ from accelsim.simulate.ledger import Ledger, PowerTimes
 DYNAMIC, CLOCK, STANDBY, LEAKAGE, WAKE = "dynamic", "clock", "standby", "leakage", "wake"
 SHARES = (DYNAMIC, CLOCK, STANDBY, LEAKAGE, WAKE)
 PROGRAMMING = "programming"
+WRITE_PULSE = "write_pulse"
+"""Of a crossbar, before the first frame: no component of a run has counted it."""
 
 SAMPLES = 4096
 _PERCENTILES = (5, 95)
@@ -147,22 +149,48 @@ def price_list(architecture: Architecture) -> PriceList:
 
 def check_prices(architecture: Architecture) -> None:
     """Look every price of an architecture up before it runs; raises InputError with all that are not to be had."""
-    prices = price_list(architecture)
     problems: dict[str, Problem] = {}
-    for spec in architecture.components().values():
-        dimensions = spec.dimensions()
-        lookups: list[Callable[[], Range]]
-        lookups = [partial(prices.energy, spec.kind, action, dimensions) for action in KINDS[spec.kind].actions]
-        lookups += [partial(of, spec.kind, dimensions) for of in (prices.area, prices.leakage)]
-        lookups += [partial(prices.clock, spec.kind, state) for state in ("working", "clocked", "gated")]
-        lookups += [partial(prices.standby, spec.kind, dimensions, state) for state in spec.standby_names()]
-        for lookup in lookups:
-            try:
-                lookup()
-            except InputError as error:
-                problems |= {str(problem): problem for problem in error.problems}
+    for _, lookup in _lookups(architecture, lambda name, action: True):
+        try:
+            lookup()
+        except InputError as error:
+            problems |= {str(problem): problem for problem in error.problems}
     if problems:
         raise InputError(list(problems.values()))
+
+
+def prices_of(architecture: Architecture, did: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Range]:
+    """Return every price that the bill of a run rests on, by component and what it is of.
+
+    ``did``: the actions that each component did; the pulses that program cells are among them wherever there are cells
+    whose device does not state its own. Raises InputError when a price is missing.
+    """
+    devices = architecture.devices
+
+    def paid(name: str, action: str) -> bool:
+        if action == WRITE_PULSE and name in devices:
+            return devices[name].pulse() is None
+        return action in did.get(name, ())
+
+    return {what: lookup() for what, lookup in _lookups(architecture, paid)}
+
+
+def _lookups(
+    architecture: Architecture, wanted: Callable[[str, str], bool]
+) -> Iterator[tuple[tuple[str, str], Callable[[], Range]]]:
+    """Yield (component, what) of every price of a chip and how it is looked up, of actions those that are wanted."""
+    prices = price_list(architecture)
+    for name, spec in architecture.components().items():
+        dimensions = spec.dimensions()
+        for action in KINDS[spec.kind].actions:
+            if wanted(name, action):
+                yield (name, action), partial(prices.energy, spec.kind, action, dimensions)
+        yield (name, "area"), partial(prices.area, spec.kind, dimensions)
+        yield (name, "leakage"), partial(prices.leakage, spec.kind, dimensions)
+        for state in ("working", "clocked", "gated"):
+            yield (name, f"clock, {state}"), partial(prices.clock, spec.kind, state)
+        for standby in spec.standby_names():
+            yield (name, f"standby, {standby}"), partial(prices.standby, spec.kind, dimensions, standby)
 
 
 def price(architecture: Architecture, schedule: Schedule, activity: Activity, ledger: Ledger) -> Bill:
@@ -203,8 +231,8 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                     joules = int(per_frame.sum()) * each_action[part_of(member), action].value
                     layers[job.layer] = layers.get(job.layer, 0.0) + joules
     programming = tuple(
-        Term(name, PROGRAMMING, pulses, prices.energy(spec.kind, "write_pulse", spec.dimensions()))
-        for name, spec in architecture.of_kind("crossbar").items()
+        Term(name, PROGRAMMING, pulses, _write_price(architecture, prices, name))
+        for name in architecture.of_kind("crossbar")
         if (pulses := activity.programming.get("write_pulses", 0))
     )
     areas_m2 = {t.component: t.joules() for t in areas}
@@ -213,6 +241,15 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
         for key, low, high in architecture.at_ends()
     }
     return Bill(energy, layers, areas_m2, tuple(terms), tuple(areas), programming, idle, full, ends)
+
+
+def _write_price(architecture: Architecture, prices: PriceList, name: str) -> Range:
+    """Return what a write pulse of a crossbar's cells costs, in J: V I t where the device's file states them."""
+    if (pulse := architecture.devices[name].pulse()) is None:
+        spec = architecture.components()[name]
+        return prices.energy(spec.kind, WRITE_PULSE, spec.dimensions())
+    joules = pulse.volts * pulse.current * pulse.time
+    return Range(joules, joules, joules, f"device {architecture.devices[name].name}")
 
 
 def _waiting(architecture: Architecture, prices: PriceList, name: str, times: PowerTimes) -> tuple[list[Term], float]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Wires
+from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse, Wires
 from accelsim.devices.gaussian import Gaussian
 from accelsim.devices.ideal import Ideal
+from accelsim.devices.measured import Measured
 from accelsim.devices.synaptogen import Synaptogen, Verify
 from accelsim.library import find
 from accelsim.schema import Registered, Source, check_schema_tag, load_yaml, parse
@@ -24,7 +25,9 @@ __all__ = [
     "Drift",
     "Gaussian",
     "Ideal",
+    "Measured",
     "Programmed",
+    "Pulse",
     "Synaptogen",
     "Verify",
     "Wires",

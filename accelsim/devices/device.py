@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from accelsim.kernels.cells import RESTING, drifted, wire_attenuation
 from accelsim.kernels.crossbar import Curves, Program, Terms
 from accelsim.registry import Registry
-from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime
+from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime, format_si
 
 LARGEST_CELL_BITS = 6
 
@@ -24,20 +25,13 @@ MEASURED = Effect(values="either", counts="either", cycles="either", given="meas
 class Drift(Model):
     """Conductance drift, G(t) = G(t0) (t / t0)^-nu: nu of a cell is ``exponent`` + ``spread`` N(0, 1), at least 0.
 
-    ``time``: t, from programming to reading; ``reference_time``: t0, when the programmed conductances hold.
+    t: the crossbar's ``age``; ``reference_time``: t0, when the programmed conductances hold.
     """
 
-    effects = dict.fromkeys(("time", "reference_time", "exponent", "spread"), MEASURED)
-    time: PositiveTime
+    effects = dict.fromkeys(("reference_time", "exponent", "spread"), MEASURED)
     reference_time: PositiveTime = 1.0
     exponent: Annotated[float, Ge(0)]
     spread: Annotated[float, Ge(0)] = 0.0
-
-    @model_validator(mode="after")
-    def _later(self) -> Drift:
-        if self.time < self.reference_time:
-            raise ValueError("the time of drift must not lie before its reference time")
-        return self
 
 
 class Wires(Model):
@@ -57,6 +51,14 @@ class Programmed(NamedTuple):
     states: NDArray[np.float32]
     pulses: NDArray[np.int64]
     reached: NDArray[np.int64] | None = None
+
+
+class Pulse(NamedTuple):
+    """One write pulse of a cell as its device's file states it: V, A and s."""
+
+    volts: float
+    current: float
+    time: float
 
 
 class Device(Model):
@@ -80,15 +82,6 @@ class Device(Model):
         """Return what `curves` leaves of a cell's current at voltages up to that of a read (V); None: nothing."""
         return None
 
-    def read_variance(
-        self, conductances: NDArray[np.float64], *, age: float | None, read_time: float, temperature: float
-    ) -> NDArray[np.float64] | None:
-        """Return the variance of cells' conductances (S) from read to read, in S^2, beyond thermal and shot noise.
-
-        age: from programming to reading, in s; read_time: of one read, in s; temperature in K. None: no such noise.
-        """
-        return None
-
     def lowest_conductance(self, read_voltage: float) -> float:
         """Return the conductance of a cell in its high-resistance state at a voltage (V), in S."""
         curves = self.curves(read_voltage)
@@ -100,6 +93,46 @@ class Device(Model):
         Of cells as they are made; (0, 0) for a device without thresholds.
         """
         return 0.0, 0.0
+
+    def largest_read_voltage(self) -> float:
+        """Return the voltage up to which the file describes a read, in V; one above it is refused."""
+        return math.inf
+
+    def ages(self) -> tuple[float, float] | None:
+        """Return the shortest and the longest time since programming that the file describes, in s.
+
+        None for a device that does not change with time.
+        """
+        return None if self.drift is None else (self.drift.reference_time, math.inf)
+
+    def wrong_age(self, age: float | None) -> str | None:
+        """Return in words why cells cannot be read so long after they were programmed (s), None where they can."""
+        if (known := self.ages()) is None:
+            return None
+        first, last = known
+        if age is None:
+            return (
+                f"device '{self.name}' changes with time and 'age', the time since its cells were written, is missing"
+            )
+        if age < first:
+            return f"device '{self.name}' is known from {format_si(first, 's')} on, 'age' is {format_si(age, 's')}"
+        if age > last:
+            return f"device '{self.name}' is known up to {format_si(last, 's')}, 'age' is {format_si(age, 's')}"
+        return None
+
+    def pulse(self) -> Pulse | None:
+        """Return the write pulse that the device's file states, None where it states none."""
+        return None
+
+    def read_variance(
+        self, conductances: NDArray[np.float64], *, age: float | None, read_time: float, temperature: float
+    ) -> NDArray[np.float64] | None:
+        """Return the variance of the cells' own read noise, beyond thermal and shot noise, in S^2; None without any.
+
+        Each read draws anew. conductances: of cells as they are read, in S, of any shape, below and above the range
+        too; age: since programming, read_time: of one read, both in s; temperature in K. Never below 0 or NaN.
+        """
+        return None
 
     @abstractmethod
     def write(
@@ -115,42 +148,72 @@ class Device(Model):
         seed: int,
         read_voltage: float = 0.6,
         cell_bits: int = 1,
+        age: float | None = None,
     ) -> Programmed:
-        """Program fresh cells to levels 0 (high resistance) .. 2^cell_bits - 1, then let drift and wires act.
+        """Program fresh cells to levels 0 (high resistance) .. 2^cell_bits - 1, then let time and wires act.
 
         Drift and wires turn a cell's conductance at the read voltage into another one, G' ; its state becomes
         r' = (LL - G' V) / (LL - HH) at that voltage, exact there and to first order elsewhere.
 
         levels: [arrays, rows, columns], `RESTING` for a cell that is not written; arrays: their numbers, which with the
-        seed and the place in the array decide every draw; read_voltage in V. Raises ValueError for wires of too much
-        resistance, or too many levels.
+        seed and the place in the array decide every draw; read_voltage in V; age: from programming to reading, in s.
+        Raises ValueError for wires of too much resistance, too many levels, or an age at which nobody knows the cells.
         """
         arrays = np.ascontiguousarray(arrays, np.int64)
         found = int(levels.max(initial=0, where=levels != RESTING))
         if found >= 1 << cell_bits:
             top = (1 << cell_bits) - 1
             raise ValueError(f"cells of {cell_bits} bits have levels up to {top}, found {found}")
-        written = self.write(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits)
-        if self.drift is None and self.wires is None:
+        if reason := self.wrong_age(age):
+            raise ValueError(reason)
+        written = self._aged(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age)
+        if self.wires is None:
             return written
         curves = self.curves(read_voltage, cell_bits)
         low, high = np.polyval(curves.low, read_voltage), np.polyval(curves.high, read_voltage)
         conductance = (low + (high - low) * written.states.astype(np.float64)) / read_voltage
-        if self.drift is not None:
-            flat = conductance.reshape(len(arrays), -1)
-            ratio = self.drift.time / self.drift.reference_time
-            flat = drifted(flat, arrays, seed=seed, ratio=ratio, exponent=self.drift.exponent, spread=self.drift.spread)
-            conductance = flat.reshape(conductance.shape)
-        if self.wires is not None:
-            conductance = conductance * wire_attenuation(conductance, self.wires.row, self.wires.column)
+        conductance = conductance * wire_attenuation(conductance, self.wires.row, self.wires.column)
         states = (low - conductance * read_voltage) / (low - high)
         return Programmed(states.astype(np.float32), written.pulses, written.reached)
 
-    def programmer(self, seed: int, *, read_voltage: float = 0.6, cell_bits: int = 1) -> Program:
+    def _aged(
+        self,
+        levels: NDArray[np.uint8],
+        arrays: NDArray[np.int64],
+        *,
+        seed: int,
+        read_voltage: float,
+        cell_bits: int,
+        age: float | None,
+    ) -> Programmed:
+        """Program fresh cells and let them drift until they are ``age`` seconds old."""
+        written = self.write(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits)
+        if self.drift is None:
+            return written
+        assert age is not None  # `wrong_age`
+        curves = self.curves(read_voltage, cell_bits)
+        low, high = np.polyval(curves.low, read_voltage), np.polyval(curves.high, read_voltage)
+        conductance = (low + (high - low) * written.states.astype(np.float64)) / read_voltage
+        flat = drifted(
+            conductance.reshape(len(arrays), -1),
+            arrays,
+            seed=seed,
+            ratio=age / self.drift.reference_time,
+            exponent=self.drift.exponent,
+            spread=self.drift.spread,
+        )
+        states = (low - flat.reshape(conductance.shape) * read_voltage) / (low - high)
+        return Programmed(states.astype(np.float32), written.pulses, written.reached)
+
+    def programmer(
+        self, seed: int, *, read_voltage: float = 0.6, cell_bits: int = 1, age: float | None = None
+    ) -> Program:
         """Return the function that `kernels.crossbar.program_tiles` calls to program its arrays."""
 
         def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-            return self.program(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits).states
+            return self.program(
+                levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age
+            ).states
 
         return program
 

@@ -134,8 +134,15 @@ class Cells:
         return counts if self.reached is None else {**counts, "reached_by_read": self.reached}
 
     def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-        voltage, cell_bits = self.crossbar.read_voltage, self.crossbar.cell_bits
-        written = self.device.program(levels, arrays, seed=self.seed, read_voltage=voltage, cell_bits=cell_bits)
+        crossbar = self.crossbar
+        written = self.device.program(
+            levels,
+            arrays,
+            seed=self.seed,
+            read_voltage=crossbar.read_voltage,
+            cell_bits=crossbar.cell_bits,
+            age=crossbar.age,
+        )
         self.write_pulses += int(written.pulses.sum())
         self.cells += levels.size
         if written.reached is not None:

@@ -331,7 +331,12 @@ class StateRun(Run):
         def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
             nonlocal cells, pulses, reached
             written = device.program(
-                levels, arrays, seed=self.seed, read_voltage=crossbar.read_voltage, cell_bits=op.cell_bits()
+                levels,
+                arrays,
+                seed=self.seed,
+                read_voltage=crossbar.read_voltage,
+                cell_bits=op.cell_bits(),
+                age=crossbar.age,
             )
             cells, pulses = cells + levels.size, pulses + int(written.pulses.sum())
             if written.reached is not None:

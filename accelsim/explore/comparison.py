@@ -27,7 +27,7 @@ from accelsim.library import find, names
 from accelsim.pipeline import Progress, run, run_in_full, split_overrides
 from accelsim.record import record
 from accelsim.result import Result
-from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, parse
+from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.workload import load_workload, workload_name
 
@@ -261,19 +261,46 @@ def compare_chips(
 ) -> tuple[tuple[Result, ...], tuple[ChipRow, ...]]:
     """Run two or more chips, each with its own workload or all with the given one, and set their figures side by side.
 
-    ``overrides`` hold for all. Mistakes in any of the files are told before the first chip runs. Figures that no chip
-    has are left out. Raises InputError.
+    ``overrides`` hold for all that have what they name, see `settings_of_each`. Mistakes in any of the files are told
+    before the first chip runs. Figures that no chip has are left out. Raises InputError.
     """
     if len(chips) < 2:
         raise InputError.of(f"expected two or more architectures to compare, found {len(chips)}")
-    _check_chips(chips, workload, overrides or {})
+    settings = settings_of_each(chips, overrides or {})
+    _check_chips(chips, workload, settings)
     results = []
-    for done, chip in enumerate(chips):
+    for done, (chip, its) in enumerate(zip(chips, settings, strict=True)):
         if on_run is not None:
             on_run(str(chip), done, len(chips))
-        results.append(run(chip, workload, overrides=overrides, seed=seed, command="compare", progress=progress))
+        results.append(run(chip, workload, overrides=its, seed=seed, command="compare", progress=progress))
     rows = [_chip_row(_METRICS[name], results) for name in CHIP_METRICS]
     return tuple(results), tuple(row for row in rows if any(value is not None for value in row.values))
+
+
+def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[dict[str, str]]:
+    """Return what is set on each of several chips: a key of a component on those alone that have the component.
+
+    A key of a component that none has is left for all, and so is every key for a chip that cannot be read: both are
+    refused where they are run.
+    """
+    texts = override_texts(overrides)
+    parts = [_parts_of(chip) for chip in chips]
+    anywhere = frozenset().union(*(here for here in parts if here is not None))
+
+    def holds(key: str, here: frozenset[str]) -> bool:
+        first, _, rest = key.partition(".")
+        name = rest.partition(".")[0]
+        return first != "components" or name in here or name not in anywhere
+
+    return [{key: text for key, text in texts.items() if here is None or holds(key, here)} for here in parts]
+
+
+def _parts_of(chip: str | Path) -> frozenset[str] | None:
+    """Return the names of a chip's components, None where its file is none."""
+    try:
+        return frozenset(load_architecture(chip).spec.components)
+    except InputError:
+        return None
 
 
 def _study_problems(spec: StudyRun, source: Source, key: str) -> list[Problem]:
@@ -373,11 +400,13 @@ def _command(spec: StudyRun, studies: Path | None) -> str:
     return f"run accelsim sweep {spec.file()} -o {folder}" + ("" if studies else f" --table {SHELF}/{spec.name()}.csv")
 
 
-def _check_chips(chips: Sequence[str | Path], workload: str | Path | None, overrides: Overrides) -> None:
+def _check_chips(
+    chips: Sequence[str | Path], workload: str | Path | None, settings: Sequence[Mapping[str, str]]
+) -> None:
     """Raise InputError with all that is wrong with the files of all chips, or that keeps a network off its chip."""
-    for_chip, for_network = split_overrides(overrides)
     problems: list[Problem] = []
-    for name in chips:
+    for name, its in zip(chips, settings, strict=True):
+        for_chip, for_network = split_overrides(its)
         try:
             chip = load_architecture(name, for_chip)
             for point in (chip, *chip.operating_points.values()):

@@ -39,6 +39,8 @@ _EXECUTIONS = 2  # points that share values come one after the other
 _NETWORKS = 2
 _TIMELINE_BYTES = 256e6
 _OTHERS = 64
+_PROSE = frozenset({"name", "description", "source", "note"})
+"""Keys of a device's file that nothing follows from."""
 _BYTES_PER_FRAME = 24  # of a timeline: arrived, started, finished
 
 
@@ -149,7 +151,8 @@ class Reuse:
 def functional(architecture: Architecture) -> str:
     """Return everything of an architecture that may change a value or a count, as text.
 
-    Keys at their defaults are left out, so that a new key does not put the tables of finished studies out of date.
+    Keys at their defaults are left out, so that a new key does not put the tables of finished studies out of date, and
+    so is prose.
     """
     spec = architecture.spec
     components = {
@@ -158,12 +161,21 @@ def functional(architecture: Architecture) -> str:
     }
     without = {*keeps_values(ArchitectureSpec), "components"}
     rest = spec.model_dump(mode="json", exclude_defaults=True, exclude=without)
-    devices = {
-        name: device.model_dump(mode="json", exclude_defaults=True) for name, device in architecture.devices.items()
-    }
     if _reads_with_noise(spec) and spec.technology.temperature != USUAL_KELVIN:
         rest["temperature"] = spec.technology.temperature
-    return json.dumps([components, rest, devices])
+    return json.dumps([components, rest, cells_of(architecture)])
+
+
+def cells_of(architecture: Architecture) -> dict[str, Any]:
+    """Return what the devices of a chip are, by component: all keys of their files but defaults and prose."""
+    devices = architecture.devices.items()
+    return {name: _without_prose(device.model_dump(mode="json", exclude_defaults=True)) for name, device in devices}
+
+
+def _without_prose(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without_prose(value) for key, value in data.items() if key not in _PROSE}
+    return [_without_prose(value) for value in data] if isinstance(data, list) else data
 
 
 def _reads_with_noise(spec: ArchitectureSpec) -> bool:

@@ -5,8 +5,9 @@
 ``architecture``, ``workload``, ``seed``
                          of the point; the workload is empty where it is the architecture's own.
 ``set:KEY``              value of every key that the sweep sets.
-``values``, ``costs``    digests of all that the values and the costs of the point depend on. A table whose digests are
-                         not those of today's files is refused: its sweep is to be run again.
+``values``, ``costs``    digests of all that the values and the costs of the point depend on: the network, the seed, the
+                         keys of the chip that are not at their defaults; of costs also every price that was paid. A
+                         table whose digests are not those of today's files is refused: its sweep is to be run again.
 METRIC, POINT.METRIC     metrics of `METRICS`, of the run and of its other operating points.
 PATH                     figures of the Result that a paper takes from the study.
 ``components``           JSON object: what each component did and costs, and faults and bytes of the whole run.
@@ -22,16 +23,17 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelsim.architecture import Architecture, load_architecture
+from accelsim.cost import extrapolated, prices_of
 from accelsim.errors import InputError
 from accelsim.explore.intervals import Evidence, Heard, heard_in
 from accelsim.explore.metrics import METRICS
 from accelsim.explore.paths import value_at
-from accelsim.explore.reuse import functional
+from accelsim.explore.reuse import cells_of, functional
 from accelsim.explore.store import Store
 from accelsim.explore.sweep import Sweep
 from accelsim.pipeline import split_overrides
@@ -102,16 +104,18 @@ def rows_of_results(
                 message = f"the study in {where} was made of other files: {kind} '{then.name}' has changed since"
                 raise InputError.of(message, hint="run its sweep again, with an empty folder")
         figures = _metrics(result) | {path: _value_or_none(result, path) for path in paths}
-        digests = files.digests(architecture, workload, settings, result.seed)
-        heard = heard_in([result])
-        rows.append(StudyRow(architecture, workload, settings, result.seed, *digests, figures, heard, _parts(result)))
+        seed, parts = result.seed, _parts(result)
+        digests = files.digests(architecture, workload, settings, seed, parts)
+        rows.append(StudyRow(architecture, workload, settings, seed, *digests, figures, heard_in([result]), parts))
     return rows
 
 
 def out_of_date(rows: Iterable[StudyRow]) -> tuple[str, ...]:
     """Return what of a table is no longer of today's files: "values", "costs", or both."""
     files = _Files()
-    found = [(row, files.digests(row.architecture, row.workload, row.settings, row.seed)) for row in rows]
+    found = [
+        (row, files.digests(row.architecture, row.workload, row.settings, row.seed, row.components)) for row in rows
+    ]
     old = {
         "values": any(row.values != now[0] for row, now in found),
         "costs": any(row.costs != now[1] for row, now in found),
@@ -224,11 +228,42 @@ class _Files:
         return self._found[key]
 
     def digests(
-        self, architecture: str, workload: str | None, settings: Mapping[str, str], seed: int
+        self,
+        architecture: str,
+        workload: str | None,
+        settings: Mapping[str, str],
+        seed: int,
+        did: Mapping[str, Mapping[str, float]],
     ) -> tuple[str, str]:
-        """Return the digests of what the values and the costs of a point depend on."""
+        """Return the digests of what the values and the costs of a point depend on; ``did``: its ``components``."""
         chip, network = self.of(architecture, workload, settings)
-        return _digest(functional(chip), network, seed), _digest(chip.sha256, network, seed)
+        actions = {name: {action for action, count in done.items() if count} for name, done in did.items()}
+        return _digest(functional(chip), network, seed), _digest(costing(chip, actions), network, seed)
+
+
+_PROSE = {"name", "description", "workload", "calibrated", "assumptions"}
+"""Of a chip: nothing follows from it; the workload is named there and read apart."""
+
+
+def costing(chip: Architecture, did: Mapping[str, Collection[str]]) -> str:
+    """Return everything of a chip that time, energy, area and their intervals follow from, as text.
+
+    Keys that are not at their defaults, without prose; every price that it pays for what its components ``did``, at
+    their sizes and its operating points, see `accelsim.cost.prices_of`; and both ends of each assumed size. Prices in
+    nine digits, which are the same on every machine.
+    """
+    spec = chip.spec
+    parts = {name: part.model_dump(mode="json", exclude_defaults=True) for name, part in spec.components.items()}
+    without = {*_PROSE, "components", "operating_points", "ranges"}
+    rest = spec.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    del rest["technology"]["cost"]
+    prices = []
+    for what, price in prices_of(chip, did).items():
+        figures = [f"{figure:.9g}" for figure in (price.value, price.low, price.high)]
+        prices.append([*what, *figures, price.calibrated, price.moves_with()])
+    points = {name: costing(point, did) for name, point in chip.operating_points.items()}
+    ends = {key: [costing(low, did), costing(high, did)] for key, low, high in chip.at_ends()}
+    return json.dumps([parts, rest, cells_of(chip), prices, bool(extrapolated(chip)), points, ends])
 
 
 def _digest(*what: object) -> str:

@@ -28,6 +28,10 @@ DRIFT_STREAM = 2
 """A cell's drift exponent."""
 READ_STREAM = 3
 """Read noise of a conversion."""
+DECAY_STREAM = 11
+"""What a cell loses or gains after it was programmed."""
+STUCK_STREAM = 12
+"""Whether a cell is stuck."""
 COLUMN_STREAM = 24
 """Rows that are on while the gain of a column is measured."""
 

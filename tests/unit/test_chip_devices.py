@@ -99,10 +99,11 @@ def test_a_chip_without_cells_has_no_device() -> None:
 
 
 def test_settings_change_the_device_of_the_chip(tmp_path: Path) -> None:
-    path = write(tmp_path, "gaussian", ", device_settings: {write_noise: 1 uS, drift: {time: 1 h, exponent: 0.1}}")
-    device = load_architecture(path).devices["crossbar"]
+    path = write(tmp_path, "gaussian", ", device_settings: {write_noise: 1 uS, drift: {exponent: 0.1}}, age: 1 h")
+    chip = load_architecture(path)
+    device = chip.devices["crossbar"]
     assert isinstance(device, Gaussian) and device.drift is not None
-    assert (device.write_noise, device.drift.time) == (1e-6, 3600.0)
+    assert (device.write_noise, device.drift.exponent, chip.components()["crossbar"].age) == (1e-6, 0.1, 3600.0)
     device = load_architecture(path, {NOISE: "2 uS"}).devices["crossbar"]
     assert isinstance(device, Gaussian) and device.write_noise == 2e-6
 

@@ -11,6 +11,7 @@ import accelsim
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
 from accelsim.explore import compare_chips
+from accelsim.explore.comparison import settings_of_each
 from accelsim.pipeline import split_overrides
 from accelsim.workload import load_workload
 
@@ -33,6 +34,17 @@ def test_a_run_takes_numbers_booleans_and_text() -> None:
 def test_chips_are_compared_with_numbers_too() -> None:
     results, _ = compare_chips(["rsnn28nm", "rsnn28nm"], "rsnn_paper_activity", overrides={FRAMES: 4})
     assert [result.performance.frames for result in results] == [4, 4]
+
+
+def test_a_key_of_a_component_is_set_on_the_chips_that_have_it() -> None:
+    chips = ["rsnn28nm", "memristor_tile", "imssa"]
+    given = {"components.crossbar.noise": "none", "technology.temperature": "310 K", "components.pes.sets": "4"}
+    crossbar, everywhere, unknown = ({key: str(value)} for key, value in given.items())
+    assert settings_of_each(chips, given) == [
+        everywhere | unknown, crossbar | everywhere | unknown, crossbar | everywhere | unknown
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="pes"):
+        compare_chips(chips[:2], overrides={"components.pes.sets": "4"})
 
 
 @pytest.mark.parametrize(

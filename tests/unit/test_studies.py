@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from accelsim.explore import comparison as explored
 from accelsim.explore.comparison import study_paths
 from accelsim.explore.metrics import METRICS
 from accelsim.explore.store import Store
-from accelsim.explore.studies import StudyRow, out_of_date, read_table, rows_of, write_table
+from accelsim.explore.studies import StudyRow, out_of_date, read_table, rows_of, rows_of_results, write_table
 from accelsim.explore.sweep import load_sweep, run_sweep
 from accelsim.library import find, names, root
 from accelsim.pipeline import run
@@ -122,22 +124,104 @@ def edited(file: str, was: str, now: str) -> None:
 
 def test_a_table_of_other_files_is_refused(study: Path) -> None:
     exported()
-    edited("chip.yaml", "name:", "# a comment\nname:")
+    edited("chip.yaml", "read_voltage: 0.6 V", "read_voltage: 0.59 V")
     with pytest.raises(
-        InputError, match=r"tables/tiny\.csv was made of other files: what 'energy\.total_j' depends on"
+        InputError, match=r"tables/tiny\.csv was made of other files: what 'accuracy\.value' depends on"
     ):
         compare(study, studies=Path("tables"))
-    # No cost, and a comment changes no value.
+    edited("chip.yaml", "read_voltage: 0.59 V", "read_voltage: 0.6 V")
+    assert compare(study, studies=Path("tables")).rows[0].ours is not None
+    # A key that changes no value: figures of accuracy stand.
+    edited("chip.yaml", "voltage: 0.9 V", "voltage: 0.89 V")
+    with pytest.raises(InputError, match=r"what 'energy\.total_j' depends on has changed since.*run its sweep again"):
+        compare(study, studies=Path("tables"))
     study.write_text(PAPER.partition("  - {name: energy")[0])
     assert compare(study, studies=Path("tables")).rows[0].ours is not None
-    edited("chip.yaml", "read_voltage: 0.6 V", "read_voltage: 0.59 V")
-    with pytest.raises(InputError, match=r"what 'accuracy\.value' depends on has changed since.*run its sweep again"):
-        compare(study, studies=Path("tables"))
     with (
         Store.open(Path("stores/tiny")) as store,
         pytest.raises(InputError, match="was made of other files: architecture"),
     ):
         rows_of(store, load_sweep("tiny.yaml"), PATHS)
+
+
+PRICES = """\
+schema: accelsim/cost@1
+name: mine
+base: cmos28
+node: 28 nm
+voltage: 0.9 V
+temperature: 300 K
+energy:
+"""
+ROW = "  - {kind: %s, action: %s, value: %s, low: 1 fJ, high: 10 pJ, source: mine, tag: estimated}\n"
+
+
+@pytest.fixture
+def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StudyRow]:
+    """Rows of a chip with a price list and a device of its own, at two operating points, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    chip = (root() / "arch/memristor_tile.yaml").read_text()
+    chip = chip.replace("cost: cmos28", "cost: ./mine.yaml").replace("device: synaptogen", "device: ./cells.yaml")
+    chip += "\noperating_points: {slow: {clocks.main.frequency: 500 MHz}}\n"
+    Path("chip.yaml").write_text(chip)
+    Path("mine.yaml").write_text(PRICES + ROW % ("adc", "convert", "1 pJ"))
+    Path("cells.yaml").write_text((root() / "arch/devices/synaptogen.yaml").read_text())
+    shutil.copytree(root() / "workloads/tile_frames", "network")
+    result = run("chip.yaml", "network/workload.yaml", overrides={"workload.inputs.utterances": "1"})
+    found = ("chip.yaml", "network/workload.yaml", {"workload.inputs.utterances": "1"}, result)
+    rows = rows_of_results([found])
+    assert out_of_date(rows) == ()
+    return rows
+
+
+def appended(file: str, text: str) -> None:
+    Path(file).write_text(Path(file).read_text() + text)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda: edited("chip.yaml", "name:", "# a comment\nname:"),
+        lambda: edited("chip.yaml", "assumptions:", "assumptions:\n  - another one"),
+        lambda: edited("cells.yaml", "source:", "source: >\n  Seen again,"),
+        lambda: appended("mine.yaml", ROW % ("mac_array", "mac", "2 pJ")),  # the tile has none
+        lambda: edited("mine.yaml", "source: mine", "source: mine; page 7"),
+        lambda: edited("mine.yaml", "1 pJ", "1000 fJ"),
+    ],
+    ids=["comment", "assumption", "device's source", "unused price", "price's source", "same price in other words"],
+)
+def test_prose_and_prices_of_others_do_not_age_a_table(priced: list[StudyRow], edit: Callable[[], None]) -> None:
+    before = {file: file.read_bytes() for file in Path().glob("*.yaml")}
+    edit()
+    assert before != {file: file.read_bytes() for file in before} and out_of_date(priced) == ()
+
+
+@pytest.mark.parametrize(
+    ("edit", "aged"),
+    [
+        (lambda: edited("mine.yaml", "value: 1 pJ", "value: 1.1 pJ"), ("costs",)),
+        (lambda: edited("mine.yaml", "high: 10 pJ", "high: 11 pJ"), ("costs",)),
+        (lambda: appended("mine.yaml", ROW % ("dac", "drive", "9 fJ")), ("costs",)),
+        (lambda: edited("mine.yaml", "voltage: 0.9 V", "voltage: 0.8 V"), ("costs",)),
+        (lambda: edited("chip.yaml", "frequency: 500 MHz", "frequency: 400 MHz"), ("costs",)),
+        (lambda: edited("chip.yaml", "read_voltage: 0.6 V", "read_voltage: 0.59 V"), ("values", "costs")),
+        (lambda: edited("cells.yaml", "eta: 3.0567", "eta: 3.0568"), ("values", "costs")),
+        (lambda: other_weight(), ("values", "costs")),
+    ],
+    ids=["price", "range", "price from now on", "law", "operating point", "key", "device", "weight"],
+)
+def test_what_a_point_depends_on_ages_its_table(
+    priced: list[StudyRow], edit: Callable[[], None], aged: tuple[str, ...]
+) -> None:
+    edit()
+    assert out_of_date(priced) == aged
+
+
+def other_weight() -> None:
+    """Change one weight of the network in the current folder."""
+    file = Path("network/weights.safetensors")
+    *rest, last = file.read_bytes()
+    file.write_bytes(bytes([*rest, last ^ 1]))
 
 
 def test_seeds_and_columns_that_are_missing_are_told(study: Path) -> None:

@@ -12,6 +12,7 @@ workload.yaml.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from accelsim.data.clip import trimmed
 from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.ssm import largest_level, program_kernels, recurrence
+from accelsim.kernels.crossbar import Curves, Program
+from accelsim.kernels.ssm import largest_level, program_kernels, recurrence, side
 from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
@@ -37,6 +39,8 @@ LONGEST = round(LONGEST_S / FEATURES.hop_s)
 CODE_BITS = 8
 KERNEL_BITS, MIXING_BITS = 3, 4
 SCALE, LARGEST_RADIUS = 0.9, 0.98
+READ_VOLTAGE = 0.2  # of arch/imssa10.yaml, whose 64 x 64 cells hold four kernels
+CROSSBARS = CHANNELS // (64 // side(STATES))  # of a layer
 EPOCHS, BATCH, RATE = 25, 64, 6e-3
 
 
@@ -174,8 +178,22 @@ def accuracy(model: Network, data: Recordings) -> float:
         return float((model(data.inputs, data.segments).argmax(1) == data.labels).float().mean())
 
 
-def train(model: Network, data: Recordings, rate: float, seed: int, name: str, work: Path | None) -> None:
-    """Minimise the cross-entropy with Adam and a linear schedule, from the last checkpoint if there is one."""
+def train(
+    model: Network,
+    data: Recordings,
+    rate: float,
+    seed: int,
+    name: str,
+    work: Path | None,
+    *,
+    epochs: int = EPOCHS,
+    before_epoch: Callable[[int], None] = lambda epoch: None,
+    largest_gradient: float | None = None,
+) -> None:
+    """Minimise the cross-entropy with Adam and a linear schedule, from the last checkpoint if there is one.
+
+    ``before_epoch`` is called with the number of each epoch; ``largest_gradient``: norm at which gradients are cut.
+    """
     optimiser, first = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-2), 0
     path = work / f"{name}.pt" if work else None
     if path and path.exists():
@@ -183,15 +201,18 @@ def train(model: Network, data: Recordings, rate: float, seed: int, name: str, w
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         first = saved["epochs"]
-    for epoch in tqdm(range(first, EPOCHS), desc=name, initial=first, total=EPOCHS, mininterval=2):
+    for epoch in tqdm(range(first, epochs), desc=name, initial=first, total=epochs, mininterval=2):
         torch.manual_seed(1000 * seed + epoch)
         model.train()
-        optimiser.param_groups[0]["lr"] = rate * (1 - epoch / EPOCHS)
+        before_epoch(epoch)
+        optimiser.param_groups[0]["lr"] = rate * (1 - epoch / epochs)
         for batch in torch.randperm(len(data.labels)).split(BATCH):
             logits = model(varied(data.inputs[batch]), data.segments[batch])
             loss = nn.functional.cross_entropy(logits, data.labels[batch], label_smoothing=0.05)
             optimiser.zero_grad()
             loss.backward()
+            if largest_gradient is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), largest_gradient)
             optimiser.step()
         if path:
             saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epochs": epoch + 1}
@@ -203,6 +224,21 @@ def rounded(values: np.ndarray, scale: float) -> np.ndarray:
     """Return clamp(round(scale x)) within the converters' codes, int16."""
     top = 2 ** (CODE_BITS - 1)
     return np.clip(np.rint(values * scale), -top, top).astype(np.int16)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How the cells of a chip are programmed, and what current they carry; `accelsim.kernels.ssm` asks for both."""
+
+    program: Program
+    curves: Curves
+
+
+def ideal_cells() -> Cells:
+    """Return cells without an error."""
+    device = load_device("ideal")
+    program = device.programmer(0, read_voltage=READ_VOLTAGE, cell_bits=KERNEL_BITS - 1)
+    return Cells(program, device.curves(READ_VOLTAGE, KERNEL_BITS - 1))
 
 
 @dataclass(frozen=True)
@@ -220,15 +256,13 @@ class Layer:
     output_gain: float
     residual_scale: float
 
-    def forward(self, h: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return h after the layer, on ideal cells."""
-        device, cell_bits = load_device("ideal"), KERNEL_BITS - 1
+    def forward(self, h: np.ndarray, starts: np.ndarray, cells: Cells, first_array: int = 0) -> np.ndarray:
+        """Return h after the layer; its first crossbar is array ``first_array``."""
         kernels = program_kernels(
-            self.a, self.b, self.c, device.programmer(0, read_voltage=0.2, cell_bits=cell_bits),
-            device.curves(0.2, cell_bits), weight_bits=KERNEL_BITS,
+            self.a, self.b, self.c, cells.program, cells.curves, weight_bits=KERNEL_BITS, first_array=first_array,
         )  # fmt: skip
         y = recurrence(
-            kernels, rounded(h, self.input_scale), starts, dac=DacTransfer(CODE_BITS, 0.2),
+            kernels, rounded(h, self.input_scale), starts, dac=DacTransfer(CODE_BITS, READ_VOLTAGE),
             state_gain=SCALE / largest_level(KERNEL_BITS), output_gain=self.output_gain,
         ).outputs  # fmt: skip
         return h + np.rint(self.residual_scale * (np.maximum(y, 0).astype(np.int64) @ self.mixing))
@@ -243,11 +277,11 @@ class Integers:
     readout: np.ndarray
     bias: np.ndarray
 
-    def forward(self, codes: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    def forward(self, codes: np.ndarray, starts: np.ndarray, cells: Cells) -> np.ndarray:
         """Return h of the last layer, [frames, CHANNELS], from log-mel codes less OFFSET."""
         h = codes.astype(np.int64) @ self.encoder.astype(np.int64)
-        for layer in self.layers:
-            h = layer.forward(h, starts)
+        for n, layer in enumerate(self.layers):
+            h = layer.forward(h, starts, cells, n * CROSSBARS)
         return h
 
 
@@ -286,15 +320,15 @@ def integers(model: Network, data: Recordings) -> Integers:
             mixed = mixing.levels().numpy().astype(np.int8)
             gains = per_unit * unit, output_gain, float(mixing.step()) / per_y / unit
             layers.append(Layer(a, b, c, mixed, *(round(gain, 6) for gain in gains)))
-            h = layers[-1].forward(h, starts)
+            h = layers[-1].forward(h, starts, ideal_cells())
     readout = model.readout.weight.detach().numpy().T * np.float32(unit)
     return Integers(encoder, tuple(layers), readout, model.readout.bias.detach().numpy())
 
 
-def integer_accuracy(network: Integers, data: Recordings) -> float:
-    """Return the share of utterances that the network gets right on ideal cells."""
+def integer_accuracy(network: Integers, data: Recordings, cells: Cells) -> float:
+    """Return the share of utterances that the network gets right on such cells."""
     codes, starts = end_to_end(data)
-    h = network.forward(codes, starts)
+    h = network.forward(codes, starts, cells)
     right = 0
     for i, (first, n) in enumerate(zip(starts, data.lengths, strict=False)):
         pooled = data.segments[i, :, :n].numpy() @ h[first : first + n]
@@ -302,21 +336,27 @@ def integer_accuracy(network: Integers, data: Recordings) -> float:
     return right / len(data.labels)
 
 
+def tensors(network: Integers) -> dict[str, np.ndarray]:
+    """Return the tensors of a network by the names of its workload file."""
+    found = {"encoder": network.encoder}
+    for n, layer in enumerate(network.layers, 1):
+        found |= {f"s4d{n}.a": layer.a, f"s4d{n}.b": layer.b, f"s4d{n}.c": layer.c, f"mix{n}": layer.mixing}
+    return found
+
+
 def write(network: Integers, reference: Network) -> None:
     """Write the tensors of both networks beside this file."""
-    tensors = {"encoder": network.encoder}
     floats = {"encoder": reference.encoder.weight.detach().numpy()}
-    for n, layer in enumerate(network.layers, 1):
-        tensors |= {f"s4d{n}.a": layer.a, f"s4d{n}.b": layer.b, f"s4d{n}.c": layer.c, f"mix{n}": layer.mixing}
-        weights = [weight.detach().numpy() for weight in reference.kernels[n - 1].weights()]
+    for n, (kernels, mixing) in enumerate(zip(reference.kernels, reference.mixing, strict=True), 1):
+        weights = [weight.detach().numpy() for weight in kernels.weights()]
         floats |= {f"s4d{n}.{part}": weight for part, weight in zip("abc", weights, strict=True)}
-        floats[f"mix{n}"] = reference.mixing[n - 1].weight.detach().numpy()
+        floats[f"mix{n}"] = mixing.weight.detach().numpy()
     readout = {
         "readout.weight": network.readout, "readout.bias": network.bias,
         "reference.weight": reference.readout.weight.detach().numpy().T,
         "reference.bias": reference.readout.bias.detach().numpy(),
     }  # fmt: skip
-    for name, found in (("weights", tensors), ("float", floats), ("readout", readout)):
+    for name, found in (("weights", tensors(network)), ("float", floats), ("readout", readout)):
         save_weights(HERE / f"{name}.safetensors", found)
 
 
@@ -339,7 +379,7 @@ def main() -> None:
     train(model, training, RATE / 3, 1, "quantised", arguments.work)
     print(f"quantised: {100 * accuracy(model, training):.2f} % train, {100 * accuracy(model, held_out):.2f} % test")
     network = integers(model, training)
-    print(f"in whole numbers: {100 * integer_accuracy(network, held_out):.2f} % test")
+    print(f"in whole numbers: {100 * integer_accuracy(network, held_out, ideal_cells()):.2f} % test")
     for n, layer in enumerate(network.layers, 1):
         gains = layer.input_scale, layer.output_gain, layer.residual_scale
         print(f"layer {n}: input_scale {gains[0]}, output_gain {gains[1]}, residual_scale {gains[2]}")
