@@ -42,7 +42,9 @@ def read_variance(device: Device, crossbar: Crossbar, curves: Curves, temperatur
     volts, terms = crossbar.read_voltage, device.current_terms(crossbar.read_voltage)
 
     def variance(conductances: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        return device.read_variance(conductances, age=None, read_time=crossbar.read_time, temperature=temperature)
+        return device.read_variance(
+            conductances, age=crossbar.age, read_time=crossbar.read_time, temperature=temperature
+        )
 
     def of_states(states: NDArray[np.float64]) -> NDArray[np.float64]:
         found = variance(chords(states, curves, terms, volts))

@@ -335,7 +335,7 @@ def program_tiles(
                 current = current - np.polyval(voltage, model.volts) * row_sum[k]
             row_state[k] = model.driven_state(current, cells_per_row)
             coupling.append(between_rows(read.drivers))
-    limit = _total_limit(tile_rows * (1 + len(voltages)))
+    limit = _total_limit(tile_rows)
     largest = max(float(np.abs(one).max(initial=0)) for one in (total, *(totals for _, totals, _ in further)))
     total_scale = limit / (LARGEST_STATE * _power_of_two(largest / LARGEST_STATE))
     return Tiles(

@@ -38,13 +38,14 @@ _MOST_FRAMES = 512
 class _Tables:
     """What a code at the input stands for, on the grids (index: code + largest code).
 
-    ``signal``, ``slope``: [1 + terms, codes], of the two curves and of each further term; ``constant``: [codes], of the
-    variance; ``square`` [codes]: V^2, times ``square_step`` the variance of cells with noise of their own.
+    ``signal``, ``slope``: [1 + terms, codes], of the two curves and of each further term; ``slope_step`` [1 + terms]:
+    what a step of the slope is in variance; ``constant``: [codes], of the variance; ``square`` [codes]: V^2, times
+    ``square_step`` the variance of cells with noise of their own.
     """
 
     signal: NDArray[np.float64]
     slope: NDArray[np.float32]
-    slope_step: float
+    slope_step: NDArray[np.float64]
     constant: NDArray[np.float64]
     square: NDArray[np.float64]
     square_step: float
@@ -53,14 +54,14 @@ class _Tables:
 def _tables(
     tiles: Tiles, dac: DacTransfer, noise: NoiseModel, temperature_kelvin: float, read_seconds: float
 ) -> _Tables:
-    rows = tiles.summands
+    rows = tiles.difference.shape[1]
     voltage, curves, levels = dac.levels(), tiles.curves, 1 << tiles.cell_bits
     low, high = np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)
     further = [np.polyval(term.voltage, voltage) for term in tiles.terms]
     signal = np.array([(low - high) / (curves.unit * (levels - 1)), *(current / curves.unit for current in further)])
     largest = float(np.abs(signal).max())
-    # |difference| < 2^(20 + 1 + 1) grid steps; all sums of `rows` products stay below 2^53 steps of both grids.
-    grid = 2.0 ** (53 - (STATE_GRID_BITS + 2) - ceil(log2(rows)) - 1 - ceil(log2(largest)))
+    # |difference| < 2^(20 + 1 + 1) grid steps; all sums of so many products stay below 2^53 steps of both grids.
+    grid = 2.0 ** (53 - (STATE_GRID_BITS + 2) - ceil(log2(tiles.summands)) - 1 - ceil(log2(largest)))
     signal = np.rint(signal * grid) / grid
     thermal, shot = noise_constants(noise, temperature_kelvin, read_seconds)
     # Per cell sigma^2 = |I| (thermal / |V| + shot), in weight units squared; at 0 V, |I / V| is the slope of the curve.
@@ -81,15 +82,16 @@ def _tables(
     of_terms = [
         2 * conductance(current, term.voltage) * factor for current, term in zip(further, tiles.terms, strict=True)
     ]
-    slope = np.array([slope, *of_terms])
-    step = float(np.abs(slope).max()) / variance_limit(rows) or 1.0
-    fine = step * 2.0**-20
+    slopes = np.array([slope, *of_terms])
+    step = np.abs(slopes).max(axis=1) / variance_limit(rows)
+    step[step == 0] = 1.0
+    fine = step[0] * 2.0**-20
     squared = (voltage / voltage[-1]) ** 2
     square_grid = 2.0 ** (53 - ceil(log2(NOISE_STEPS)) - ceil(log2(rows)))
     cell_step = 0.0 if tiles.noise is None or noise != "physical" else tiles.noise.step
     return _Tables(
         signal,
-        np.rint(slope / step).astype(np.float32),
+        np.rint(slopes / step[:, None]).astype(np.float32),
         step * per_total / tiles.total_scale,
         np.rint(constant / fine) * fine,
         np.rint(squared * square_grid),
@@ -134,6 +136,7 @@ def multiply(
     signal = np.empty((block, width))
     variance = np.empty((block, width), np.float32)
     zero = tables.signal.shape[1] // 2
+    steps = (tables.slope_step / tables.slope_step[0]).astype(np.float32)
     for k in range(row_tiles):
         # Rows without an input carry no current, only noise, the same in every frame: they need no product.
         used = min(rows, tiles.inputs - k * rows)
@@ -143,7 +146,9 @@ def multiply(
         at_rest, of_cells = np.zeros(0, np.float32), None
         if run.noisy:
             totals = [one.astype(np.float32) for one in (tiles.total[k], *(term.total[k] for term in tiles.terms))]
-            at_rest = sum(slope[zero] * one[used:].sum(axis=0) for slope, one in zip(tables.slope, totals, strict=True))
+            at_rest = tables.slope[0, zero] * totals[0][used:].sum(axis=0)
+            for step, slope, total in zip(steps[1:], tables.slope[1:], totals[1:], strict=True):
+                at_rest = at_rest + step * slope[zero] * total[used:].sum(axis=0)
             if tiles.noise is not None and tables.square_step:
                 of_cells = tiles.noise.variance[k, :used].astype(np.float64)
         for start in range(0, frames, block):
@@ -158,13 +163,13 @@ def multiply(
                 constant = np.zeros(n)
                 if run.noisy:
                     np.matmul(tables.slope[0][index], totals[0][:used], out=variance[:n])
-                    for slope, total in zip(tables.slope[1:], totals[1:], strict=True):
-                        variance[:n] += slope[index] @ total[:used]
                     variance[:n] += at_rest
+                    for step, slope, total in zip(steps[1:], tables.slope[1:], totals[1:], strict=True):
+                        variance[:n] += (slope[index] @ total[:used]) * step
                     if of_cells is not None:
-                        variance[:n] += (tables.square[index] @ of_cells) * (tables.square_step / tables.slope_step)
+                        variance[:n] += (tables.square[index] @ of_cells) * (tables.square_step / tables.slope_step[0])
                     constant = tables.constant[index].sum(axis=1) + (rows - used) * tables.constant[zero]
-                run.convert(k, phase, start, signal[:n], variance[:n], constant, tables.slope_step)
+                run.convert(k, phase, start, signal[:n], variance[:n], constant, float(tables.slope_step[0]))
             run.end_tile(start)
     return run.product()
 
@@ -254,11 +259,11 @@ def _columns(  # type: ignore[no-untyped-def]
                 for i in range(taps):
                     for c in range(channels):
                         code = codes[t * step + i, c]
-                        spread[c] += slope_step * slope_of[0, code] * total[0, i, first + c] + constant_of[code]
+                        spread[c] += slope_step[0] * slope_of[0, code] * total[0, i, first + c] + constant_of[code]
                 for n in range(1, terms):
                     for i in range(taps):
                         for c in range(channels):
-                            spread[c] += slope_step * slope_of[n, codes[t * step + i, c]] * total[n, i, first + c]
+                            spread[c] += slope_step[n] * slope_of[n, codes[t * step + i, c]] * total[n, i, first + c]
                 if square_step > 0.0:
                     for i in range(taps):
                         for c in range(channels):
