@@ -408,6 +408,15 @@ def _bracket(run: Run) -> list[r.Bracket]:
     ]
 
 
+def _of_devices(run: Run) -> list[str]:
+    """Return what of the cells' devices was not measured, each once."""
+    chip = run.outcome.architecture
+    said = [
+        line for name, spec in chip.of_kind("crossbar").items() for line in chip.devices[name].assumptions(spec.age)
+    ]
+    return list(dict.fromkeys(said))
+
+
 def _provenance(run: Run) -> r.Provenance:
     chip, bill = run.outcome.architecture, run.outcome.bill
     spec = chip.spec
@@ -422,7 +431,7 @@ def _provenance(run: Run) -> r.Provenance:
     return r.Provenance(
         predicted=predicted,
         calibrated=calibrated,
-        assumptions=list(spec.assumptions),
+        assumptions=[*spec.assumptions, *_of_devices(run)],
         extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )

@@ -462,7 +462,7 @@ def attempt(case: str, key: Key, value: Any, whole: Key | None = None) -> Tried:
 
 
 def _size(value: Any) -> float:
-    return sum(map(_size, value)) if isinstance(value, tuple | list) else abs(float(value))
+    return sum(map(_size, value)) if isinstance(value, tuple | list) else abs(float(value or 0))
 
 
 def compare(before: Figures, after: Figures, key: Key, effect: Effect, *, grown: bool) -> tuple[list[str], list[str]]:

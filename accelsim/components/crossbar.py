@@ -12,7 +12,7 @@ from pydantic import Discriminator, PositiveInt, Tag
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind, cycles_of
 from accelsim.kernels.crossbar import RowOrder
-from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime, PositiveVoltage
+from accelsim.schema import Effect, Model, NonNegativeResistance, NonNegativeTime, PositiveTime, PositiveVoltage
 from accelsim.schema.wires import OhmPerCell
 
 _WIRE = Effect(values="either", counts="either", cycles="either", given="metal and floor plan of an array")
@@ -95,7 +95,7 @@ class Crossbar(ComponentSpec):
     cells_written_at_once: PositiveInt
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
-    age: PositiveTime | None = None
+    age: NonNegativeTime | None = None
     wires: Annotated[
         Annotated[Literal["none"], Tag("none")] | Annotated[ArrayWires, Tag("wires")], Discriminator(_kind_of_wires)
     ] = "none"

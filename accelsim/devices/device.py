@@ -115,10 +115,14 @@ class Device(Model):
                 f"device '{self.name}' changes with time and 'age', the time since its cells were written, is missing"
             )
         if age < first:
-            return f"device '{self.name}' is known from {format_si(first, 's')} on, 'age' is {format_si(age, 's')}"
+            return f"device '{self.name}' is known from {time_text(first)} on, 'age' is {time_text(age)}"
         if age > last:
-            return f"device '{self.name}' is known up to {format_si(last, 's')}, 'age' is {format_si(age, 's')}"
+            return f"device '{self.name}' was measured up to {time_text(last)}, 'age' is {time_text(age)}"
         return None
+
+    def assumptions(self, age: float | None) -> list[str]:
+        """Return in words what of cells of an age (s) was not measured."""
+        return []
 
     def pulse(self) -> Pulse | None:
         """Return the write pulse that the device's file states, None where it states none."""
@@ -219,6 +223,13 @@ class Device(Model):
 
 
 DEVICES: Registry[type[Device]] = Registry("accelsim.devices", "kind of device", builtin="accelsim.devices")
+
+
+def time_text(seconds: float) -> str:
+    """Return a time for people to read, from a day on in days."""
+    days = seconds / 86_400
+    return format_si(seconds, "s") if days < 1 else "1 day" if days == 1 else f"{days:.4g} days"
+
 
 CellBits = Annotated[int, Field(ge=1, le=LARGEST_CELL_BITS)]
 

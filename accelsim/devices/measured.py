@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from accelsim.devices.device import DEVICES, MEASURED, Device, Programmed, Pulse, linear_curves, states_of
+from accelsim.devices.device import DEVICES, MEASURED, Device, Programmed, Pulse, linear_curves, states_of, time_text
 from accelsim.devices.ideal import check_range
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.crossbar import Curves
@@ -192,8 +192,8 @@ class Measured(Device):
     in, the highest that was measured, whatever part of it ``range`` uses. ``programming``: at given times, between
     them interpolated (``between``: in the logarithm of the time or in the time itself); before the first nobody knows
     the cells, beyond the last they are refused, or stay as they were (``beyond: hold``). ``limits``: where a
-    conductance is cut off. ``access``: a resistance in series with each cell; levels are even in what is seen through
-    it.
+    conductance is cut off, otherwise at 0. ``access``: a resistance in series with each cell; levels are even in what
+    is seen through it.
     """
 
     kind: Literal["measured"]
@@ -207,7 +207,7 @@ class Measured(Device):
     beyond: Literal["refuse", "hold"] = "refuse"
     drift: DriftLaw | None = None  # type: ignore[assignment]
     decay: Decay | None = None
-    limits: tuple[NonNegativeConductance, PositiveConductance | None] = (0.0, None)
+    limits: tuple[NonNegativeConductance, PositiveConductance] | None = None
     read: ReadNoise | None = None
     stuck: Stuck = Stuck()
     access: NonNegativeResistance = 0.0
@@ -228,7 +228,7 @@ class Measured(Device):
                 f"the range goes up to {format_si(self.range[1], 'S')}, the device was measured up to "
                 f"{format_si(self.full_scale, 'S')} ('full_scale')"
             )
-        if self.limits[1] is not None and not self.limits[0] < self.limits[1]:
+        if self.limits is not None and not self.limits[0] < self.limits[1]:
             raise ValueError("the limits of a conductance are reversed")
         self._check_positive()
         return self
@@ -332,7 +332,8 @@ class Measured(Device):
     def pulse(self) -> Pulse | None:
         if (write := self.write_pulse) is None:
             return None
-        current = write.current if write.current is not None else write.volts * sum(self.range) / 2
+        middle = float(self.seen(np.array(self.range)).mean())
+        current = write.current if write.current is not None else write.volts * middle
         return Pulse(write.volts, current, write.pulse_time)
 
     # Time
@@ -346,6 +347,18 @@ class Measured(Device):
         if len(first) > 1 and self.beyond == "refuse":
             last = first[-1]
         return max([*first[:1], *starts], default=0.0), last
+
+    def wrong_age(self, age: float | None) -> str | None:
+        reason = super().wrong_age(age)
+        if reason and age is not None and (known := self.ages()) and age > known[1]:
+            reason += "; the setting 'beyond: hold' keeps what was measured last"
+        return reason
+
+    def assumptions(self, age: float | None) -> list[str]:
+        """Return that the last measured figures were kept, where they were."""
+        if len(self.programming) < 2 or age is None or age <= (last := self.programming[-1].after):
+            return []
+        return [f"device '{self.name}' after {time_text(age)}: as measured after {time_text(last)}, 'beyond: hold'"]
 
     def _programmed(
         self, targets: NDArray[np.float64], age: float | None
@@ -385,7 +398,7 @@ class Measured(Device):
             x = self._argument(targets, self.drift.per)
             exponent, spread = value_of(self.drift.exponent, x), value_of(self.drift.spread, x)
             log_ratio = math.log(age / self.drift.reference_time)
-        low, high = self.limits[0], math.inf if self.limits[1] is None else self.limits[1]
+        low, high = self.limits or (0.0, math.inf)
         return Moments(mean, sigma, decay, exponent, spread, log_ratio, low, high)
 
     # Cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accelsim.devices import load_device
 from accelsim.library import names
 from accelsim.testing import DeviceContract
 
@@ -12,4 +13,13 @@ class TestDevices(DeviceContract):
 
 class TestDevicesOfSeveralLevels(DeviceContract):
     files = ("ideal", "gaussian", "synaptogen")
+    cell_bits = (2, 3)
+
+
+MEASURED = tuple(name for name in names("arch/devices") if load_device(name).kind == "measured")
+
+
+class TestMeasuredDevicesOfSeveralLevels(DeviceContract):
+    files = tuple(name for name in MEASURED if name != "mram_stt")
+    """But those whose file gives levels for one bit alone."""
     cell_bits = (2, 3)
