@@ -56,11 +56,12 @@ def read_variance(device: Device, crossbar: Crossbar, curves: Curves, temperatur
     return of_states
 
 
-def array_model(crossbar: Crossbar, curves: Curves, device: Device, seed: int, drops: Drops) -> ArrayModel | None:
+def array_model(crossbar: Crossbar, device: Device, cell_bits: int, seed: int, drops: Drops) -> ArrayModel | None:
     """Return how the cells of a crossbar lie in their arrays; None where nothing lies between them and the converters.
 
-    curves: of the device, for cells of the crossbar's bits; ``drops`` takes up what wires take.
+    ``drops`` takes up what wires take. Gains of columns are measured at the first age that the device describes.
     """
+    curves = device.curves(crossbar.read_voltage, cell_bits)
     given = crossbar.wires
     wires = None
     if not isinstance(given, str):
@@ -68,8 +69,11 @@ def array_model(crossbar: Crossbar, curves: Curves, device: Device, seed: int, d
     gain = crossbar.column_gain == "measured"
     if wires is None and not gain and crossbar.row_order == "as_given":
         return None
-    terms = device.current_terms(crossbar.read_voltage)
-    return ArrayModel(curves, crossbar.read_voltage, terms, wires, gain, crossbar.row_order, seed, drops)
+    volts, fresh = crossbar.read_voltage, None
+    if gain and (ages := device.ages()) is not None and crossbar.age != ages[0]:
+        fresh = device.programmer(seed, read_voltage=volts, cell_bits=cell_bits, age=ages[0])
+    terms = device.current_terms(volts)
+    return ArrayModel(curves, volts, terms, wires, gain, crossbar.row_order, seed, fresh, drops)
 
 
 def check_wires(crossbar: Crossbar, driver: Dac, problems: Problems, at: Location) -> None:
@@ -113,7 +117,7 @@ class Cells:
         """Return one copy of a matrix, programmed; raises ValueError for weights out of range."""
         crossbar = self.crossbar
         curves = self.device.curves(crossbar.read_voltage, crossbar.cell_bits)
-        model = array_model(crossbar, curves, self.device, self.seed, self.drops)
+        model = array_model(crossbar, self.device, crossbar.cell_bits, self.seed, self.drops)
         return program_tiles(
             weights,
             self._program,

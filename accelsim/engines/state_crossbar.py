@@ -354,7 +354,9 @@ class StateRun(Run):
                 curves,
                 voltage=crossbar.read_voltage,
                 first_array=first + self.engine.maps[op.name].first_crossbar,
-                model=None if device is WHOLE_NUMBERS else array_model(crossbar, curves, device, self.seed, self.drops),
+                model=None
+                if device is WHOLE_NUMBERS
+                else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
                 rows=crossbar.rows,
                 columns=crossbar.columns,
             )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
-from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
+from accelsim.kernels.crossbar import Curves, Program, RowOrder, Terms, chords, states_of
 from accelsim.kernels.wires import Wires, effective
 
 PATTERNS = 64
@@ -67,7 +67,9 @@ class ArrayModel:
     """How cells of some ``curves`` and ``terms`` lie in arrays and are read, at a read voltage of ``volts``.
 
     ``wires``: None without; ``measured_gain``: each column's current is multiplied by a gain of its own, see
-    `column_gains`; ``row_order``: see `order_of_rows`; ``seed``: of the patterns. ``drops`` takes up what wires take.
+    `column_gains`; ``row_order``: see `order_of_rows`; ``seed``: of the patterns. ``fresh``: programs the same cells as
+    they are right after programming, where they change with time: gains are measured then. ``drops`` takes up what
+    wires take.
     """
 
     curves: Curves
@@ -77,6 +79,7 @@ class ArrayModel:
     measured_gain: bool = False
     row_order: RowOrder = "as_given"
     seed: int = 0
+    fresh: Program | None = None
     drops: Drops = field(default_factory=Drops)
 
     def order(self, levels: NDArray[np.uint8], used: int) -> NDArray[np.int64]:
@@ -97,34 +100,42 @@ class ArrayModel:
         return np.asarray((cells * low - current) / (low - high))
 
     def seen(
-        self, states: NDArray[np.float32], levels: NDArray[np.uint8], arrays: NDArray[np.int64], *,
-        largest_level: int, depthwise: bool = False,
+        self, states: NDArray[np.float32], fresh: NDArray[np.float32], levels: NDArray[np.uint8],
+        arrays: NDArray[np.int64], *, largest_level: int, depthwise: bool = False,
     ) -> Seen:  # fmt: skip
         """Return arrays as they are read: behind their wires, with the gains of their columns.
 
-        states [arrays, rows, columns]: of the cells; levels: what they were written to, of 0 .. ``largest_level``, for
-        the gains; arrays: their numbers. ``depthwise``: each column has inputs and drivers of its own, so that no row
-        joins them: its cells hang on a ladder of column wire, each behind one length of row wire and a driver.
+        states [arrays, rows, columns]: of the cells; ``fresh``: of the same right after programming, and levels, what
+        they were written to, of 0 .. ``largest_level``, both for the gains; arrays: their numbers. ``depthwise``: each
+        column has inputs and drivers of its own, so that no row joins them: its cells hang on a ladder of column wire,
+        each behind one length of row wire and a driver.
         """
         if self.wires is None and not self.measured_gain:
             return Seen(states, None, None)
-        count, rows, columns = states.shape
-        found = cells = self.conductances(states)
-        drivers: NDArray[np.float64] | None = None
+        cells = self.conductances(states)
+        found, drivers = self._behind_wires(cells, depthwise)
         if self.wires is not None:
-            if depthwise:
-                ladders = np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(count * columns, rows, 1)
-                one = effective(ladders, self.wires)
-                found = one.conductances.reshape(count, columns, rows).swapaxes(1, 2)
-                drivers = one.drivers.reshape(count, columns, rows, rows)
-            else:
-                found, drivers = effective(cells, self.wires)
             self.drops.add(cells, found)
-            states = self.states(found)
-        if not self.measured_gain:
-            return Seen(states, None, drivers)
-        written = 1 - np.where(levels == RESTING, 0, levels) / np.float32(largest_level)
-        return Seen(states, column_gains(found, self.conductances(written), arrays, self.seed), drivers)
+        gains = None
+        if self.measured_gain:
+            then = found if fresh is states else self._behind_wires(self.conductances(fresh), depthwise)[0]
+            written = 1 - np.where(levels == RESTING, 0, levels) / np.float32(largest_level)
+            gains = column_gains(then, self.conductances(written), arrays, self.seed)
+        return Seen(states if self.wires is None else self.states(found), gains, drivers)
+
+    def _behind_wires(
+        self, cells: NDArray[np.float64], depthwise: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the effective conductances of arrays, and the admittance that their drivers see."""
+        if self.wires is None:
+            return cells, None
+        if not depthwise:
+            return effective(cells, self.wires)
+        count, rows, columns = cells.shape
+        ladders = np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(count * columns, rows, 1)
+        one = effective(ladders, self.wires)
+        found = one.conductances.reshape(count, columns, rows).swapaxes(1, 2)
+        return found, one.drivers.reshape(count, columns, rows, rows)
 
     def with_gains(
         self, states: NDArray[np.float32], gains: NDArray[np.float64] | None, power: int = 1

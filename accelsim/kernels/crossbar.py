@@ -386,14 +386,17 @@ def _read(
     column_tiles, planes, signs, rows, width = levels.shape
     order = model.order(np.moveaxis(levels, 3, 1).reshape(column_tiles, rows, -1), used)
     there, back = order[:, None, None, :, None], np.argsort(order, axis=1)[:, None, None, :, None]
-    states = np.concatenate(
-        [_programmed(program, np.take_along_axis(part, there, axis=3), arrays) for part, arrays in written], axis=-1
-    )
+
+    def programmed(by: Program) -> NDArray[np.float32]:
+        """Return the states of all parts beside each other, [arrays, rows, columns]."""
+        parts = [_programmed(by, np.take_along_axis(part, there, axis=3), arrays) for part, arrays in written]
+        return np.concatenate(parts, axis=-1).reshape(-1, rows, width)
+
+    states = programmed(program)
+    fresh = states if model.fresh is None else programmed(model.fresh)
     numbers = written[0][1].reshape(-1)
     lying = np.take_along_axis(levels, there, axis=3).reshape(-1, rows, width)
-    found = model.seen(
-        states.reshape(-1, rows, width), lying, numbers, largest_level=largest_level, depthwise=depthwise
-    )
+    found = model.seen(states, fresh, lying, numbers, largest_level=largest_level, depthwise=depthwise)
     cells = np.take_along_axis(found.states.reshape(levels.shape), back, axis=3)
     gains = None if found.gains is None else found.gains.reshape(*levels.shape[:3], width)
     drivers = found.drivers

@@ -157,7 +157,9 @@ def program_kernels(
         order = model.order(levels, span)
         there, back = order[..., None], np.argsort(order, axis=1)[..., None]
         lying = np.take_along_axis(levels, there, axis=1)
-        found = model.seen(program(lying, numbers), lying, numbers, largest_level=q)
+        written = program(lying, numbers)
+        fresh = written if model.fresh is None else model.fresh(lying, numbers)
+        found = model.seen(written, fresh, lying, numbers, largest_level=q)
         signal = np.take_along_axis(model.with_gains(found.states, found.gains), back, axis=1).astype(np.float64)
         cells = np.take_along_axis(found.states, back, axis=1).astype(np.float64)
         row_state = cells[:, :span].sum(axis=2)
