@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from accelsim.components import KINDS, ComponentSpec
+from accelsim.components.abstract import Converter
 from accelsim.components.crossbar import Crossbar
 from accelsim.devices import Device, parse_device
 from accelsim.devices.wire_tables import ohm_per_cell
@@ -41,6 +42,7 @@ from accelsim.schema import (
     parse,
 )
 from accelsim.schema.compiler import Compiler
+from accelsim.schema.converters import MeasuredConverters
 from accelsim.schema.cost import EVERY, SECTIONS, ClockPrice, CostTable
 from accelsim.schema.placement import EngineSpec, PlacementSpec
 from accelsim.schema.power import PowerDomain, PowerGate
@@ -233,6 +235,8 @@ class Architecture:
     """Key of an assumed size -> its component's name, and the component at the low and at the high end."""
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit a network; None where there is none."""
+    converters: Mapping[str, MeasuredConverters] = field(default_factory=dict)
+    """The measured converters of each component that has some, by the component's name."""
 
     def components(self) -> Mapping[str, ComponentSpec]:
         """Return the components by name, in the order of the file."""
@@ -341,6 +345,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
+    converters, converter_files, converter_problems = _converters(path, spec, source)
     assumed = {key: of for key, of in spec.ranges.items() if _value(as_written, key) == _value(source.data, key)}
     spec = spec.model_copy(update={"ranges": assumed})  # one that was set is no assumption of the file's
     ends, range_problems = _ends(spec, source)
@@ -353,14 +358,15 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *clock_problems,
         *wire_problems,
         *device_problems,
+        *converter_problems,
         *range_problems,
     ]
     if problems:
         raise InputError(problems)
-    files = (path, *cost_files(cost_path), *device_files, *wire_files)
+    files = (path, *cost_files(cost_path), *device_files, *converter_files, *wire_files)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     digest.update(repr(sorted(overrides.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source)
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source, converters)
 
 
 def _settings_of_others(as_written: Any, overrides: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -443,6 +449,43 @@ def _devices(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[dict[s
         except InputError as error:
             problems += error.problems
     return devices, files, problems
+
+
+def _converters(
+    path: Path, spec: ArchitectureSpec, source: Source
+) -> tuple[dict[str, MeasuredConverters], list[Path], list[Problem]]:
+    """Return the measured converters of each component that names some, the files, and what is wrong."""
+    found, files, problems = {}, [], []
+    for name, component in spec.components.items():
+        if not isinstance(component, Converter) or (measured := component.measured_name()) is None:
+            continue
+        where = ("components", name, "errors")
+        try:
+            file = _beside(path, measured, "converters")
+        except InputError as error:
+            problems += [source.problem(p.message, where, p.hint) for p in error.problems]
+            continue
+        try:
+            found[name] = load_converters(file)
+            files.append(file)
+        except InputError as error:
+            problems += error.problems
+            continue
+        there, chip = len(found[name].converters), component.instances()
+        if there not in (1, component.units, chip):
+            message = (
+                f"'{measured}' measures {there} converters: expected 1 for all, {component.units} for the units of "
+                f"every tile, or {chip} for all of the chip"
+            )
+            problems.append(source.problem(message, where))
+    return found, files, problems
+
+
+def load_converters(path: Path) -> MeasuredConverters:
+    """Read and check a file of measured converters; raises InputError with all its problems."""
+    source = load_yaml(path)
+    check_schema_tag(source, "converters")
+    return parse(MeasuredConverters, source)
 
 
 def _unreadable(name: str, component: ComponentSpec, device: Device, source: Source) -> list[Problem]:
@@ -566,7 +609,7 @@ def _has_value(rows: Sequence[Any], kind: str) -> bool:
 
 
 def _beside(path: Path, name: str, shelf: str) -> Path:
-    """Return the file of a shelf (``cost``, ``devices``) that an architecture or cost table at ``path`` names.
+    """Return the file of a shelf (``cost``, ``devices`` ..) that an architecture or cost table at ``path`` names.
 
     It is a file beside it, in the folder ``shelf`` beside it, any other path, or a name of the library.
     """

@@ -21,7 +21,13 @@ from accelsim.registry import declaration, entry_points, is_own
 GROUP = "accelsim.library"
 
 _PACKAGE = Path(__file__).parent
-_SHELVES = {"arch": "architecture", "arch/cost": "cost table", "arch/papers": "paper", "arch/devices": "device"}
+_SHELVES = {
+    "arch": "architecture",
+    "arch/cost": "cost table",
+    "arch/papers": "paper",
+    "arch/devices": "device",
+    "arch/converters": "file of converters",
+}
 
 
 def root() -> Path:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.kind import ComponentSpec
+from accelsim.kernels.converter_errors import ConverterErrors
 from accelsim.kernels.converters import AdcTransfer
 from accelsim.schema import Effect
+from accelsim.schema.converters import MeasuredConverters
 
 
 class Memory(ComponentSpec):
@@ -83,6 +87,20 @@ class Converter(ComponentSpec):
         ``transfer(currents)`` that takes partial sums in weight units and returns what their codes stand for, and which
         of them clipped. Raises ValueError for bits that it has not.
         """
+
+    def measured_name(self) -> str | None:
+        """Return the name or path of a file of measured converters; None where there is none."""
+        return None
+
+    def imperfections(
+        self, seed: int, tiles: NDArray[np.int64], places: NDArray[np.int64], measured: MeasuredConverters | None
+    ) -> ConverterErrors | None:
+        """Return the errors of the converters of some tiles, unit by unit, tile by tile; None where they are perfect.
+
+        ``tiles``: numbers of the tiles on the chip, from which draws follow; ``places``: numbers among the tiles that
+        these converters stand in; ``measured``: what the file says that `measured_name` names.
+        """
+        return None
 
 
 class Interconnect(ComponentSpec):

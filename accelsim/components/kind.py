@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.registry import Registry
-from accelsim.schema import Effect, Model, format_si
+from accelsim.schema import Effect, Model, format_si, keeps_values
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened in one job on one component: name of the count -> value per frame."""
@@ -99,6 +99,14 @@ class ComponentSpec(Model):
         A kind with it may also have the key ``device_settings``: keys of the device's file that differ.
         """
         return getattr(self, "device", None)
+
+    def changes_no_value(self) -> frozenset[str]:
+        """Return the keys that change no value and no count, as the other keys of the component stand.
+
+        A sweep over them reuses both. A kind whose effects say that a key may change values need not list it here where
+        it does not.
+        """
+        return keeps_values(type(self))
 
     def dimensions(self) -> dict[str, float]:
         """Return the numbers by which a price may scale: the Spec's own numeric keys, in SI units."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse
+from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse, program_mixed
 from accelsim.devices.gaussian import Gaussian
 from accelsim.devices.ideal import Ideal
 from accelsim.devices.measured import Measured
@@ -32,6 +32,7 @@ __all__ = [
     "Verify",
     "load_device",
     "parse_device",
+    "program_mixed",
 ]
 
 AnyDevice = Annotated[Device, Registered(DEVICES)]

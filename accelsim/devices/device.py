@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim.kernels.cells import RESTING, drifted
-from accelsim.kernels.crossbar import Curves, Program, Terms
+from accelsim.kernels.cells import RESTING, CellProgram, drifted
+from accelsim.kernels.crossbar import Curves, Terms
 from accelsim.registry import Registry
 from accelsim.schema import Effect, Model, PositiveTime, format_si
 
@@ -194,15 +195,47 @@ class Device(Model):
 
     def programmer(
         self, seed: int, *, read_voltage: float = 0.6, cell_bits: int = 1, age: float | None = None
-    ) -> Program:
-        """Return the function that `kernels.crossbar.program_tiles` calls to program its arrays."""
+    ) -> CellProgram:
+        """Return the function that `kernels.crossbar.program_tiles` and `kernels.ssm` call to program their arrays."""
 
-        def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-            return self.program(
-                levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age
-            ).states
+        def of_cells(levels: NDArray[np.uint8], arrays: NDArray[np.int64], cell_bits: int) -> Programmed:
+            return self.program(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age)
+
+        def program(
+            levels: NDArray[np.uint8], arrays: NDArray[np.int64], bits: NDArray[np.uint8] | None = None
+        ) -> NDArray[np.float32]:
+            if bits is None:
+                return of_cells(levels, arrays, cell_bits).states
+            return program_mixed(of_cells, levels, arrays, bits).states
 
         return program
+
+
+def program_mixed(
+    program: Callable[[NDArray[np.uint8], NDArray[np.int64], int], Programmed],
+    levels: NDArray[np.uint8],
+    arrays: NDArray[np.int64],
+    bits: NDArray[np.uint8],
+) -> Programmed:
+    """Program arrays whose cells have levels of different bits, by a function that takes those of one number of bits.
+
+    Cells of each number are written in turn while all others rest, which changes nothing: a cell's draws are its own.
+    A count of an array is sum_p n_p - (P - 1) n_0 over P such passes, n_0 that of an array at rest.
+
+    levels, bits: [arrays, rows, columns]; the levels of a cell are 0 .. 2^bits - 1 whatever its neighbours have.
+    """
+    numbers = [int(n) for n in np.unique(bits)]
+    passes = [program(np.where(bits == n, levels, np.uint8(RESTING)), arrays, n) for n in numbers]
+    if len(passes) == 1:
+        return passes[0]
+    resting = program(np.full_like(levels, RESTING), arrays, numbers[0])
+    states = np.select([bits == n for n in numbers], [one.states for one in passes])
+    pulses = sum((one.pulses for one in passes), -(len(passes) - 1) * resting.pulses)
+    reached = None
+    if resting.reached is not None:
+        found = [one.reached for one in passes if one.reached is not None]
+        reached = sum(found, -(len(passes) - 1) * resting.reached)
+    return Programmed(states, pulses, reached)
 
 
 DEVICES: Registry[type[Device]] = Registry("accelsim.devices", "kind of device", builtin="accelsim.devices")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ from accelsim.errors import InputError, did_you_mean
 from accelsim.kernels import converters
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.conversion import Product, Words
+from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.converters import dac_codes
 from accelsim.kernels.crossbar import Sign, Tiles, planes_of
 from accelsim.kernels.product import multiply, multiply_depthwise
@@ -453,6 +455,30 @@ class CrossbarTiles(Engine):
             transfers[at] = chip.transfer(change)
         return transfers
 
+    def errors(self, op: WeightedOp, copy: int, seed: int, first_tile: int) -> Assigned | None:
+        """Return what the converters of one copy of a layer do wrong, and which converts a column; None: nothing.
+
+        ``first_tile``: number of the crossbar's first tile in draws.
+        """
+        mapping, name = self._mapping(op), self._converter(op)
+        converter: Converter = self.parts.all("converter")[name]
+        tiles = mapping.row_tiles * mapping.column_tiles
+        before = sum(
+            self._mapping(other).numbers
+            for other in takewhile(lambda other: other.name != op.name, self.matrices())
+            if self._converter(other) == name
+        )
+        within = np.arange(copy * tiles, (copy + 1) * tiles)
+        measured = self.chip.converters.get(name)
+        errors = converter.imperfections(seed, first_tile + mapping.first_tile + within, before + within, measured)
+        if errors is None:
+            return None
+        columns = converters_of_columns(
+            mapping.row_tiles, mapping.planes, mapping.matrix.outputs, tile_columns=mapping.tile_columns,
+            units=converter.units, shared_by=converter.shared_by,
+        )  # fmt: skip
+        return Assigned(errors, columns)
+
     def words(self, op: WeightedOp) -> Words | None:
         """Return the words behind the converters of a layer; None where nothing can saturate, or there are no codes.
 
@@ -647,6 +673,8 @@ class TileRun(Run):
         self.clipped: dict[str, int] = {}
         self.programmed: dict[str, Tiles] = {}
         """The tiles of matrices that are multiplied in several calls."""
+        self.errors: dict[str, Assigned | None] = {}
+        """Those of their converters."""
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         unit = self._datapath(self._multiply, self.tallies.clamped)
@@ -718,6 +746,7 @@ class TileRun(Run):
             if places > 1:  # a copy works on all positions of its rows
                 mine = np.arange(number) // places % copies == copy
             tiles = self.cells.tiles(weight, mapping, copy)
+            how["errors"] = engine.errors(op, copy, self.seed, self.cells.first_tile)
             if op.each_channel():
                 if isinstance(op, ConvOp):
                     product = multiply_depthwise(tiles, drives, **how, step=step)
@@ -746,12 +775,12 @@ class TileRun(Run):
         if op.name not in self.programmed:
             self.programmed[op.name] = self.cells.tiles(self.engine.tensors[op.tensor_name("weight")], mapping)
             self.clipped[op.name], self.watts[op.name] = 0, np.empty((0, 1))
+            self.errors[op.name] = self.engine.errors(op, 0, self.seed, self.cells.first_tile)
         tiles, drives = self.programmed[op.name], dac_codes(codes / full_scale, self.dac)
         product = multiply(
             tiles, drives, dac=self.dac, adc=self.engine.transfers(op), noise=self.cells.noise(), seed=self.seed,
             read_seconds=self.engine.crossbar.read_time, temperature_kelvin=self.temperature,
-            words=self.engine.words(op),
-            first_frame=len(self.watts[op.name]),
+            words=self.engine.words(op), first_frame=len(self.watts[op.name]), errors=self.errors[op.name],
         )  # fmt: skip
         power = read_power(tiles, drives, self.dac, per_tile=False)
         self.clipped[op.name] += int(product.clipped.sum())

@@ -260,26 +260,30 @@ class Digital(Engine):
         add = self.problems.add
         for op in self.ops:
             if isinstance(op, WeightedOp):
-                values = math.prod(op.shapes(self.graph.read(op))["weight"])
+                stored = {op.weight_bits: math.prod(op.shapes(self.graph.read(op))["weight"])}
                 bits = op.input_bits
             elif isinstance(op, S4dOp):
-                values, bits = 6 * op.states * op.kernels, op.code_bits
+                stored, bits = op.stored(), op.code_bits
             elif isinstance(op, RecurrentOp):
-                values = sum(math.prod(matrix) for matrix in op.matrices(self.graph.read(op)))
+                stored = {op.weight_bits: sum(math.prod(matrix) for matrix in op.matrices(self.graph.read(op)))}
                 bits = op.weight_bits
             else:
                 continue
             array: MatrixArray = self.parts.spec("array")
-            needed += self.parts.spec("weights").words_of(values, op.weight_bits)
+            needed += self.words_of(stored)
             self._check_sums(op, array.sum_bits())
             for what, has, takes in (
-                ("weights", op.weight_bits, array.weight_bits),
+                ("weights", max(stored), array.weight_bits),
                 ("inputs", bits, array.input_bits),
             ):
                 if has > takes:
                     add(f"layer '{op.name}' has {has}-bit {what}, '{self.parts.name('array')}' takes {takes} bits")
         if needed and needed > (room := self.parts.spec("weights").capacity()):
             add(f"the weights take {needed} words of '{self.parts.name('weights')}', which has {room}")
+
+    def words_of(self, stored: Mapping[int, int]) -> int:
+        """Return the words of the weights' memory that values take, bits of a value -> how many."""
+        return sum(self.parts.spec("weights").words_of(values, bits) for bits, values in stored.items())
 
     def _check_sums(self, op: WeightedOp | S4dOp | RecurrentOp, sum_bits: int | None) -> None:
         """Note where the array's sums do not hold every sum of a layer."""
@@ -295,13 +299,10 @@ class Digital(Engine):
         """Return the largest magnitude that a sum of products can reach with a layer's weights, whatever the inputs.
 
         Of a matrix max_j (m sum_i |w_ij| + |b_j|), m the largest code, 128 of codes of the full range, and b the bias
-        of sums that are given as they are; of a state-space layer that of the next state, m (|ar| + |ai| + |b|) for re
-        and im, and of the output.
+        of sums that are given as they are; of a state-space layer see `S4dOp.largest_sum`.
         """
         if isinstance(op, S4dOp):
-            a, b, c = (np.abs(self.tensors[op.tensor_name(part)].astype(np.int64)) for part in "abc")
-            state, output = (a.sum(axis=2) + b.max(axis=2)).max(initial=0), c.sum(axis=(1, 2)).max(initial=0)
-            return (1 << (op.code_bits - 1)) * int(max(state, output))
+            return op.largest_sum(self.tensors)
         if isinstance(op, RecurrentOp):
             both = (self.tensors[f"{op.name}.{end}"].astype(np.int64) for end in ("weight", "recurrent_weight"))
             return max(128 * int(np.abs(weight).sum(axis=0).max(initial=0)) for weight in both)
@@ -412,9 +413,7 @@ class DigitalRun(Run):
     def _kernels(self, op: S4dOp, source: Signal, clamped: dict[str, int]) -> Signal:
         """Run state-space kernels in whole numbers: as on ideal cells, whose levels are exact."""
 
-        def program(wanted: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-            return WHOLE_NUMBERS.program(wanted, arrays, seed=0, read_voltage=1.0, cell_bits=op.cell_bits()).states
-
+        program = WHOLE_NUMBERS.programmer(0, read_voltage=1.0, cell_bits=op.cell_bits())
         codes, beyond = op.words(source.values)
         curves = WHOLE_NUMBERS.curves(1.0, op.cell_bits())
         size = side(op.states)  # an array has no size that a kernel must fit
@@ -456,21 +455,20 @@ class DigitalRun(Run):
         engine, every = self.engine, np.ones(grid.frames, np.int64)
         array: MatrixArray = engine.parts.spec("array")
         if isinstance(op, S4dOp):
-            macs, words, states = MACS_PER_STATE * op.states * op.kernels, 6 * op.states * op.kernels, 0
-            states = 2 * op.states * op.kernels
-            values, blocks, added = words, array.steps(macs), 0
+            macs, states = MACS_PER_STATE * op.states * op.kernels, 2 * op.states * op.kernels
+            stored, blocks, added = op.stored(), array.steps(macs), 0
         else:
             assert isinstance(op, WeightedOp)
             inputs, outputs = op.matrix(engine.graph.read(op))
             given, rows = engine.graph.edges[op.name], engine.rows_in(op.name)
             values = math.prod(op.shapes(engine.graph.read(op))["weight"])
             places = op.positions(given) * rows
-            macs, states = values * places, 0
+            stored, macs, states = {op.weight_bits: values}, values * places, 0
             blocks = places * array.blocks(inputs, 1 if op.each_channel() else outputs)
             blocks *= outputs if op.each_channel() else 1
             added = given.width * rows if len(op.reads()) > 1 else 0
         weights: Memory = engine.parts.spec("weights")
-        read = weights.words_of(values, op.weight_bits)
+        read = engine.words_of(stored)
         counts: dict[str, Counts] = {
             "array": {"mac": every * macs, "add": every * added, "blocks": every * blocks},
             "weights": weights.accesses(every * read, every * 0),

@@ -19,7 +19,7 @@ from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
-from accelsim.devices import WHOLE_NUMBERS, Device
+from accelsim.devices import WHOLE_NUMBERS, Device, Programmed, program_mixed
 from accelsim.engines.cells import array_model, check_wires, first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
@@ -223,13 +223,16 @@ class StateCrossbar(Engine):
                 f"'{self.parts.name('converter')}' is 'ideal: true': a state that goes back without being rounded to a "
                 "code is not modelled"
             )
+        perfect = converter.imperfections(0, np.zeros(1, np.int64), np.zeros(1, np.int64), None) is None
+        if not perfect or converter.measured_name() is not None:
+            add(f"'{self.parts.name('converter')}' has errors: those of a state that goes back are not modelled")
         if crossbar.planes != 1:
             add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
             if "cell_bits" in crossbar.model_fields_set and crossbar.cell_bits != op.cell_bits():
                 add(
                     f"'{name}' has 'cell_bits: {crossbar.cell_bits}', and a weight of layer '{op.name}' lies whole in "
-                    f"{op.cell_bits()}-bit cells: weights are not cut into slices here",
+                    f"{_and(op.bits().cells())}-bit cells: weights are not cut into slices here",
                     "leave 'cell_bits' out",
                 )
 
@@ -328,16 +331,24 @@ class StateRun(Run):
         cells = pulses = 0
         reached: int | None = None
 
-        def program(levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
-            nonlocal cells, pulses, reached
-            written = device.program(
+        def of_cells(levels: NDArray[np.uint8], arrays: NDArray[np.int64], cell_bits: int) -> Programmed:
+            return device.program(
                 levels,
                 arrays,
                 seed=self.seed,
                 read_voltage=crossbar.read_voltage,
-                cell_bits=op.cell_bits(),
+                cell_bits=cell_bits,
                 age=crossbar.age,
             )
+
+        def program(
+            levels: NDArray[np.uint8], arrays: NDArray[np.int64], bits: NDArray[np.uint8] | None = None
+        ) -> NDArray[np.float32]:
+            nonlocal cells, pulses, reached
+            if bits is None:
+                written = of_cells(levels, arrays, op.cell_bits())
+            else:
+                written = program_mixed(of_cells, levels, arrays, bits)
             cells, pulses = cells + levels.size, pulses + int(written.pulses.sum())
             if written.reached is not None:
                 reached = (reached or 0) + int(written.reached.sum())
@@ -394,6 +405,12 @@ class StateRun(Run):
         if isinstance(work, Latch):
             return {"states": counts(write=states)}, None
         return {"outputs": counts(write=work.kernels)}, None
+
+
+def _and(bits: tuple[int, ...]) -> str:
+    """Return the different numbers of bits in words: 1; 1 and 3; 1, 2 and 3."""
+    *most, last = (str(n) for n in sorted(set(bits)))
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 ENGINES.register("state_crossbar", StateCrossbar)

@@ -156,14 +156,15 @@ def functional(architecture: Architecture) -> str:
     """
     spec = architecture.spec
     components = {
-        name: part.model_dump(mode="json", exclude_defaults=True, exclude=set(keeps_values(type(part))))
+        name: part.model_dump(mode="json", exclude_defaults=True, exclude=set(part.changes_no_value()))
         for name, part in spec.components.items()
     }
     without = {*keeps_values(ArchitectureSpec), "components"}
     rest = spec.model_dump(mode="json", exclude_defaults=True, exclude=without)
     if _reads_with_noise(spec) and spec.technology.temperature != USUAL_KELVIN:
         rest["temperature"] = spec.technology.temperature
-    return json.dumps([components, rest, cells_of(architecture)])
+    converters = {name: _without_prose(of.model_dump(mode="json")) for name, of in architecture.converters.items()}
+    return json.dumps([components, rest, cells_of(architecture), *([converters] if converters else [])])
 
 
 def cells_of(architecture: Architecture) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def is_functional(key: str, spec: ArchitectureSpec) -> bool:
         return True
     name, _, inner = rest.partition(".")
     if first == "components" and name in spec.components:
-        return inner not in keeps_values(type(spec.components[name]))
+        return inner not in spec.components[name].changes_no_value()
     if key == "technology.temperature" and _reads_with_noise(spec):
         return True
     return first not in keeps_values(ArchitectureSpec)

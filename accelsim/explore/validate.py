@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from accelsim.architecture import ArchitectureSpec, load_architecture, load_cost
+from accelsim.architecture import ArchitectureSpec, load_architecture, load_converters, load_cost
 from accelsim.cost import check_point
 from accelsim.devices import AnyDevice, load_device
 from accelsim.errors import InputError, did_you_mean
@@ -15,6 +15,7 @@ from accelsim.placement import check_chip, load_placement
 from accelsim.plugins import registries
 from accelsim.result import Result
 from accelsim.schema import json_schema, load_yaml
+from accelsim.schema.converters import MeasuredConverters
 from accelsim.schema.cost import CostTable
 from accelsim.schema.paper import Paper
 from accelsim.schema.placement import PlacementFile
@@ -26,6 +27,7 @@ SCHEMAS: dict[str, Any] = {
     "workload": WorkloadSpec | Variant,
     "paper": Paper,
     "device": AnyDevice,
+    "converters": MeasuredConverters,
     "placement": PlacementFile,
     "sweep": SweepSpec,
 }
@@ -50,6 +52,8 @@ def validate_file(path: Path) -> str:
         return f"workload '{load_workload(path).spec.name}'"
     if kind == "device":
         return f"device '{load_device(path).name}'"
+    if kind == "converters":
+        return f"converters '{load_converters(path).name}'"
     if kind == "placement":
         load_placement(path)
         return "a placement"

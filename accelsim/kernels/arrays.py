@@ -15,10 +15,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.cells import RESTING
+from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
-from accelsim.kernels.crossbar import Curves, Program, RowOrder, Terms, chords, states_of
+from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
 from accelsim.kernels.wires import Wires, effective
 
 PATTERNS = 64
@@ -79,7 +79,7 @@ class ArrayModel:
     measured_gain: bool = False
     row_order: RowOrder = "as_given"
     seed: int = 0
-    fresh: Program | None = None
+    fresh: CellProgram | None = None
     drops: Drops = field(default_factory=Drops)
 
     def order(self, levels: NDArray[np.uint8], used: int) -> NDArray[np.int64]:
@@ -101,14 +101,14 @@ class ArrayModel:
 
     def seen(
         self, states: NDArray[np.float32], fresh: NDArray[np.float32], levels: NDArray[np.uint8],
-        arrays: NDArray[np.int64], *, largest_level: int, depthwise: bool = False,
+        arrays: NDArray[np.int64], *, largest_level: int | NDArray[np.int64], depthwise: bool = False,
     ) -> Seen:  # fmt: skip
         """Return arrays as they are read: behind their wires, with the gains of their columns.
 
         states [arrays, rows, columns]: of the cells; ``fresh``: of the same right after programming, and levels, what
-        they were written to, of 0 .. ``largest_level``, both for the gains; arrays: their numbers. ``depthwise``: each
-        column has inputs and drivers of its own, so that no row joins them: its cells hang on a ladder of column wire,
-        each behind one length of row wire and a driver.
+        they were written to, of 0 .. ``largest_level`` (of each cell or of all), both for the gains; arrays: their
+        numbers. ``depthwise``: each column has inputs and drivers of its own, so that no row joins them: its cells hang
+        on a ladder of column wire, each behind one length of row wire and a driver.
         """
         if self.wires is None and not self.measured_gain:
             return Seen(states, None, None)
@@ -119,7 +119,7 @@ class ArrayModel:
         gains = None
         if self.measured_gain:
             then = found if fresh is states else self._behind_wires(self.conductances(fresh), depthwise)[0]
-            written = 1 - np.where(levels == RESTING, 0, levels) / np.float32(largest_level)
+            written = 1 - (np.where(levels == RESTING, 0, levels) / largest_level).astype(np.float32)
             gains = column_gains(then, self.conductances(written), arrays, self.seed)
         return Seen(states if self.wires is None else self.states(found), gains, drivers)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,18 @@ from accelsim.kernels.counter_random import (
 
 RESTING = 255
 """The level of a cell that is never written: it rests at the lowest conductance, without write noise."""
+
+
+class CellProgram(Protocol):
+    """Programs arrays of cells, [arrays, rows, columns], and returns their states r, float32.
+
+    ``levels``: 0 .. 2^n - 1, or `RESTING`; ``arrays``: their numbers; ``bits``: n of every cell, whose levels span the
+    cells' range whatever n is. None: all cells have as many, which the program knows.
+    """
+
+    def __call__(
+        self, levels: NDArray[np.uint8], arrays: NDArray[np.int64], bits: NDArray[np.uint8] | None = None, /
+    ) -> NDArray[np.float32]: ...
 
 
 def gaussian_conductances(

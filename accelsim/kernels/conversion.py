@@ -10,8 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
+from accelsim.kernels.converter_errors import Assigned, misread, misread_smoothly
 from accelsim.kernels.converters import OWN_TRANSFER, Adcs, DacTransfer, adc_array, per_adc, transferred
-from accelsim.kernels.counter_random import READ_STREAM, normal_pair, normals_into, philox, split_seed
+from accelsim.kernels.counter_random import (
+    CONVERTER_NOISE_STREAM,
+    READ_STREAM,
+    normal_pair,
+    normals_into,
+    philox,
+    split_seed,
+)
 from accelsim.kernels.crossbar import PLANES_PER_TILE, Tiles
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.read_noise import NoiseModel
@@ -80,6 +88,7 @@ class Conversion:
         first_frame: int,
         frames: int,
         words: Words | None,
+        errors: Assigned | None = None,
     ) -> None:
         shape = (len(tiles.difference), tiles.planes, tiles.column_tiles)
         self.tiles, self.noisy, self.first_frame = tiles, noise != "off", first_frame
@@ -93,6 +102,16 @@ class Conversion:
         self.saturated = np.zeros(frames, np.int64)
         if words is not None and (self.steps <= 0).any():
             raise ValueError("words hold codes: a converter that is ideal, or has a transfer function, gives none")
+        if errors is not None and (self.steps <= 0).any():
+            raise ValueError("errors are in steps of a code, which an ideal converter, or a transfer function, has not")
+        if errors is not None and errors.converter.shape != (*shape[:2], tiles.outputs):
+            found, expected = errors.converter.shape, (*shape[:2], tiles.outputs)
+            raise ValueError(f"converters of columns {found} do not fit {expected} (row tiles, planes, outputs)")
+        self.erring = errors is not None
+        self.converter = np.empty((len(self.steps), 0, 0), np.int64) if errors is None else errors.converter
+        self.terms = np.empty((len(self.steps), 4, 0, 0)) if errors is None else errors.of_columns()
+        self.inl = np.empty((0, 0)) if errors is None else errors.errors.inl
+        self.own_noise = 0.0 if errors is None else errors.errors.noise
         self.words = words
         self.bounds = (0.0, 0.0) if words is None else words.bounds(words.adder)
         self.tile = np.zeros((0, tiles.outputs))  # with words, the sums of the present row tile
@@ -139,6 +158,7 @@ class Conversion:
                 phase, np.uint64(self.first_frame + start + frames.start), tile,
                 self.key, self.seed_high, values[frames], self.per_frame[part][frames],
                 self.words is not None, *self.bounds, self.saturated[part][frames],
+                self.erring, self.converter[k], self.terms[k], self.inl, self.own_noise,
             )  # fmt: skip
             return found
 
@@ -182,19 +202,22 @@ class Conversion:
 def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
     phase, first_frame, first_tile, key, seed_high, values, per_frame, saturating, low, high, saturated,
+    erring, converter, terms, inl, own_noise,
 ):  # fmt: skip
     """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ...
 
     ``saturating``: every addition is kept within low .. high, and ``saturated`` [frames] counts those that were not.
-    Where a converter has a transfer function of its own, the noisy current is left in ``signal`` instead.
+    Where a converter has a transfer function of its own, the noisy current is left in ``signal`` instead. ``erring``:
+    a column has the ``terms`` [4, planes, outputs] and row ``converter`` [planes, outputs] of ``inl``, and noise.
     """
     frames, outputs = values.shape
     planes, column_tiles = steps.shape
     groups = -(-tile_columns // 4)
     clipped = np.zeros((planes, column_tiles), np.int64)
-    stream = np.uint64(READ_STREAM)
+    stream, own_stream = np.uint64(READ_STREAM), np.uint64(CONVERTER_NOISE_STREAM)
     draw_0 = np.uint64(phase * (groups + 1))
     z = np.zeros(4 * groups, np.float32)
+    z_own = np.zeros(4 * groups, np.float32)
     total = np.empty(tile_columns, np.float64)
     for t in range(frames):
         frame = first_frame + np.uint64(t)
@@ -219,7 +242,15 @@ def _convert(  # type: ignore[no-untyped-def]
                 if noisy:
                     normals_into(z, groups, draw_0, frame, tile_plane, seed_high, key, stream)
                     noise_into(z, variance[t, column : column + width], slope_step, constant[t], width)
-                clamped = convert_into(total, y, z, reference, noisy, steps[p, m], limits[p, m], weights[p], width)
+                if erring:
+                    if own_noise > 0:
+                        normals_into(z_own, groups, draw_0, frame, tile_plane, seed_high, key, own_stream)
+                    clamped = err_into(
+                        total, y, z, reference, noisy, steps[p, m], limits[p, m], weights[p], width,
+                        terms[:, p, first : first + width], inl, converter[p, first : first + width], own_noise, z_own,
+                    )  # fmt: skip
+                else:
+                    clamped = convert_into(total, y, z, reference, noisy, steps[p, m], limits[p, m], weights[p], width)
                 clipped[p, m] += clamped
                 per_frame[t] += clamped
                 if saturating:
@@ -276,4 +307,36 @@ def convert_into(total, signal, noise, reference, noisy, step, limit, weight, wi
             code = min(max(rounded, -limit), limit)
             clamped += code != rounded
             total[j] += unit * code
+    return clamped
+
+
+@numba.njit(inline="always")
+def err_into(  # type: ignore[no-untyped-def]
+    total, signal, noise, reference, noisy, step, limit, weight, width, terms, inl, converter, own_noise, z_own
+):
+    """As `convert_into`, with the errors of each column's converter, see `accelsim.kernels.converter_errors`."""
+    clamped = 0
+    beyond, unit = limit + 1.0, weight / step
+    steps = np.empty(width, np.float64)
+    for j in range(width):
+        steps[j] = (signal[j] - reference) * step
+    if noisy:
+        for j in range(width):
+            steps[j] = (signal[j] - reference + np.float64(noise[j])) * step
+    gain, offset, bow, s_curve = terms[0], terms[1], terms[2], terms[3]
+    if inl.shape[1]:
+        for j in range(width):
+            c = converter[j]
+            steps[j] = misread(steps[j], limit, gain[j], offset[j], bow[j], s_curve[j], inl[c])
+    else:
+        for j in range(width):
+            steps[j] = misread_smoothly(steps[j], limit, gain[j], offset[j], bow[j], s_curve[j])
+    if own_noise > 0:
+        for j in range(width):
+            steps[j] += own_noise * np.float64(z_own[j])
+    for j in range(width):
+        rounded = (min(max(steps[j], -beyond), beyond) + _MAGIC) - _MAGIC
+        code = min(max(rounded, -limit), limit)
+        clamped += code != rounded
+        total[j] += unit * code
     return clamped

@@ -32,6 +32,10 @@ DECAY_STREAM = 11
 """What a cell loses or gains after it was programmed."""
 STUCK_STREAM = 12
 """Whether a cell is stuck."""
+CONVERTER_STREAM = 16
+"""Offset, gain error and nonlinearity of a converter."""
+CONVERTER_NOISE_STREAM = 17
+"""Noise of a converter itself, of a conversion."""
 COLUMN_STREAM = 24
 """Rows that are on while the gain of a column is measured."""
 

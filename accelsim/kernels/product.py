@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.conversion import FEWEST_FRAMES, Conversion, Product, Words
+from accelsim.kernels.converter_errors import Assigned
 from accelsim.kernels.converters import Adcs, AdcTransfer, DacTransfer, bit_phases
 from accelsim.kernels.crossbar import NOISE_STEPS, STATE_GRID_BITS, Tiles, variance_limit
 from accelsim.kernels.read_noise import READ_SECONDS, NoiseModel, noise_constants
@@ -112,6 +113,7 @@ def multiply(
     read_seconds: float = READ_SECONDS,
     frames_per_block: int | None = None,
     words: Words | None = None,
+    errors: Assigned | None = None,
 ) -> Product:
     """Multiply DAC codes by a programmed matrix, one conversion per phase, plane, tile and column.
 
@@ -121,8 +123,9 @@ def multiply(
 
     codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array that broadcasts to [row
     tiles, planes, column tiles], each an `AdcTransfer` or an object with a transfer function of its own, see
-    `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, for the noise. ``frames_per_block``
-    changes speed and memory only. Raises ValueError for codes or shapes that do not fit.
+    `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, for the noise;
+    errors: those of the converters, see `accelsim.kernels.converter_errors`. ``frames_per_block`` changes speed and
+    memory only. Raises ValueError for codes or shapes that do not fit.
     """
     dac, adc = dac or DacTransfer(), AdcTransfer() if adc is None else adc
     if codes.ndim != 2 or codes.shape[1] != tiles.inputs:
@@ -130,7 +133,7 @@ def multiply(
     _check_codes(codes, dac)
     frames, (row_tiles, rows, width) = len(codes), tiles.difference.shape
     tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
-    run = Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
+    run = Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words, errors)
     block = frames_per_block or min(max(_BLOCK_VALUES // width, FEWEST_FRAMES), _MOST_FRAMES)
     block = min(block, max(frames, 1))
     signal = np.empty((block, width))
@@ -187,6 +190,7 @@ def multiply_depthwise(
     read_seconds: float = READ_SECONDS,
     words: Words | None = None,
     step: int = 1,
+    errors: Assigned | None = None,
 ) -> Product:
     """Depthwise convolution on columns that each have inputs of their own: one conversion per plane and channel.
 
@@ -206,7 +210,7 @@ def multiply_depthwise(
     _check_codes(codes, dac)
     frames = (len(codes) - taps) // step + 1
     tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
-    run = Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words)
+    run = Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words, errors)
     zero = tables.signal.shape[1] // 2
     differences = np.stack([tiles.difference[0], *(term.difference[0] for term in tiles.terms)])
     totals = np.stack([tiles.total[0], *(term.total[0] for term in tiles.terms)])

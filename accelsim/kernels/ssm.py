@@ -9,29 +9,58 @@ The weights share one range, w = scale / q * level with q = 2^(weight_bits - 1) 
 so a column of level steps becomes a state by one gain, scale / q, in front of its converter. State, input and output
 are codes of the converters, round half to even, then clamp, see `accelsim.kernels.converters`.
 
-Sums are exact, hence the same for any order: weights lie on a grid of 2^-16 of a level step and input amplitudes on one
-of 2^-12 of a code, on which float64 holds every partial sum. With ideal cells both are whole numbers, and the
-recurrence is the plain integer one. Source: arXiv 2412.20215; the expansion is derived from its equations.
+A, B and C may have bits of their own, see `Bits`. A and B share the columns of the states, and a column has one gain,
+so one conductance stands for one weight in both: level l of q is the share l / q of the one range, whatever q is, and
+fewer bits are a coarser grid on it. A column's step is 1 / L of the range, L the least common multiple of q_a and q_b,
+in which both have whole levels: L / q_a A x + L / q_b B u, with the gain scale / L. C has columns of its own. A range
+of its own for B would be one of the input's codes, and for C one of the output's gain.
+
+Sums are exact, hence the same for any order: weights lie on a grid of 2^-16 of a level step (coarser for L > 63) and
+input amplitudes on one of 2^-12 of a code, on which float64 holds every partial sum. With ideal cells both are whole
+numbers, and the recurrence is the plain integer one. Source: arXiv 2412.20215; the expansion is derived from its
+equations.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.arrays import ArrayModel
-from accelsim.kernels.cells import RESTING
+from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves, Program, between_rows
+from accelsim.kernels.crossbar import Curves, between_rows
 
 LARGEST_WEIGHT_BITS = 7
-_WEIGHT_GRID = 2.0**16
+_WEIGHT_GRID_BITS = 16
 _SIGNAL_GRID = 2.0**12
+
+
+class Bits(NamedTuple):
+    """Bits of the weights of A, B and C."""
+
+    a: int
+    b: int
+    c: int
+
+    @classmethod
+    def of(cls, bits: int | Bits) -> Bits:
+        """Return the bits of each, from those of each or of all."""
+        return cls(bits, bits, bits) if isinstance(bits, int) else bits
+
+    def cells(self) -> Bits:
+        """Return the bits of the cells that hold levels of one sign."""
+        return Bits(*(max(bits - 1, 1) for bits in self))
+
+    def state_steps(self) -> int:
+        """Return L, the steps of a state's column in the range: the least common multiple of q_a and q_b."""
+        return math.lcm(largest_level(self.a), largest_level(self.b))
 
 
 @dataclass(frozen=True)
@@ -39,8 +68,9 @@ class Kernels:
     """S4D kernels as programmed on crossbars, ``per_crossbar`` of them along the diagonal of each.
 
     ``weights`` float64 [crossbars, 2n, n], n = per_crossbar (2 states + 1): level steps that a row adds to a real
-    column, (r_minus - r_plus) q, rows in pairs for inputs of either sign. ``row_state`` float64 [crossbars, 2n]: sum of
-    r over all cells of a row, those at rest included; ``columns``: how many. ``kernels``: as many as there are.
+    column, (r_minus - r_plus) L, or q_c for one of an output; rows in pairs for inputs of either sign. ``row_state``
+    float64 [crossbars, 2n]: sum of r over all cells of a row, those at rest included; ``columns``: how many.
+    ``kernels``: as many as there are; ``levels``: the units of ``curves`` in the cells' range.
 
     Behind wires the states are those of the effective cells, ``row_state`` gives the current of a row's driver while it
     drives alone, and ``coupling`` [crossbars, 2n, 2n] in S what it gives for each volt on another row; empty without.
@@ -82,6 +112,12 @@ def largest_level(weight_bits: int) -> int:
     return max((1 << (weight_bits - 1)) - 1, 1)
 
 
+def weight_grid(steps: int) -> float:
+    """Return how many parts of a step weights are rounded to: 2^16, fewer where the range has more than 63 steps."""
+    finest = LARGEST_WEIGHT_BITS - 1  # bits of the largest level that a matrix alone has
+    return 2.0 ** (_WEIGHT_GRID_BITS + finest - max(finest, steps.bit_length()))
+
+
 def quantised(weights: NDArray[np.floating[Any]], scale: float, weight_bits: int) -> NDArray[np.int8]:
     """Round weights to levels of a fixed range: level = round(clip(w / scale, -1, 1) q); one bit: the sign of w."""
     if weight_bits == 1:
@@ -116,10 +152,10 @@ def program_kernels(
     a: NDArray[np.integer[Any]],
     b: NDArray[np.integer[Any]],
     c: NDArray[np.integer[Any]],
-    program: Program,
+    program: CellProgram,
     curves: Curves,
     *,
-    weight_bits: int,
+    weight_bits: int | Bits,
     rows: int = 64,
     columns: int = 64,
     first_array: int = 0,
@@ -128,48 +164,56 @@ def program_kernels(
     """Program kernels onto crossbars of rows x columns cells, as many per crossbar as fit along its diagonal.
 
     a, b, c: signed levels [kernels, N, 2], |level| <= q; crossbar k is array ``first_array`` + k; curves as the device
-    gives them for cells of max(weight_bits - 1, 1) bits. ``model``: wires, gains and the order of all rows of a
-    crossbar. Raises ValueError for kernels larger than a crossbar and for levels out of range.
+    gives them for cells of max(weight_bits - 1, 1) bits, those of the most bits. ``model``: wires, gains and the order
+    of all rows of a crossbar. Raises ValueError for kernels larger than a crossbar and for levels out of range.
     """
     kernels, states, _ = a.shape
-    size, q = side(states), largest_level(weight_bits)
+    size, of_parts = side(states), Bits.of(weight_bits)
     per_crossbar = min(rows, columns) // size
     if not per_crossbar:
         raise ValueError(f"a kernel of {states} states needs {size} x {size} cells, a crossbar has {rows} x {columns}")
-    if not 1 <= weight_bits <= LARGEST_WEIGHT_BITS:
-        raise ValueError(f"weights must have from 1 to {LARGEST_WEIGHT_BITS} bits, found {weight_bits}")
-    largest = max(int(np.abs(w.astype(np.int64)).max(initial=0)) for w in (a, b, c))
-    if largest > q or (weight_bits == 1 and any((w == 0).any() for w in (a, b, c))):
-        allowed = "-1 or 1" if weight_bits == 1 else f"from {-q} to {q}"
-        raise ValueError(f"the levels of {weight_bits}-bit weights must be {allowed}")
+    for bits, part in zip(of_parts, (a, b, c), strict=True):
+        if not 1 <= bits <= LARGEST_WEIGHT_BITS:
+            raise ValueError(f"weights must have from 1 to {LARGEST_WEIGHT_BITS} bits, found {bits}")
+        q = largest_level(bits)
+        if np.abs(part.astype(np.int64)).max(initial=0) > q or (bits == 1 and (part == 0).any()):
+            allowed = "-1 or 1" if bits == 1 else f"from {-q} to {q}"
+            raise ValueError(f"the levels of {bits}-bit weights must be {allowed}")
     crossbars = -(-kernels // per_crossbar)
     levels = np.full((crossbars, rows, columns), RESTING, np.uint8)
+    cell_bits = of_parts.cells()
+    of_cells = np.full((crossbars, rows, columns), max(cell_bits), np.uint8)
     for k, block in enumerate(expand(a, b, c)):
         first = k % per_crossbar * size
-        levels[k // per_crossbar, first : first + size, first : first + size] = block
+        place = k // per_crossbar, slice(first, first + size), slice(first, first + size)
+        levels[place] = block
+        of_cells[place][:-2, :-2], of_cells[place][-2:], of_cells[place][:, -2:] = cell_bits
+    arrays = first_array + np.arange(crossbars)
+    order = np.tile(np.arange(rows), (crossbars, 1)) if model is None else model.order(levels, per_crossbar * size)
+    there, back = order[..., None], np.argsort(order, axis=1)[..., None]
+    levels, of_cells = (np.take_along_axis(one, there, axis=1) for one in (levels, of_cells))
+    mixed = () if len(set(cell_bits)) == 1 else (of_cells,)
+    signal = cells = program(levels, arrays, *mixed)
+    drivers = None
+    if model is not None:
+        fresh = cells if model.fresh is None else model.fresh(levels, arrays, *mixed)
+        found = model.seen(cells, fresh, levels, arrays, largest_level=(1 << of_cells.astype(np.int64)) - 1)
+        signal, cells, drivers = model.with_gains(found.states, found.gains), found.states, found.drivers
     span = per_crossbar * size
-    numbers = first_array + np.arange(crossbars)
+    used = np.take_along_axis(signal, back, axis=1)[:, :span, :span].astype(np.float64)
+    # In steps of each column, the output the last of a kernel's.
+    steps = np.array([*[of_parts.state_steps()] * (2 * states), largest_level(of_parts.c)] * per_crossbar)
+    grid = weight_grid(of_parts.state_steps())
+    weights = np.rint((used[..., 1::2] - used[..., 0::2]) * steps * grid) / grid
+    row_state = np.take_along_axis(cells, back, axis=1)[:, :span].astype(np.float64).sum(axis=2)
     coupling = np.zeros((crossbars, 0, 0))
-    if model is None:
-        signal = cells = program(levels, numbers).astype(np.float64)
-        row_state = cells[:, :span].sum(axis=2)
-    else:
-        order = model.order(levels, span)
-        there, back = order[..., None], np.argsort(order, axis=1)[..., None]
-        lying = np.take_along_axis(levels, there, axis=1)
-        written = program(lying, numbers)
-        fresh = written if model.fresh is None else model.fresh(lying, numbers)
-        found = model.seen(written, fresh, lying, numbers, largest_level=q)
-        signal = np.take_along_axis(model.with_gains(found.states, found.gains), back, axis=1).astype(np.float64)
-        cells = np.take_along_axis(found.states, back, axis=1).astype(np.float64)
-        row_state = cells[:, :span].sum(axis=2)
-        if found.drivers is not None:
-            drivers = np.take_along_axis(np.take_along_axis(found.drivers, back, 1), back.swapaxes(1, 2), 2)
-            alone = np.diagonal(drivers, axis1=1, axis2=2) * model.volts
-            row_state, coupling = model.driven_state(alone, columns)[:, :span], between_rows(drivers)[:, :span, :span]
-    used = signal[:, :span, :span]
-    weights = np.rint((used[..., 1::2] - used[..., 0::2]) * q * _WEIGHT_GRID) / _WEIGHT_GRID
-    return Kernels(weights, row_state, columns, kernels, states, per_crossbar, q, curves, coupling)
+    if model is not None and drivers is not None:
+        drivers = np.take_along_axis(np.take_along_axis(drivers, back, 1), back.swapaxes(1, 2), 2)[:, :span, :span]
+        alone = np.diagonal(drivers, axis1=1, axis2=2) * model.volts
+        row_state, coupling = model.driven_state(alone, columns), between_rows(drivers)
+    return Kernels(
+        weights, row_state, columns, kernels, states, per_crossbar, largest_level(max(of_parts)), curves, coupling
+    )
 
 
 def recurrence(
@@ -187,7 +231,7 @@ def recurrence(
     x[t] = clamp(round(state_gain z)), y[t-1] = clamp(round(output_gain z)), both within +-2^(bits - 1).
 
     inputs: codes of u [steps, kernels]; starts: offsets of the utterances [utterances + 1]; ``dac``: the converter of
-    every row, ``amplitude``; ``state_gain`` = scale / q. Raises ValueError for codes out of range or shapes that do not
+    every row, ``amplitude``; ``state_gain`` = scale / L. Raises ValueError for codes out of range or shapes that do not
     fit.
     """
     if inputs.ndim != 2 or inputs.shape[1] != kernels.kernels:

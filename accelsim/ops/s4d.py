@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.kernels.arrays import ArrayModel
+from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves, Program
+from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.fixed_point import requantise
 from accelsim.kernels.number import Number
 from accelsim.kernels.ssm import (
     LARGEST_WEIGHT_BITS,
+    Bits,
     Recurrence,
     convolve,
     largest_level,
@@ -28,20 +30,32 @@ from accelsim.kernels.ssm import (
     recurrence,
 )
 from accelsim.ops.op import OPS, Datapath, Edge, Op, Signal, Tensors, float_words, normal
+from accelsim.schema.parse import Model
 
 PARTS = ("a", "b", "c")
 MACS_PER_STATE = 8
 """Multiplications of a complex state in a step: 4 for A, 2 for B, 2 for the real part of C x."""
+
+WeightBits = Annotated[int, Ge(1), Le(LARGEST_WEIGHT_BITS)]
+
+
+class PartBits(Model):
+    """Bits of the weights of A, B and C, each for itself."""
+
+    a: WeightBits
+    b: WeightBits
+    c: WeightBits
 
 
 class S4dOp(Op):
     """A layer of ``kernels`` state-space kernels of ``states`` complex states; `accelsim.kernels.ssm` has its maths.
 
     y[t] = Re(C x[t]), x[t + 1] = A x[t] + B u[t], A diagonal. Tensors ``<weights>.a``, ``.b`` and ``.c`` [kernels,
-    states, 2], (re, im), whose levels of ``weight_bits`` stand for ``scale`` / q * level, q the largest; ``weights`` is
-    the op's name unless it is given. u = clamp(round(``input_scale`` source) - ``input_offset``) are signed codes of
-    ``code_bits``, as states and outputs are; ``output_gain``: from columns of level steps to codes of y. An op that
-    takes real numbers reads ``output_scale`` y. The source has one value for every kernel, or one for all.
+    states, 2], (re, im), whose levels of ``weight_bits``, of all or of ``a``, ``b`` and ``c`` each, stand for ``scale``
+    / q * level, q the largest of each; ``weights`` is the op's name unless it is given. u = clamp(round(``input_scale``
+    source) - ``input_offset``) are signed codes of ``code_bits``, as states and outputs are; ``output_gain``: from
+    columns of level steps of C to codes of y. An op that takes real numbers reads ``output_scale`` y. The source has
+    one value for every kernel, or one for all.
     """
 
     op: Literal["s4d"]
@@ -49,7 +63,7 @@ class S4dOp(Op):
     input: str
     kernels: PositiveInt
     states: PositiveInt
-    weight_bits: Annotated[int, Ge(1), Le(LARGEST_WEIGHT_BITS)]
+    weight_bits: WeightBits | PartBits
     weights: str | None = None
     scale: Annotated[float, Gt(0)]
     code_bits: Annotated[int, Ge(2), Le(12)] = 8
@@ -63,13 +77,41 @@ class S4dOp(Op):
         """The bits of the words that it reads, see `accelsim.ops.op.float_words`."""
         return self.code_bits
 
+    def bits(self) -> Bits:
+        """Return the bits of the weights of A, B and C."""
+        given = self.weight_bits
+        return Bits.of(given) if isinstance(given, int) else Bits(given.a, given.b, given.c)
+
     def state_gain(self) -> float:
-        """Return what one level step adds to a state: scale / q."""
-        return self.scale / largest_level(self.weight_bits)
+        """Return what one step of a state's column adds to it: scale / L, see `accelsim.kernels.ssm`."""
+        return self.scale / self.bits().state_steps()
 
     def cell_bits(self) -> int:
-        """Return the bits of a cell that holds a level of one sign."""
-        return max(self.weight_bits - 1, 1)
+        """Return the bits of a cell that holds a level of one sign, of the matrix with the most."""
+        return max(self.bits().cells())
+
+    def stored(self) -> dict[int, int]:
+        """Return the weights that a datapath of integers keeps: bits of a value -> how many values.
+
+        It adds products of A and of B, so that both are kept in steps of the sum: signed integers up to L.
+        """
+        bits, found = self.bits(), dict[int, int]()
+        steps = bits.state_steps()
+        of_states = steps.bit_length() + 1 if max(bits.a, bits.b) > 1 else 1  # -1 and 1 alone take one bit
+        for part in (of_states, of_states, bits.c):
+            found[part] = found.get(part, 0) + 2 * self.states * self.kernels
+        return found
+
+    def largest_sum(self, tensors: Tensors) -> int:
+        """Return the largest magnitude of a sum of products of integers, whatever the inputs, m the largest code.
+
+        That of the next state, m (|ar| + |ai|) L / q_a + m |b| L / q_b for re and im, and of the output.
+        """
+        bits = self.bits()
+        a, b, c = (np.abs(tensors[self.tensor_name(part)].astype(np.int64)) for part in PARTS)
+        a, b = (w * (bits.state_steps() // largest_level(n)) for w, n in ((a, bits.a), (b, bits.b)))
+        state, output = (a.sum(axis=2) + b.max(axis=2)).max(initial=0), c.sum(axis=(1, 2)).max(initial=0)
+        return (1 << (self.code_bits - 1)) * int(max(state, output))
 
     def infer(self, read: Sequence[Edge]) -> Edge:
         if read[0].width not in (1, self.kernels):
@@ -89,25 +131,28 @@ class S4dOp(Op):
         self, read: Sequence[Edge], spread: float, random: np.random.Generator, *, last: bool
     ) -> dict[str, NDArray[Any]]:
         """Return levels: A of radius 0.5 to 0.95 and of any angle, rounded towards 0, so that states decay; B and C."""
-        shape, q = (self.kernels, self.states), largest_level(self.weight_bits)
+        shape, bits = (self.kernels, self.states), self.bits()
         radius, angle = random.uniform(0.5, 0.95, shape), random.uniform(-math.pi, math.pi, shape)
-        a = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1) / self.state_gain()
-        drawn = {"a": np.trunc(a), "b": normal(random, (*shape, 2), q / 3), "c": normal(random, (*shape, 2), q / 3)}
-        if self.weight_bits == 1:
-            levels = {part: np.where(x < 0, -1, 1) for part, x in {**drawn, "a": a}.items()}
-        else:
-            levels = {part: np.clip(np.rint(x), -q, q) for part, x in drawn.items()}
-        return {self.tensor_name(part): x.astype(np.int8) for part, x in levels.items()}
+        a = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1) / (self.scale / largest_level(bits.a))
+        drawn = {"a": a} | {part: normal(random, (*shape, 2), largest_level(getattr(bits, part)) / 3) for part in "bc"}
+        levels = {}
+        for part, x in drawn.items():
+            q = largest_level(getattr(bits, part))
+            rounded = np.trunc(x) if part == "a" else np.rint(x)
+            one_bit = getattr(bits, part) == 1
+            levels[self.tensor_name(part)] = np.where(x < 0, -1, 1) if one_bit else np.clip(rounded, -q, q)
+        return {name: x.astype(np.int8) for name, x in levels.items()}
 
     def tensor_problem(self, end: str, tensor: NDArray[Any], tensors: Tensors) -> str | None:
         """Return what is wrong with levels: not numbers, out of range, or with A states that do not decay, |a| >= 1."""
-        q = largest_level(self.weight_bits)
+        bits = getattr(self.bits(), end)
+        q = largest_level(bits)
         if message := self.float_problem(end, tensor):
             return message
-        if np.abs(tensor.astype(np.int64)).max() > q or (self.weight_bits == 1 and (tensor == 0).any()):
-            allowed = "-1 or 1" if self.weight_bits == 1 else f"from {-q} to {q}"
-            return f"has levels that are not {allowed}, as {self.weight_bits}-bit weights are"
-        return self._unstable(tensor, self.state_gain()) if end == "a" else None
+        if np.abs(tensor.astype(np.int64)).max() > q or (bits == 1 and (tensor == 0).any()):
+            allowed = "-1 or 1" if bits == 1 else f"from {-q} to {q}"
+            return f"has levels that are not {allowed}, as {bits}-bit weights are"
+        return self._unstable(tensor, self.scale / q) if end == "a" else None
 
     def float_problem(self, end: str, tensor: NDArray[Any]) -> str | None:
         """Return what is wrong with a tensor of the float network."""
@@ -142,7 +187,7 @@ class S4dOp(Op):
         codes: NDArray[np.int16],
         starts: Starts,
         tensors: Tensors,
-        program: Program,
+        program: CellProgram,
         curves: Curves,
         *,
         voltage: float = 1.0,
@@ -158,7 +203,7 @@ class S4dOp(Op):
         """
         a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
         kernels = program_kernels(
-            a, b, c, program, curves, weight_bits=self.weight_bits, first_array=first_array, model=model, **shape
+            a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, model=model, **shape
         )
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
@@ -168,9 +213,9 @@ class S4dOp(Op):
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:
         """Return the codes of y, int16 [steps, kernels], from the recurrence in whole numbers; states begin at 0.
 
-        y[t] = Q(output_gain Re sum_n c_n x_n[t]), then x_n[t + 1] = Q(scale / q (a_n x_n[t] + b_n u[t])), re and im
-        each, with Q(z) = clamp(round(z), -2^(code_bits - 1), 2^(code_bits - 1)); gain times sum in float64, halves to
-        even.
+        y[t] = Q(output_gain Re sum_n c_n x_n[t]), then x_n[t + 1] = Q(scale / L (L / q_a a_n x_n[t] + L / q_b b_n
+        u[t])), re and im each, L the least common multiple of the largest levels q_a and q_b, with Q(z) =
+        clamp(round(z), -2^(code_bits - 1), 2^(code_bits - 1)); gain times sum in float64, halves to even.
         """
         top = 1 << (self.code_bits - 1)
 
@@ -180,6 +225,13 @@ class S4dOp(Op):
         (ar, ai), (br, bi), (cr, ci) = (
             np.moveaxis(tensors[self.tensor_name(part)].astype(np.int64), -1, 0) for part in PARTS
         )
+        bits = self.bits()
+        largest_a, largest_b = (max(2 ** (n - 1) - 1, 1) for n in (bits.a, bits.b))
+        steps = math.lcm(largest_a, largest_b)
+        gain = self.scale / steps
+        ar, ai, br, bi = (
+            w * (steps // q) for w, q in ((ar, largest_a), (ai, largest_a), (br, largest_b), (bi, largest_b))
+        )
         u = np.clip(np.rint(read[0].values * self.input_scale) - self.input_offset, -top, top).astype(np.int64)
         outputs = np.zeros((len(u), self.kernels), np.int16)
         for first, last in pairwise(read[0].starts):
@@ -188,8 +240,8 @@ class S4dOp(Op):
                 outputs[t] = code(self.output_gain * (cr * re - ci * im).sum(axis=1))
                 drive = u[t][:, None]  # [kernels, 1], or [1, 1] where all kernels read one value
                 re, im = (
-                    code(self.state_gain() * (ar * re - ai * im + br * drive)),
-                    code(self.state_gain() * (ai * re + ar * im + bi * drive)),
+                    code(gain * (ar * re - ai * im + br * drive)),
+                    code(gain * (ai * re + ar * im + bi * drive)),
                 )
         return outputs
 

@@ -25,6 +25,7 @@ SIMULATE = "tests/unit/test_simulate.py"
 FIGURES = "tests/unit/test_pipeline_figures.py"
 TILES = "tests/property/test_tile_counts.py"
 STATES = "tests/property/test_state_counts.py"
+MIXED = "tests/property/test_mixed_bits.py"
 NPU = "tests/property/test_npu_counts.py"
 GRAPH = "tests/property/test_graph_counts.py"
 RSNN = "tests/property/test_rsnn_cycles.py"
@@ -94,10 +95,13 @@ _DATA = {
         "accelsim/components/vector_unit.py": [("* spec.cycles_per_special", "", GRAPH)],
     },
     "engines": {
-        "accelsim/ops/s4d.py": [("MACS_PER_STATE = 8", "MACS_PER_STATE = 6", STATES)],
+        "accelsim/ops/s4d.py": [
+            ("MACS_PER_STATE = 8", "MACS_PER_STATE = 6", STATES),
+            ("found.get(part, 0) + 2 * self.states", "found.get(part, 0) + 3 * self.states", STATES),
+            ("steps.bit_length() + 1 if", "steps.bit_length() if", MIXED),
+            ("(bits.state_steps() // largest_level(n))", "1", MIXED),
+        ],
         "accelsim/engines/digital.py": [
-            ("MACS_PER_STATE * op.states * op.kernels, 6 * op.states * op.kernels, 0",
-             "MACS_PER_STATE * op.states * op.kernels, 8 * op.states * op.kernels, 0", STATES),
             ('counts["states"] = {"read": every * states,', 'counts["states"] = {"read": every * states // 2,', STATES),
             ("added = given.width * rows if len(op.reads()) > 1 else 0", "added = 0", STATES),
             ('"exponential": keys * op.heads}', '"exponential": keys}', GRAPH),

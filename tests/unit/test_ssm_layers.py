@@ -124,3 +124,25 @@ def test_a_state_too_large_for_the_crossbar_is_named(rows, columns, fit):
         f"a kernel of {fit + 1} states needs {side} x {side} cells, a crossbar has {rows} x {columns}: at most {fit} "
         "states fit"
     )
+
+
+MIXED = {"a": 3, "b": 2, "c": 4}
+
+
+def test_each_matrix_may_have_bits_of_its_own():
+    """Of 3, 2 and 4 bits, q = 3, 1, 7: states in steps of 1 / lcm(3, 1) of the range, cells of up to 3 bits."""
+    layer = op(weight_bits=MIXED)
+    assert layer.state_gain() == 0.9 / 3 and layer.cell_bits() == 3 and tuple(layer.bits()) == (3, 2, 4)
+    assert op(weight_bits={"a": 4, "b": 3, "c": 2}).state_gain() == 0.9 / 21
+    fits = tensors(a=np.full((2, 3, 2), 2), b=np.ones((2, 3, 2)), c=np.full((2, 3, 2), -7))
+    assert problems(layer, fits, integers=True) == []
+    assert problems(layer, fits | tensors(b=np.full((2, 3, 2), 2), a=np.full((2, 3, 2), 3)), integers=True) == [
+        "tensor 'net.a' makes 6 of 6 states unstable: |a| = 1.273 in state 0 of kernel 0, expected less than 1",
+        "tensor 'net.b' has levels that are not from -1 to 1, as 2-bit weights are",
+    ]
+    drawn = layer.generated([Edge(1)], 1.0, np.random.default_rng(0), last=True)
+    assert set(np.unique(drawn["net.b"])) == {-1, 0, 1} and np.abs(drawn["net.c"]).max() > 1
+    assert problems(layer, drawn, integers=True) == []
+    for wrong in ({"a": 3, "b": 2}, {**MIXED, "c": 8}, {**MIXED, "d": 2}, {**MIXED, "b": 0}):
+        with pytest.raises(ValidationError):
+            op(weight_bits=wrong)

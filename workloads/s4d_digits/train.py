@@ -6,6 +6,12 @@ Quantisation-aware training with straight-through rounding, by convolution (FFT)
 fixed range and, to compare, with ranges that follow the weights. Of several seeds the one with the lowest training loss
 is kept. Every finished network lies in the work folder, so that a run which was stopped goes on where it was. Writes
 weights.safetensors, float.safetensors, readout.safetensors and one workload file per network beside this file.
+
+    ACCELSIM_DATA=... python train.py --work W --bits
+
+trains and writes the networks of `BITS` alone: bits of A, B and C each for itself, from 2 to 5, in the range of 2 bits
+and some in the wide one. Their readouts lie in readout_bits8.safetensors; readout_bits7 to 4 have the same ones for
+converters of so many bits: an output of 8 - n fewer bits is 2^-n of it, so that its weight is 2^n times as large.
 """
 
 from __future__ import annotations
@@ -32,6 +38,7 @@ LONGEST = round(LONGEST_S * RATE_HZ)
 CODE_BITS = 8
 FINE_BITS = 7  # levels for ranges that follow the weights: the cells take conductances in between
 RESPONSE = 200  # steps of an impulse response: 0.98^200 = 0.02
+POINTS = 2304  # of a Fourier transform: at least LONGEST + RESPONSE, so that the convolution does not wrap around
 LARGEST_RADIUS = 0.98
 STEPS, BATCH, RATE = 400, 128, 0.01
 SEEDS = 4
@@ -39,17 +46,33 @@ WORDS = ("zero", "one")
 
 # Bits and range of every network. 0.95 is just inside the unit circle; with one or two bits it would leave no stable
 # state off the axes, so there the range is 0.6, whose diagonal is at 0.85. None: each part follows its weights.
+Bits = tuple[int, int, int]
+"""Of A, B and C."""
 NETWORKS: dict[str, tuple[int, float | None]] = {
     "1bit": (1, 0.6), "2bit": (2, 0.6), "3bit": (3, 0.95), "4bit": (4, 0.95), "5bit": (5, 0.95),
     "5bit_narrow": (5, 0.6), "2bit_free": (2, None), "3bit_free": (3, None), "5bit_free": (5, None),
 }  # fmt: skip
 
+WIDE, NARROW = 0.95, 0.6
+BITS: tuple[Bits, ...] = (
+    (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5),
+    (3, 2, 2), (4, 2, 2), (5, 2, 2), (4, 3, 3), (5, 3, 3), (3, 3, 2), (3, 2, 3), (4, 4, 2), (4, 2, 4), (5, 5, 2),
+    (5, 2, 5), (2, 3, 3), (2, 5, 5), (2, 5, 2), (2, 2, 5),
+)  # fmt: skip
+IN_WIDE_RANGE: tuple[Bits, ...] = ((3, 3, 3), (4, 4, 4), (5, 5, 5), (3, 2, 2), (4, 2, 2), (5, 2, 2))
+"""Of them those that are trained in the wide range too. With A of two bits it has stable states on the axes only."""
+FEWEST_CODE_BITS = 4
+
 
 @dataclass(frozen=True)
 class Recordings:
-    """Utterances as samples of RMS 1, zero-padded [utterances, LONGEST], their lengths, classes and speakers."""
+    """Utterances as samples of RMS 1, zero-padded [utterances, LONGEST], their lengths, classes and speakers.
+
+    ``spectrum``: of the samples, over `POINTS` of them.
+    """
 
     samples: torch.Tensor
+    spectrum: torch.Tensor
     lengths: torch.Tensor
     labels: torch.Tensor
     speakers: np.ndarray
@@ -58,8 +81,9 @@ class Recordings:
     def part(self, chosen: np.ndarray) -> Recordings:
         pick = torch.from_numpy(np.flatnonzero(chosen))
         return Recordings(
-            self.samples[pick], self.lengths[pick], self.labels[pick], self.speakers[chosen], self.segments[pick]
-        )
+            self.samples[pick], self.spectrum[pick], self.lengths[pick], self.labels[pick], self.speakers[chosen],
+            self.segments[pick],
+        )  # fmt: skip
 
 
 def recordings(splits: tuple[str, ...] = ("train", "test")) -> tuple[Recordings, np.ndarray]:
@@ -82,8 +106,9 @@ def recordings(splits: tuple[str, ...] = ("train", "test")) -> tuple[Recordings,
     part = np.stack([(place == k) & inside for k in range(SEGMENTS)], axis=1).astype(np.float32)
     part /= part.sum(axis=2, keepdims=True)
     table = Recordings(
-        torch.from_numpy(samples), torch.from_numpy(lengths), torch.from_numpy(labels),
-        np.array([u.speaker for u, _ in utterances]), torch.from_numpy(part),
+        torch.from_numpy(samples), torch.fft.rfft(torch.from_numpy(samples), POINTS), torch.from_numpy(lengths),
+        torch.from_numpy(labels), np.array([u.speaker for u, _ in utterances]),
+        torch.from_numpy(part),
     )  # fmt: skip
     return table, np.array([test for _, test in utterances])
 
@@ -91,12 +116,14 @@ def recordings(splits: tuple[str, ...] = ("train", "test")) -> tuple[Recordings,
 class Kernel(nn.Module):
     """One S4D kernel, |y| averaged over equal parts of the utterance, and a linear readout.
 
-    ``bits`` 0 is float; ``scale``: the fixed range of all weights, or None for ranges that follow each part of A, B, C.
+    ``bits``: of A, B and C, or of all three; 0 is float. ``scale``: the fixed range of all weights, or None for ranges
+    that follow each part of A, B, C.
     """
 
-    def __init__(self, bits: int, scale: float | None) -> None:
+    def __init__(self, bits: int | Bits, scale: float | None) -> None:
         super().__init__()
-        self.bits, self.scale = bits, scale
+        self.bits = (bits,) * 3 if isinstance(bits, int) else bits
+        self.scale = scale
         start = scale or 0.9
         angle = 2 * np.pi * torch.linspace(100, RATE_HZ * 0.48, STATES) / RATE_HZ
         reach = min(0.85, 1.2 * start)
@@ -115,13 +142,13 @@ class Kernel(nn.Module):
 
     def levels(self) -> list[torch.Tensor]:
         """Return A, B and C in whole level steps of their ranges; A is held inside the largest radius."""
-        q = largest_level(self.bits)
         found = []
-        for weight, reach in zip((self.a, self.b, self.c), self.ranges(), strict=True):
+        for bits, weight, reach in zip(self.bits, (self.a, self.b, self.c), self.ranges(), strict=True):
             share = (weight.detach() / reach).clamp(-1, 1)
-            found.append(torch.where(share < 0, -1.0, 1.0) if self.bits == 1 else torch.round(share * q))
+            found.append(torch.where(share < 0, -1.0, 1.0) if bits == 1 else torch.round(share * largest_level(bits)))
+        q = largest_level(self.bits[0])
         step = self.ranges()[0] / q
-        for _ in range(q if self.bits > 1 else 0):
+        for _ in range(q if self.bits[0] > 1 else 0):
             over = (found[0] * step).norm(dim=1) >= LARGEST_RADIUS
             if not over.any():
                 break
@@ -132,14 +159,14 @@ class Kernel(nn.Module):
 
     def weights(self) -> list[torch.Tensor]:
         """Return A, B and C as the network uses them, with straight-through gradients."""
-        if self.bits == 0:
+        if not any(self.bits):
             radius = self.a.detach().norm(dim=1, keepdim=True)
             return [self.a * (LARGEST_RADIUS / radius).clamp(max=1.0), self.b, self.c]
-        q = largest_level(self.bits)
         used = []
-        for weight, level, reach in zip((self.a, self.b, self.c), self.levels(), self.ranges(), strict=True):
+        parts = zip(self.bits, (self.a, self.b, self.c), self.levels(), self.ranges(), strict=True)
+        for bits, weight, level, reach in parts:
             inside = weight.clamp(-reach, reach) if self.scale is not None else weight
-            used.append(inside + (level * reach / q - inside).detach())
+            used.append(inside + (level * reach / largest_level(bits) - inside).detach())
         return used
 
     def features(self, data: Recordings) -> torch.Tensor:
@@ -147,9 +174,7 @@ class Kernel(nn.Module):
         a, b, c = (torch.view_as_complex(w.contiguous()) for w in self.weights())
         powers = torch.exp(torch.log(a + 1e-6)[:, None] * torch.arange(RESPONSE - 1))
         response = nn.functional.pad(((b * c)[:, None] * powers).real.sum(0), (1, 0))
-        points = 4096  # at least LONGEST + RESPONSE: the convolution must not wrap around
-        spectrum = torch.fft.rfft(data.samples, points) * torch.fft.rfft(response, points)
-        y = torch.fft.irfft(spectrum, points)[:, :LONGEST].abs()
+        y = torch.fft.irfft(data.spectrum * torch.fft.rfft(response, POINTS), POINTS)[:, :LONGEST].abs()
         return torch.einsum("ut,ukt->uk", y, data.segments)
 
     def forward(self, data: Recordings) -> torch.Tensor:
@@ -161,7 +186,7 @@ def accuracy(model: Kernel, data: Recordings) -> float:
         return float((model(data).argmax(1) == data.labels).float().mean())
 
 
-def train(bits: int, scale: float | None, data: Recordings, seed: int) -> tuple[Kernel, float]:
+def train(bits: int | Bits, scale: float | None, data: Recordings, seed: int) -> tuple[Kernel, float]:
     """Minimise the cross-entropy with Adam; returns the network and its loss on all training data."""
     torch.manual_seed(seed)
     model = Kernel(bits, scale)
@@ -177,7 +202,7 @@ def train(bits: int, scale: float | None, data: Recordings, seed: int) -> tuple[
         return model, float(nn.functional.cross_entropy(model(data), data.labels))
 
 
-def best_of(seeds: int, bits: int, scale: float | None, data: Recordings, name: str) -> Kernel:
+def best_of(seeds: int, bits: int | Bits, scale: float | None, data: Recordings, name: str) -> Kernel:
     """Return the network of the lowest training loss; a loss that is not a number never wins."""
     found = [train(bits, scale, data, seed) for seed in tqdm(range(seeds), desc=name, mininterval=2)]
     return min(found, key=lambda one: one[1] if np.isfinite(one[1]) else np.inf)[0]
@@ -187,11 +212,11 @@ def best_of(seeds: int, bits: int, scale: float | None, data: Recordings, name: 
 class Deployed:
     """A network in whole numbers: levels [1, STATES, 2] in one range, and what surrounds the crossbar.
 
-    ``level``: RMS of the input in codes; ``state_gain`` = scale / q and ``output_gain``: in front of the converters;
-    ``readout`` [SEGMENTS, classes] and ``bias``: on the mean of |y| in codes.
+    ``level``: RMS of the input in codes; ``output_gain``: in front of the converter of y; ``readout`` [SEGMENTS,
+    classes] and ``bias``: on the mean of |y| in codes.
     """
 
-    bits: int
+    bits: Bits
     scale: float
     a: np.ndarray
     b: np.ndarray
@@ -201,10 +226,6 @@ class Deployed:
     readout: np.ndarray
     bias: np.ndarray
 
-    @property
-    def state_gain(self) -> float:
-        return self.scale / largest_level(self.bits)
-
 
 def deploy(model: Kernel, data: Recordings, bits: int | None = None) -> Deployed:
     """Put a network onto one range: ranges that follow the weights are rounded a second time, onto the larger one.
@@ -212,16 +233,17 @@ def deploy(model: Kernel, data: Recordings, bits: int | None = None) -> Deployed
     ``bits``: of the levels of that range, those of the network if it is not given. Levels and gains leave the largest
     state and output but one in a thousand at 7/8 of the converters' range.
     """
-    bits = bits or model.bits
-    q, top = largest_level(bits), 2 ** (CODE_BITS - 1)
+    of_parts = model.bits if bits is None else (bits,) * 3
+    top = 2 ** (CODE_BITS - 1)
     found, scales = [], []
-    for level, reach in zip(model.levels(), model.ranges(), strict=True):
+    for level, reach, has, trained in zip(model.levels(), model.ranges(), of_parts, model.bits, strict=True):
         shared = float(reach.max())
-        finer = q / largest_level(model.bits) * (reach / shared).numpy()
+        finer = largest_level(has) / largest_level(trained) * (reach / shared).numpy()
         found.append(np.rint(level.numpy() * finer).astype(np.int8)[None])
         scales.append(shared)
-    a, b, c = found
-    step = scales[0] / q
+    levels_a, levels_b, c = found
+    # A and B share the columns of the states, hence one range; those of B and C are in the input's level and the gain.
+    a, b = (w * (scales[0] / largest_level(has)) for w, has in zip((levels_a, levels_b), of_parts[:2], strict=True))
     lengths = data.lengths.numpy()
     starts = np.concatenate([[0], np.cumsum(lengths)])
     u = np.concatenate([row[:n] for row, n in zip(data.samples.numpy(), lengths, strict=True)])[:, None].astype(float)
@@ -231,14 +253,14 @@ def deploy(model: Kernel, data: Recordings, bits: int | None = None) -> Deployed
 
     # The state itself, re and im, read out alone.
     reads = [np.array([[read]]) for read in ((1.0, 0.0), (0.0, -1.0))]
-    states = [convolve(a[:, [n]] * step, b[:, [n]] * step, read, u, starts) for n in range(STATES) for read in reads]
+    states = [convolve(a[:, [n]], b[:, [n]], read, u, starts) for n in range(STATES) for read in reads]
     level = round(min(7 / 8 * top / max(map(largest, states)), top / 4), 2)
-    output_gain = round(7 / 8 * top / largest(convolve(a * step, b * step, c.astype(float), level * u, starts)), 4)
+    output_gain = round(7 / 8 * top / largest(convolve(a, b, c.astype(float), level * u, starts)), 4)
     # y in codes over y of the trained network, whose B and C have ranges of their own.
-    ratio = output_gain * level * (q / scales[2]) * (scales[0] / scales[1])
+    ratio = output_gain * level * (largest_level(of_parts[2]) / scales[2]) * (scales[0] / scales[1])
     weight = model.readout.weight.detach().numpy().T * float(torch.exp(model.gain.detach())) / ratio
     bias = model.readout.bias.detach().numpy()
-    return Deployed(bits, scales[0], a, b, c, level, output_gain, weight.astype(np.float32), bias)
+    return Deployed(of_parts, scales[0], levels_a, levels_b, c, level, output_gain, weight.astype(np.float32), bias)
 
 
 WORKLOAD = """\
@@ -246,7 +268,7 @@ WORKLOAD = """\
 schema: accelsim/workload@1
 name: {title}
 description: >
-  Zero against one from 2 kHz samples: one S4D kernel of 14 complex states, {bits}-bit weights in a range of
+  Zero against one from 2 kHz samples: one S4D kernel of 14 complex states, {weights_are} in a range of
   {scale:.4g}{free},
   the mean of |y| over four equal parts of an utterance and a linear readout.
 weights: {weights}
@@ -258,42 +280,84 @@ inputs:
 graph:
   - {{name: s4d, op: s4d, input: features, kernels: 1, states: {states}, weight_bits: {bits}, scale: {scale!r},
      weights: s4d, input_offset: 128, output_gain: {output_gain}}}
-score: {{kind: utterance_class, decoder: readout.safetensors, readout: {name}, classes: [zero, one],
+score: {{kind: utterance_class, decoder: {decoder}, readout: {name}, classes: [zero, one],
         segments: {segments}, pool: magnitude}}
 """
 
 
-def write(name: str, bits: int, network: Deployed, free: bool) -> None:
-    """Write the levels of a network and its workload file."""
+def write(name: str, network: Deployed, decoder: str, trained: int | None = None) -> None:
+    """Write the levels of a network and its workload file; ``trained``: bits of the ranges it was trained in."""
     weights = "weights.safetensors" if name == "2bit" else f"{name}.safetensors"
     save_weights(HERE / weights, {"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c})
     title = "s4d_digits" if name == "2bit" else f"s4d_digits_{name}"
+    a, b, c = network.bits
+    alike = a == b == c
     text = WORKLOAD.format(
-        title=title, name=name, bits=network.bits, scale=network.scale,
-        free=f", trained with {bits} bits in ranges of their own" if free else "",
+        title=title, name=name, bits=a if alike else f"{{a: {a}, b: {b}, c: {c}}}", scale=network.scale,
+        weights_are=f"{a}-bit weights" if alike else f"A of {a} bits, B of {b} and C of {c}",
+        free=f", trained with {trained} bits in ranges of their own" if trained else "", decoder=decoder,
         weights=weights, rate=RATE_HZ, level=network.level, states=STATES, output_gain=network.output_gain,
         segments=SEGMENTS, trim_db=TRIM_DB, longest_s=LONGEST_S,
     )  # fmt: skip
     (HERE / ("workload.yaml" if name == "2bit" else f"{name}.yaml")).write_text(text, encoding="utf-8")
 
 
-def kept(work: Path, name: str, bits: int, scale: float | None, data: Recordings) -> Kernel:
-    """Return a finished network from the work folder, or train it and keep it there."""
+def kept(
+    work: Path, name: str, bits: int | Bits, scale: float | None, data: Recordings, seed: int | None = None
+) -> Kernel:
+    """Return a finished network from the work folder, or train it, from one seed or from several, and keep it there."""
     path = work / f"{name}.pt"
     if path.exists():
         model = Kernel(bits, scale)
         model.load_state_dict(torch.load(path, weights_only=True))
         return model
-    model = best_of(SEEDS, bits, scale, data, name)
+    model = best_of(SEEDS, bits, scale, data, name) if seed is None else train(bits, scale, data, seed)[0]
     torch.save(model.state_dict(), path.with_suffix(".part"))
     path.with_suffix(".part").rename(path)
     return model
+
+
+def loss(model: Kernel, data: Recordings) -> float:
+    """Return the cross-entropy on all of some data, infinite where it is not a number."""
+    with torch.no_grad():
+        found = float(nn.functional.cross_entropy(model(data), data.labels))
+    return found if np.isfinite(found) else np.inf
+
+
+def bits_of_each(work: Path, training: Recordings, held_out: Recordings) -> None:
+    """Train and write the networks of `BITS`, each from several seeds, and their readouts for every number of bits."""
+    readouts: dict[str, np.ndarray] = {}
+    for bits in BITS:
+        a, b, c = bits
+        for suffix, scale in (("", NARROW), ("_wide", WIDE)) if bits in IN_WIDE_RANGE else (("", NARROW),):
+            name = f"bits_a{a}_b{b}_c{c}{suffix}"
+            found = [
+                kept(work, f"{name}_{seed}", bits, scale, training, seed)
+                for seed in tqdm(range(SEEDS), desc=name, mininterval=2)
+            ]
+            model = min(found, key=lambda one: loss(one, training))
+            network = deploy(model, training)
+            write(name, network, f"readout_bits{CODE_BITS}.safetensors")
+            readouts |= {f"{name}.weight": network.readout, f"{name}.bias": network.bias}
+            seen, unseen = accuracy(model, training), accuracy(model, held_out)
+            print(
+                f"{name}: loss {loss(model, training):.3f}, {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by "
+                "convolution",
+                flush=True,
+            )
+    for code_bits in range(FEWEST_CODE_BITS, CODE_BITS + 1):
+        coarser = np.float32(2 ** (CODE_BITS - code_bits))
+        save_weights(
+            HERE / f"readout_bits{code_bits}.safetensors",
+            {key: value * coarser if key.endswith(".weight") else value for key, value in readouts.items()},
+        )
 
 
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--bits", action="store_true", help="train the networks with bits for each of A, B and C")
     parser.add_argument("--leave-one-out", action="store_true", help="also test on each FSDD speaker in turn")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -301,6 +365,9 @@ def main() -> None:
     torch.set_flush_denormal(True)
     data, test = recordings()
     training, held_out = data.part(~test), data.part(test)
+    if arguments.bits:
+        bits_of_each(arguments.work, training, held_out)
+        return
 
     readouts = {}
     reference = kept(arguments.work, "float", 0, 1.0, training)
@@ -313,7 +380,7 @@ def main() -> None:
     for name, (bits, scale) in NETWORKS.items():
         model = kept(arguments.work, name, bits, scale, training)
         network = deploy(model, training, bits if scale else FINE_BITS)
-        write(name, bits, network, free=scale is None)
+        write(name, network, "readout.safetensors", None if scale else bits)
         readouts[f"{name}.weight"], readouts[f"{name}.bias"] = network.readout, network.bias
         seen, unseen = accuracy(model, training), accuracy(model, held_out)
         print(f"{name}: {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by convolution")
