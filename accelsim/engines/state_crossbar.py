@@ -25,6 +25,7 @@ from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run,
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
 from accelsim.kernels.arrays import Drops
+from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
@@ -200,6 +201,23 @@ class StateCrossbar(Engine):
             for work, roles, taken, given in plan
         ]  # fmt: skip
 
+    def errors(self, op: S4dOp, seed: int, first_tile: int) -> Assigned | None:
+        """Return what the converters of a layer's crossbars do wrong, and which converts a pair of columns.
+
+        ``first_tile``: number in draws of the layer's first crossbar.
+        """
+        mapping, converter = self.maps[op.name], self.parts.spec("converter")
+        tiles = np.arange(mapping.crossbars)
+        measured = self.chip.converters.get(self.parts.name("converter"))
+        errors = converter.imperfections(seed, first_tile + tiles, mapping.first_crossbar + tiles, measured)
+        if errors is None:
+            return None
+        pairs = mapping.per_crossbar * (2 * op.states + 1)
+        columns = converters_of_columns(
+            mapping.crossbars, 1, pairs, tile_columns=pairs, units=converter.units, shared_by=converter.shared_by
+        )
+        return Assigned(errors, columns)
+
     def tables(self) -> list[list[dict[str, Any]]]:
         return [[mapping.row() for mapping in self.maps.values()]]
 
@@ -223,9 +241,6 @@ class StateCrossbar(Engine):
                 f"'{self.parts.name('converter')}' is 'ideal: true': a state that goes back without being rounded to a "
                 "code is not modelled"
             )
-        perfect = converter.imperfections(0, np.zeros(1, np.int64), np.zeros(1, np.int64), None) is None
-        if not perfect or converter.measured_name() is not None:
-            add(f"'{self.parts.name('converter')}' has errors: those of a state that goes back are not modelled")
         if crossbar.planes != 1:
             add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
@@ -354,6 +369,8 @@ class StateRun(Run):
                 reached = (reached or 0) + int(written.reached.sum())
             return written.states
 
+        tile = first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
+        tile += self.engine.maps[op.name].first_crossbar
         words, clamped = op.words(np.asarray(source.values))
         try:
             curves = device.curves(crossbar.read_voltage, op.cell_bits())
@@ -370,6 +387,9 @@ class StateRun(Run):
                 else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
                 rows=crossbar.rows,
                 columns=crossbar.columns,
+                errors=None if device is WHOLE_NUMBERS else self.engine.errors(op, self.seed, tile),
+                seed=self.seed,
+                first_tile=tile,
             )
         except ValueError as error:
             raise ValueError(f"layer '{op.name}': {error}") from None

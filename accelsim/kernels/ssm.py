@@ -34,8 +34,10 @@ from numpy.typing import NDArray
 from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
+from accelsim.kernels.converter_errors import Assigned, misread, misread_smoothly
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves, between_rows
+from accelsim.kernels.counter_random import CONVERTER_NOISE_STREAM, normals_into, split_seed
+from accelsim.kernels.crossbar import PLANES_PER_TILE, Curves, between_rows
 
 LARGEST_WEIGHT_BITS = 7
 _WEIGHT_GRID_BITS = 16
@@ -189,7 +191,12 @@ def program_kernels(
         levels[place] = block
         of_cells[place][:-2, :-2], of_cells[place][-2:], of_cells[place][:, -2:] = cell_bits
     arrays = first_array + np.arange(crossbars)
-    order = np.tile(np.arange(rows), (crossbars, 1)) if model is None else model.order(levels, per_crossbar * size)
+    order = np.tile(np.arange(rows), (crossbars, 1))
+    if model is not None:
+        # In steps that cells of all bits share.
+        shared = math.lcm(*((1 << bits) - 1 for bits in cell_bits))
+        conducting = np.where(levels == RESTING, 0, levels) * (shared // ((1 << of_cells.astype(np.int64)) - 1))
+        order = model.order(conducting, per_crossbar * size)
     there, back = order[..., None], np.argsort(order, axis=1)[..., None]
     levels, of_cells = (np.take_along_axis(one, there, axis=1) for one in (levels, of_cells))
     mixed = () if len(set(cell_bits)) == 1 else (of_cells,)
@@ -224,6 +231,10 @@ def recurrence(
     dac: DacTransfer,
     state_gain: float,
     output_gain: float,
+    errors: Assigned | None = None,
+    seed: int = 0,
+    first_tile: int = 0,
+    first_step: int = 0,
 ) -> Recurrence:
     """Run every kernel over all steps, states 0 where an utterance starts.
 
@@ -231,8 +242,10 @@ def recurrence(
     x[t] = clamp(round(state_gain z)), y[t-1] = clamp(round(output_gain z)), both within +-2^(bits - 1).
 
     inputs: codes of u [steps, kernels]; starts: offsets of the utterances [utterances + 1]; ``dac``: the converter of
-    every row, ``amplitude``; ``state_gain`` = scale / L. Raises ValueError for codes out of range or shapes that do not
-    fit.
+    every row, ``amplitude``; ``state_gain`` = scale / L; errors: those of the converters, behind the gain,
+    [crossbars, 1, pairs of columns]. Noise of a conversion follows from ``seed``, the crossbar, number ``first_tile`` +
+    its own, the step, number ``first_step`` + its own, and the pair. Raises ValueError for codes out of range or shapes
+    that do not fit.
     """
     if inputs.ndim != 2 or inputs.shape[1] != kernels.kernels:
         raise ValueError(f"expected codes [steps, {kernels.kernels}], found shape {inputs.shape}")
@@ -245,6 +258,10 @@ def recurrence(
     voltage = np.arange(top + 1) / top * dac.full_scale_volts
     low, high = np.polyval(kernels.curves.low, voltage), np.polyval(kernels.curves.high, voltage)
     signal = np.rint((low - high) / (kernels.curves.unit * kernels.levels) * top * _SIGNAL_GRID) / _SIGNAL_GRID
+    pairs = len(kernels.weights), 1, kernels.weights.shape[2]
+    if errors is not None and errors.converter.shape != pairs:
+        raise ValueError(f"converters of columns {errors.converter.shape} do not fit {pairs} (crossbars, 1, pairs)")
+    key, seed_high = split_seed(seed)
     shape = len(inputs), len(kernels.weights)
     outputs = np.zeros(inputs.shape, np.int16)
     saturated, watts = np.zeros(shape, np.int32), np.zeros(shape)
@@ -254,6 +271,12 @@ def recurrence(
         signal, voltage * low * kernels.columns, voltage * (high - low), kernels.coupling, voltage, float(top),
         state_gain, output_gain,
         outputs, saturated, watts, last,
+        errors is not None,
+        np.empty((pairs[0], 0), np.int64) if errors is None else errors.converter[:, 0],
+        np.empty((pairs[0], 4, 0)) if errors is None else errors.of_columns()[:, :, 0],
+        np.empty((0, 0)) if errors is None else errors.errors.inl,
+        0.0 if errors is None else errors.errors.noise,
+        key, seed_high, np.uint64(first_tile), np.uint64(first_step),
     )  # fmt: skip
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
 
@@ -262,6 +285,7 @@ def recurrence(
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
     signal, fixed_watts, state_watts, coupling, voltage, top, state_gain, output_gain, outputs, saturated, watts, last,
+    erring, converter, terms, inl, own_noise, key, seed_high, first_tile, first_step,
 ):  # fmt: skip
     utterances, crossbars, kernels = len(starts) - 1, len(weights), inputs.shape[1]
     width = 2 * states + 1
@@ -272,6 +296,11 @@ def _recur(  # type: ignore[no-untyped-def]
         n = placed * width
         codes = np.zeros(n, np.int64)
         z = np.zeros(n)
+        gains = np.full(n, state_gain)
+        gains[width - 1 :: width] = output_gain
+        groups = -(-per_crossbar * width // 4)
+        own = np.zeros(4 * groups, np.float32)
+        array = (first_tile + np.uint64(b)) * np.uint64(PLANES_PER_TILE)
         for t in range(starts[u], starts[u + 1]):
             for k in range(placed):
                 codes[k * width + width - 1] = inputs[t, first + k]
@@ -293,15 +322,30 @@ def _recur(  # type: ignore[no-untyped-def]
                                 current += coupling[b, row, 2 * k + (codes[k] < 0)] * voltage[abs(codes[k])]
                         power += voltage[magnitude] * current
             watts[t, b] = power
+            for j in range(n):
+                z[j] *= gains[j]
+            if erring:
+                for j in range(n):
+                    gain, offset, bow, s_curve = terms[b, 0, j], terms[b, 1, j], terms[b, 2, j], terms[b, 3, j]
+                    if inl.shape[1]:
+                        z[j] = misread(z[j], top, gain, offset, bow, s_curve, inl[converter[b, j]])
+                    else:
+                        z[j] = misread_smoothly(z[j], top, gain, offset, bow, s_curve)
+                if own_noise > 0:
+                    step = first_step + np.uint64(t)
+                    stream = np.uint64(CONVERTER_NOISE_STREAM)
+                    normals_into(own, groups, np.uint64(0), step, array, seed_high, key, stream)
+                    for j in range(n):
+                        z[j] += own_noise * np.float64(own[j])
             clamped = 0
             for k in range(placed):
                 base = k * width
                 for j in range(base, base + width - 1):
-                    rounded = np.rint(z[j] * state_gain)
+                    rounded = np.rint(z[j])
                     code = min(max(rounded, -top), top)
                     clamped += code != rounded
                     codes[j] = np.int64(code)
-                rounded = np.rint(z[base + width - 1] * output_gain)
+                rounded = np.rint(z[base + width - 1])
                 code = min(max(rounded, -top), top)
                 clamped += code != rounded
                 outputs[t, first + k] = np.int16(code)

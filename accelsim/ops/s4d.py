@@ -15,6 +15,7 @@ from pydantic import PositiveInt
 from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
+from accelsim.kernels.converter_errors import Assigned
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves
 from accelsim.kernels.fixed_point import requantise
@@ -193,11 +194,15 @@ class S4dOp(Op):
         voltage: float = 1.0,
         first_array: int = 0,
         model: ArrayModel | None = None,
+        errors: Assigned | None = None,
+        seed: int = 0,
+        first_tile: int = 0,
         **shape: int,
     ) -> Recurrence:
         """Run the kernels over all steps, on cells that ``program`` writes; ``shape``: rows and columns of a crossbar.
 
         ``model``: how the cells lie in their arrays, None for nothing between them and their converters.
+        ``errors``, ``seed``, ``first_tile``: of the converters, see `accelsim.kernels.ssm.recurrence`.
 
         Raises ValueError for levels that the cells do not have.
         """
@@ -207,7 +212,7 @@ class S4dOp(Op):
         )
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
-            output_gain=self.output_gain,
+            output_gain=self.output_gain, errors=errors, seed=seed, first_tile=first_tile,
         )  # fmt: skip
 
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:

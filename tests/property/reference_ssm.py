@@ -34,6 +34,25 @@ def integers(a, b, c, codes, *, top: int, state_gain: float, output_gain: float)
     return outputs, x, saturated
 
 
+def with_converters(a, b, c, codes, *, top: int, state_gain: float, output_gain: float, convert):
+    """The same kernel, its codes made by ``convert(x, step, pair)``: pairs re, im of every state, then y."""
+    x = [(0, 0)] * len(a)
+    outputs, saturated = [], []
+    for t, u in enumerate(codes):
+        total, clamped, after = 0, 0, []
+        for n, ((ar, ai), (br, bi), (cr, ci), (xr, xi)) in enumerate(zip(a, b, c, x, strict=True)):
+            total += cr * xr - ci * xi
+            re, first = convert((ar * xr - ai * xi + br * u) * state_gain, t, 2 * n)
+            im, second = convert((ai * xr + ar * xi + bi * u) * state_gain, t, 2 * n + 1)
+            after.append((re, im))
+            clamped += first + second
+        y, last = convert(total * output_gain, t, 2 * len(a))
+        outputs.append(y)
+        saturated.append(clamped + last)
+        x = after
+    return outputs, x, saturated
+
+
 def cells(states, kernels: int, width: int, curves, codes, *, top, volts, state_gain, output_gain):
     """One crossbar, cell by cell: ``states`` r [rows][columns], ``kernels`` of ``width`` real inputs on its diagonal.
 
