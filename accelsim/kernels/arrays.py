@@ -138,7 +138,7 @@ class ArrayModel:
         return found, one.drivers.reshape(count, columns, rows, rows)
 
     def with_gains(
-        self, states: NDArray[np.float32], gains: NDArray[np.float64] | None, power: int = 1
+        self, states: NDArray[np.floating[Any]], gains: NDArray[np.float64] | None, power: int = 1
     ) -> NDArray[np.float32]:
         """Return the states of cells that conduct gain^power times as much; gains: [.., columns].
 
