@@ -292,7 +292,7 @@ def test_states_go_back_as_their_converters_make_them(
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     codes = np.random.default_rng(seed + 1).integers(-top, top + 1, (starts[-1], kernels)).astype(np.int16)
     width = 2 * states + 1
-    crossbars, pairs = len(space.weights), space.per_crossbar * width
+    crossbars, pairs = space.weights.shape[1], space.per_crossbar * width
     shared_by = math.ceil(pairs / units)
     errors = made_up(np.random.default_rng(seed + 2), crossbars * units, points, noise)
     columns = converters_of_columns(crossbars, 1, pairs, tile_columns=pairs, units=units, shared_by=shared_by)
@@ -332,7 +332,7 @@ def test_states_go_back_as_their_converters_make_them(
 
 def test_states_have_the_same_bits_for_any_threads_batches_and_crossbars() -> None:
     _, space = state_space(6, 7, 4, 4, SYNAPTOGEN)
-    assert space.per_crossbar == 3 and len(space.weights) == 3
+    assert space.per_crossbar == 3 and space.weights.shape[1] == 3
     starts, seed = np.array([0, 100, 137, 300]), 5
     codes = np.random.default_rng(3).integers(-30, 31, (300, 7)).astype(np.int16)
     spreads = {"offset": 1.0, "gain": 0.02, "inl": 0.5, "noise": 0.5}
