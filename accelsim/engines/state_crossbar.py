@@ -20,10 +20,11 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device, Programmed, program_mixed
-from accelsim.engines.cells import first_tile, noise_model, read_variance
+from accelsim.engines.cells import array_model, check_wires, first_tile, noise_model, read_variance
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
+from accelsim.kernels.arrays import Drops
 from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.read_noise import SILENT, ReadNoise
@@ -118,6 +119,7 @@ class StateCrossbar(Engine):
             columns=self.crossbar.columns,
         )
         self.maps = {mapping.layer: mapping for mapping in maps}
+        check_wires(self.crossbar, self.parts.spec("driver"), self.problems, self.at("crossbar", "wires", "undriven"))
         self._check_settings()
         self._check_tiles()
         for op in self.layers.values():
@@ -309,6 +311,7 @@ class StateRun(Run):
         self.temperature = engine.chip.spec.technology.temperature
         self.noise = ReadNoise(noise_model(engine.crossbar), self.temperature, engine.crossbar.read_time)
         self.ran: dict[str, Recurrence] = {}
+        self.drops = self.tallies.drops[engine.parts.name("crossbar")] = Drops()
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
@@ -377,6 +380,9 @@ class StateRun(Run):
                 curves,
                 voltage=crossbar.read_voltage,
                 first_array=first + self.engine.maps[op.name].first_crossbar,
+                model=None
+                if device is WHOLE_NUMBERS
+                else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
                 terms=device.current_terms(crossbar.read_voltage),
                 read_variance=read_variance(device, crossbar, curves, self.temperature),
                 noise=noise,

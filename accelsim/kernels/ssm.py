@@ -37,12 +37,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.arrays import ArrayModel, Seen
 from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.converter_errors import Assigned, misread, misread_smoothly
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.counter_random import CONVERTER_NOISE_STREAM, STATE_STREAM, normals_into, split_seed
-from accelsim.kernels.crossbar import PLANES_PER_TILE, CellNoise, Curves, ReadVariance, Terms
+from accelsim.kernels.crossbar import PLANES_PER_TILE, CellNoise, Curves, ReadVariance, Terms, between_rows
 from accelsim.kernels.read_noise import SILENT, ReadNoise, noise_constants
 
 LARGEST_WEIGHT_BITS = 7
@@ -88,6 +89,9 @@ class Kernels:
     whose voltages are ``terms``; its coefficients stand for the states, c_plus - c_minus. ``total`` float64 [.., rows,
     n]: r, or c, of both cells of a pair, of all rows; ``noise`` [crossbars, 2n, n]: read noise of the cells' own.
     ``first_array``: the number of the first crossbar in draws.
+
+    Behind wires the states are those of the effective cells, ``row_state`` gives the current of a row's driver while it
+    drives alone, and ``coupling`` [crossbars, 2n, 2n] in S what it gives for each volt on another row; empty without.
     """
 
     weights: NDArray[np.float64]
@@ -103,6 +107,7 @@ class Kernels:
     terms: tuple[tuple[float, ...], ...]
     noise: CellNoise | None
     first_array: int
+    coupling: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -179,13 +184,14 @@ def program_kernels(
     first_array: int = 0,
     terms: Terms | None = None,
     read_variance: ReadVariance | None = None,
+    model: ArrayModel | None = None,
 ) -> Kernels:
     """Program kernels onto crossbars of rows x columns cells, as many per crossbar as fit along its diagonal.
 
     a, b, c: signed levels [kernels, N, 2], |level| <= q; crossbar k is array ``first_array`` + k; curves as the device
     gives them for cells of max(weight_bits - 1, 1) bits, those of the most bits; ``terms`` and ``read_variance``: the
-    device's, of states as they are programmed. Raises ValueError for kernels larger than a crossbar and for levels out
-    of range.
+    device's, of states as they are read; ``model``: wires, gains and the order of all rows of a crossbar. Raises
+    ValueError for kernels larger than a crossbar and for levels out of range.
     """
     kernels, states, _ = a.shape
     size, of_parts = side(states), Bits.of(weight_bits)
@@ -209,27 +215,58 @@ def program_kernels(
         levels[place] = block
         of_cells[place][:-2, :-2], of_cells[place][-2:], of_cells[place][:, -2:] = cell_bits
     arrays = first_array + np.arange(crossbars)
-    programmed = program(levels, arrays) if len(set(cell_bits)) == 1 else program(levels, arrays, of_cells)
-    states_of_cells = programmed.astype(np.float64)
+    order = np.tile(np.arange(rows), (crossbars, 1))
+    if model is not None:
+        # In steps that cells of all bits share.
+        shared = math.lcm(*((1 << bits) - 1 for bits in cell_bits))
+        conducting = np.where(levels == RESTING, 0, levels) * (shared // ((1 << of_cells.astype(np.int64)) - 1))
+        order = model.order(conducting, per_crossbar * size)
+    there, back = order[..., None], np.argsort(order, axis=1)[..., None]
+    levels, of_cells = (np.take_along_axis(one, there, axis=1) for one in (levels, of_cells))
+    mixed = () if len(set(cell_bits)) == 1 else (of_cells,)
+    programmed = program(levels, arrays, *mixed)
+    seen = Seen(programmed, None, None)
+    if model is not None:
+        fresh = programmed if model.fresh is None else model.fresh(levels, arrays, *mixed)
+        seen = model.seen(programmed, fresh, levels, arrays, largest_level=(1 << of_cells.astype(np.int64)) - 1)
+    cells = np.take_along_axis(seen.states, back, axis=1).astype(np.float64)
+    of_signal, of_noise = cells, cells
+    if model is not None and seen.gains is not None:
+        of_signal, of_noise = (model.with_gains(cells, seen.gains, power).astype(np.float64) for power in (1, 2))
     span = per_crossbar * size
     # In steps of each column, the output the last of a kernel's.
     steps = np.array([*[of_parts.state_steps()] * (2 * states), largest_level(of_parts.c)] * per_crossbar)
     grid = weight_grid(of_parts.state_steps())
-    # The current falls with a state, and grows with the coefficient of a further term.
-    held = [(-1.0, states_of_cells), *((1.0, c) for c in ([] if terms is None else terms.of(states_of_cells)))]
+    voltages = () if terms is None else terms.voltages
+
+    def held(states_of_cells: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return states, and the coefficients of every further term of the current."""
+        return np.stack([states_of_cells, *([] if terms is None else terms.of(states_of_cells))])
+
     plus, minus = slice(0, span, 2), slice(1, span, 2)
-    weights = [sign * (cells[:, :span, plus] - cells[:, :span, minus]) for sign, cells in held]
-    total = np.stack([cells[..., plus] + cells[..., minus] for _, cells in held])
+    signal, total = held(of_signal)[:, :, :span], held(of_noise)
+    weights = signal[..., plus] - signal[..., minus]
+    weights[0] *= -1.0  # the current falls with a state, and grows with the coefficient of a further term
+    row_state = held(cells)[:, :, :span].sum(axis=3)
+    coupling = np.zeros((crossbars, 0, 0))
+    if model is not None and seen.drivers is not None:
+        drivers = np.take_along_axis(np.take_along_axis(seen.drivers, back, 1), back.swapaxes(1, 2), 2)[:, :span, :span]
+        current = np.diagonal(drivers, axis1=1, axis2=2) * model.volts
+        for polynomial, coefficients in zip(voltages, row_state[1:], strict=True):
+            current = current - np.polyval(polynomial, model.volts) * coefficients
+        row_state[0], coupling = model.driven_state(current, columns), between_rows(drivers)
     noise = None
     if read_variance is not None:
-        variance = read_variance(states_of_cells[:, :span, :span])
+        variance = read_variance(cells[:, :span, :span])
+        if seen.gains is not None:
+            variance = variance * seen.gains[:, None, :span] ** 2
         noise = CellNoise.of(variance[..., plus] + variance[..., minus])
     return Kernels(
-        np.rint(np.stack(weights) * steps * grid) / grid,
-        np.stack([cells[:, :span].sum(axis=2) for _, cells in held]),
-        np.rint(total * _TOTAL_GRID) / _TOTAL_GRID,
-        columns, kernels, states, per_crossbar, largest_level(max(of_parts)), steps, curves,
-        () if terms is None else terms.voltages, noise, first_array,
+        np.rint(weights * steps * grid) / grid,
+        row_state,
+        np.rint((total[..., plus] + total[..., minus]) * _TOTAL_GRID) / _TOTAL_GRID,
+        columns, kernels, states, per_crossbar, largest_level(max(of_parts)), steps, curves, voltages, noise,
+        first_array, coupling,
     )  # fmt: skip
 
 
@@ -288,7 +325,7 @@ def recurrence(
     _recur(
         kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
         np.rint(signal * grid) / grid, voltage * low * kernels.columns,
-        voltage * np.array([high - low, *further]), float(top), state_gain, output_gain,
+        voltage * np.array([high - low, *further]), kernels.coupling, voltage, float(top), state_gain, output_gain,
         noise.model != "off", *spread, kernels.total, kernels.steps * (top / amperes), kernels.first_array,
         outputs, saturated, watts, last,
         errors is not None,
@@ -350,7 +387,7 @@ def _spread(kernels: Kernels, voltage: NDArray[np.float64], noise: ReadNoise) ->
 @compiled(parallel=True)
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
-    signal, fixed_watts, state_watts, top, state_gain, output_gain,
+    signal, fixed_watts, state_watts, coupling, voltage, top, state_gain, output_gain,
     noisy, rest, level, level_step, slope, slope_step, square, square_step, variance, total, scale, first_array,
     outputs, saturated, watts, last,
     erring, converter, terms, inl, own_noise, key, seed_high, first_tile, first_step,
@@ -389,6 +426,12 @@ def _recur(  # type: ignore[no-untyped-def]
                     power += fixed_watts[magnitude] + state_watts[0, magnitude] * row_state[0, b, row]
                     for k in range(1, parts):
                         power += state_watts[k, magnitude] * row_state[k, b, row]
+                    if coupling.shape[1] > 0:
+                        current = 0.0
+                        for k in range(n):
+                            if codes[k] != 0:
+                                current += coupling[b, row, 2 * k + (codes[k] < 0)] * voltage[abs(codes[k])]
+                        power += voltage[magnitude] * current
             if noisy:
                 spread[:] = 0.0
                 common = 0.0

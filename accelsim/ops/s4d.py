@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.converter_errors import Assigned
@@ -193,6 +194,7 @@ class S4dOp(Op):
         *,
         voltage: float = 1.0,
         first_array: int = 0,
+        model: ArrayModel | None = None,
         terms: Terms | None = None,
         read_variance: ReadVariance | None = None,
         noise: ReadNoise = SILENT,
@@ -204,6 +206,7 @@ class S4dOp(Op):
     ) -> Recurrence:
         """Run the kernels over all steps, on cells that ``program`` writes, in crossbars of rows x columns.
 
+        ``model``: how the cells lie in their arrays, None for nothing between them and their converters.
         ``terms``, ``read_variance``: of the cells, ``errors``, ``first_tile``: of the converters, ``noise`` and
         ``seed``: of both, see `accelsim.kernels.ssm.recurrence`.
 
@@ -212,7 +215,7 @@ class S4dOp(Op):
         a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
         kernels = program_kernels(
             a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, terms=terms,
-            read_variance=read_variance, rows=rows, columns=columns,
+            read_variance=read_variance, model=model, rows=rows, columns=columns,
         )  # fmt: skip
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
