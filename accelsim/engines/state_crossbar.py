@@ -20,12 +20,14 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device, Programmed, program_mixed
-from accelsim.engines.cells import first_tile
+from accelsim.engines.cells import array_model, check_wires, first_tile, noise_model, read_variance
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
+from accelsim.kernels.arrays import Drops
 from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.crossbar import PLANES_PER_TILE
+from accelsim.kernels.read_noise import SILENT, ReadNoise
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
@@ -117,6 +119,7 @@ class StateCrossbar(Engine):
             columns=self.crossbar.columns,
         )
         self.maps = {mapping.layer: mapping for mapping in maps}
+        check_wires(self.crossbar, self.parts.spec("driver"), self.problems, self.at("crossbar", "wires", "undriven"))
         self._check_settings()
         self._check_tiles()
         for op in self.layers.values():
@@ -222,11 +225,6 @@ class StateCrossbar(Engine):
     def _check_settings(self) -> None:
         """Refuse settings of the parts that would have no effect here."""
         add, crossbar, name = self.problems.add, self.crossbar, self.parts.name("crossbar")
-        if crossbar.noise != "none":
-            add(
-                f"'{name}' has 'noise: {crossbar.noise}': noise of a read that becomes the next state is not modelled",
-                "write 'noise: none'",
-            )
         converter: Converter = self.parts.spec("converter")
         transfer = converter.transfer({})
         if not isinstance(transfer, AdcTransfer):
@@ -310,13 +308,16 @@ class StateRun(Run):
         super().__init__()
         self.engine, self.seed, self.tell = engine, seed, tell
         self.device = engine.chip.devices[engine.parts.name("crossbar")]
+        self.temperature = engine.chip.spec.technology.temperature
+        self.noise = ReadNoise(noise_model(engine.crossbar), self.temperature, engine.crossbar.read_time)
         self.ran: dict[str, Recurrence] = {}
+        self.drops = self.tallies.drops[engine.parts.name("crossbar")] = Drops()
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         for op in ops:
             self.tell(op.name)
-            ran = self._layer(op, signals, self.device)
+            ran = self._layer(op, signals, self.device, self.noise)
             self.ran[op.name] = ran.recurrence
             self.tallies.clamped[op.name] = ran.clamped
             conversions = len(ran.recurrence.outputs) * self.engine.maps[op.name].conversions_per_step
@@ -333,9 +334,9 @@ class StateRun(Run):
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""
         for op in ops:
-            self._layer(op, signals, WHOLE_NUMBERS)
+            self._layer(op, signals, WHOLE_NUMBERS, SILENT)
 
-    def _layer(self, op: Op, signals: dict[str, Signal], device: Device) -> Ran:
+    def _layer(self, op: Op, signals: dict[str, Signal], device: Device, noise: ReadNoise) -> Ran:
         """Run a layer on fresh cells of a device, and put the codes of its outputs into ``signals``."""
         assert isinstance(op, S4dOp)
         crossbar, source = self.engine.crossbar, signals[op.input]
@@ -379,6 +380,12 @@ class StateRun(Run):
                 curves,
                 voltage=crossbar.read_voltage,
                 first_array=first + self.engine.maps[op.name].first_crossbar,
+                model=None
+                if device is WHOLE_NUMBERS
+                else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
+                terms=device.current_terms(crossbar.read_voltage),
+                read_variance=read_variance(device, crossbar, curves, self.temperature),
+                noise=noise,
                 rows=crossbar.rows,
                 columns=crossbar.columns,
                 errors=None if device is WHOLE_NUMBERS else self.engine.errors(op, self.seed, tile),

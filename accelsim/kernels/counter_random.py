@@ -28,6 +28,8 @@ DRIFT_STREAM = 2
 """A cell's drift exponent."""
 READ_STREAM = 3
 """Read noise of a conversion."""
+STATE_STREAM = 4
+"""Read noise of a column whose current becomes a state."""
 DECAY_STREAM = 11
 """What a cell loses or gains after it was programmed."""
 STUCK_STREAM = 12
@@ -36,6 +38,8 @@ CONVERTER_STREAM = 16
 """Offset, gain error and nonlinearity of a converter."""
 CONVERTER_NOISE_STREAM = 17
 """Noise of a converter itself, of a conversion."""
+COLUMN_STREAM = 24
+"""Rows that are on while the gain of a column is measured."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
