@@ -20,6 +20,7 @@ from accelsim.components import KINDS, ComponentSpec
 from accelsim.components.abstract import Converter
 from accelsim.components.crossbar import Crossbar
 from accelsim.devices import Device, parse_device
+from accelsim.devices.wire_tables import ohm_per_cell
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
 from accelsim.schema import (
@@ -340,6 +341,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
     spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
     spec, clock_problems = _clocked(spec, source)
+    spec, wire_files, wire_problems = _wired(path, spec, source)
     cost_path = _beside(path, spec.technology.cost, "cost")
     cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
@@ -354,13 +356,14 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         *_power_problems(spec, source),
         *_programming_problems(spec, source),
         *clock_problems,
+        *wire_problems,
         *device_problems,
         *converter_problems,
         *range_problems,
     ]
     if problems:
         raise InputError(problems)
-    files = (path, *cost_files(cost_path), *device_files, *converter_files)
+    files = (path, *cost_files(cost_path), *device_files, *converter_files, *wire_files)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     digest.update(repr(sorted(overrides.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source, converters)
@@ -392,6 +395,28 @@ def _clocked(spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, 
         except ValueError as error:
             problems.append(source.problem(str(error), ("components", name)))
     return spec.model_copy(update={"components": components}), problems
+
+
+def _wired(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[ArchitectureSpec, list[Path], list[Problem]]:
+    """Return the chip with the resistances of wires at its node and temperature, the tables read, and what is wrong."""
+    components, files, problems = dict(spec.components), dict[Path, None](), []
+    for name, component in components.items():
+        if not isinstance(component, Crossbar) or not (named := component.geometries()):
+            continue
+        technology = spec.technology
+        node = technology.node or load_cost(_beside(path, technology.cost, "cost")).node
+        found = {}
+        for key, geometry in named.items():
+            where = ("components", name, "wires", key)
+            try:
+                found[key], file = ohm_per_cell(geometry, node, technology.temperature, path.parent)
+                files[file] = None
+            except ValueError as error:
+                problems.append(source.problem(str(error), where))
+            except InputError as error:
+                problems += error.problems
+        components[name] = component.wired(found)
+    return spec.model_copy(update={"components": components}), list(files), problems
 
 
 def _value(data: Any, key: str) -> Any:

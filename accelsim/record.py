@@ -16,6 +16,7 @@ from accelsim import result as r
 from accelsim.architecture import Architecture
 from accelsim.cost import Bill, extrapolated, job_energy_j
 from accelsim.engines.execute import Execution, service_of
+from accelsim.kernels.arrays import Drops
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
@@ -76,6 +77,7 @@ def record(run: Run, command: str = "") -> r.Result:
             for kind in ("sram", "edram", "register_file", "l2")
         },
         programming=_programming(run),
+        arrays=_arrays(run),
         plan=_plan(run),
         first_load=_first_load(run),
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
@@ -229,6 +231,33 @@ def _programming(run: Run) -> r.Programming:
         energy_j=sum(t.joules() for t in lines),
         energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),
     )
+
+
+def _arrays(run: Run) -> list[r.ArrayRecord]:
+    found = []
+    for name, crossbar in run.outcome.architecture.of_kind("crossbar").items():
+        remedies = {"column_gain": crossbar.column_gain, "row_order": crossbar.row_order}
+        wires = crossbar.wires
+        if isinstance(wires, str):
+            if remedies != {"column_gain": "none", "row_order": "as_given"}:
+                found.append(r.ArrayRecord(name=name, **remedies))
+            continue
+        drops = run.execution.activity.drops.get(name, Drops())
+        found.append(
+            r.ArrayRecord(
+                name=name,
+                row_ohm=wires.row,
+                column_ohm=wires.column,
+                driver_ohm=wires.driver,
+                amplifier_ohm=wires.amplifier,
+                sensed=wires.sensed,
+                undriven=wires.undriven,
+                **remedies,
+                largest_drop=drops.largest,
+                mean_drop=drops.mean(),
+            )
+        )
+    return found
 
 
 def _accuracy(run: Run) -> r.AccuracyRecord | None:

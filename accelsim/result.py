@@ -306,6 +306,27 @@ class Programming(Record):
     energy_interval_j: Interval = (0.0, 0.0)
 
 
+class ArrayRecord(Record):
+    """How the arrays of a crossbar, ``name``, were read: resistances in ohm, 0 without, and the remedies against them.
+
+    ``row_ohm`` and ``column_ohm``: of a cell's length of wire, at the chip's node and temperature. ``largest_drop``:
+    the largest share that wires took of a column's current with all of its rows at the read voltage; ``mean_drop``: of
+    the currents of all columns together. Both before gains of columns.
+    """
+
+    name: str
+    row_ohm: float = 0.0
+    column_ohm: float = 0.0
+    driver_ohm: float = 0.0
+    amplifier_ohm: float = 0.0
+    sensed: str = "one_end"
+    undriven: str = "grounded"
+    column_gain: str = "none"
+    row_order: str = "as_given"
+    largest_drop: float = 0.0
+    mean_drop: float = 0.0
+
+
 class FirstLoad(Record):
     """Weights that come in the first chunk of a run and stay on the chip, a part of its time and its energy.
 
@@ -365,6 +386,8 @@ class Result(OperationRecord):
     """How parts that wait are clocked and supplied."""
     memory_bytes: dict[str, int]
     programming: Programming = Programming()
+    arrays: list[ArrayRecord] = []
+    """Of the crossbars whose wires have a resistance, or whose arrays have remedies against it."""
     plan: PlanRecord | None = None
     first_load: FirstLoad | None = None
     operating_points: dict[str, OperationRecord]

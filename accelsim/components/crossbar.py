@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import Discriminator, PositiveInt, Tag
 
 from accelsim.components.kind import ComponentSpec, Counts, component_kind, cycles_of
-from accelsim.schema import Effect, NonNegativeTime, PositiveTime, PositiveVoltage
+from accelsim.kernels.crossbar import RowOrder
+from accelsim.schema import Effect, Model, NonNegativeResistance, NonNegativeTime, PositiveTime, PositiveVoltage
+from accelsim.schema.wires import OhmPerCell
+
+_WIRE = Effect(values="either", counts="either", cycles="either", given="metal and floor plan of an array")
+
+
+class ArrayWires(Model):
+    """Resistances that lie between the drivers of an array, its cells and its amplifiers, see `accelsim.kernels.wires`.
+
+    ``row``, ``column``: of a cell's length of wire, in ohm or by the name of a geometry of a table of wires
+    (``accelsim/wires@1``), which has it at the chip's node and temperature; ``driver``, ``amplifier``: of each row's
+    driver, one for every array of a tile, and of each column's sense amplifier. ``sensed``: at one end of the columns,
+    behind the last row, or at both. ``undriven``: rows without a voltage are held at 0 V (``grounded``), or the access
+    transistors of their cells are off (``open``).
+    """
+
+    effects = dict.fromkeys(("row", "column", "driver", "amplifier"), _WIRE)
+    row: OhmPerCell
+    column: OhmPerCell
+    driver: NonNegativeResistance = 0.0
+    amplifier: NonNegativeResistance = 0.0
+    sensed: Literal["one_end", "both_ends"] = "one_end"
+    undriven: Literal["grounded", "open"] = "grounded"
+
+
+def _kind_of_wires(given: Any) -> str:
+    return "none" if isinstance(given, str) else "wires"
 
 
 class Crossbar(ComponentSpec):
@@ -23,6 +51,10 @@ class Crossbar(ComponentSpec):
     does, whichever are more; a shorter read has more noise. Before the first frame the cells are written by pulses of
     ``write_time``, or of the time that the device's file states, which reach ``cells_written_at_once`` cells of the
     chip together. ``age``: the time from then to the run; a device that changes with time needs it.
+
+    ``wires``: the resistances of every array, ``none``: wires without any. Two remedies for what they do, see
+    `accelsim.kernels.arrays`: ``column_gain: measured``, each column's amplifier has a gain of its own; ``row_order``,
+    on which row of an array an input lies.
     """
 
     kind: Literal["crossbar"]
@@ -64,6 +96,22 @@ class Crossbar(ComponentSpec):
     cycles_per_read: PositiveInt = 1
     noise: Literal["physical", "legacy", "none"] = "physical"
     age: NonNegativeTime | None = None
+    wires: Annotated[
+        Annotated[Literal["none"], Tag("none")] | Annotated[ArrayWires, Tag("wires")], Discriminator(_kind_of_wires)
+    ] = "none"
+    column_gain: Literal["none", "measured"] = "none"
+    row_order: RowOrder = "as_given"
+
+    def geometries(self) -> dict[str, str]:
+        """Return the keys of the wires whose resistance stands for that of a geometry, and its name."""
+        if isinstance(self.wires, str):
+            return {}
+        return {key: value for key in ("row", "column") if isinstance(value := getattr(self.wires, key), str)}
+
+    def wired(self, ohm: Mapping[str, float]) -> Self:
+        """Return the crossbar with resistances of wires in ohm, by their keys, in the place of geometries."""
+        assert not isinstance(self.wires, str)
+        return self.model_copy(update={"wires": self.wires.model_copy(update=ohm)})
 
     def clocked(self, frequency: float) -> Self:
         """Return the crossbar with the cycles of a read: max(cycles_per_read, ceil(read_time * frequency))."""

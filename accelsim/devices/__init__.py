@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse, Wires, program_mixed
+from accelsim.devices.device import DEVICES, Device, Drift, Programmed, Pulse, program_mixed
 from accelsim.devices.gaussian import Gaussian
 from accelsim.devices.ideal import Ideal
 from accelsim.devices.measured import Measured
@@ -30,7 +30,6 @@ __all__ = [
     "Pulse",
     "Synaptogen",
     "Verify",
-    "Wires",
     "load_device",
     "parse_device",
     "program_mixed",

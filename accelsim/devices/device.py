@@ -12,10 +12,10 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from pydantic import Field
 
-from accelsim.kernels.cells import RESTING, CellProgram, drifted, wire_attenuation
+from accelsim.kernels.cells import RESTING, CellProgram, drifted
 from accelsim.kernels.crossbar import Curves, Terms
 from accelsim.registry import Registry
-from accelsim.schema import Effect, Model, NonNegativeResistance, PositiveTime, format_si
+from accelsim.schema import Effect, Model, PositiveTime, format_si
 
 LARGEST_CELL_BITS = 6
 
@@ -33,14 +33,6 @@ class Drift(Model):
     reference_time: PositiveTime = 1.0
     exponent: Annotated[float, Ge(0)]
     spread: Annotated[float, Ge(0)] = 0.0
-
-
-class Wires(Model):
-    """Resistance of one cell's length of wire; IR drop to first order, see `kernels.cells.wire_attenuation`."""
-
-    effects = dict.fromkeys(("row", "column"), MEASURED)
-    row: NonNegativeResistance = 0.0
-    column: NonNegativeResistance = 0.0
 
 
 class Programmed(NamedTuple):
@@ -63,14 +55,13 @@ class Pulse(NamedTuple):
 
 
 class Device(Model):
-    """A memristor device. ``drift`` and ``wires`` are switches: nothing of the kind happens unless they are given."""
+    """A memristor device. ``drift`` is a switch: nothing drifts unless it is given."""
 
     kind: str
     name: str
     description: str = ""
     source: str
     drift: Drift | None = None
-    wires: Wires | None = None
 
     @abstractmethod
     def curves(self, read_voltage: float, cell_bits: int = 1) -> Curves:
@@ -143,7 +134,7 @@ class Device(Model):
     def write(
         self, levels: NDArray[np.uint8], arrays: NDArray[np.int64], *, seed: int, read_voltage: float, cell_bits: int
     ) -> Programmed:
-        """Program fresh cells, without drift or wires: see `program`."""
+        """Program fresh cells, without drift: see `program`."""
 
     def program(
         self,
@@ -155,14 +146,14 @@ class Device(Model):
         cell_bits: int = 1,
         age: float | None = None,
     ) -> Programmed:
-        """Program fresh cells to levels 0 (high resistance) .. 2^cell_bits - 1, then let time and wires act.
+        """Program fresh cells to levels 0 (high resistance) .. 2^cell_bits - 1, then let time act.
 
-        Drift and wires turn a cell's conductance at the read voltage into another one, G' ; its state becomes
+        Drift turns a cell's conductance at the read voltage into another one, G' ; its state becomes
         r' = (LL - G' V) / (LL - HH) at that voltage, exact there and to first order elsewhere.
 
         levels: [arrays, rows, columns], `RESTING` for a cell that is not written; arrays: their numbers, which with the
         seed and the place in the array decide every draw; read_voltage in V; age: from programming to reading, in s.
-        Raises ValueError for wires of too much resistance, too many levels, or an age at which nobody knows the cells.
+        Raises ValueError for too many levels, or an age at which nobody knows the cells.
         """
         arrays = np.ascontiguousarray(arrays, np.int64)
         found = int(levels.max(initial=0, where=levels != RESTING))
@@ -171,15 +162,7 @@ class Device(Model):
             raise ValueError(f"cells of {cell_bits} bits have levels up to {top}, found {found}")
         if reason := self.wrong_age(age):
             raise ValueError(reason)
-        written = self._aged(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age)
-        if self.wires is None:
-            return written
-        curves = self.curves(read_voltage, cell_bits)
-        low, high = np.polyval(curves.low, read_voltage), np.polyval(curves.high, read_voltage)
-        conductance = (low + (high - low) * written.states.astype(np.float64)) / read_voltage
-        conductance = conductance * wire_attenuation(conductance, self.wires.row, self.wires.column)
-        states = (low - conductance * read_voltage) / (low - high)
-        return Programmed(states.astype(np.float32), written.pulses, written.reached)
+        return self._aged(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age)
 
     def _aged(
         self,

@@ -18,15 +18,15 @@ from pydantic import Field, model_validator
 from accelsim.devices.device import DEVICES, MEASURED, Device, Programmed, Pulse, linear_curves, states_of, time_text
 from accelsim.devices.ideal import check_range
 from accelsim.kernels.cells import RESTING
-from accelsim.kernels.crossbar import Curves
+from accelsim.kernels.crossbar import Curves, Terms
 from accelsim.kernels.measured import Moments, measured_conductances
 from accelsim.schema import (
     Model,
     NonNegativeConductance,
-    NonNegativeResistance,
     NonNegativeTime,
     PositiveConductance,
     PositiveCurrent,
+    PositiveResistance,
     PositiveTime,
     PositiveVoltage,
     format_si,
@@ -184,6 +184,24 @@ class Disturb(Model):
     volts: PositiveVoltage
 
 
+class Current(Model):
+    """What a cell's current has beyond G V: c2(G) V^2 + c3(G) V^3, G being its conductance near 0 V.
+
+    ``square``, ``cubic``: c2 in A/V^2 and c3 in A/V^3, polynomials in log10(G / 1 S), highest power first; ``fitted``:
+    the conductances between which they hold, one outside has those of the nearer end.
+    """
+
+    effects = dict.fromkeys(("square", "cubic", "fitted"), MEASURED)
+    square: Annotated[tuple[float, ...], Field(min_length=1)]
+    cubic: Annotated[tuple[float, ...], Field(min_length=1)]
+    fitted: tuple[PositiveConductance, PositiveConductance]
+
+    def of(self, conductances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return c2 and c3 of conductances in S, [2, *shape]."""
+        x = np.log10(np.clip(conductances, *self.fitted))
+        return np.array([np.polyval(self.square, x), np.polyval(self.cubic, x)])
+
+
 class Measured(Device):
     """Cells between the ends of ``range``, programmed, ageing and read as published.
 
@@ -210,7 +228,8 @@ class Measured(Device):
     limits: tuple[NonNegativeConductance, PositiveConductance] | None = None
     read: ReadNoise | None = None
     stuck: Stuck = Stuck()
-    access: NonNegativeResistance = 0.0
+    access: PositiveResistance | None = None
+    current: Current | None = None
     write_pulse: Annotated[Write | None, Field(alias="write")] = None
     disturb: Disturb | None = None
 
@@ -231,6 +250,10 @@ class Measured(Device):
         if self.limits is not None and not self.limits[0] < self.limits[1]:
             raise ValueError("the limits of a conductance are reversed")
         self._check_positive()
+        if self.current is not None:
+            if self.read is not None or self.access:
+                raise ValueError("'current' goes with neither 'read' nor 'access': no file describes cells with both")
+            check_range(*self.current.fitted)
         return self
 
     def _laws(self) -> list[tuple[str, tuple[Piece, ...], Per]]:
@@ -291,7 +314,7 @@ class Measured(Device):
 
     def seen(self, conductances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return conductances as they are seen through the access resistance, G / (1 + G R), in S."""
-        return conductances / (1 + conductances * self.access)
+        return conductances / (1 + conductances * (self.access or 0.0))
 
     def targets(self, cell_bits: int) -> NDArray[np.float64]:
         """Return the conductances that the levels of cells of so many bits are programmed to, in S.
@@ -302,7 +325,7 @@ class Measured(Device):
         if self.levels is None:
             low, high = self.seen(np.array(self.range)).tolist()
             seen = np.linspace(low, high, wanted)
-            return np.asarray(seen / (1 - seen * self.access))
+            return np.asarray(seen / (1 - seen * (self.access or 0.0)))
         if wanted == len(self.levels):
             return np.array(self.levels)
         if wanted == 2:
@@ -313,8 +336,34 @@ class Measured(Device):
         )
 
     def curves(self, read_voltage: float, cell_bits: int = 1) -> Curves:
-        ends = self.seen(self.targets(cell_bits)[[0, -1]])
-        return linear_curves(float(ends[0]), float(ends[1]), read_voltage, cell_bits)
+        low, high = self.seen(self.targets(cell_bits)[[0, -1]]).tolist()
+        if self.current is None:
+            return linear_curves(low, high, read_voltage, cell_bits)
+        (square_h, square_l), (cubic_h, cubic_l) = self.current.of(np.array([low, high])).tolist()
+        in_low, in_high = (cubic_l, square_l, high, 0.0), (cubic_h, square_h, low, 0.0)  # in low and in high resistance
+        unit = np.polyval(in_low, read_voltage) - np.polyval(in_high, read_voltage)
+        return Curves(in_low, in_high, float(unit) / ((1 << cell_bits) - 1))
+
+    def current_terms(self, read_voltage: float) -> Terms | None:
+        """Return what c2 and c3 of a cell differ by from those of its two limiting curves, weighted by its state."""
+        if (current := self.current) is None:
+            return None
+        low, high = self.targets(1)
+        at_low, at_high = current.of(np.array([low, high])).T
+
+        def beyond(states: NDArray[np.float64]) -> NDArray[np.float64]:
+            r = np.clip(states, -1.0, 2.0)
+            ends = np.multiply.outer(at_high, 1 - r) + np.multiply.outer(at_low, r)
+            return np.asarray(current.of(high + (low - high) * r) - ends)
+
+        # A state far out has the largest of all differences, or one between: more than twice that of the grid is none.
+        scale = 2 * np.abs(beyond(np.linspace(-1.0, 2.0, GRID))).max(axis=1)
+        scale[scale == 0] = 1.0
+
+        def coefficients(states: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray((beyond(states).T / scale).T)
+
+        return Terms(((float(scale[0]), 0.0, 0.0), (float(scale[1]), 0.0, 0.0, 0.0)), coefficients)
 
     def lowest_conductance(self, read_voltage: float) -> float:
         """Return the mean conductance of cells in high resistance, in S; noise that is cut off at 0 lifts it above."""
@@ -324,7 +373,11 @@ class Measured(Device):
         if sigma > 0:
             z = mean / sigma
             mean = mean * (1 + math.erf(z / math.sqrt(2))) / 2 + sigma * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        return float(self.seen(np.array(mean)))
+        seen = self.seen(np.array(mean))
+        if self.current is not None:
+            square, cubic = self.current.of(seen)
+            seen = seen + square * read_voltage + cubic * read_voltage**2
+        return float(seen)
 
     def largest_read_voltage(self) -> float:
         return math.inf if self.disturb is None else self.disturb.volts
@@ -447,13 +500,13 @@ class Measured(Device):
         """
         if self.read is None:
             return None
-        seen = np.maximum(np.asarray(conductances, np.float64), 0.0)
-        if self.access:
-            seen = np.minimum(seen, (1 - 1e-9) / self.access)
-        own = seen / (1 - seen * self.access)
+        seen, ohm = np.maximum(np.asarray(conductances, np.float64), 0.0), self.access or 0.0
+        if ohm:
+            seen = np.minimum(seen, (1 - 1e-9) / ohm)
+        own = seen / (1 - seen * ohm)
         law = self.read.sigma or self.read.share
         value = np.maximum(value_of(law, self._argument(self._before_drift(own, age), self.read.per)), 0.0)
-        sigma = value * (self.unit if self.read.sigma else own) * (1 - seen * self.access) ** 2
+        sigma = value * (self.unit if self.read.sigma else own) * (1 - seen * ohm) ** 2
         growth = 1.0
         if self.read.one_over_f:
             if (reason := self.wrong_age(age)) or age is None:

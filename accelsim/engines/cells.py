@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
+from accelsim.components.dac import Dac
 from accelsim.devices import Device
+from accelsim.kernels.arrays import ArrayModel, Drops
 from accelsim.kernels.crossbar import Curves, ReadVariance, Tiles, chords, program_tiles
 from accelsim.kernels.read_noise import NoiseModel
+from accelsim.kernels.wires import Wires
+from accelsim.placement import Problems
 from accelsim.schedule.mapping import TileMapping
+from accelsim.schema.source import Location
 
 
 def first_tile(chip: Architecture, crossbar: str) -> int:
@@ -51,8 +56,45 @@ def read_variance(device: Device, crossbar: Crossbar, curves: Curves, temperatur
     return of_states
 
 
+def array_model(crossbar: Crossbar, device: Device, cell_bits: int, seed: int, drops: Drops) -> ArrayModel | None:
+    """Return how the cells of a crossbar lie in their arrays; None where nothing lies between them and the converters.
+
+    ``drops`` takes up what wires take. Gains of columns are measured at the first age that the device describes.
+    """
+    curves = device.curves(crossbar.read_voltage, cell_bits)
+    given = crossbar.wires
+    wires = None
+    if not isinstance(given, str):
+        wires = Wires(given.row, given.column, given.driver, given.amplifier, given.sensed == "both_ends")
+    gain = crossbar.column_gain == "measured"
+    if wires is None and not gain and crossbar.row_order == "as_given":
+        return None
+    volts, fresh = crossbar.read_voltage, None
+    if gain and (ages := device.ages()) is not None and crossbar.age != ages[0]:
+        fresh = device.programmer(seed, read_voltage=volts, cell_bits=cell_bits, age=ages[0])
+    terms = device.current_terms(volts)
+    return ArrayModel(curves, volts, terms, wires, gain, crossbar.row_order, seed, fresh, drops)
+
+
+def check_wires(crossbar: Crossbar, driver: Dac, problems: Problems, at: Location) -> None:
+    """Note what keeps rows without a voltage from being open."""
+    wires = crossbar.wires
+    if isinstance(wires, str) or wires.undriven == "grounded":
+        return
+    if driver.mode != "bit_serial":
+        problems.add(
+            "rows whose bit is 0 are open where a bit switches the access transistors of a row: the drivers are not "
+            "'mode: bit_serial'",
+            at=at,
+        )
+    if not wires.column > 0:
+        problems.add("rows are open for what they do to the drop along a column, and 'column' is 0 ohm", at=at)
+    problems.add("open rows are not modelled", "write 'undriven: grounded'", at=at)
+
+
 class Cells:
-    """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count.
+    """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count, and ``drops`` of
+    what wires take.
 
     ``seed`` decides every draw, with the numbers of the tiles, which begin at ``first_tile``, see `first_tile`.
     ``temperature``: of the chip, in K, for the read noise.
@@ -64,6 +106,7 @@ class Cells:
         self.crossbar, self.device, self.seed, self.first_tile = crossbar, device, seed, first_tile
         self.temperature = temperature
         self.cells = self.write_pulses = 0
+        self.drops = Drops()
         self.reached: int | None = None
 
     def noise(self) -> NoiseModel:
@@ -74,6 +117,7 @@ class Cells:
         """Return one copy of a matrix, programmed; raises ValueError for weights out of range."""
         crossbar = self.crossbar
         curves = self.device.curves(crossbar.read_voltage, crossbar.cell_bits)
+        model = array_model(crossbar, self.device, crossbar.cell_bits, self.seed, self.drops)
         return program_tiles(
             weights,
             self._program,
@@ -86,6 +130,8 @@ class Cells:
             first_tile=self.first_tile + mapping.first_tile + copy * mapping.row_tiles * mapping.column_tiles,
             terms=self.device.current_terms(crossbar.read_voltage),
             read_variance=read_variance(self.device, crossbar, curves, self.temperature),
+            model=model,
+            depthwise=mapping.matrix.depthwise,
         )
 
     def programming(self) -> dict[str, int]:

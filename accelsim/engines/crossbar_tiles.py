@@ -30,7 +30,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.sample_hold import SampleHold
 from accelsim.components.shift_add import ShiftAdd
 from accelsim.components.vector_unit import VectorUnit
-from accelsim.engines.cells import Cells, first_tile
+from accelsim.engines.cells import Cells, check_wires, first_tile
 from accelsim.engines.cluster import CODE_BITS, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.errors import InputError, did_you_mean
@@ -230,6 +230,7 @@ class CrossbarTiles(Engine):
         self.recurrent = {layer.name: op for op in self.ops if isinstance(op, RecurrentOp) for layer in op.layers()}
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
+        check_wires(self.crossbar, self.driver, self.problems, self.at("crossbar", "wires", "undriven"))
         if self.maps:
             self._check_tiles()
             if self.cluster is None:
@@ -680,6 +681,7 @@ class TileRun(Run):
         self._evaluate(ops, signals, unit)
         self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}
         self.tallies.programming = self.cells.programming()
+        self.tallies.drops[self.engine.parts.name("crossbar")] = self.cells.drops
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         self._evaluate(ops, signals, self._datapath(None, {}))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
+from accelsim.kernels.arrays import Drops
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import ANY_LENGTH, Edge, Op, Signal
 from accelsim.placement import EngineKind, Parts, Problems, Role, Site
@@ -73,7 +74,7 @@ class Tallies:
 
     ``clamped``: saturated words; ``sparsity``: zeros and all inputs; ``conversions``: analogue-to-digital conversions
     and how many of them clipped; ``exceptions``: of floating-point numbers, by name; ``programming``: cells and write
-    pulses.
+    pulses; ``drops``: what the wires of each crossbar took, by its name.
     """
 
     clamped: dict[str, int] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Tallies:
     conversions: dict[str, tuple[int, int]] = field(default_factory=dict)
     exceptions: dict[str, Mapping[str, int]] = field(default_factory=dict)
     programming: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, Drops] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
+from accelsim.kernels.arrays import Drops
 from accelsim.ops.op import FEATURES, Signal, outputs_of
 from accelsim.placement import Problems
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
@@ -32,6 +33,7 @@ class Activity:
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
     write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by
     name. ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
+    ``drops``: what the wires of each crossbar took, by its name.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
@@ -42,6 +44,7 @@ class Activity:
     programming: Mapping[str, int] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=dict)
     exceptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    drops: Mapping[str, Drops] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,9 @@ def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> 
     conversions: dict[str, tuple[int, int]] = {}
     exceptions: dict[str, Mapping[str, int]] = {}
     programming: dict[str, int] = {}
+    drops: dict[str, Drops] = {}
     for one in tallies:
+        drops |= one.drops
         clamped |= one.clamped
         sparsity |= {layer: zero / total for layer, (zero, total) in one.sparsity.items()}
         conversions |= one.conversions
@@ -173,7 +178,7 @@ def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> 
         for what, number in one.programming.items():
             programming[what] = programming.get(what, 0) + number
     tokens = {key: window.tokens(grid.starts) for key, window in schedule.windows.items()}
-    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions)
+    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions, drops)
 
 
 def _moved(job: Job, transfer: Transfer, grid: Grid) -> Counts:

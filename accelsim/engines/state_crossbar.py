@@ -20,10 +20,11 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device, Programmed, program_mixed
-from accelsim.engines.cells import first_tile
+from accelsim.engines.cells import array_model, check_wires, first_tile
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
+from accelsim.kernels.arrays import Drops
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
@@ -116,6 +117,7 @@ class StateCrossbar(Engine):
             columns=self.crossbar.columns,
         )
         self.maps = {mapping.layer: mapping for mapping in maps}
+        check_wires(self.crossbar, self.parts.spec("driver"), self.problems, self.at("crossbar", "wires", "undriven"))
         self._check_settings()
         self._check_tiles()
         for op in self.layers.values():
@@ -296,6 +298,7 @@ class StateRun(Run):
         self.engine, self.seed, self.tell = engine, seed, tell
         self.device = engine.chip.devices[engine.parts.name("crossbar")]
         self.ran: dict[str, Recurrence] = {}
+        self.drops = self.tallies.drops[engine.parts.name("crossbar")] = Drops()
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
@@ -362,6 +365,9 @@ class StateRun(Run):
                 curves,
                 voltage=crossbar.read_voltage,
                 first_array=first + self.engine.maps[op.name].first_crossbar,
+                model=None
+                if device is WHOLE_NUMBERS
+                else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
                 rows=crossbar.rows,
                 columns=crossbar.columns,
             )

@@ -1,4 +1,4 @@
-"""Cells that follow simple laws: Gaussian write noise, stuck cells, conductance drift, resistance of the wires."""
+"""Cells that follow simple laws: Gaussian write noise, stuck cells, conductance drift."""
 
 from __future__ import annotations
 
@@ -105,32 +105,3 @@ def _drifted(conductances, arrays, key, seed_high, log_ratio, exponent, spread):
             nu = max(exponent + spread * np.float64(normal_pair(w0, w1)[0]), 0.0)
             out[n, c] = conductances[n, c] * np.exp(-nu * log_ratio)
     return out
-
-
-def wire_attenuation(conductances: NDArray[np.float64], row_ohm: float, column_ohm: float) -> NDArray[np.float64]:
-    """Return the share of its conductance that each cell keeps behind the resistance of the wires, to first order.
-
-    A cell in row i and column j sees the drops of all cells that share its wires:
-    share_ij = 1 - row_ohm sum_k min(j+1, k+1) G_ik - column_ohm sum_k min(n-i, n-k) G_kj, rows driven at column 0 and
-    columns sensed behind row n-1. The sum of all currents of a column is then right to first order in the resistances,
-    whatever the inputs are, because the first-order correction is symmetric in the two cells that share a wire.
-
-    conductances: [arrays, rows, columns] in S; the resistances in ohm per cell of wire. Returns the same shape. Raises
-    ValueError where a cell would lose more than half, because a first order does not describe such an array.
-    """
-    share = 1.0 - row_ohm * _along(conductances)
-    share -= column_ohm * _along(conductances[:, ::-1].swapaxes(1, 2)).swapaxes(1, 2)[:, ::-1]
-    worst = float(share.min(initial=1.0))
-    if worst < 0.5:
-        raise ValueError(
-            f"wires of {row_ohm:g} and {column_ohm:g} ohm per cell take {1 - worst:.0%} of a cell's current: "
-            "the first-order IR drop holds up to 50 %"
-        )
-    return share
-
-
-def _along(conductances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sum_k min(j+1, k+1) G[..., k] for every j: sum_{k<=j} (k+1) G_k + (j+1) sum_{k>j} G_k."""
-    place = np.arange(1, conductances.shape[-1] + 1)
-    below = np.cumsum(conductances, axis=-1)
-    return np.asarray(np.cumsum(conductances * place, axis=-1) + place * (below[..., -1:] - below))

@@ -36,6 +36,8 @@ CONVERTER_STREAM = 16
 """Offset, gain error and nonlinearity of a converter."""
 CONVERTER_NOISE_STREAM = 17
 """Noise of a converter itself, of a conversion."""
+COLUMN_STREAM = 24
+"""Rows that are on while the gain of a column is measured."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)

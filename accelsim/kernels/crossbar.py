@@ -6,15 +6,22 @@ further terms f_k(V_i) c_k(r_ij), see `Terms`; the products are in `accelsim.ker
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, log2
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.converters import LARGEST_DAC_BITS
+
+if TYPE_CHECKING:
+    from accelsim.kernels.arrays import ArrayModel
+
 Sign = Literal["pair", "offset"]
+RowOrder = Literal["as_given", "alternating", "sorted"]
+"""On which row of an array an input lies, see `accelsim.kernels.arrays.order_of_rows`."""
 Program = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.float32]]
 """Programs cells: levels [arrays, rows, columns] (0: high resistance) and the arrays' numbers -> states r, alike."""
 
@@ -151,6 +158,12 @@ class Tiles:
     cells, from the middle of its range, in steps of ``1 / total_scale``. ``row_state`` float64 [row tiles, column
     tiles, rows]: sum of r over all cells of a tile on the row, padded ones included; ``cells_per_row``: how many.
     ``terms``: further terms of the current; ``noise``: read noise of the cells' own, None where they have none.
+
+    With an `accelsim.kernels.arrays.ArrayModel` all states are those of the effective cells, in ``difference`` with the
+    gain of their column, in ``total`` with its square. Behind wires ``row_state`` gives the current of a row's driver
+    while it drives alone, and ``coupling`` what it gives for each volt on another row, in S, summed over the arrays of
+    a tile: [row tiles, column tiles, rows, rows], or of depthwise columns [outputs, rows, rows]; 0 on the diagonal.
+    ``column_state`` [rows, outputs]: of depthwise columns, as ``row_state``, but of one column of every array.
     """
 
     difference: NDArray[np.float32]
@@ -168,6 +181,8 @@ class Tiles:
     curves: Curves
     terms: tuple[TermTiles, ...] = ()
     noise: CellNoise | None = None
+    coupling: NDArray[np.float64] | None = None
+    column_state: NDArray[np.float64] | None = None
 
     @property
     def summands(self) -> int:
@@ -241,6 +256,8 @@ def program_tiles(
     first_tile: int = 0,
     terms: Terms | None = None,
     read_variance: ReadVariance | None = None,
+    model: ArrayModel | None = None,
+    depthwise: bool = False,
 ) -> Tiles:
     """Program a matrix onto tiles of tile_rows x tile_columns cells, padded with zeros.
 
@@ -249,8 +266,10 @@ def program_tiles(
     programmed, padded ones too, row by row.
 
     weights: integers [inputs, outputs], |q| <= 2^(weight_bits - 1) - 1, or -1 and 1 of 1 bit; curves as the device
-    gives them for 2^cell_bits levels; ``terms`` and ``read_variance``: the device's, of states as they are programmed.
-    Raises ValueError for weights out of range.
+    gives them for 2^cell_bits levels; ``terms`` and ``read_variance``: the device's, of states as they are read.
+    ``model``: wires, gains and the order of rows, which is one for all arrays of a tile; the column of an offset lies
+    behind the others of its array. ``depthwise``: every column has drivers of its own. Raises ValueError for weights
+    out of range.
     """
     inputs, outputs = weights.shape
     planes, levels = planes_of(weight_bits, cell_bits, sign), 1 << cell_bits
@@ -260,17 +279,20 @@ def program_tiles(
     row_tiles, column_tiles = -(-inputs // tile_rows), -(-outputs // tile_columns)
     padded = column_tiles * tile_columns
     width = planes * outputs + (planes * column_tiles if sign == "offset" else 0)
-    steps_grid = 2.0 ** (STATE_GRID_BITS - ceil(log2(levels - 1)))
     voltages = () if terms is None else terms.voltages
-    total_scale = _total_limit(tile_rows) / LARGEST_STATE
     shape = row_tiles, tile_rows, width
-    difference, total = np.empty(shape, np.float32), np.empty(shape, np.int16)
+    difference, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
     row_state = np.empty((row_tiles, column_tiles, tile_rows))
-    further = [
-        TermTiles(voltage, np.empty(shape, np.float32), np.empty(shape, np.int16), np.empty(row_state.shape))
-        for voltage in voltages
-    ]
+    further = [(np.empty(shape), np.empty(shape), np.empty(row_state.shape)) for _ in voltages]
     variance = None if read_variance is None else np.empty(shape)
+    coupling: list[NDArray[np.float64]] = []
+    column_state: NDArray[np.float64] | None = None
+    cells_per_row = planes * (2 * tile_columns if sign == "pair" else tile_columns + 1)
+    kept = [outputs] if sign == "pair" else [outputs, column_tiles]
+
+    def flat(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([_flat(part, used) for part, used in zip(parts, kept, strict=True)], axis=1)
+
     numbers = first_tile + np.arange(row_tiles * column_tiles).reshape(row_tiles, column_tiles)
     arrays = 2 * (PLANES_PER_TILE * numbers[..., None, None] + np.arange(planes)[:, None]) + np.arange(2)
     for k in range(row_tiles):
@@ -282,32 +304,127 @@ def program_tiles(
         target = digits(block, max(weight_bits, 2), cell_bits, sign)
         target = target.reshape(planes, 2, tile_rows, column_tiles, tile_columns)
         target = target.transpose(3, 0, 1, 2, 4)
-        if sign == "pair":
-            parts = [(_programmed(program, target, arrays[k]), outputs)]
-        else:
-            parts = [
-                (_programmed(program, target[:, :, :1], arrays[k][..., :1]), outputs),
-                (_programmed(program, target[:, :, 1:, :, :1], arrays[k][..., 1:]), column_tiles),
-            ]
-        found = [_stored(*_compared(part, 1), used, levels, steps_grid, total_scale) for part, used in parts]
-        difference[k], total[k] = (np.concatenate(both, axis=1) for both in zip(*found, strict=True))
-        row_state[k] = sum(part.sum(axis=(1, 2, 4), dtype=np.float64) for part, _ in parts)
-        of_terms = [] if terms is None else [(terms.of(part), used) for part, used in parts]
-        for n, term in enumerate(further):
-            found = [
-                _stored(*_compared(part[n], 0), used, 2, 2.0**STATE_GRID_BITS, total_scale) for part, used in of_terms
-            ]
-            term.difference[k], term.total[k] = (np.concatenate(both, axis=1) for both in zip(*found, strict=True))
-            term.row_sum[k] = sum(part[n].sum(axis=(1, 2, 4)) for part, _ in of_terms)
+        written = [(target, arrays[k])]
+        if sign == "offset":
+            written = [(target[:, :, :1], arrays[k][..., :1]), (target[:, :, 1:, :, :1], arrays[k][..., 1:])]
+        read = _read(program, written, model, len(rows), levels - 1, depthwise)
+        difference[k] = flat(_compared(part, 1)[0] for part in read.signal)
+        total[k] = flat(_compared(part, 1)[1] for part in read.noise)
+        row_state[k] = sum(part.sum(axis=(1, 2, 4), dtype=np.float64) for part in read.cells)
+        if terms is not None:
+            of_signal, of_noise, of_cells = ([terms.of(part) for part in parts] for parts in read[:3])
+            for n, (differences, totals, row_sum) in enumerate(further):
+                differences[k] = flat(_compared(part[n], 0)[0] for part in of_signal)
+                totals[k] = flat(_compared(part[n], 0)[1] for part in of_noise)
+                row_sum[k] = sum(part[n].sum(axis=(1, 2, 4)) for part in of_cells)
         if read_variance is not None and variance is not None:
-            spread = [_flat(read_variance(part.astype(np.float64)).sum(axis=2), used) for part, used in parts]
-            variance[k] = np.concatenate(spread, axis=1)
-    cells_per_row = planes * (2 * tile_columns if sign == "pair" else tile_columns + 1)
+            spread = [read_variance(part.astype(np.float64)) for part in read.cells]
+            if read.gains:
+                spread = [one * gains[..., None, :] ** 2 for one, gains in zip(spread, read.gains, strict=True)]
+            variance[k] = flat(one.sum(axis=2) for one in spread)
+        if model is not None and depthwise:
+            if read.drivers is None:
+                alone = model.conductances(read.cells[0]).sum(axis=(1, 2)).swapaxes(1, 2)
+            else:
+                alone = np.diagonal(read.drivers, axis1=-2, axis2=-1)
+                coupling.append(between_rows(read.drivers.reshape(-1, tile_rows, tile_rows)[:outputs]))
+            column_state = model.driven_state(alone.reshape(-1, tile_rows)[:outputs].T * model.volts, 2 * planes)
+        elif model is not None and read.drivers is not None:
+            current = np.diagonal(read.drivers, axis1=-2, axis2=-1) * model.volts
+            for voltage, (_, _, row_sum) in zip(voltages, further, strict=True):
+                current = current - np.polyval(voltage, model.volts) * row_sum[k]
+            row_state[k] = model.driven_state(current, cells_per_row)
+            coupling.append(between_rows(read.drivers))
+    limit = _total_limit(tile_rows)
+    largest = max(float(np.abs(one).max(initial=0)) for one in (total, *(totals for _, totals, _ in further)))
+    total_scale = limit / (LARGEST_STATE * _power_of_two(largest / LARGEST_STATE))
     return Tiles(
-        difference, total, total_scale, row_state, cells_per_row,
+        _steps(difference, levels), _totals(total, total_scale), total_scale, row_state, cells_per_row,
         inputs, outputs, tile_columns, planes, cell_bits, sign, first_tile, curves,
-        tuple(further), None if variance is None else CellNoise.of(variance),
+        tuple(
+            TermTiles(voltage, _steps(differences, 2), _totals(totals, total_scale), row_sum)
+            for voltage, (differences, totals, row_sum) in zip(voltages, further, strict=True)
+        ),
+        None if variance is None else CellNoise.of(variance),
+        (coupling[0] if depthwise else np.stack(coupling)) if coupling else None,
+        column_state,
     )  # fmt: skip
+
+
+class _Read(NamedTuple):
+    """Arrays of a row of tiles as they are read, [column tiles, planes, 1 or 2, rows, columns], in one or two parts.
+
+    States of the cells as converters see their currents (``signal``) and their noise (``noise``), and as the drivers
+    see them (``cells``); ``gains`` [.., columns] of each part, none where all are 1; ``drivers`` [column tiles, rows,
+    rows]: admittance of all arrays of a tile, of depthwise columns [column tiles, columns, rows, rows].
+    """
+
+    signal: list[NDArray[np.float32]]
+    noise: list[NDArray[np.float32]]
+    cells: list[NDArray[np.float32]]
+    gains: list[NDArray[np.float64]]
+    drivers: NDArray[np.float64] | None
+
+
+def _read(
+    program: Program,
+    written: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]],
+    model: ArrayModel | None,
+    used: int,
+    largest_level: int,
+    depthwise: bool,
+) -> _Read:
+    """Program a row of tiles and look at it through an array model; the parts of ``written`` lie beside each other.
+
+    written: levels [column tiles, planes, 1 or 2, rows, columns] and the numbers of their arrays. Rows come back in the
+    order of the inputs, wherever they lie.
+    """
+    if model is None:
+        plain = [_programmed(program, levels, arrays) for levels, arrays in written]
+        return _Read(plain, plain, plain, [], None)
+    levels = np.concatenate([part for part, _ in written], axis=-1)
+    column_tiles, planes, signs, rows, width = levels.shape
+    order = model.order(np.moveaxis(levels, 3, 1).reshape(column_tiles, rows, -1), used)
+    there, back = order[:, None, None, :, None], np.argsort(order, axis=1)[:, None, None, :, None]
+
+    def programmed(by: Program) -> NDArray[np.float32]:
+        """Return the states of all parts beside each other, [arrays, rows, columns]."""
+        parts = [_programmed(by, np.take_along_axis(part, there, axis=3), arrays) for part, arrays in written]
+        return np.concatenate(parts, axis=-1).reshape(-1, rows, width)
+
+    states = programmed(program)
+    fresh = states if model.fresh is None else programmed(model.fresh)
+    numbers = written[0][1].reshape(-1)
+    lying = np.take_along_axis(levels, there, axis=3).reshape(-1, rows, width)
+    found = model.seen(states, fresh, lying, numbers, largest_level=largest_level, depthwise=depthwise)
+    cells = np.take_along_axis(found.states.reshape(levels.shape), back, axis=3)
+    gains = None if found.gains is None else found.gains.reshape(*levels.shape[:3], width)
+    drivers = found.drivers
+    if drivers is not None:
+        drivers = drivers.reshape(column_tiles, planes * signs, *drivers.shape[1:]).sum(axis=1)
+        place = back.reshape(column_tiles, *[1] * (drivers.ndim - 3), rows)
+        drivers = np.take_along_axis(np.take_along_axis(drivers, place[..., None], -2), place[..., None, :], -1)
+    ends = np.cumsum([part.shape[-1] for part, _ in written])[:-1]
+
+    def parts(whole: NDArray[Any]) -> list[NDArray[Any]]:
+        return np.split(whole, ends, axis=-1)
+
+    signal, noise = (model.with_gains(cells, gains, power) for power in (1, 2))
+    return _Read(parts(signal), parts(noise), parts(cells), [] if gains is None else parts(gains), drivers)
+
+
+def between_rows(drivers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Admittances between rows, [.., rows, rows] in S, on a grid on which float64 holds every sum of a row's codes."""
+    rows = drivers.shape[-1]
+    between = drivers * ~np.eye(rows, dtype=bool)
+    largest = float(np.abs(between).max(initial=0)) or 1.0
+    grid = 2.0 ** (53 - LARGEST_DAC_BITS - ceil(log2(rows)) - 1 - ceil(log2(largest)))
+    return np.asarray(np.rint(between * grid) / grid)
+
+
+def _power_of_two(least: float) -> float:
+    """Return the smallest power of 2 that is no less than 1 and a number."""
+    return 2.0 ** max(ceil(log2(max(least, 1.0))), 0)
 
 
 def _compared(cells: NDArray[Any], middle: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -330,19 +447,19 @@ def _programmed(program: Program, target: NDArray[np.uint8], arrays: NDArray[np.
     return states.reshape(shape)
 
 
-def _stored(
-    difference: NDArray[Any],
-    total: NDArray[Any],
-    outputs: int,
-    levels: int,
-    steps_grid: float,
-    total_scale: float,
-) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """States [column tiles, planes, rows, columns] on their grids, as [rows, planes * outputs]."""
-    steps = np.rint(_flat(difference, outputs) * np.float32((levels - 1) * steps_grid)) / np.float32(steps_grid)
-    limit = round(total_scale * LARGEST_STATE)
-    totals = np.clip(np.rint(_flat(total, outputs) * np.float32(total_scale)), -limit, limit)
-    return steps.astype(np.float32), totals.astype(np.int16)
+def _steps(difference: NDArray[Any], levels: int) -> NDArray[np.float32]:
+    """Differences of states, of cells of so many levels, in level steps on their grid: the finest below 2^22 steps."""
+    grid = 2.0 ** (STATE_GRID_BITS - ceil(log2(levels - 1)))
+    largest = float(np.abs(difference).max(initial=0)) * (levels - 1) * grid
+    grid /= _power_of_two(largest / ((1 << (STATE_GRID_BITS + 2)) - 1))
+    steps = np.empty(difference.shape, np.float32)
+    for k, one in enumerate(difference):
+        steps[k] = np.rint(one * np.float32((levels - 1) * grid)) / np.float32(grid)
+    return steps
+
+
+def _totals(total: NDArray[Any], scale: float) -> NDArray[np.int16]:
+    return np.rint(total * np.float32(scale)).astype(np.int16)
 
 
 def _flat(values: NDArray[Any], outputs: int) -> NDArray[Any]:

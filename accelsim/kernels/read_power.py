@@ -1,10 +1,12 @@
-"""Power of the cells of crossbar tiles while they are read."""
+"""Power of crossbar tiles while they are read: of their cells, and of the wires before and behind them."""
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.compile import compiled
 from accelsim.kernels.converters import DacTransfer, bit_phases
 from accelsim.kernels.crossbar import Tiles
 
@@ -12,11 +14,15 @@ from accelsim.kernels.crossbar import Tiles
 def read_power(
     tiles: Tiles, codes: NDArray[np.int16], dac: DacTransfer | None = None, *, per_tile: bool = False
 ) -> NDArray[np.float64]:
-    """Return the power that the cells take while they are read, in W per frame: P = sum_i V_i sum_j I_j(V_i).
+    """Return the power that the drivers give while tiles are read, in W per frame: P = sum_i V_i sum_j I_j(V_i).
 
-    The sum goes over all cells of all arrays of the matrix, or with ``per_tile`` of each tile, padded cells included. A
-    bit-serial DAC has a power per phase, and the mean over the phases is returned. The energy of a read is P times its
-    duration, and with a bit-serial DAC times the phases.
+    The sum goes over all cells of all arrays of the matrix, or with ``per_tile`` of each tile, padded cells included.
+    Behind wires it is P = V^T Y V with the admittance Y that the drivers see: sum_i V_i I_i(V_i) + sum_i sum_k!=i Y_ik
+    V_i V_k, with I_i(V_i) of driver i while it alone drives. That is exact for ohmic cells; of others I_i follows the
+    curves, and is exact at the read voltage, and the currents between rows are those of chords at that voltage.
+
+    A bit-serial DAC has a power per phase, and the mean over the phases is returned. The energy of a read is P times
+    its duration, and with a bit-serial DAC times the phases.
 
     codes: int16 [frames, inputs] as for `multiply`. Returns [frames], or [frames, row tiles, column tiles].
     """
@@ -34,6 +40,11 @@ def read_power(
         for term in tiles.terms:
             watts = voltage * np.polyval(term.voltage, voltage)
             power[:, k] += watts[part].mean(axis=0) @ term.row_sum[k, :, : part.shape[2]].T
+        if tiles.coupling is not None:
+            scale = (voltage[-1] / (len(voltage) // 2)) ** 2 / len(phases)
+            for phase in phases[:, :, k * rows : (k + 1) * rows].astype(np.float64):
+                for m, between in enumerate(tiles.coupling[k, :, : phase.shape[1], : phase.shape[1]]):
+                    power[:, k, m] += scale * (phase @ between * phase).sum(axis=1)
     return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
 
 
@@ -42,8 +53,8 @@ def depthwise_power(
 ) -> NDArray[np.float64]:
     """Return the power of depthwise columns while they are read, in W per frame: P = sum_c sum_i V I of channel c.
 
-    As `read_power`, but every column has inputs of its own; padded columns are not driven. codes and ``step``: as for
-    `multiply_depthwise`. Returns [frames].
+    As `read_power`, but every column has inputs of its own; padded columns are not driven. Behind wires the cells of a
+    column share its wire alone. codes and ``step``: as for `multiply_depthwise`. Returns [frames].
     """
     dac = dac or DacTransfer()
     voltage, curves = dac.levels(), tiles.curves
@@ -51,12 +62,14 @@ def depthwise_power(
     taps = tiles.difference.shape[1]
     # Per tap and channel, over all planes and both signs: the sum of the states, 1 + total for each pair.
     state = (1 + tiles.total[0] / tiles.total_scale).reshape(taps, tiles.planes, -1).sum(axis=1)
+    if tiles.column_state is not None:
+        state = tiles.column_state
     terms = [
         (
             voltage * np.polyval(term.voltage, voltage),
             (2 * term.total[0] / tiles.total_scale).reshape(taps, tiles.planes, -1).sum(axis=1),
         )
-        for term in tiles.terms
+        for term in (tiles.terms if tiles.column_state is None else ())
     ]
     phases = codes[None] if dac.phases == 1 else bit_phases(codes, dac)
     power = np.zeros((len(codes) - taps) // step + 1)
@@ -67,4 +80,24 @@ def depthwise_power(
             power += (low[part] * (2 * tiles.planes) + (high - low)[part] * state[tap]).sum(axis=1)
             for watts, total in terms:
                 power += (watts[part] * total[tap]).sum(axis=1)
+        if tiles.coupling is not None:
+            scale = (voltage[-1] / (len(voltage) // 2)) ** 2
+            power += scale * _between_taps(np.ascontiguousarray(phase, np.int64), tiles.coupling, step, len(power))
     return power / len(phases)
+
+
+@compiled(parallel=True)
+def _between_taps(codes, coupling, step, frames):  # type: ignore[no-untyped-def]
+    """sum_c sum_i sum_k Y_cik code_i code_k of every frame, whose codes of column c begin at row step * frame."""
+    columns, taps, _ = coupling.shape
+    out = np.zeros(frames)
+    for t in numba.prange(frames):
+        for c in range(columns):
+            for i in range(taps):
+                given = codes[step * t + i, c]
+                if given != 0:
+                    current = 0.0
+                    for k in range(taps):
+                        current += coupling[c, i, k] * codes[step * t + k, c]
+                    out[t] += given * current
+    return out

@@ -31,10 +31,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import RESTING, CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves
+from accelsim.kernels.crossbar import Curves, between_rows
 
 LARGEST_WEIGHT_BITS = 7
 _WEIGHT_GRID_BITS = 16
@@ -70,6 +71,9 @@ class Kernels:
     column, (r_minus - r_plus) L, or q_c for one of an output; rows in pairs for inputs of either sign. ``row_state``
     float64 [crossbars, 2n]: sum of r over all cells of a row, those at rest included; ``columns``: how many.
     ``kernels``: as many as there are; ``levels``: the units of ``curves`` in the cells' range.
+
+    Behind wires the states are those of the effective cells, ``row_state`` gives the current of a row's driver while it
+    drives alone, and ``coupling`` [crossbars, 2n, 2n] in S what it gives for each volt on another row; empty without.
     """
 
     weights: NDArray[np.float64]
@@ -80,6 +84,7 @@ class Kernels:
     per_crossbar: int
     levels: int
     curves: Curves
+    coupling: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -154,12 +159,13 @@ def program_kernels(
     rows: int = 64,
     columns: int = 64,
     first_array: int = 0,
+    model: ArrayModel | None = None,
 ) -> Kernels:
     """Program kernels onto crossbars of rows x columns cells, as many per crossbar as fit along its diagonal.
 
     a, b, c: signed levels [kernels, N, 2], |level| <= q; crossbar k is array ``first_array`` + k; curves as the device
-    gives them for cells of max(weight_bits - 1, 1) bits, those of the most bits. Raises ValueError for kernels larger
-    than a crossbar and for levels out of range.
+    gives them for cells of max(weight_bits - 1, 1) bits, those of the most bits. ``model``: wires, gains and the order
+    of all rows of a crossbar. Raises ValueError for kernels larger than a crossbar and for levels out of range.
     """
     kernels, states, _ = a.shape
     size, of_parts = side(states), Bits.of(weight_bits)
@@ -183,16 +189,31 @@ def program_kernels(
         levels[place] = block
         of_cells[place][:-2, :-2], of_cells[place][-2:], of_cells[place][:, -2:] = cell_bits
     arrays = first_array + np.arange(crossbars)
-    programmed = program(levels, arrays) if len(set(cell_bits)) == 1 else program(levels, arrays, of_cells)
-    states_of_cells = programmed.astype(np.float64)
+    order = np.tile(np.arange(rows), (crossbars, 1)) if model is None else model.order(levels, per_crossbar * size)
+    there, back = order[..., None], np.argsort(order, axis=1)[..., None]
+    levels, of_cells = (np.take_along_axis(one, there, axis=1) for one in (levels, of_cells))
+    mixed = () if len(set(cell_bits)) == 1 else (of_cells,)
+    signal = cells = program(levels, arrays, *mixed)
+    drivers = None
+    if model is not None:
+        fresh = cells if model.fresh is None else model.fresh(levels, arrays, *mixed)
+        found = model.seen(cells, fresh, levels, arrays, largest_level=(1 << of_cells.astype(np.int64)) - 1)
+        signal, cells, drivers = model.with_gains(found.states, found.gains), found.states, found.drivers
     span = per_crossbar * size
-    used = states_of_cells[:, :span, :span]
+    used = np.take_along_axis(signal, back, axis=1)[:, :span, :span].astype(np.float64)
     # In steps of each column, the output the last of a kernel's.
     steps = np.array([*[of_parts.state_steps()] * (2 * states), largest_level(of_parts.c)] * per_crossbar)
     grid = weight_grid(of_parts.state_steps())
     weights = np.rint((used[..., 1::2] - used[..., 0::2]) * steps * grid) / grid
-    row_state = states_of_cells[:, :span].sum(axis=2)
-    return Kernels(weights, row_state, columns, kernels, states, per_crossbar, largest_level(max(of_parts)), curves)
+    row_state = np.take_along_axis(cells, back, axis=1)[:, :span].astype(np.float64).sum(axis=2)
+    coupling = np.zeros((crossbars, 0, 0))
+    if model is not None and drivers is not None:
+        drivers = np.take_along_axis(np.take_along_axis(drivers, back, 1), back.swapaxes(1, 2), 2)[:, :span, :span]
+        alone = np.diagonal(drivers, axis1=1, axis2=2) * model.volts
+        row_state, coupling = model.driven_state(alone, columns), between_rows(drivers)
+    return Kernels(
+        weights, row_state, columns, kernels, states, per_crossbar, largest_level(max(of_parts)), curves, coupling
+    )
 
 
 def recurrence(
@@ -230,7 +251,8 @@ def recurrence(
     last = np.zeros((len(starts) - 1, kernels.kernels, 2 * kernels.states), np.int16)
     _recur(
         kernels.weights, kernels.row_state, kernels.states, kernels.per_crossbar, inputs, starts,
-        signal, voltage * low * kernels.columns, voltage * (high - low), float(top), state_gain, output_gain,
+        signal, voltage * low * kernels.columns, voltage * (high - low), kernels.coupling, voltage, float(top),
+        state_gain, output_gain,
         outputs, saturated, watts, last,
     )  # fmt: skip
     return Recurrence(outputs, saturated, watts, last.reshape(*last.shape[:2], kernels.states, 2))
@@ -239,7 +261,7 @@ def recurrence(
 @compiled(parallel=True)
 def _recur(  # type: ignore[no-untyped-def]
     weights, row_state, states, per_crossbar, inputs, starts,
-    signal, fixed_watts, state_watts, top, state_gain, output_gain, outputs, saturated, watts, last,
+    signal, fixed_watts, state_watts, coupling, voltage, top, state_gain, output_gain, outputs, saturated, watts, last,
 ):  # fmt: skip
     utterances, crossbars, kernels = len(starts) - 1, len(weights), inputs.shape[1]
     width = 2 * states + 1
@@ -264,6 +286,12 @@ def _recur(  # type: ignore[no-untyped-def]
                     for j in range(n):
                         z[j] += amplitude * line[j]
                     power += fixed_watts[magnitude] + state_watts[magnitude] * row_state[b, row]
+                    if coupling.shape[1] > 0:
+                        current = 0.0
+                        for k in range(n):
+                            if codes[k] != 0:
+                                current += coupling[b, row, 2 * k + (codes[k] < 0)] * voltage[abs(codes[k])]
+                        power += voltage[magnitude] * current
             watts[t, b] = power
             clamped = 0
             for k in range(placed):

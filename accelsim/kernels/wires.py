@@ -90,68 +90,53 @@ def effective(conductances: NDArray[np.float64], wires: Wires, threads: int | No
     along_column[0] += wires.amplifier
     out = np.empty((arrays, rows, columns)), np.empty((arrays, rows, rows))
 
+    far_end = float(end) if both else 0.0
+
     def solve(array: int) -> None:
-        _solve_one(cells[array], along_row, along_column, end if both else 0.0, out[0][array], out[1][array])
+        _solve(cells[array], along_row, along_column, far_end, out[0][array], out[1][array])
 
     with ThreadPoolExecutor(threads or numba.get_num_threads()) as pool:
         list(pool.map(solve, range(arrays)))
     return Effective(*out)
 
 
-@compiled(nogil=True)
-def _solve_one(cells, along_row, along_column, far_end, sensed, drivers):  # type: ignore[no-untyped-def]
-    rows, columns = cells.shape
+def _solve(
+    cells: NDArray[np.float64],
+    along_row: NDArray[np.float64],
+    along_column: NDArray[np.float64],
+    far_end: float,
+    sensed: NDArray[np.float64],
+    drivers: NDArray[np.float64],
+) -> None:
     keep_top = far_end > 0
-    heights, widths = _sizes(rows), _sizes(columns)
-    where, where_then = np.empty((len(heights), len(widths)), np.int64), np.empty((len(heights), len(widths)), np.int64)
-    space = _space(rows, columns, keep_top)
-    now, then = np.empty(space), np.empty(space)
-    _leaves(cells, along_row, along_column, keep_top, now, where)
+    heights, widths = _sizes(len(cells)), _sizes(cells.shape[1])
+    joins = [(heights, widths, False)]
     while len(heights) * len(widths) > 1:
-        up = _upwards(heights, widths)
-        _merge_all(now, where, heights, widths, up, keep_top, then, where_then)
+        # Along their shorter edge, so that they stay square.
+        up = len(widths) == 1 or (len(heights) > 1 and heights[0] <= widths[0])
         heights, widths = (_paired(heights), widths) if up else (heights, _paired(widths))
-        now, then, where, where_then = then, now, where_then, where
-    _read_off(now, rows, columns, far_end, sensed, drivers)
+        joins.append((heights, widths, up))
+    space = max(
+        sum(_ports(h, w, i, j, keep_top) ** 2 for i in range(len(h)) for j in range(len(w))) for h, w, _ in joins
+    )
+    blocks, others = np.empty(space), np.empty(space)
+    where = _leaves(cells, along_row, along_column, *joins[0][:2], keep_top, blocks)
+    for n, (new_heights, new_widths, up) in enumerate(joins[1:]):
+        heights, widths, _ = joins[n]
+        where = _merge_all(blocks, where, heights, widths, new_heights, new_widths, up, keep_top, others)
+        blocks, others = others, blocks
+    _read_off(blocks, *cells.shape, far_end, sensed, drivers)
 
 
-@compiled()
-def _upwards(heights, widths):  # type: ignore[no-untyped-def]
-    """Whether blocks grow upwards next: along their shorter edge, so that they stay square."""
-    return len(widths) == 1 or (len(heights) > 1 and heights[0] <= widths[0])
-
-
-@compiled()
-def _sizes(cells):  # type: ignore[no-untyped-def]
+def _sizes(cells: int) -> NDArray[np.int64]:
     """Edges of the leaves along a side of the array."""
     sizes = np.full(-(-cells // _EDGE), _EDGE)
     sizes[-1] = cells - _EDGE * (len(sizes) - 1)
     return sizes
 
 
-@compiled()
-def _paired(sizes):  # type: ignore[no-untyped-def]
-    pairs = np.empty((len(sizes) + 1) // 2, np.int64)
-    for n in range(len(pairs)):
-        pairs[n] = sizes[2 * n : 2 * n + 2].sum()
-    return pairs
-
-
-@compiled()
-def _space(rows, columns, keep_top):  # type: ignore[no-untyped-def]
-    """Return the most numbers that the blocks of a level take."""
-    heights, widths = _sizes(rows), _sizes(columns)
-    most = 0
-    while True:
-        taken = 0
-        for i in range(len(heights)):
-            for j in range(len(widths)):
-                taken += _ports(heights, widths, i, j, keep_top) ** 2
-        most = max(most, taken)
-        if len(heights) * len(widths) == 1:
-            return most
-        up = _upwards(heights, widths)
-        heights, widths = (_paired(heights), widths) if up else (heights, _paired(widths))
+def _paired(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.add.reduceat(sizes, np.arange(0, len(sizes), 2))
 
 
 @compiled()
@@ -166,11 +151,10 @@ _CELLS = _EDGE * _EDGE
 _LANE_SPACE = max((4 * _EDGE + 2 * _EDGE) ** 2, 16 * _CELLS) * _LANES
 
 
-@compiled()
-def _leaves(cells, along_row, along_column, keep_top, out, where):  # type: ignore[no-untyped-def]
-    """Write the hybrid parameters of the leaves, lower triangles, to ``out``, each from ``where`` on."""
-    rows, columns = cells.shape
-    heights, widths = _sizes(rows), _sizes(columns)
+@compiled(nogil=True)
+def _leaves(cells, along_row, along_column, heights, widths, keep_top, out):  # type: ignore[no-untyped-def]
+    """Write the hybrid parameters of the leaves, lower triangles, to ``out``, and return where each begins."""
+    where = np.empty((len(heights), len(widths)), np.int64)
     blocks = len(heights) * len(widths)
     one, other = np.empty(_LANE_SPACE), np.empty(_LANE_SPACE)
     place = 0
@@ -205,6 +189,7 @@ def _leaves(cells, along_row, along_column, keep_top, out, where):  # type: igno
                 for q in range(p + 1):
                     out[place + p * n + q] = a[(kept[p] * side + kept[q]) * count + lane]
             place += n * n
+    return where
 
 
 @compiled()
@@ -306,10 +291,13 @@ def _merge_lanes(src, side, dst, half, height, width, up):  # type: ignore[no-un
     return total
 
 
-@compiled()
-def _merge_all(src, where, heights, widths, up, keep_top, dst, where_to):  # type: ignore[no-untyped-def]
-    """Join blocks two by two, one above the other (``up``) or side by side; one without a partner moves on."""
-    new_heights, new_widths = (_paired(heights), widths) if up else (heights, _paired(widths))
+@compiled(nogil=True)
+def _merge_all(src, where, heights, widths, new_heights, new_widths, up, keep_top, dst):  # type: ignore[no-untyped-def]
+    """Join blocks two by two, one above the other (``up``) or side by side; one without a partner moves on.
+
+    Returns where each block begins in ``dst``.
+    """
+    where_to = np.empty((len(new_heights), len(new_widths)), np.int64)
     place = 0
     for i in range(len(new_heights)):
         for j in range(len(new_widths)):
@@ -331,6 +319,7 @@ def _merge_all(src, where, heights, widths, up, keep_top, dst, where_to):  # typ
                 to[:] = a
             where_to[i, j] = place
             place += size * size
+    return where_to
 
 
 @compiled()
@@ -366,34 +355,33 @@ def _merge(a, b, h_a, h_b, w_a, w_b, up, right, top, out):  # type: ignore[no-un
     # left = [H_1 Y; H_2] and right = W [H_1^T, -Z H_2^T], W = (I - (-Z) Y)^-1; the joint block is H + left right.
     wires_a, wires_b = _rows(a, n_a[:r_a], far, joints), _rows(b, n_b[:r_b], near, joints)
     minus_z, y = _square(a, far, joints), _square(b, near, joints)
-    factors = np.zeros((rest, joints))
-    _add_product(factors[:r_a], np.ascontiguousarray(wires_a.T), y)
+    factors, pushed = np.zeros((rest, joints)), np.zeros((joints, r_b))
+    _add_product(factors, np.ascontiguousarray(wires_a.T), y)
     factors[r_a:] = wires_b.T
-    behind = np.zeros((joints, rest))
-    behind[:, :r_a] = wires_a
-    _add_product(behind[:, r_a:], minus_z, wires_b)
+    _add_product(pushed, minus_z, wires_b)
+    behind = np.concatenate((wires_a, pushed), axis=1)
     seen = np.zeros((joints, joints))
     _add_product(seen, -minus_z, y)
     for k in range(joints):
         seen[k, k] += 1.0
     _solve_in_place(seen, behind)
-    row = np.empty(rest)
+    row = np.empty((1, rest))
     for p in range(rest):
         if p < r_a:
             for q in range(p + 1):
-                row[q] = a[n_a[p], n_a[q]]
+                row[0, q] = a[n_a[p], n_a[q]]
         else:
-            row[:r_a] = 0.0
+            row[0, :r_a] = 0.0
             for q in range(r_a, p + 1):
-                row[q] = b[n_b[p - r_a], n_b[q - r_a]]
-        _add_row(row, p + 1, factors, p, behind)
+                row[0, q] = b[n_b[p - r_a], n_b[q - r_a]]
+        _add_row(row, 0, p + 1, factors, p, 0, joints, behind)
         d = to[p]
         for q in range(p + 1):
             e = to[q]
             if e <= d:
-                out[d, e] = row[q]
+                out[d, e] = row[0, q]
             else:
-                out[e, d] = row[q]
+                out[e, d] = row[0, q]
 
 
 @compiled()
@@ -425,22 +413,21 @@ def _square(block, first, count):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _add_product(out, left, right):  # type: ignore[no-untyped-def]
-    """out += left right."""
-    for i in range(len(out)):
-        _add_row(out[i], len(out[i]), left, i, right)
+    """Add left right to the first rows of ``out``."""
+    for i in range(len(left)):
+        _add_row(out, i, right.shape[1], left, i, 0, len(right), right)
 
 
 @compiled()
-def _add_row(out, count, left, i, right):  # type: ignore[no-untyped-def]
-    """out += left[i] right for the first ``count`` columns, eight rows of ``right`` at a time."""
-    terms = left.shape[1]
-    eights = terms - terms % 8
-    for k in range(0, eights, 8):
+def _add_row(out, at, count, left, i, first, stop, right):  # type: ignore[no-untyped-def]
+    """out[at] += left[i, first:stop] right[first:stop] in the first ``count`` columns, eight terms at a time."""
+    eights = stop - (stop - first) % 8
+    for k in range(first, eights, 8):
         a, b, c, d = left[i, k], left[i, k + 1], left[i, k + 2], left[i, k + 3]
         e, f, g, h = left[i, k + 4], left[i, k + 5], left[i, k + 6], left[i, k + 7]
         for j in range(count):
-            out[j] = (
-                out[j]
+            out[at, j] = (
+                out[at, j]
                 + a * right[k, j]
                 + b * right[k + 1, j]
                 + c * right[k + 2, j]
@@ -450,10 +437,10 @@ def _add_row(out, count, left, i, right):  # type: ignore[no-untyped-def]
                 + g * right[k + 6, j]
                 + h * right[k + 7, j]
             )
-    for k in range(eights, terms):
+    for k in range(eights, stop):
         a = left[i, k]
         for j in range(count):
-            out[j] += a * right[k, j]
+            out[at, j] += a * right[k, j]
 
 
 @compiled()
@@ -477,17 +464,17 @@ def _solve_in_place(matrix, right):  # type: ignore[no-untyped-def]
                 matrix[i, j] -= factor * matrix[k, j]
     count = right.shape[1]
     for i in range(1, n):
-        _add_row(right[i], count, matrix[:, :i], i, right)
+        _add_row(right, i, count, matrix, i, 0, i, right)
     for i in range(n - 1, -1, -1):
         for k in range(i + 1, n):
             matrix[i, k] = -matrix[i, k]
-        _add_row(right[i], count, matrix[:, i + 1 :], i, right[i + 1 :])
+        _add_row(right, i, count, matrix, i, i + 1, n, right)
         inverse = 1.0 / matrix[i, i]
         for j in range(count):
             right[i, j] *= inverse
 
 
-@compiled()
+@compiled(nogil=True)
 def _read_off(block, rows, columns, far_end, sensed, drivers):  # type: ignore[no-untyped-def]
     """Write the sensed currents and the drivers' currents per volt of a driver."""
     ports = rows + columns * (2 if far_end > 0 else 1)

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.converters import DacTransfer
@@ -191,14 +192,19 @@ class S4dOp(Op):
         *,
         voltage: float = 1.0,
         first_array: int = 0,
+        model: ArrayModel | None = None,
         **shape: int,
     ) -> Recurrence:
         """Run the kernels over all steps, on cells that ``program`` writes; ``shape``: rows and columns of a crossbar.
 
+        ``model``: how the cells lie in their arrays, None for nothing between them and their converters.
+
         Raises ValueError for levels that the cells do not have.
         """
         a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
-        kernels = program_kernels(a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, **shape)
+        kernels = program_kernels(
+            a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, model=model, **shape
+        )
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
             output_gain=self.output_gain,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from accelsim.result import Latency, OperationRecord, Result
+from accelsim.result import ArrayRecord, Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
 
@@ -179,6 +179,13 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             f"{between(w.energy_interval_j, 'J')}; {w.cells:,} cells, {w.write_pulses:,} pulses; not in the energy",
             "programming",
         )
+    for one in result.arrays:
+        lost = f"{one.mean_drop:.1%}"
+        rows.append(
+            Headline(
+                f"lost in the wires of {one.name}", (lost, *[""] * (len(points) - 1)), _wires_note(one), "", (), False
+            )
+        )
     row("area", lambda _: f"{result.area_mm2:.3f} mm2", "{:.3f} to {:.3f}".format(*u.area_mm2), "area_mm2")
     row("power density", lambda o: f"{o.efficiency.mw_per_mm2:.3g} mW/mm2", "", "efficiency.mw_per_mm2")
     for name, way in result.efficiency.definitions.items():
@@ -190,6 +197,19 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
                 f"efficiency.definitions.{name}.{key}",
             )
     return rows
+
+
+def _wires_note(arrays: ArrayRecord) -> str:
+    """Return what wires the arrays of a crossbar have, and what is done against what they take."""
+    remedies = {
+        "gains of columns measured": arrays.column_gain != "none",
+        f"rows {arrays.row_order}": arrays.row_order != "as_given",
+    }
+    told = [
+        f"of currents; up to {arrays.largest_drop:.1%} of a column's",
+        f"{arrays.row_ohm:.3g} and {arrays.column_ohm:.3g} ohm a cell",
+    ]
+    return "; ".join([*told, *(name for name, there in remedies.items() if there)])
 
 
 def _power_note(result: Result) -> str:

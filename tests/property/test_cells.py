@@ -1,4 +1,4 @@
-"""Cells: the kernels against one cell in plain Python, wires against the solved network, drift, noise, stuck cells."""
+"""Cells: the kernels against one cell in plain Python, drift, noise, stuck cells."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import pytest
 from property import reference_tile
 from scipy import stats
 
-from accelsim.devices import Device, Drift, Gaussian, Synaptogen, Verify, Wires, load_device, parse_device
+from accelsim.devices import Device, Drift, Gaussian, Synaptogen, Verify, load_device, parse_device
 from accelsim.errors import InputError
-from accelsim.kernels.cells import wire_attenuation
 from accelsim.kernels.counter_random import CELL_STREAM, philox_words
 from accelsim.kernels.synaptogen import respond
 from accelsim.schema import parse_yaml
@@ -130,63 +129,6 @@ def test_drift_is_a_power_law_of_the_time() -> None:
     g = 50e-6 - spread.program(levels, np.array([0]), seed=1, age=1000.0).states.astype(float) * 45e-6
     nu = -np.log(g / 50e-6) / np.log(1000)
     assert nu.mean() == pytest.approx(0.05, abs=4.5 * 0.01 / 128) and nu.std() == pytest.approx(0.01, rel=4.5 / 181)
-
-
-def network(conductances: np.ndarray, row_ohm: float, column_ohm: float, volts: np.ndarray) -> np.ndarray:
-    """Currents of the columns of a resistive crossbar, by nodal analysis: rows driven at column 0, sensed below."""
-    rows, columns = conductances.shape
-    matrix, source = np.zeros((2 * rows * columns,) * 2), np.zeros(2 * rows * columns)
-
-    def join(a: int, b: int | None, siemens: float, at: float = 0.0) -> None:
-        matrix[a, a] += siemens
-        if b is None:
-            source[a] += siemens * at
-        else:
-            matrix[b, b] += siemens
-            matrix[a, b] -= siemens
-            matrix[b, a] -= siemens
-
-    def upper(i: int, j: int) -> int:
-        return i * columns + j
-
-    def lower(i: int, j: int) -> int:
-        return rows * columns + i * columns + j
-
-    for i in range(rows):
-        for j in range(columns):
-            join(upper(i, j), lower(i, j), conductances[i, j])
-            join(upper(i, j), upper(i, j - 1) if j else None, 1 / row_ohm, volts[i])
-            join(lower(i, j), lower(i + 1, j) if i < rows - 1 else None, 1 / column_ohm)
-    potential = np.linalg.solve(matrix, source)
-    return np.array([potential[lower(rows - 1, j)] / column_ohm for j in range(columns)])
-
-
-def test_the_ir_drop_is_right_to_first_order() -> None:
-    """Halving the resistance of the wires must quarter what is left of the error."""
-    generator = np.random.default_rng(5)
-    g = generator.uniform(5e-6, 50e-6, (12, 10))
-    volts = generator.uniform(-0.6, 0.6, 12)
-    errors, drops = [], []
-    for ohm in (20.0, 10.0, 5.0):
-        solved = network(g, ohm, 1.5 * ohm, volts)
-        first = volts @ (g * wire_attenuation(g[None], ohm, 1.5 * ohm)[0])
-        errors.append(np.abs(first - solved).max())
-        drops.append(np.abs(volts @ g - solved).max())
-    assert errors[0] / errors[1] == pytest.approx(4, rel=0.15) and errors[1] / errors[2] == pytest.approx(4, rel=0.15)
-    assert errors[2] < 0.05 * drops[2]
-
-
-def test_wires_change_the_current_at_the_read_voltage() -> None:
-    levels = np.random.default_rng(6).integers(0, 2, (1, 32, 32)).astype(np.uint8)
-    wired = changed(SYNAPTOGEN, wires=Wires(row="0.5 ohm", column="0.5 ohm"))
-    before, after = (d.program(levels, np.array([0]), seed=1).states.astype(float) for d in (SYNAPTOGEN, wired))
-    curves, volts = SYNAPTOGEN.curves(0.6), np.array(0.6)
-    g = curves.current(before, volts) / 0.6
-    assert np.allclose(curves.current(after, volts) / 0.6, g * wire_attenuation(g, 0.5, 0.5), rtol=1e-5)
-    with pytest.raises(ValueError, match=r"wires of 20 and 20 ohm per cell take .*% of a cell's current"):
-        changed(SYNAPTOGEN, wires=Wires(row="20 ohm", column="20 ohm")).program(
-            np.ones((1, 128, 128), np.uint8), np.array([0]), seed=1
-        )
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def devices(draw) -> dict:
 
 def text(d: dict) -> str:
     lines = [
-        f"range: [{d['low']} uS, {d['high']} uS]", f"access: {d['access']} ohm", "beyond: hold",
+        f"range: [{d['low']} uS, {d['high']} uS]", "beyond: hold",
+        f"access: {d['access']} ohm" if d["access"] else "",
         f"stuck: {{at_low_resistance: {d['stuck'][0]!r}, at_high_resistance: {d['stuck'][1]!r}}}",
     ]  # fmt: skip
     sigmas = d["sigmas"][:1] if d["drift"] else d["sigmas"]

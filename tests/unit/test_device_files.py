@@ -149,6 +149,24 @@ def test_write_pulses_and_their_energy_are_the_files() -> None:
     assert pulse is not None and pulse.volts * pulse.current * pulse.time == pytest.approx(61.25e-12)
 
 
+def test_the_current_of_a_nonlinear_cell_is_the_sources() -> None:
+    """CrossSim's equation for Milo's cells, at five conductances and five voltages."""
+    device = load_device("rram_milo")
+    volts = np.array([-0.5, -0.2, 0.1, 0.3, 0.5])
+    curves, terms = device.curves(0.5, 2), device.current_terms(0.5)
+    assert terms is not None
+    for g in (50e-6, 62.5e-6, 93.9e-6, 110e-6, 225e-6):
+        x = np.log10(g)
+        c2 = 0.0001388 * x**3 + 0.001541 * x**2 + 0.005711 * x + 0.007063
+        c3 = 8.8710e-05 * x**2 + 6.7919e-04 * x + 1.2968e-03
+        r = np.array((225e-6 - g) / (225e-6 - 50e-6))
+        for v in volts:
+            found = curves.current(r, v) + terms.current(r, v)
+            assert found == pytest.approx(g * v + c2 * v**2 + c3 * v**3, rel=1e-9)
+    # The coefficients stay within +-1, however far noise takes a cell.
+    assert np.abs(terms.of(np.linspace(-5, 5, 10_001))).max() <= 1
+
+
 def parsed(text: str) -> Device:
     return parse_device(parse_yaml(f"schema: accelsim/device@1\nkind: measured\nname: d\nsource: t\n{text}", "d.yaml"))
 
@@ -185,6 +203,10 @@ def parsed(text: str) -> Device:
             "shares of stuck cells are greater than 1 together",
         ),
         ("range: [1 uS, 5 uS]\ndecay: {after: 1 s, mean: [0], spread: [-1, 3]}", "'decay.spread' is negative at"),
+        (
+            "range: [1 uS, 5 uS]\naccess: 1 kohm\ncurrent: {square: [1], cubic: [1], fitted: [1 uS, 5 uS]}",
+            "'current' goes with neither 'read' nor 'access'",
+        ),
         ("range: [1 uS, 5 uS]\nlimits: [5 uS, 1 uS]", "limits of a conductance are reversed"),
         ("range: [1 uS, 5 uS]\ndrift: {reference_time: 1 s, time: 1 h}", "unknown key 'time'"),
     ],

@@ -1,0 +1,216 @@
+"""Arrays as they are read: the order of their rows, their cells behind the wires, and the gain of each column.
+
+A cell behind wires is one of another conductance, G_eff, see `accelsim.kernels.wires`, and so of another state:
+r_eff = (LL(V) - G_eff V) / (LL(V) - HH(V)) at the read voltage V, exact for ohmic cells at every voltage and else at V.
+G_eff may lie outside the range of the cells: r_eff is whatever it comes to. Noise of a read is that of the effective
+cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.kernels.cells import RESTING, CellProgram
+from accelsim.kernels.compile import compiled
+from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
+from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
+from accelsim.kernels.wires import Wires, effective
+
+PATTERNS = 64
+"""Patterns with which a column's gain is measured."""
+
+
+@dataclass
+class Drops:
+    """What wires took of the arrays that were programmed.
+
+    ``largest``: the largest share that a column lost of its current with all rows at the read voltage; ``kept`` and
+    ``ideal``: sums of the currents of all columns with and without wires, in A.
+    """
+
+    largest: float = 0.0
+    kept: float = 0.0
+    ideal: float = 0.0
+
+    def mean(self) -> float:
+        """Return the share that wires took of the currents of all columns."""
+        return 1 - self.kept / self.ideal if self.ideal else 0.0
+
+    def add(self, cells: NDArray[np.float64], found: NDArray[np.float64]) -> None:
+        """Take up arrays of conductances without and with wires, [.., rows, columns] in S."""
+        ideal, kept = cells.sum(axis=-2), found.sum(axis=-2)
+        share = np.divide(kept, ideal, out=np.ones_like(ideal), where=ideal > 0)
+        self.largest = max(self.largest, float(1 - share.min(initial=1.0)))
+        self.kept, self.ideal = self.kept + float(kept.sum()), self.ideal + float(ideal.sum())
+
+
+class Seen(NamedTuple):
+    """Arrays as their converters and drivers see them.
+
+    ``states`` float32 [arrays, rows, columns]: of the effective cells; ``gains`` float64 [arrays, columns], None where
+    all are 1; ``drivers`` float64 [arrays, rows, rows] in S: admittance that the drivers see, of depthwise columns
+    [arrays, columns, rows, rows]; None without wires.
+    """
+
+    states: NDArray[np.float32]
+    gains: NDArray[np.float64] | None
+    drivers: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class ArrayModel:
+    """How cells of some ``curves`` and ``terms`` lie in arrays and are read, at a read voltage of ``volts``.
+
+    ``wires``: None without; ``measured_gain``: each column's current is multiplied by a gain of its own, see
+    `column_gains`; ``row_order``: see `order_of_rows`; ``seed``: of the patterns. ``fresh``: programs the same cells as
+    they are right after programming, where they change with time: gains are measured then. ``drops`` takes up what
+    wires take.
+    """
+
+    curves: Curves
+    volts: float
+    terms: Terms | None = None
+    wires: Wires | None = None
+    measured_gain: bool = False
+    row_order: RowOrder = "as_given"
+    seed: int = 0
+    fresh: CellProgram | None = None
+    drops: Drops = field(default_factory=Drops)
+
+    def order(self, levels: NDArray[np.uint8], used: int) -> NDArray[np.int64]:
+        """Return which input lies on each row, see `order_of_rows`."""
+        return order_of_rows(self.row_order, levels, used, self.wires is not None and self.wires.both_ends)
+
+    def conductances(self, states: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return the chord conductances of cells at the read voltage, in S."""
+        return chords(states, self.curves, self.terms, self.volts)
+
+    def states(self, conductances: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the states whose chord conductances at the read voltage these are, in S."""
+        return states_of(conductances, self.curves, self.terms, self.volts).astype(np.float32)
+
+    def driven_state(self, current: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
+        """Return the sum of the states of so many cells that take a current (A) together at the read voltage."""
+        low, high = np.polyval(self.curves.low, self.volts), np.polyval(self.curves.high, self.volts)
+        return np.asarray((cells * low - current) / (low - high))
+
+    def seen(
+        self, states: NDArray[np.float32], fresh: NDArray[np.float32], levels: NDArray[np.uint8],
+        arrays: NDArray[np.int64], *, largest_level: int | NDArray[np.int64], depthwise: bool = False,
+    ) -> Seen:  # fmt: skip
+        """Return arrays as they are read: behind their wires, with the gains of their columns.
+
+        states [arrays, rows, columns]: of the cells; ``fresh``: of the same right after programming, and levels, what
+        they were written to, of 0 .. ``largest_level`` (of each cell or of all), both for the gains; arrays: their
+        numbers. ``depthwise``: each column has inputs and drivers of its own, so that no row joins them: its cells hang
+        on a ladder of column wire, each behind one length of row wire and a driver.
+        """
+        if self.wires is None and not self.measured_gain:
+            return Seen(states, None, None)
+        cells = self.conductances(states)
+        found, drivers = self._behind_wires(cells, depthwise)
+        if self.wires is not None:
+            self.drops.add(cells, found)
+        gains = None
+        if self.measured_gain:
+            then = found if fresh is states else self._behind_wires(self.conductances(fresh), depthwise)[0]
+            written = 1 - (np.where(levels == RESTING, 0, levels) / largest_level).astype(np.float32)
+            gains = column_gains(then, self.conductances(written), arrays, self.seed)
+        return Seen(states if self.wires is None else self.states(found), gains, drivers)
+
+    def _behind_wires(
+        self, cells: NDArray[np.float64], depthwise: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the effective conductances of arrays, and the admittance that their drivers see."""
+        if self.wires is None:
+            return cells, None
+        if not depthwise:
+            return effective(cells, self.wires)
+        count, rows, columns = cells.shape
+        ladders = np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(count * columns, rows, 1)
+        one = effective(ladders, self.wires)
+        found = one.conductances.reshape(count, columns, rows).swapaxes(1, 2)
+        return found, one.drivers.reshape(count, columns, rows, rows)
+
+    def with_gains(
+        self, states: NDArray[np.float32], gains: NDArray[np.float64] | None, power: int = 1
+    ) -> NDArray[np.float32]:
+        """Return the states of cells that conduct gain^power times as much; gains: [.., columns].
+
+        The current of a column grows with its gain, the variance of its noise with the square.
+        """
+        if gains is None:
+            return states
+        return self.states(self.conductances(states) * gains[..., None, :] ** power)
+
+
+def order_of_rows(order: RowOrder, levels: NDArray[np.uint8], used: int, both_ends: bool = False) -> NDArray[np.int64]:
+    """Return which input lies on each row of an array: [.., rows], ``order[row]`` = input.
+
+    as_given: input i on row i. alternating: inputs 0, 2, 4 .. on rows 0, 1, 2 .., inputs 1, 3, 5 .. on the last row,
+    the one before it .., so that neighbours lie at opposite ends of the columns. sorted: the more a row conducts, the
+    nearer to the amplifiers it lies: behind the last row, or at ``both_ends`` the outermost first. Rows without an
+    input are the farthest, and of equal ones the later input is nearer.
+
+    An order costs nothing here: an input's word is written into another of the tile's registers. The table that says
+    which, rows log2(rows) bits a tile, is not priced.
+
+    levels: [.., rows, columns] of all arrays that share the rows, `RESTING` counts as 0; ``used``: rows with an input,
+    the first ones.
+    """
+    rows = levels.shape[-2]
+    if order == "as_given":
+        place = np.arange(rows)
+    elif order == "alternating":
+        place = np.concatenate([np.arange(0, rows, 2), np.arange(1, rows, 2)[::-1]])
+    else:
+        conducting = np.where(levels == RESTING, 0, levels).sum(axis=-1, dtype=np.int64)
+        conducting[..., used:] = -1
+        nearer = np.argsort(conducting, axis=-1, kind="stable")  # the last lies nearest
+        if not both_ends:
+            return nearer
+        # From the outside in: the nearest on the last row, the next on row 0, and so on.
+        places = np.empty(rows, np.int64)
+        places[0::2], places[1::2] = np.arange(rows)[::-1][: -(-rows // 2)], np.arange(rows // 2)
+        ordered = np.empty_like(nearer)
+        ordered[..., places] = nearer[..., ::-1]
+        return ordered
+    return np.broadcast_to(place, levels.shape[:-1]).astype(np.int64)
+
+
+def column_gains(
+    found: NDArray[np.float64], wanted: NDArray[np.float64], arrays: NDArray[np.int64], seed: int
+) -> NDArray[np.float64]:
+    """Return the gain of every column that brings its currents nearest to those of the levels that were written.
+
+    In `PATTERNS` reads every row is at the read voltage or at 0 V, each as often, by draws that are a function of
+    (seed, array, pattern, row). gain_j = sum_m I*_mj I_mj / sum_m I_mj^2, I as measured, I* of cells that hold their
+    levels exactly and wires without resistance: least squares. A column without current has a gain of 1.
+
+    found, wanted: [arrays, rows, columns] in S. Returns [arrays, columns].
+    """
+    low, high = split_seed(seed)
+    drawn = _patterns(np.ascontiguousarray(arrays, np.int64), found.shape[1], low, high)
+    ours, theirs = drawn @ found, drawn @ wanted
+    squares = (ours * ours).sum(axis=1)
+    return np.divide((ours * theirs).sum(axis=1), squares, out=np.ones_like(squares), where=squares > 0)
+
+
+@compiled(parallel=True)
+def _patterns(arrays, rows, key, seed_high):  # type: ignore[no-untyped-def]
+    """Rows that are on, 1.0 or 0.0, [arrays, patterns, rows]: bits of one draw for every 128 rows."""
+    out = np.zeros((len(arrays), PATTERNS, rows))
+    for n in numba.prange(len(arrays)):
+        array = np.uint64(arrays[n])
+        for m in range(PATTERNS):
+            for block in range(-(-rows // 128)):
+                words = philox(np.uint64(block), np.uint64(m), array, seed_high, key, np.uint64(COLUMN_STREAM))
+                for i in range(min(rows - 128 * block, 128)):
+                    word = words[i // 32]
+                    out[n, m, 128 * block + i] = np.float64((word >> np.uint64(i % 32)) & np.uint64(1))
+    return out
