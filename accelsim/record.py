@@ -227,7 +227,7 @@ def _programming(run: Run) -> r.Programming:
         cells=written["cells"],
         write_pulses=written["write_pulses"],
         reached_by_read=written.get("reached_by_read"),
-        time_s=sum(chip.programming_s(t.component, written["write_pulses"]) for t in lines),
+        time_s=sum(chip.programming_s(t.component, round(t.amount)) for t in lines),
         energy_j=sum(t.joules() for t in lines),
         energy_interval_j=(sum(t.amount * t.price.low for t in lines), sum(t.amount * t.price.high for t in lines)),
     )

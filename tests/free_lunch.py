@@ -258,9 +258,8 @@ def figures(run: Run) -> Figures:
             prices[f"{term.component} {term.share} {term.price.row}"] = term.price.value
         key = f"{term.component} {term.share}"
         joules[key] = joules.get(key, 0.0) + term.joules()
-    pulses = activity.programming.get("write_pulses", 0)
     paced = chip.spec.pacing.mode == "real_time"
-    programming_s = sum(chip.programming_s(name, pulses) for name in chip.of_kind("crossbar"))
+    programming_s = sum(chip.programming_s(name, pulses) for name, pulses in activity.written.items())
     return Figures(
         values=digest.hexdigest(),
         lost=lost,

@@ -232,8 +232,7 @@ def price(architecture: Architecture, schedule: Schedule, activity: Activity, le
                     layers[job.layer] = layers.get(job.layer, 0.0) + joules
     programming = tuple(
         Term(name, PROGRAMMING, pulses, _write_price(architecture, prices, name))
-        for name in architecture.of_kind("crossbar")
-        if (pulses := activity.programming.get("write_pulses", 0))
+        for name, pulses in activity.written.items()
     )
     areas_m2 = {t.component: t.joules() for t in areas}
     ends = {

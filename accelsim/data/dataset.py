@@ -15,6 +15,7 @@ from accelsim.errors import AccelsimError, DataError, InputError
 from accelsim.registry import Registry
 
 DATA_VARIABLE = "ACCELSIM_DATA"
+CACHE_VARIABLE = "ACCELSIM_CACHE"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,16 @@ DATASETS: Registry[DataSet | FeatureSet] = Registry("accelsim.datasets", "data s
 
 def data_folder() -> Path:
     """The folder that holds data sets: $ACCELSIM_DATA, else the platform's cache folder for accelsim."""
-    chosen = os.environ.get(DATA_VARIABLE)
-    if chosen:
+    return _chosen_folder(DATA_VARIABLE)
+
+
+def cache_folder() -> Path:
+    """The folder for what can be computed again: $ACCELSIM_CACHE, else the platform's cache folder for accelsim."""
+    return _chosen_folder(CACHE_VARIABLE)
+
+
+def _chosen_folder(variable: str) -> Path:
+    if chosen := os.environ.get(variable):
         return Path(chosen)
     import pooch
 

@@ -31,9 +31,9 @@ class Activity:
     performed and skipped are counted apart from each other.
     ``saturations[layer]``: saturated words, total. ``sparsity[layer]``: share of zeros in the layer's inputs.
     ``conversions[layer]``: analogue-to-digital conversions, and how many of them clipped. ``programming``: cells and
-    write pulses before the first frame. ``exceptions[layer]``: overflows and the like of floating-point numbers, by
-    name. ``tokens``: of jobs that take more or fewer than one token in a frame, as a layer does that looks ahead.
-    ``drops``: what the wires of each crossbar took, by its name.
+    write pulses before the first frame; ``written``: those pulses by crossbar. ``exceptions[layer]``: overflows and the
+    like of floating-point numbers, by name. ``tokens``: of jobs that take more or fewer than one token in a frame, as a
+    layer does that looks ahead. ``drops``: what the wires of each crossbar took, by its name.
     """
 
     counts: Mapping[tuple[str, str], Mapping[str, NDArray[np.int64]]]
@@ -44,6 +44,7 @@ class Activity:
     programming: Mapping[str, int] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=dict)
     exceptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    written: Mapping[str, int] = field(default_factory=dict)
     drops: Mapping[str, Drops] = field(default_factory=dict)
 
 
@@ -168,6 +169,11 @@ def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> 
     conversions: dict[str, tuple[int, int]] = {}
     exceptions: dict[str, Mapping[str, int]] = {}
     programming: dict[str, int] = {}
+    written: dict[str, int] = {}
+    for name, run in runs.items():
+        if pulses := run.tallies.programming.get("write_pulses", 0):
+            crossbar = deployment.engines[name].parts.name("crossbar")
+            written[crossbar] = written.get(crossbar, 0) + pulses
     drops: dict[str, Drops] = {}
     for one in tallies:
         drops |= one.drops
@@ -178,7 +184,7 @@ def activity_of(deployment: Deployment, runs: Mapping[str, Run], grid: Grid) -> 
         for what, number in one.programming.items():
             programming[what] = programming.get(what, 0) + number
     tokens = {key: window.tokens(grid.starts) for key, window in schedule.windows.items()}
-    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions, drops)
+    return Activity(counts, macs, clamped, sparsity, conversions, programming, tokens, exceptions, written, drops)
 
 
 def _moved(job: Job, transfer: Transfer, grid: Grid) -> Counts:

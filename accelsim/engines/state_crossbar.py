@@ -20,12 +20,14 @@ from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
 from accelsim.devices import WHOLE_NUMBERS, Device, Programmed, program_mixed
-from accelsim.engines.cells import array_model, check_wires, first_tile
+from accelsim.engines.cells import array_model, check_wires, first_tile, noise_model, read_variance
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
 from accelsim.kernels.arrays import Drops
+from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.crossbar import PLANES_PER_TILE
+from accelsim.kernels.read_noise import SILENT, ReadNoise
 from accelsim.kernels.ssm import Recurrence
 from accelsim.ops.op import Edge, Op, Signal
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
@@ -200,17 +202,29 @@ class StateCrossbar(Engine):
             for work, roles, taken, given in plan
         ]  # fmt: skip
 
+    def errors(self, op: S4dOp, seed: int, first_tile: int) -> Assigned | None:
+        """Return what the converters of a layer's crossbars do wrong, and which converts a pair of columns.
+
+        ``first_tile``: number in draws of the layer's first crossbar.
+        """
+        mapping, converter = self.maps[op.name], self.parts.spec("converter")
+        tiles = np.arange(mapping.crossbars)
+        measured = self.chip.converters.get(self.parts.name("converter"))
+        errors = converter.imperfections(seed, first_tile + tiles, mapping.first_crossbar + tiles, measured)
+        if errors is None:
+            return None
+        pairs = mapping.per_crossbar * (2 * op.states + 1)
+        columns = converters_of_columns(
+            mapping.crossbars, 1, pairs, tile_columns=pairs, units=converter.units, shared_by=converter.shared_by
+        )
+        return Assigned(errors, columns)
+
     def tables(self) -> list[list[dict[str, Any]]]:
         return [[mapping.row() for mapping in self.maps.values()]]
 
     def _check_settings(self) -> None:
         """Refuse settings of the parts that would have no effect here."""
         add, crossbar, name = self.problems.add, self.crossbar, self.parts.name("crossbar")
-        if crossbar.noise != "none":
-            add(
-                f"'{name}' has 'noise: {crossbar.noise}': noise of a read that becomes the next state is not modelled",
-                "write 'noise: none'",
-            )
         converter: Converter = self.parts.spec("converter")
         transfer = converter.transfer({})
         if not isinstance(transfer, AdcTransfer):
@@ -223,9 +237,6 @@ class StateCrossbar(Engine):
                 f"'{self.parts.name('converter')}' is 'ideal: true': a state that goes back without being rounded to a "
                 "code is not modelled"
             )
-        perfect = converter.imperfections(0, np.zeros(1, np.int64), np.zeros(1, np.int64), None) is None
-        if not perfect or converter.measured_name() is not None:
-            add(f"'{self.parts.name('converter')}' has errors: those of a state that goes back are not modelled")
         if crossbar.planes != 1:
             add(f"'{name}' has {crossbar.planes} planes: a weight lies in cells of all its bits, which take one")
         for op in self.layers.values():
@@ -297,6 +308,8 @@ class StateRun(Run):
         super().__init__()
         self.engine, self.seed, self.tell = engine, seed, tell
         self.device = engine.chip.devices[engine.parts.name("crossbar")]
+        self.temperature = engine.chip.spec.technology.temperature
+        self.noise = ReadNoise(noise_model(engine.crossbar), self.temperature, engine.crossbar.read_time)
         self.ran: dict[str, Recurrence] = {}
         self.drops = self.tallies.drops[engine.parts.name("crossbar")] = Drops()
         self.tallies.programming = {"cells": 0, "write_pulses": 0}
@@ -304,7 +317,7 @@ class StateRun(Run):
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         for op in ops:
             self.tell(op.name)
-            ran = self._layer(op, signals, self.device)
+            ran = self._layer(op, signals, self.device, self.noise)
             self.ran[op.name] = ran.recurrence
             self.tallies.clamped[op.name] = ran.clamped
             conversions = len(ran.recurrence.outputs) * self.engine.maps[op.name].conversions_per_step
@@ -321,9 +334,9 @@ class StateRun(Run):
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""
         for op in ops:
-            self._layer(op, signals, WHOLE_NUMBERS)
+            self._layer(op, signals, WHOLE_NUMBERS, SILENT)
 
-    def _layer(self, op: Op, signals: dict[str, Signal], device: Device) -> Ran:
+    def _layer(self, op: Op, signals: dict[str, Signal], device: Device, noise: ReadNoise) -> Ran:
         """Run a layer on fresh cells of a device, and put the codes of its outputs into ``signals``."""
         assert isinstance(op, S4dOp)
         crossbar, source = self.engine.crossbar, signals[op.input]
@@ -354,6 +367,8 @@ class StateRun(Run):
                 reached = (reached or 0) + int(written.reached.sum())
             return written.states
 
+        tile = first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
+        tile += self.engine.maps[op.name].first_crossbar
         words, clamped = op.words(np.asarray(source.values))
         try:
             curves = device.curves(crossbar.read_voltage, op.cell_bits())
@@ -368,8 +383,14 @@ class StateRun(Run):
                 model=None
                 if device is WHOLE_NUMBERS
                 else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
+                terms=device.current_terms(crossbar.read_voltage),
+                read_variance=read_variance(device, crossbar, curves, self.temperature),
+                noise=noise,
                 rows=crossbar.rows,
                 columns=crossbar.columns,
+                errors=None if device is WHOLE_NUMBERS else self.engine.errors(op, self.seed, tile),
+                seed=self.seed,
+                first_tile=tile,
             )
         except ValueError as error:
             raise ValueError(f"layer '{op.name}': {error}") from None

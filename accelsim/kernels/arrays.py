@@ -82,7 +82,7 @@ class ArrayModel:
     fresh: CellProgram | None = None
     drops: Drops = field(default_factory=Drops)
 
-    def order(self, levels: NDArray[np.uint8], used: int) -> NDArray[np.int64]:
+    def order(self, levels: NDArray[np.integer[Any]], used: int) -> NDArray[np.int64]:
         """Return which input lies on each row, see `order_of_rows`."""
         return order_of_rows(self.row_order, levels, used, self.wires is not None and self.wires.both_ends)
 
@@ -138,7 +138,7 @@ class ArrayModel:
         return found, one.drivers.reshape(count, columns, rows, rows)
 
     def with_gains(
-        self, states: NDArray[np.float32], gains: NDArray[np.float64] | None, power: int = 1
+        self, states: NDArray[np.floating[Any]], gains: NDArray[np.float64] | None, power: int = 1
     ) -> NDArray[np.float32]:
         """Return the states of cells that conduct gain^power times as much; gains: [.., columns].
 
@@ -149,7 +149,9 @@ class ArrayModel:
         return self.states(self.conductances(states) * gains[..., None, :] ** power)
 
 
-def order_of_rows(order: RowOrder, levels: NDArray[np.uint8], used: int, both_ends: bool = False) -> NDArray[np.int64]:
+def order_of_rows(
+    order: RowOrder, levels: NDArray[np.integer[Any]], used: int, both_ends: bool = False
+) -> NDArray[np.int64]:
     """Return which input lies on each row of an array: [.., rows], ``order[row]`` = input.
 
     as_given: input i on row i. alternating: inputs 0, 2, 4 .. on rows 0, 1, 2 .., inputs 1, 3, 5 .. on the last row,
@@ -160,8 +162,7 @@ def order_of_rows(order: RowOrder, levels: NDArray[np.uint8], used: int, both_en
     An order costs nothing here: an input's word is written into another of the tile's registers. The table that says
     which, rows log2(rows) bits a tile, is not priced.
 
-    levels: [.., rows, columns] of all arrays that share the rows, `RESTING` counts as 0; ``used``: rows with an input,
-    the first ones.
+    levels: [.., rows, columns] of all arrays that share the rows; ``used``: rows with an input, the first ones.
     """
     rows = levels.shape[-2]
     if order == "as_given":
@@ -169,7 +170,7 @@ def order_of_rows(order: RowOrder, levels: NDArray[np.uint8], used: int, both_en
     elif order == "alternating":
         place = np.concatenate([np.arange(0, rows, 2), np.arange(1, rows, 2)[::-1]])
     else:
-        conducting = np.where(levels == RESTING, 0, levels).sum(axis=-1, dtype=np.int64)
+        conducting = levels.sum(axis=-1, dtype=np.int64)
         conducting[..., used:] = -1
         nearer = np.argsort(conducting, axis=-1, kind="stable")  # the last lies nearest
         if not both_ends:

@@ -28,6 +28,8 @@ DRIFT_STREAM = 2
 """A cell's drift exponent."""
 READ_STREAM = 3
 """Read noise of a conversion."""
+STATE_STREAM = 4
+"""Read noise of a column whose current becomes a state."""
 DECAY_STREAM = 11
 """What a cell loses or gains after it was programmed."""
 STUCK_STREAM = 12

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 NoiseModel = Literal["physical", "legacy", "off"]
 
 BOLTZMANN = 1.380649e-23
 ELECTRON = 1.602e-19
 READ_SECONDS = 1e-8
+
+
+class ReadNoise(NamedTuple):
+    """How reads vary: the model, the temperature in K and the time of a read in s."""
+
+    model: NoiseModel = "off"
+    temperature_kelvin: float = 300.0
+    read_seconds: float = READ_SECONDS
+
+
+SILENT = ReadNoise()
+"""Reads without noise."""
 
 
 def noise_constants(

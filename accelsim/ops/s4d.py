@@ -15,10 +15,12 @@ from pydantic import PositiveInt
 from accelsim.kernels.arrays import ArrayModel
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.conv import Starts
+from accelsim.kernels.converter_errors import Assigned
 from accelsim.kernels.converters import DacTransfer
-from accelsim.kernels.crossbar import Curves
+from accelsim.kernels.crossbar import Curves, ReadVariance, Terms
 from accelsim.kernels.fixed_point import requantise
 from accelsim.kernels.number import Number
+from accelsim.kernels.read_noise import SILENT, ReadNoise
 from accelsim.kernels.ssm import (
     LARGEST_WEIGHT_BITS,
     Bits,
@@ -193,21 +195,31 @@ class S4dOp(Op):
         voltage: float = 1.0,
         first_array: int = 0,
         model: ArrayModel | None = None,
-        **shape: int,
+        terms: Terms | None = None,
+        read_variance: ReadVariance | None = None,
+        noise: ReadNoise = SILENT,
+        errors: Assigned | None = None,
+        seed: int = 0,
+        first_tile: int = 0,
+        rows: int,
+        columns: int,
     ) -> Recurrence:
-        """Run the kernels over all steps, on cells that ``program`` writes; ``shape``: rows and columns of a crossbar.
+        """Run the kernels over all steps, on cells that ``program`` writes, in crossbars of rows x columns.
 
         ``model``: how the cells lie in their arrays, None for nothing between them and their converters.
+        ``terms``, ``read_variance``: of the cells, ``errors``, ``first_tile``: of the converters, ``noise`` and
+        ``seed``: of both, see `accelsim.kernels.ssm.recurrence`.
 
         Raises ValueError for levels that the cells do not have.
         """
         a, b, c = (tensors[self.tensor_name(part)] for part in PARTS)
         kernels = program_kernels(
-            a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, model=model, **shape
-        )
+            a, b, c, program, curves, weight_bits=self.bits(), first_array=first_array, terms=terms,
+            read_variance=read_variance, model=model, rows=rows, columns=columns,
+        )  # fmt: skip
         return recurrence(
             kernels, codes, starts, dac=DacTransfer(self.code_bits, voltage), state_gain=self.state_gain(),
-            output_gain=self.output_gain,
+            output_gain=self.output_gain, noise=noise, errors=errors, seed=seed, first_tile=first_tile,
         )  # fmt: skip
 
     def reference(self, read: Sequence[Signal], tensors: Tensors, number: Number = "float32") -> NDArray[Any]:

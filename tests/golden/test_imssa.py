@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from accelsim import library
 from accelsim.devices import load_device
@@ -41,7 +42,7 @@ def run(name: str, seed: int = 0, **device) -> Recurrence:
         *(workload.tensors[f"{op.weights}.{part}"] for part in "abc"),
         cells.programmer(seed, read_voltage=READ_VOLTAGE, cell_bits=cell_bits),
         cells.curves(READ_VOLTAGE, cell_bits),
-        weight_bits=op.weight_bits,
+        weight_bits=op.bits(),
     )
     codes = np.clip(batch.features.astype(np.int16) - op.input_offset, -128, 128)
     return recurrence(
@@ -60,7 +61,7 @@ def accuracy(name: str, seeds: int = 1, **device) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize("name", ["1bit", "2bit", "3bit", "4bit", "5bit"])
+@pytest.mark.parametrize("name", ["1bit", "2bit", "3bit", "4bit", "5bit", "bits_a4_b2_c2", "bits_a2_b5_c2"])
 def test_the_networks_are_good_before_any_noise(name) -> None:
     assert accuracy(name) > 95
 
@@ -74,6 +75,22 @@ def test_two_bits_bear_the_noise_that_five_bits_do_not() -> None:
 def test_it_is_the_range_that_bears_the_noise_not_the_number_of_bits() -> None:
     """5 bits in the range that 2 bits need, 0.6, whose states decay faster: they bear 15 uS as well."""
     assert accuracy("5bit_narrow") - accuracy("5bit_narrow", 6, write_noise=15e-6) < 2
+
+
+def test_coarse_b_and_c_bear_the_noise_as_fine_ones_do() -> None:
+    """A of 4 bits, B and C of 2: the narrow range bears 15 uS with bits of any matrix."""
+    assert accuracy("bits_a4_b2_c2") - accuracy("bits_a4_b2_c2", 6, write_noise=15e-6) < 2
+
+
+def test_readouts_of_fewer_code_bits_are_those_of_eight() -> None:
+    """Outputs of n bits are 2^(n - 8) of them, so the weights are 2^(8 - n) times as large; biases are the same."""
+    eight = load_file(FOLDER / "readout_bits8.safetensors")
+    for bits in range(4, 8):
+        found = load_file(FOLDER / f"readout_bits{bits}.safetensors")
+        assert found.keys() == eight.keys()
+        for key, tensor in eight.items():
+            scaled = key.endswith(".weight") and not key.startswith("reference.")
+            assert np.array_equal(found[key], tensor * np.float32(2 ** (8 - bits) if scaled else 1))
 
 
 def test_a_fixed_range_loses_less_on_the_crossbar_than_ranges_that_follow_the_weights() -> None:

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 import reference_converters
+import reference_ssm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_tile import normals as plain_normals
@@ -20,6 +21,7 @@ from accelsim.kernels.converter_errors import Assigned, ConverterErrors, convert
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.kernels.crossbar import PLANES_PER_TILE, program_tiles
 from accelsim.kernels.product import multiply, multiply_depthwise
+from accelsim.kernels.ssm import largest_level, program_kernels, recurrence
 
 IDEAL, SYNAPTOGEN = load_device("ideal"), load_device("synaptogen")
 
@@ -255,3 +257,99 @@ def test_errors_need_codes_and_a_converter_for_every_column() -> None:
     wrong = Assigned(one.errors, np.zeros((1, 2, 8), np.int64))
     with pytest.raises(ValueError, match=r"converters of columns \(1, 2, 8\) do not fit \(1, 1, 8\)"):
         multiply(tiles, codes, noise="off", errors=wrong)
+
+
+def state_space(seed: int, kernels: int, states: int, bits: int, device=IDEAL):
+    generator, q = np.random.default_rng(seed), largest_level(bits)
+    weights = [generator.integers(-q, q + 1, (kernels, states, 2)).astype(np.int8) for _ in range(3)]
+    weights = [np.where(w == 0, 1, w).astype(np.int8) if bits == 1 else w for w in weights]
+    cell_bits = max(bits - 1, 1)
+    program = device.programmer(1, read_voltage=0.2, cell_bits=cell_bits)
+    return weights, program_kernels(*weights, program, device.curves(0.2, cell_bits), weight_bits=bits)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    kernels=st.integers(1, 5),
+    states=st.integers(1, 6),
+    bits=st.integers(1, 7),
+    converter=st.integers(3, 12),
+    scale=st.floats(0.1, 1.3),
+    output_gain=st.floats(0.01, 1.0),
+    lengths=st.lists(st.integers(0, 20), min_size=1, max_size=3),
+    units=st.integers(1, 9),
+    points=st.sampled_from([0, 3]),
+    noise=st.sampled_from([0.0, 0.7]),
+    first=st.sampled_from([(0, 0), (3, 17)]),
+)
+def test_states_go_back_as_their_converters_make_them(
+    seed, kernels, states, bits, converter, scale, output_gain, lengths, units, points, noise, first
+) -> None:
+    """Ideal cells: to the bit the plain recurrence, its codes made by the plain converters."""
+    weights, space = state_space(seed, kernels, states, bits)
+    top, gain = 2 ** (converter - 1), scale / largest_level(bits)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    codes = np.random.default_rng(seed + 1).integers(-top, top + 1, (starts[-1], kernels)).astype(np.int16)
+    width = 2 * states + 1
+    crossbars, pairs = len(space.weights), space.per_crossbar * width
+    shared_by = math.ceil(pairs / units)
+    errors = made_up(np.random.default_rng(seed + 2), crossbars * units, points, noise)
+    columns = converters_of_columns(crossbars, 1, pairs, tile_columns=pairs, units=units, shared_by=shared_by)
+    first_tile, first_step = first
+    found = recurrence(
+        space, codes, starts, dac=DacTransfer(converter, 0.2), state_gain=gain, output_gain=output_gain,
+        errors=Assigned(errors, columns), seed=seed, first_tile=first_tile, first_step=first_step,
+    )  # fmt: skip
+    saturated = np.zeros(len(codes), np.int64)
+    for k in range(kernels):
+        crossbar, place = divmod(k, space.per_crossbar)
+        a, b, c = (w[k].tolist() for w in weights)
+        for u in range(len(lengths)):
+            begin, end = starts[u], starts[u + 1]
+
+            def convert(x: float, step: int, pair: int) -> tuple[int, int]:
+                column = place * width + pair  # noqa: B023
+                n = crossbar * units + column // shared_by  # noqa: B023
+                z = 0.0
+                if noise:
+                    at = first_step + int(begin) + step  # noqa: B023
+                    z = float(own_noise(seed, first_tile + crossbar, 0, at, 0, pairs)[column])  # noqa: B023
+                return reference_converters.code(
+                    x, top, gain=errors.gain[n], offset=errors.offset[n], bow=errors.bow[n], s_curve=errors.s_curve[n],
+                    inl=errors.inl[n], noise=noise * z,
+                )  # fmt: skip
+
+            y, x, clamped = reference_ssm.with_converters(
+                a, b, c, codes[begin:end, k].tolist(), top=top, state_gain=gain, output_gain=output_gain,
+                convert=convert,
+            )  # fmt: skip
+            assert found.outputs[begin:end, k].tolist() == y
+            assert found.states[u, k].tolist() == [list(pair) for pair in x]
+            saturated[begin:end] += np.array(clamped, np.int64)
+    assert found.saturated.sum(axis=1).tolist() == saturated.tolist()
+
+
+def test_states_have_the_same_bits_for_any_threads_batches_and_crossbars() -> None:
+    _, space = state_space(6, 7, 4, 4, SYNAPTOGEN)
+    assert space.per_crossbar == 3 and len(space.weights) == 3
+    starts, seed = np.array([0, 100, 137, 300]), 5
+    codes = np.random.default_rng(3).integers(-30, 31, (300, 7)).astype(np.int16)
+    spreads = {"offset": 1.0, "gain": 0.02, "inl": 0.5, "noise": 0.5}
+    columns = converters_of_columns(3, 1, 27, tile_columns=27, units=4, shared_by=8)
+    assigned = Assigned(draw_errors(seed, np.arange(2, 5), 4, **spreads), columns)
+    options = {"dac": DacTransfer(8, 0.2), "state_gain": 0.9 / 7, "output_gain": 0.1, "seed": seed, "first_tile": 2}
+    whole = recurrence(space, codes, starts, errors=assigned, **options)
+    assert not np.array_equal(whole.outputs, recurrence(space, codes, starts, **options).outputs)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        alone = recurrence(space, codes, starts, errors=assigned, **options)
+    finally:
+        numba.set_num_threads(before)
+    assert alone.outputs.tobytes() == whole.outputs.tobytes() and alone.watts.tobytes() == whole.watts.tobytes()
+    part = recurrence(space, codes[100:137], np.array([0, 37]), errors=assigned, first_step=100, **options)
+    assert np.array_equal(part.outputs, whole.outputs[100:137])
+    assert np.array_equal(part.saturated, whole.saturated[100:137])
+    with pytest.raises(ValueError, match=r"converters of columns \(1, 1, 27\) do not fit \(3, 1, 27\)"):
+        recurrence(space, codes, starts, errors=Assigned(assigned.errors, columns[:1]), **options)

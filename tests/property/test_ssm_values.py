@@ -136,7 +136,7 @@ def test_kernels_of_one_crossbar_do_not_meet_while_their_cells_rest_and_do_when_
 def test_the_same_bits_for_any_threads_and_batches() -> None:
     weights = drawn(6, 7, 4, 4)
     space = programmed(NOISY, weights, 4)
-    assert space.per_crossbar == 3 and len(space.weights) == 3
+    assert space.per_crossbar == 3 and space.weights.shape[1] == 3
     starts = np.array([0, 100, 137, 300])
     codes = np.random.default_rng(3).integers(-30, 31, (300, 7)).astype(np.int16)
     options = {"dac": DacTransfer(8, 0.2), "state_gain": 0.9 / 7, "output_gain": 0.1}
@@ -192,4 +192,4 @@ def test_cells_at_rest_have_no_write_noise_but_may_be_stuck() -> None:
 
 
 def test_fifteen_states_still_fit() -> None:
-    assert programmed(IDEAL, drawn(1, 1, 15, 2), 2).weights.shape == (1, 62, 31)
+    assert programmed(IDEAL, drawn(1, 1, 15, 2), 2).weights.shape == (1, 1, 62, 31)

@@ -440,11 +440,6 @@ def test_what_does_not_fit_is_named(chip: str, changes: dict[str, str], message:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"crossbar.noise": "physical"},
-            r"'crossbar' has 'noise: physical': noise of a read that becomes the next state",
-        ),
-        ({"crossbar.noise": "legacy"}, r"'crossbar' has 'noise: legacy'"),
         ({"adc.ideal": "true"}, r"'adc' is 'ideal: true': a state that goes back without being rounded"),
         ({"crossbar.cell_bits": "2"}, r"'cell_bits: 2', and a weight of layer 's4d' lies whole in 1-bit cells"),
         ({"crossbar.planes": "2"}, r"'crossbar' has 2 planes: a weight lies in cells of all its bits"),

@@ -168,3 +168,28 @@ def test_cells_at_rest_take_no_pulse() -> None:
     device = load_device("taox")
     written = device.write(levels, np.zeros(1, np.int64), seed=0, read_voltage=0.2, cell_bits=1)
     assert written.pulses.tolist() == [2]
+
+
+def test_a_device_that_states_its_pulse_is_written_by_that_pulse() -> None:
+    """NeuRRAM on IMSSA, by hand: 8.52 pulses of 1 us a written cell, 1.75 V over 20 uS: 61.25 pJ each."""
+    short = {"workload.inputs.utterances": "1", "components.crossbar.device": "rram_neurram"}
+    written = accelsim.run("imssa", overrides=short | {"components.crossbar.age": "1 day"}).programming
+    table = accelsim.run("imssa", overrides=short | {"components.crossbar.device": "pcm_joshi"}).programming
+    assert written.write_pulses == round(8.52 * table.write_pulses)  # one pulse each where the file states none
+    assert written.energy_j == pytest.approx(written.write_pulses * 61.25e-12)
+    together = load_architecture("imssa").components()["crossbar"].cells_written_at_once
+    assert written.time_s == pytest.approx(-(-written.write_pulses // together) * 1e-6)
+    assert written.energy_interval_j == pytest.approx((written.energy_j, written.energy_j))
+
+
+def test_a_shipped_chip_runs_with_published_devices() -> None:
+    """What a cell conducts is what a read draws: hermes' cells a tenth of taox' (10.35 against 150 uS), or less."""
+    drawn = {}
+    for device, age in (("taox", "1 s"), ("pcm_hermes", "1 h"), ("pcm_hermes", "1 month")):
+        key = "components.crossbar."
+        settings = {"workload.inputs.utterances": "1", key + "device": device, key + "age": age}
+        result = accelsim.run("imssa", overrides=settings)
+        assert result.programming.cells == 64 * 64
+        drawn[device, age] = next(c for c in result.components if c.name == "crossbar").energy_j.dynamic
+    taox, hour, month = drawn.values()
+    assert 0 < month < hour < 0.1 * taox

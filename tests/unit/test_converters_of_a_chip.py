@@ -20,6 +20,7 @@ from accelsim.schema.converters import MeasuredConverters
 CHIP = find("memristor_tile", "arch").read_text()
 LINE = CHIP[: CHIP.index("  adc: {")].count("\n") + 1
 FEW = {"workload.inputs.utterances": "1", "components.crossbar.noise": "none"}
+SHORT = {"workload.inputs.dataset": "librivox_sample", "workload.score": "null", "workload.inputs.seconds": "1"}
 
 
 def chip_with(folder: Path, keys: str, converters: str | None = None) -> Path:
@@ -37,6 +38,13 @@ def problems(path: Path) -> list[str]:
     with pytest.raises(InputError) as error:
         load_architecture(path)
     return [str(problem) for problem in error.value.problems]
+
+
+def imssa_with(folder: Path, keys: str, converters: str | None = None) -> Path:
+    """Write the chip of one state-space kernel, likewise."""
+    path = chip_with(folder, keys, converters)
+    path.write_text(find("imssa", "arch").read_text().replace("{kind: adc,", f"{{kind: adc, {keys},"))
+    return path
 
 
 def ran(path: Path, overrides: dict[str, str] | None = None) -> Run:
@@ -170,3 +178,17 @@ def test_each_tile_and_each_copy_has_converters_of_its_own(tmp_path: Path) -> No
         each = ["{}"] * 144
         each[48 * tile : 48 * (tile + 1)] = ["{offset: 3}"] * 48
         assert outputs(chip_with(tmp_path, "errors: measured.yaml", f"[{', '.join(each)}]")) != perfect
+
+
+def test_a_state_goes_back_with_the_errors_of_its_converters(tmp_path: Path) -> None:
+    perfect, flat = outputs(find("imssa", "arch"), SHORT), "{inl: [0, 0, 0]}"
+    for keys, converters in (
+        ("noise: 0.5", None), ("offset: 1", None), ("gain_error: 0.02", None), ("inl: 1", None),
+        ("errors: measured.yaml", "[{offset: 0.3}]"),
+        ("errors: measured.yaml", f"[{flat}, {flat}, {flat}, {{inl: [0, 1, 0]}}]"),  # the last of four: pairs 24 to 28
+    ):  # fmt: skip
+        path = imssa_with(tmp_path, keys, converters)
+        assert outputs(path, SHORT) != perfect, keys
+        assert outputs(path, SHORT) == outputs(path, SHORT), keys
+    zero = imssa_with(tmp_path, "errors: measured.yaml, calibrated: offset_and_gain", "[{offset: -2, gain: 0.0625}]")
+    assert outputs(zero, SHORT) == perfect, "gain 1 / 16 is 32 steps of 1 / 512"

@@ -11,24 +11,29 @@ weights.safetensors, float.safetensors, readout.safetensors and one workload fil
 
 trains and writes the networks of `BITS` alone: bits of A, B and C each for itself, from 2 to 5, in the range of 2 bits
 and some in the wide one. Their readouts lie in readout_bits8.safetensors; readout_bits7 to 4 have the same ones for
-converters of so many bits: an output of 8 - n fewer bits is 2^-n of it, so that its weight is 2^n times as large.
+converters of so many bits: an output of 8 - n fewer bits is 2^-n of it, so that its weight is 2^n times as large. Last
+it writes bits_seeds.csv: what every seed, also those that were not kept, comes to without and with write noise.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file
 from torch import nn
 from tqdm import tqdm
 
 from accelsim.data import Waveform, load
 from accelsim.data.clip import trimmed
 from accelsim.data.waveform import ZERO_CODE
-from accelsim.kernels.ssm import convolve, largest_level
+from accelsim.devices import load_device
+from accelsim.kernels.converters import DacTransfer
+from accelsim.kernels.ssm import Bits, convolve, largest_level, program_kernels, recurrence
 from accelsim.weights import save_weights
 
 HERE = Path(__file__).parent
@@ -44,24 +49,26 @@ STEPS, BATCH, RATE = 400, 128, 0.01
 SEEDS = 4
 WORDS = ("zero", "one")
 
+PartBits = tuple[int, int, int]
+"""Bits of A, B and C."""
+
 # Bits and range of every network. 0.95 is just inside the unit circle; with one or two bits it would leave no stable
 # state off the axes, so there the range is 0.6, whose diagonal is at 0.85. None: each part follows its weights.
-Bits = tuple[int, int, int]
-"""Of A, B and C."""
 NETWORKS: dict[str, tuple[int, float | None]] = {
     "1bit": (1, 0.6), "2bit": (2, 0.6), "3bit": (3, 0.95), "4bit": (4, 0.95), "5bit": (5, 0.95),
     "5bit_narrow": (5, 0.6), "2bit_free": (2, None), "3bit_free": (3, None), "5bit_free": (5, None),
 }  # fmt: skip
 
 WIDE, NARROW = 0.95, 0.6
-BITS: tuple[Bits, ...] = (
+BITS: tuple[PartBits, ...] = (
     (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5),
     (3, 2, 2), (4, 2, 2), (5, 2, 2), (4, 3, 3), (5, 3, 3), (3, 3, 2), (3, 2, 3), (4, 4, 2), (4, 2, 4), (5, 5, 2),
     (5, 2, 5), (2, 3, 3), (2, 5, 5), (2, 5, 2), (2, 2, 5),
 )  # fmt: skip
-IN_WIDE_RANGE: tuple[Bits, ...] = ((3, 3, 3), (4, 4, 4), (5, 5, 5), (3, 2, 2), (4, 2, 2), (5, 2, 2))
+IN_WIDE_RANGE: tuple[PartBits, ...] = ((3, 3, 3), (4, 4, 4), (5, 5, 5), (3, 2, 2), (4, 2, 2), (5, 2, 2))
 """Of them those that are trained in the wide range too. With A of two bits it has stable states on the axes only."""
 FEWEST_CODE_BITS = 4
+NOISE_S, READ_VOLTAGE, PROGRAMMINGS = 10e-6, 0.2, 4  # of the table of seeds
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ class Kernel(nn.Module):
     that follow each part of A, B, C.
     """
 
-    def __init__(self, bits: int | Bits, scale: float | None) -> None:
+    def __init__(self, bits: int | PartBits, scale: float | None) -> None:
         super().__init__()
         self.bits = (bits,) * 3 if isinstance(bits, int) else bits
         self.scale = scale
@@ -186,7 +193,7 @@ def accuracy(model: Kernel, data: Recordings) -> float:
         return float((model(data).argmax(1) == data.labels).float().mean())
 
 
-def train(bits: int | Bits, scale: float | None, data: Recordings, seed: int) -> tuple[Kernel, float]:
+def train(bits: int | PartBits, scale: float | None, data: Recordings, seed: int) -> tuple[Kernel, float]:
     """Minimise the cross-entropy with Adam; returns the network and its loss on all training data."""
     torch.manual_seed(seed)
     model = Kernel(bits, scale)
@@ -202,7 +209,7 @@ def train(bits: int | Bits, scale: float | None, data: Recordings, seed: int) ->
         return model, float(nn.functional.cross_entropy(model(data), data.labels))
 
 
-def best_of(seeds: int, bits: int | Bits, scale: float | None, data: Recordings, name: str) -> Kernel:
+def best_of(seeds: int, bits: int | PartBits, scale: float | None, data: Recordings, name: str) -> Kernel:
     """Return the network of the lowest training loss; a loss that is not a number never wins."""
     found = [train(bits, scale, data, seed) for seed in tqdm(range(seeds), desc=name, mininterval=2)]
     return min(found, key=lambda one: one[1] if np.isfinite(one[1]) else np.inf)[0]
@@ -216,7 +223,7 @@ class Deployed:
     classes] and ``bias``: on the mean of |y| in codes.
     """
 
-    bits: Bits
+    bits: PartBits
     scale: float
     a: np.ndarray
     b: np.ndarray
@@ -303,7 +310,7 @@ def write(name: str, network: Deployed, decoder: str, trained: int | None = None
 
 
 def kept(
-    work: Path, name: str, bits: int | Bits, scale: float | None, data: Recordings, seed: int | None = None
+    work: Path, name: str, bits: int | PartBits, scale: float | None, data: Recordings, seed: int | None = None
 ) -> Kernel:
     """Return a finished network from the work folder, or train it, from one seed or from several, and keep it there."""
     path = work / f"{name}.pt"
@@ -324,33 +331,96 @@ def loss(model: Kernel, data: Recordings) -> float:
     return found if np.isfinite(found) else np.inf
 
 
-def bits_of_each(work: Path, training: Recordings, held_out: Recordings) -> None:
-    """Train and write the networks of `BITS`, each from several seeds, and their readouts for every number of bits."""
-    readouts: dict[str, np.ndarray] = {}
+def networks_of_bits() -> Iterator[tuple[str, PartBits, float]]:
+    """Yield the name, the bits and the range of every network of `BITS`."""
     for bits in BITS:
         a, b, c = bits
         for suffix, scale in (("", NARROW), ("_wide", WIDE)) if bits in IN_WIDE_RANGE else (("", NARROW),):
-            name = f"bits_a{a}_b{b}_c{c}{suffix}"
-            found = [
-                kept(work, f"{name}_{seed}", bits, scale, training, seed)
-                for seed in tqdm(range(SEEDS), desc=name, mininterval=2)
-            ]
-            model = min(found, key=lambda one: loss(one, training))
-            network = deploy(model, training)
-            write(name, network, f"readout_bits{CODE_BITS}.safetensors")
-            readouts |= {f"{name}.weight": network.readout, f"{name}.bias": network.bias}
-            seen, unseen = accuracy(model, training), accuracy(model, held_out)
-            print(
-                f"{name}: loss {loss(model, training):.3f}, {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by "
-                "convolution",
-                flush=True,
-            )
+            yield f"bits_a{a}_b{b}_c{c}{suffix}", bits, scale
+
+
+def bits_of_each(work: Path, training: Recordings, held_out: Recordings) -> None:
+    """Train and write the networks of `BITS`, each from several seeds, and their readouts for every number of bits.
+
+    Those of the float network stay as `main` wrote them.
+    """
+    shipped = load_file(HERE / "readout.safetensors")
+    reference = {key: value for key, value in shipped.items() if key.startswith("reference.")}
+    readouts: dict[str, np.ndarray] = {}
+    for name, bits, scale in networks_of_bits():
+        found = [
+            kept(work, f"{name}_{seed}", bits, scale, training, seed)
+            for seed in tqdm(range(SEEDS), desc=name, mininterval=2)
+        ]
+        model = min(found, key=lambda one: loss(one, training))
+        network = deploy(model, training)
+        write(name, network, f"readout_bits{CODE_BITS}.safetensors")
+        readouts |= {f"{name}.weight": network.readout, f"{name}.bias": network.bias}
+        seen, unseen = accuracy(model, training), accuracy(model, held_out)
+        print(
+            f"{name}: loss {loss(model, training):.3f}, {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by "
+            "convolution",
+            flush=True,
+        )
     for code_bits in range(FEWEST_CODE_BITS, CODE_BITS + 1):
         coarser = np.float32(2 ** (CODE_BITS - code_bits))
         save_weights(
             HERE / f"readout_bits{code_bits}.safetensors",
-            {key: value * coarser if key.endswith(".weight") else value for key, value in readouts.items()},
+            reference | {key: v * coarser if key.endswith(".weight") else v for key, v in readouts.items()},
         )
+
+
+def error_on_cells(
+    network: Deployed, codes: np.ndarray, starts: np.ndarray, data: Recordings, seed: int | None
+) -> float:
+    """Return the share of utterances taken for the other word on a crossbar of taox cells; no ``seed``: without noise.
+
+    codes: of the input, less that of silence [samples, 1]; starts: offsets of the utterances.
+    """
+    device = load_device("taox").model_copy(update={"write_noise": 0.0 if seed is None else NOISE_S})
+    bits = Bits.of(network.bits)
+    cell_bits = max(bits.cells())
+    kernels = program_kernels(
+        network.a, network.b, network.c,
+        device.programmer(seed or 0, read_voltage=READ_VOLTAGE, cell_bits=cell_bits),
+        device.curves(READ_VOLTAGE, cell_bits), weight_bits=bits,
+    )  # fmt: skip
+    outputs = recurrence(
+        kernels, codes, starts, dac=DacTransfer(CODE_BITS, READ_VOLTAGE),
+        state_gain=network.scale / bits.state_steps(), output_gain=network.output_gain,
+    ).outputs[:, 0]  # fmt: skip
+    found = []
+    for y in np.split(np.abs(outputs.astype(np.float64)), starts[1:-1]):
+        part = np.arange(len(y)) * SEGMENTS // len(y)
+        found.append(
+            np.argmax(np.array([y[part == k].mean() for k in range(SEGMENTS)]) @ network.readout + network.bias)
+        )
+    return float(np.mean(np.array(found) != data.labels.numpy()))
+
+
+def table_of_seeds(work: Path, training: Recordings, held_out: Recordings) -> None:
+    """Write bits_seeds.csv: what every seed of every network of `BITS` comes to; which one is kept does not change."""
+    utterances = load("zero_one", "test")
+    rows = ["network,seed,kept,loss,train_percent,error_percent,error_at_10_us_percent"]
+    for name, bits, scale in networks_of_bits():
+        models = [kept(work, f"{name}_{seed}", bits, scale, training, seed) for seed in range(SEEDS)]
+        losses = [loss(model, training) for model in models]
+        for seed, model in enumerate(models):
+            network = deploy(model, training)
+            waveform = Waveform(rate_hz=RATE_HZ, level=network.level)
+            parts = [
+                waveform.codes(trimmed(u.audio, TRIM_DB))[:LONGEST].astype(np.int16) - ZERO_CODE for u in utterances
+            ]
+            starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+            codes = np.concatenate(parts)
+            quiet = error_on_cells(network, codes, starts, held_out, None)
+            noisy = np.mean([error_on_cells(network, codes, starts, held_out, n) for n in range(PROGRAMMINGS)])
+            rows.append(
+                f"{name},{seed},{int(seed == int(np.argmin(losses)))},{losses[seed]:.4f},"
+                f"{100 * accuracy(model, training):.2f},{100 * quiet:.2f},{100 * noisy:.2f}"
+            )
+            print(rows[-1], flush=True)
+    (HERE / "bits_seeds.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -367,6 +437,7 @@ def main() -> None:
     training, held_out = data.part(~test), data.part(test)
     if arguments.bits:
         bits_of_each(arguments.work, training, held_out)
+        table_of_seeds(arguments.work, training, held_out)
         return
 
     readouts = {}

@@ -94,16 +94,17 @@ class Noise:
 
 SETTINGS = {
     "plain": Noise(0.0),
-    "noise_half": Noise(0.5),
-    "noise": Noise(1.0),
-    "noise_double": Noise(2.0),
-    "month": Noise(1.0, (FRESH, MONTH)),
+    "once": Noise(1.0),
+    "noise": Noise(2.0),
+    "three": Noise(3.0),
+    "month": Noise(2.0, (FRESH, MONTH)),
 }
 NETWORKS = {
     "plain": "trained on without noise for as long as the others",
-    "noise": "trained with the programming noise of its cells",
-    "month": "trained with the programming noise and a month of drift of its cells",
+    "noise": "trained with twice the programming noise of its cells",
+    "month": "trained with twice the error of its cells, from programming noise and up to a month of drift",
 }
+"""Settings that are shipped, and what their workload files say of them."""
 
 
 def with_stuck(device: Device, share: float) -> Device:
