@@ -89,18 +89,8 @@ class ArrayModel:
         return order_of_rows(self.row_order, levels, used, self.wires is not None and self.wires.both_ends)
 
     def conductances(self, states: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return the chord conductances of cells at the read voltage, in S.
-
-        A cell of 0 S has a state of float32, whose rounding may lie below 0 S: then it is 0 S again.
-        """
-        cells = chords(states, self.curves, self.terms, self.volts)
-        rounding = np.spacing(np.abs(states).max(initial=1).astype(np.float32)) * self.range()
-        return np.where((cells < 0) & (cells >= -rounding), 0.0, cells)
-
-    def range(self) -> float:
-        """Return the span of conductances between the two curves at the read voltage, in S."""
-        low, high = np.polyval(self.curves.low, self.volts), np.polyval(self.curves.high, self.volts)
-        return float(abs(low - high) / abs(self.volts))
+        """Return the chord conductances of cells at the read voltage, in S."""
+        return chords(states, self.curves, self.terms, self.volts)
 
     def states(self, conductances: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the states whose chord conductances at the read voltage these are, in S."""

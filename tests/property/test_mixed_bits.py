@@ -278,16 +278,3 @@ def test_bits_of_a_crossbar_s_cells_are_those_of_the_most_levels(tmp_path) -> No
     levels = {"components.crossbar.device_settings.levels": "[5 uS, 10 uS, 20 uS, 40 uS, 60 uS, 80 uS, 100 uS, 150 uS]"}
     with pytest.raises(InputError, match="has 8 levels, cells of 2 bits need 4"):  # 1 bit takes the outer ones
         execute(deploy(made, load_architecture("imssa", levels)), batch_of(np.zeros((1, 1), np.uint8), [0, 1]))
-
-
-def test_cells_that_noise_takes_to_0_s_are_read_behind_wires(tmp_path) -> None:
-    """5 uS and 10 uS of noise: a third of the cells of level 0 is at 0 S, which float32 states do not hold exactly."""
-    made = network(tmp_path, drawn(1, 1, 14, (3, 2, 2)), (3, 2, 2), 8, 0.5)
-    changes = {"components.crossbar.device_settings.write_noise": "10 uS"}
-    batch = batch_of(np.full((3, 1), 200, np.uint8), [0, 3])
-    wires = {"components.crossbar.wires": "{row: 1 uohm, column: 1 uohm}"}
-    found = [
-        execute(deploy(made, load_architecture("imssa", changes | more)), batch)
-        for more in ({"components.crossbar.wires": "none"}, wires)
-    ]
-    assert found[0].outputs.tolist() == found[1].outputs.tolist()
