@@ -356,7 +356,7 @@ _DATA = {
             ("seed_high, key, own_stream)", "seed_high, key, stream)", CONVERTERS),
         ],
         "accelsim/kernels/ssm.py": [
-            ("step = first_step + np.uint64(t)", "step = np.uint64(t)", CONVERTERS),
+            ("np.uint64(CONVERTER_NOISE_STREAM)", "np.uint64(STATE_STREAM)", CONVERTERS),
         ],
         "accelsim/components/adc.py": [
             ("each[place * self.units + unit]", "each[unit]", CONVERTERS_OF_A_CHIP),
