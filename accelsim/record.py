@@ -255,6 +255,9 @@ def _arrays(run: Run) -> list[r.ArrayRecord]:
                 **remedies,
                 largest_drop=drops.largest,
                 mean_drop=drops.mean(),
+                **(
+                    {} if drops.residue is None else {f"residue_{key}": v for key, v in drops.residue._asdict().items()}
+                ),
             )
         )
     return found
