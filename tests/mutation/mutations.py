@@ -173,8 +173,8 @@ _DATA = {
              "tests/property/test_vector_unit.py"),
         ],
         "accelsim/kernels/ssm.py": [
-            ("np.polyval(kernels.curves.low, voltage), np.polyval(kernels.curves.high, voltage)",
-             "np.polyval(kernels.curves.high, voltage), np.polyval(kernels.curves.low, voltage)",
+            ("np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)",
+             "np.polyval(curves.high, voltage), np.polyval(curves.low, voltage)",
              "tests/property/test_ssm_values.py"),
         ],
         "accelsim/kernels/attention.py": [
@@ -313,8 +313,7 @@ _DATA = {
         "accelsim/kernels/gated_rows.py": [
             ("total += applied * g * across", "total += g * across", WIRES),
             ("t = y = 1.0 / (end + length * i)", "t = y = 1.0 / end", WIRES),
-            ("share_below[j] = (share_below[j] + wire * beyond[n, j]) * ratio", "share_below[j] = share_below[j] * ratio",
-             WIRES),
+            ("share_below[j] = (share_below[j] + wire * beyond[n, j]) * ratio", "share_below[j] *= ratio", WIRES),
         ],
         "accelsim/kernels/array_read.py": [
             ("before, ohm = volts[i], row + driver", "before, ohm = volts[i], row", ARRAY_READ),
