@@ -3,8 +3,9 @@
     python compare_noise.py
 
 For each condition the network with fewer errors and the one with more, the mean of both over the programmings, and by
-how many points they differ, with a 95 % interval. Utterances are drawn with replacement, the same ones for both networks, and programmings apart
-(`accelsim.explore.intervals`). An interval that begins below 0 cannot tell the two apart.
+how many points they differ, with a 95 % interval. Utterances are drawn with replacement, the same ones for both
+networks, and programmings apart (`accelsim.explore.intervals`). An interval that begins below 0 cannot tell the two
+apart.
 """
 
 from __future__ import annotations
