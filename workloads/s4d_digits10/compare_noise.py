@@ -2,9 +2,10 @@
 
     python compare_noise.py
 
-For each condition the mean error of both networks over the programmings, and how many points less the second one has,
-with a 95 % interval. Utterances are drawn with replacement, the same ones for both networks, and programmings apart
-(`accelsim.explore.intervals`). An interval that holds 0 cannot tell the two apart.
+For each condition the network with fewer errors and the one with more, the mean of both over the programmings, and by
+how many points they differ, with a 95 % interval. Utterances are drawn with replacement, the same ones for both
+networks, and programmings apart (`accelsim.explore.intervals`). An interval that begins below 0 cannot tell the two
+apart.
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ def compared(study: str, rows: Sequence[StudyRow]) -> Iterator[dict[str, str]]:
             together = replace(heard[0], errors=tuple(run for one in heard for run in one.errors))
             draws[name] = error_rates(together, "accuracy.value", f"{name} {condition}")
             means[name] = fmean(100 * sum(run) / together.n() for run in together.errors)
-        for first, second in STUDIES[study]:
-            low, high = np.quantile(draws[first] - draws[second], [0.025, 0.975])
+        for pair in STUDIES[study]:
+            fewer, more = sorted(pair, key=lambda name: means[name])
+            low, high = np.quantile(draws[more] - draws[fewer], [0.025, 0.975])
             figures = {
-                "first_percent": means[first], "second_percent": means[second],
-                "difference_points": means[first] - means[second], "low_points": low, "high_points": high,
+                "fewer_percent": means[fewer], "more_percent": means[more],
+                "difference_points": means[more] - means[fewer], "low_points": low, "high_points": high,
             }  # fmt: skip
-            yield {"study": study, "condition": condition, "first": first, "second": second} | {
+            yield {"study": study, "condition": condition, "fewer": fewer, "more": more} | {
                 key: f"{value:.2f}" for key, value in figures.items()
             }
 
