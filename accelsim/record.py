@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
-from accelsim.cost import Bill, extrapolated, job_energy_j
+from accelsim.cost import Bill, extrapolated, job_energy_j, quiet_converters
 from accelsim.engines.execute import Execution, service_of
 from accelsim.kernels.arrays import Drops
 from accelsim.plugins import used
@@ -440,7 +440,7 @@ def _provenance(run: Run) -> r.Provenance:
     return r.Provenance(
         predicted=predicted,
         calibrated=calibrated,
-        assumptions=[*spec.assumptions, *_without_wires(chip), *_of_devices(run)],
+        assumptions=[*spec.assumptions, *_without_wires(chip), *_of_devices(run), *quiet_converters(chip)],
         extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )

@@ -5,7 +5,7 @@ The only place where a joule exists.
 
 from accelsim.cost.power import Power, power_over_time
 from accelsim.cost.pricing import SAMPLES, Bill, Draws, check_prices, interval, job_energy_j, price, prices_of
-from accelsim.cost.window import check_point, extrapolated
+from accelsim.cost.window import check_point, extrapolated, quiet_converters
 
 __all__ = [
     "SAMPLES",
@@ -20,4 +20,5 @@ __all__ = [
     "power_over_time",
     "price",
     "prices_of",
+    "quiet_converters",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from accelsim.architecture import Architecture
 from accelsim.components.abstract import Converter
+from accelsim.components.adc import Adc
 from accelsim.components.crossbar import Crossbar
 from accelsim.cost.lookup import OperatingPoint
 from accelsim.cost.scaling import COARSEST_NM, FINEST_NM, node_delay_factor, speed_factor
@@ -230,6 +231,28 @@ def level_and_noise(crossbar: Crossbar, device: Device, temperature: float) -> t
     step = curves.unit / ((1 << crossbar.cell_bits) - 1)
     conductance = 2 * crossbar.rows * float(np.polyval(curves.low, volts)) / volts
     return step, math.sqrt(4 * BOLTZMANN * temperature * conductance / (2 * crossbar.read_time))
+
+
+def quiet_converters(architecture: Architecture) -> list[str]:
+    """Return which converters are given less noise than the cells in front of them have, whose own is left out.
+
+    In steps of a code: i_n / I 2^P, see `level_and_noise`, with the converter's P bits behind the point; a column has
+    no less while a read lasts. Where cells read with their noise, it is in the codes already. State-space kernels,
+    whose columns reach their converters by a gain of the network's, are not looked at.
+    """
+    found = []
+    adcs = {name: spec for name, spec in architecture.components().items() if isinstance(spec, Adc) and spec.noise}
+    for name, spec in architecture.components().items():
+        if not isinstance(spec, Crossbar) or spec.noise != "none" or spec.sign == "neighbours":
+            continue
+        level, noise = level_and_noise(spec, architecture.devices[name], architecture.spec.technology.temperature)
+        for converter, adc in adcs.items():
+            if adc.noise < (least := noise / level * 2.0**adc.precision_bits):
+                found.append(
+                    f"'{converter}' has {adc.noise:g} steps of noise; the cells of '{name}', read with 'noise: none', "
+                    f"alone have {least:.3g} in {format_si(spec.read_time, 's')}"
+                )
+    return found
 
 
 def _of_tiles(chip: Architecture, die: Die) -> Iterator[tuple[str, Location]]:

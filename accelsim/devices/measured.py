@@ -408,10 +408,15 @@ class Measured(Device):
         return reason
 
     def assumptions(self, age: float | None) -> list[str]:
-        """Return that the last measured figures were kept, where they were."""
-        if len(self.programming) < 2 or age is None or age <= (last := self.programming[-1].after):
-            return []
-        return [f"device '{self.name}' after {time_text(age)}: as measured after {time_text(last)}, 'beyond: hold'"]
+        """Return where figures of another time were kept, and where no write pulse is stated."""
+        said = []
+        if len(self.programming) > 1 and age is not None and age > (last := self.programming[-1].after):
+            said.append(
+                f"device '{self.name}' after {time_text(age)}: as measured after {time_text(last)}, 'beyond: hold'"
+            )
+        if self.write_pulse is None:
+            said.append(f"device '{self.name}' states no write pulse: one for each cell, as the crossbar's are priced")
+        return said
 
     def _programmed(
         self, targets: NDArray[np.float64], age: float | None

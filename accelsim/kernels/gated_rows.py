@@ -17,20 +17,36 @@ from accelsim.kernels.wires import Wires
 
 
 class GatedRead(NamedTuple):
-    """``currents`` [frames, arrays, columns] in A per volt, both ends of a column summed; ``power`` [frames, arrays] in
-    W per volt squared: what the driven rows give."""
+    """``currents`` and ``variance`` of the read noise [frames, arrays, columns] in A and A^2, both ends of a column
+    summed; ``power`` [frames, arrays] in W: what the driven rows give."""
 
     currents: NDArray[np.float64]
+    variance: NDArray[np.float64]
     power: NDArray[np.float64]
 
 
-def gated_currents(conductances: NDArray[np.float64], bits: NDArray[np.int8], wires: Wires) -> GatedRead:
-    """Return the currents of columns over the cells of driven rows alone: b V on row i where its bit b is not 0.
+def gated_read(
+    conductances: NDArray[np.float64],
+    bits: NDArray[np.integer],
+    wires: Wires,
+    volts: float = 1.0,
+    *,
+    negative: NDArray[np.float64] | None = None,
+    thermal: float = 0.0,
+    shot: float = 0.0,
+    cell_variance: NDArray[np.float64] | None = None,
+) -> GatedRead:
+    """Read columns over the cells of driven rows alone: b ``volts`` on row i where its bit b is not 0.
 
-    From the far end on, a column is a current i and an admittance y: a cell adds g b and g, a length of wire r divides
-    both by 1 + r y. The driver's resistance counts in no row, because rows carry no current.
+    From the far end on, a column is a current s and an admittance y: a cell adds g b V and g, a length of wire r
+    divides both by 1 + r y. On the way back, V' = (V + r s) / (1 + r y) gives the voltage of every node and, with the
+    amplifiers at 1 V in place of the rows, the share A of a cell's noise current that they sense: a cell of conductance
+    g at v volts adds A^2 (thermal g + shot g |v| + cell_variance v^2). Drivers' resistance does not count: rows carry
+    no current.
 
-    conductances: [arrays, rows, columns] in S; bits: [frames, rows], -1, 0 or 1. Raises ValueError for other bits and
+    conductances: [arrays, rows, columns] in S, those of cells at ``volts``; ``negative``: the same at -volts, where
+    they differ; ``cell_variance``: of a conductance, in S^2, the same shape; bits: [frames, rows], -1, 0 or 1;
+    ``thermal`` and ``shot``: see `accelsim.kernels.read_noise.noise_constants`. Raises ValueError for other bits and
     for shapes that do not fit. Same bits for any threads: a column is one chain of operations.
     """
     cells, pattern = np.ascontiguousarray(conductances, np.float64), np.asarray(bits)
@@ -38,55 +54,79 @@ def gated_currents(conductances: NDArray[np.float64], bits: NDArray[np.int8], wi
         raise ValueError(f"bits of shape {pattern.shape} do not fit conductances of shape {cells.shape}")
     if np.abs(pattern.astype(np.int64)).max(initial=0) > 1:
         raise ValueError("a gated row takes the bits -1, 0 and 1")
-    currents = np.empty((len(pattern), len(cells), cells.shape[2]))
-    power = np.empty((len(pattern), len(cells)))
-    end = wires.column + wires.amplifier
+    backward = cells if negative is None else np.ascontiguousarray(negative, np.float64)
+    spread = (
+        np.zeros((0, *cells.shape[1:])) if cell_variance is None else np.ascontiguousarray(cell_variance, np.float64)
+    )
+    if backward.shape != cells.shape or (cell_variance is not None and spread.shape != cells.shape):
+        raise ValueError(f"expected conductances and variances of shape {cells.shape}")
+    shape = len(pattern), len(cells), cells.shape[2]
+    found = GatedRead(np.empty(shape), np.zeros(shape), np.empty(shape[:2]))
+    end = float(wires.column + wires.amplifier)
     both = wires.both_ends and end > 0  # amplifiers at both ends of wires without resistance are one
-    _ladders(cells, pattern.astype(np.float64), wires.column, end, both, currents, power)
-    return GatedRead(currents, power)
+    noisy = thermal > 0 or shot > 0 or cell_variance is not None
+    _read(
+        cells, backward, spread, pattern.astype(np.int64), float(wires.column), end, both, float(volts), noisy,
+        float(thermal), float(shot), *found,
+    )  # fmt: skip
+    return found
 
 
 @compiled(parallel=True)
-def _ladders(cells, bits, length, end, both, currents, power):  # type: ignore[no-untyped-def]
-    arrays, rows, columns = cells.shape
+def _read(  # type: ignore[no-untyped-def]
+    cells, negative, spread, bits, length, end, both, volts, noisy, thermal, shot, currents, variance, power
+):
     for frame in numba.prange(len(bits)):
-        short, admittance = np.empty(columns), np.empty(columns)
-        # What the drivers give; the far amplifier's current, and how it grows with the voltage of the node in hand.
-        given, far, transfer = np.empty(columns), np.empty(columns), np.empty(columns)
-        for array in range(arrays):
-            short[:] = 0.0
-            given[:] = 0.0
-            far[:] = 0.0
-            admittance[:] = 1.0 / end if both else 0.0
-            transfer[:] = 1.0 / end if both else 0.0
-            wire = 0.0  # from the last driven cell to the row in hand
-            for i in range(rows):
-                b = bits[frame, i]
-                if b != 0.0:
-                    _along(wire, short, admittance, given, far, transfer)
-                    for j in range(columns):
-                        g = cells[array, i, j]
-                        short[j] += g * b
-                        admittance[j] += g
-                        given[j] += g
-                    wire = 0.0
-                wire += length
-            _along(wire - length + end, short, admittance, given, far, transfer)
-            total = 0.0
-            for j in range(columns):
-                currents[frame, array, j] = short[j] + far[j]
-                total += given[j]
-            power[frame, array] = total
+        for array in range(len(cells)):
+            _ladders(
+                cells[array], negative[array], spread[array : array + 1], bits[frame], length, end, both, volts, noisy,
+                thermal, shot, currents[frame, array], variance[frame, array], power[frame, array : array + 1],
+            )  # fmt: skip
 
 
 @compiled()
-def _along(wire, short, admittance, given, far, transfer):  # type: ignore[no-untyped-def]
-    """Go along a wire: the node in hand rises to V = i r / (1 + y r) when what lies in front of it is at 0 V."""
-    for j in range(len(short)):
-        share = 1.0 / (1.0 + wire * admittance[j])
-        volts = wire * short[j] * share
-        given[j] -= short[j] * volts
-        far[j] += transfer[j] * volts
-        short[j] *= share
-        admittance[j] *= share
-        transfer[j] *= share
+def _ladders(  # type: ignore[no-untyped-def]
+    cells, negative, spread, bits, length, end, both, volts, noisy, thermal, shot, currents, variance, power
+):
+    rows, columns = cells.shape
+    driven = np.flatnonzero(bits)
+    count = len(driven)
+    # Of the part of a column up to a driven cell: current into a node at 0 V, the same with 1 V on the far amplifier in
+    # place of the rows, admittance.
+    short, beyond, admittance = np.empty((count, columns)), np.empty((count, columns)), np.empty((count, columns))
+    for n in range(count):
+        i = driven[n]
+        wire = 0.0 if n == 0 else length * (i - driven[n - 1])
+        for j in range(columns):
+            s, t, y = 0.0, 0.0, 0.0
+            if n > 0:
+                s, t, y = short[n - 1, j], beyond[n - 1, j], admittance[n - 1, j]
+                share = 1.0 / (1.0 + wire * y)
+                s, t, y = s * share, t * share, y * share
+            elif both:
+                t = y = 1.0 / (end + length * i)
+            g = cells[i, j] if bits[i] > 0 else negative[i, j]
+            short[n, j] = s + g * (bits[i] * volts)
+            beyond[n, j] = t
+            admittance[n, j] = y + g
+    below, share_below = np.zeros(columns), np.ones(columns)
+    currents[:] = 0.0
+    total = 0.0
+    for n in range(count - 1, -1, -1):
+        i = driven[n]
+        wire = length * (driven[n + 1] - i) if n < count - 1 else length * (rows - 1 - i) + end
+        applied = bits[i] * volts
+        for j in range(columns):
+            ratio = 1.0 / (1.0 + wire * admittance[n, j])
+            below[j] = (below[j] + wire * short[n, j]) * ratio
+            g = cells[i, j] if bits[i] > 0 else negative[i, j]
+            across = applied - below[j]
+            currents[j] += g * across
+            total += applied * g * across
+            if noisy:
+                share_below[j] = (share_below[j] + wire * beyond[n, j]) * ratio
+                square = thermal * g + shot * g * abs(across)
+                if len(spread):
+                    square += spread[0, i, j] * across * across
+                variance[j] += share_below[j] * share_below[j] * square
+    power[0] = total

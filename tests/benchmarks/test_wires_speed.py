@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 
 from accelsim.devices import load_device
 from accelsim.kernels.array_read import solve_read
-from accelsim.kernels.gated_rows import gated_currents
+from accelsim.kernels.gated_rows import gated_read
 from accelsim.kernels.wires import Wires, effective
 
 pytestmark = pytest.mark.benchmark
@@ -86,7 +86,7 @@ def test_reads_one_by_one() -> None:
     """What the fast path does without: a read at a time. Printed, no limit."""
     generator = np.random.default_rng(1)
     cells, bits = conductances(1, 128), generator.integers(-1, 2, (200, 128))
-    gated = processor_seconds(lambda: gated_currents(cells, bits, WIRES)) / len(bits)
+    gated = processor_seconds(lambda: gated_read(cells, bits, WIRES)) / len(bits)
     curves = load_device("synaptogen").curves(0.6)
     states, volts = generator.uniform(0.1, 0.8, (128, 128)), 0.6 * (generator.random((8, 128)) < 0.5)
     read = processor_seconds(lambda: solve_read(states, curves, WIRES, volts), 3) / len(volts)

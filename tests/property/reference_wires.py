@@ -28,8 +28,11 @@ class Network:
     def add(self, kind: str, a: int, b: int, ohm: float) -> None:
         self.parts.setdefault(kind, []).append((a, b, ohm))
 
-    def voltages(self, known: dict[int, float]) -> np.ndarray:
-        """Voltages of all nodes: Kirchhoff's current law at every node that is neither known nor ground."""
+    def voltages(self, known: dict[int, float], injected: dict[int, float] | None = None) -> np.ndarray:
+        """Voltages of all nodes: Kirchhoff's current law at every node that is neither known nor ground.
+
+        ``injected``: currents that come into nodes from outside, in A.
+        """
         group = list(range(self.nodes + 1))  # the last one is ground
 
         def root(n: int) -> int:
@@ -57,6 +60,9 @@ class Network:
                         entries[place[one], place[other]] = entries.get((place[one], place[other]), 0.0) - 1 / ohm
                     else:
                         right[place[one]] += value[other] / ohm
+        for n, current in (injected or {}).items():
+            if root(n) in place:
+                right[place[root(n)]] += current
         if free:
             # A node that nothing ties to a known one is at 0 V.
             for k in range(len(free)):
@@ -70,12 +76,16 @@ class Network:
 
 @dataclass
 class Solved:
-    """One read: what every column takes, what every row gives, and the power in each kind of part."""
+    """One read: what every column takes from its cells, what every row gives, and the power in each kind of part.
+
+    ``sensed``: of a read with injected currents, what the amplifiers take of these, by column.
+    """
 
     columns: np.ndarray
     rows: np.ndarray
     cell_volts: np.ndarray
     power: dict[str, float]
+    sensed: np.ndarray
 
 
 def read(
@@ -88,11 +98,13 @@ def read(
     amplifier: float = 0.0,
     both_ends: bool = False,
     open_rows: str | None = None,
+    injected: dict[tuple[int, int], float] | None = None,
 ) -> Solved:
     """One read of an array of conductances [rows, columns] by voltages [rows].
 
     ``open_rows``: what a row of 0 V is: driven to 0 V (None), ``floating``: its wire is there, without a driver, or
-    ``gated``: all cells are cut off in rows of 0 V, and the others see the voltage itself.
+    ``gated``: all cells are cut off in rows of 0 V, and the others see the voltage itself. ``injected``: currents in A
+    into column nodes (row, column), as a second read with all sources at 0 V.
     """
     rows, columns = cells.shape
     net = Network()
@@ -123,9 +135,19 @@ def read(
             net.add("wires", b[i][j], inner, column)
             net.add("amplifiers", inner, GROUND, amplifier)
     v = np.append(net.voltages(known), 0.0)
+    sensed = np.zeros(columns)
+    if injected:
+        moved = net.voltages(dict.fromkeys(known, 0.0), {b[i][j]: current for (i, j), current in injected.items()})
+        moved = np.append(moved, 0.0)
+        for (_, j), current in injected.items():
+            sensed[j] += current  # less what goes back through the cells of this column
+        for i in range(rows):
+            for j in range(columns):
+                if not (gated and volts[i] == 0):
+                    sensed[j] -= cells[i, j] * (moved[b[i][j]] - moved[a[i][j]])
     drop = np.array([[v[a[i][j]] - v[b[i][j]] for j in range(columns)] for i in range(rows)])
     through = cells * drop
     if gated:
         through[volts == 0] = 0
     power = {kind: sum((v[p] - v[q]) ** 2 / ohm for p, q, ohm in parts if ohm > 0) for kind, parts in net.parts.items()}
-    return Solved(through.sum(axis=0), through.sum(axis=1), drop, power)
+    return Solved(through.sum(axis=0), through.sum(axis=1), drop, power, sensed)

@@ -52,6 +52,7 @@ def devices(draw) -> dict:
         "drift": draw(st.none() | st.tuples(number, number, st.floats(0, 0.1), st.floats(0, 0.1))),
         "decay": draw(st.none() | st.tuples(number, number, number)),
         "stuck": draw(st.tuples(share, share)),
+        "limited": draw(st.booleans()),
         "access": draw(st.sampled_from([0.0, 1e3, 2e4])),
         "age": draw(st.floats(1000, 1e7)),
         "bits": draw(st.integers(1, 3)),
@@ -62,6 +63,7 @@ def text(d: dict) -> str:
     lines = [
         f"range: [{d['low']} uS, {d['high']} uS]", "beyond: hold",
         f"access: {d['access']} ohm" if d["access"] else "",
+        f"limits: [{d['low']} uS, {d['high']} uS]" if d["limited"] else "",
         f"stuck: {{at_low_resistance: {d['stuck'][0]!r}, at_high_resistance: {d['stuck'][1]!r}}}",
     ]  # fmt: skip
     sigmas = d["sigmas"][:1] if d["drift"] else d["sigmas"]
@@ -107,7 +109,7 @@ def plain_cell(d: dict, level: int, seed: int, array: int, cell: int) -> float:
         a, b, c = d["decay"]
         spread = b / 100 * math.log(age) + c / 10
         g += -a / 100 * math.log(age) + spread * reference_tile.normals(words(seed, DECAY_STREAM, array, cell))[0]
-    g = max(g, 0.0)
+    g = min(max(g, low), high) if d["limited"] else max(g, 0.0)
     if d["drift"]:
         at, above, mean, spread = d["drift"]
         if target >= low + 2:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from property import reference_wires
 
-from accelsim.kernels.gated_rows import gated_currents
+from accelsim.kernels.gated_rows import gated_read
 from accelsim.kernels.wires import Wires, effective
 
 TOLERANCE = 1e-10  # of the largest current
@@ -73,12 +73,37 @@ def test_gated_rows(case) -> None:
     cells, wires, generator = case
     bits = generator.integers(-1, 2, (3, len(cells)))
     bits[0] = np.abs(bits[0])
-    found = gated_currents(cells[None], bits, Wires(**wires))
+    negative = cells * generator.uniform(0.8, 1.2, cells.shape)
+    found = gated_read(cells[None], bits, Wires(**wires), 0.4, negative=negative[None])
     for frame, pattern in enumerate(bits):
-        plain = reference_wires.read(cells, pattern.astype(float), **wires, open_rows="gated")
+        seen = np.where(pattern[:, None] > 0, cells, negative)
+        plain = reference_wires.read(seen, 0.4 * pattern, **wires, open_rows="gated")
         close(found.currents[frame, 0], plain.columns)
-        assert found.power[frame, 0] == pytest.approx(pattern @ plain.rows, rel=BALANCE, abs=1e-30)
+        assert found.power[frame, 0] == pytest.approx(0.4 * pattern @ plain.rows, rel=BALANCE, abs=1e-30)
         assert found.power[frame, 0] == pytest.approx(sum(plain.power.values()), rel=BALANCE, abs=1e-30)
+    assert not found.variance.any()
+
+
+@settings(max_examples=15)
+@given(arrays(12, 3))
+def test_noise_of_gated_rows(case) -> None:
+    """A cell's noise current goes into the column's node behind it: what the amplifiers sense of it, cell by cell."""
+    cells, wires, generator = case
+    bits = generator.integers(-1, 2, (1, len(cells)))
+    spread = cells**2 * 1e-3
+    found = gated_read(cells[None], bits, Wires(**wires), 0.4, thermal=1e-12, shot=3e-12, cell_variance=spread[None])
+    plain = reference_wires.read(cells, 0.4 * bits[0], **wires, open_rows="gated")
+    expected = np.zeros(cells.shape[1])
+    for i in np.flatnonzero(bits[0]):
+        for j in range(cells.shape[1]):
+            g, v = cells[i, j], plain.cell_volts[i, j]
+            # A current into a node is one into the cell's driven side, whose other cells are at 0 V: 1 A over g.
+            alone = reference_wires.read(
+                cells[:, j : j + 1], 0.4 * bits[0], **wires, open_rows="gated", injected={(int(i), 0): 1.0}
+            )
+            share = alone.sensed[0]
+            expected[j] += share**2 * (1e-12 * g + 3e-12 * g * abs(v) + spread[i, j] * v**2)
+    np.testing.assert_allclose(found.variance[0, 0], expected, rtol=1e-8, atol=1e-40)
 
 
 def test_gated_rows_see_each_pattern_alone() -> None:
@@ -86,11 +111,10 @@ def test_gated_rows_see_each_pattern_alone() -> None:
     generator = np.random.default_rng(3)
     cells, bits = 10 ** generator.uniform(-6, -4, (3, 20, 7)), generator.integers(-1, 2, (9, 20))
     wires = Wires(0.0, 1.0, amplifier=50.0, both_ends=True)
-    whole = gated_currents(cells, bits, wires)
+    whole = gated_read(cells, bits, wires, thermal=1.0, shot=2.0)
     for frame in range(9):
-        one = gated_currents(cells[::-1], bits[frame : frame + 1], wires)
-        assert np.array_equal(one.currents[0, ::-1], whole.currents[frame])
-        assert np.array_equal(one.power[0, ::-1], whole.power[frame])
+        one = gated_read(cells[::-1], bits[frame : frame + 1], wires, thermal=1.0, shot=2.0)
+        assert all(np.array_equal(a[0, ::-1], b[frame]) for a, b in zip(one, whole, strict=True))
 
 
 def crosssim(cells: np.ndarray, volts: np.ndarray, row: float, column: float, amplifier: float) -> np.ndarray:
@@ -211,6 +235,6 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="conductances must be finite and at least 0 S"):
         effective(-np.ones((1, 3, 3)), Wires(1, 1))
     with pytest.raises(ValueError, match=r"bits of shape \(2, 4\) do not fit conductances of shape \(1, 3, 3\)"):
-        gated_currents(np.ones((1, 3, 3)), np.zeros((2, 4), int), Wires(1, 1))
+        gated_read(np.ones((1, 3, 3)), np.zeros((2, 4), int), Wires(1, 1))
     with pytest.raises(ValueError, match="takes the bits -1, 0 and 1"):
-        gated_currents(np.ones((1, 3, 3)), np.full((1, 3), 2), Wires(1, 1))
+        gated_read(np.ones((1, 3, 3)), np.full((1, 3), 2), Wires(1, 1))

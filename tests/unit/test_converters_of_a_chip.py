@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 from accelsim.architecture import load_architecture
 from accelsim.components.adc import Adc
+from accelsim.cost import quiet_converters
+from accelsim.devices import load_device
 from accelsim.errors import InputError
 from accelsim.explore.reuse import functional
 from accelsim.explore.validate import schema_of, validate_file
 from accelsim.library import find
 from accelsim.pipeline import run_in_full
-from accelsim.record import Run
+from accelsim.record import Run, record
 from accelsim.schema.converters import MeasuredConverters
 
 CHIP = find("memristor_tile", "arch").read_text()
@@ -192,3 +195,20 @@ def test_a_state_goes_back_with_the_errors_of_its_converters(tmp_path: Path) -> 
         assert outputs(path, SHORT) == outputs(path, SHORT), keys
     zero = imssa_with(tmp_path, "errors: measured.yaml, calibrated: offset_and_gain", "[{offset: -2, gain: 0.0625}]")
     assert outputs(zero, SHORT) == perfect, "gain 1 / 16 is 32 steps of 1 / 512"
+
+
+def test_a_converter_that_is_quieter_than_the_cells_in_front_of_it_is_told(tmp_path: Path) -> None:
+    """By hand: 256 cells of I_LL(0.6 V) / 0.6 V in 10 ns, sqrt(4 kB 300 K G 50 MHz), in 1 / 16 of a level's current."""
+    curves = load_device("synaptogen").curves(0.6)
+    siemens = 256 * sum(c * 0.6**n for n, c in enumerate(reversed(curves.low))) / 0.6
+    least = math.sqrt(4 * 1.380649e-23 * 300 * siemens * 50e6) / curves.unit * 16
+    assert least == pytest.approx(0.0311, rel=1e-3)
+    path, quiet = chip_with(tmp_path, "noise: 0.01"), {"components.crossbar.noise": "none"}
+    (told,) = quiet_converters(load_architecture(path, quiet))
+    assert told == (
+        "'adc' has 0.01 steps of noise; the cells of 'crossbar', read with 'noise: none', alone have 0.0311 in 10 ns"
+    )
+    assert told in record(ran(path)).provenance.assumptions
+    assert not quiet_converters(load_architecture(path))  # the cells have theirs
+    for louder in ("noise: 0.04", "noise: 0, offset: 1"):
+        assert not quiet_converters(load_architecture(chip_with(tmp_path, louder), quiet))

@@ -61,6 +61,15 @@ def test_read_noise_takes_any_conductance() -> None:
         assert variance is None or (np.isfinite(variance).all() and (variance >= 0).all())
 
 
+def test_noise_behind_an_access_transistor_is_that_of_the_cell_times_the_slope() -> None:
+    """By differences: what is seen, G / (1 + G R), varies by its derivative times what the cell does, 0.2 uS."""
+    device = parsed("range: [1 uS, 50 uS]\naccess: 10 kohm\nread: {sigma: [{polynomial: [0.2]}]}")
+    g, step, ohm = np.array([1e-6, 20e-6, 50e-6]), 1e-10, 10e3
+    slope = ((g + step) / (1 + (g + step) * ohm) - (g - step) / (1 + (g - step) * ohm)) / (2 * step)
+    variance = device.read_variance(g / (1 + g * ohm), age=None, read_time=1e-8, temperature=300.0)
+    assert variance is not None and np.sqrt(variance) == pytest.approx(0.2e-6 * slope, rel=1e-6)
+
+
 def test_the_noise_of_a_shorter_read_is_larger() -> None:
     """1/f: ln((t + t_r) / (2 t_r)) at a day and 10 ns against 1 us, by hand: 29.09 against 24.49."""
     device = load_device("pcm_hermes")
@@ -118,6 +127,8 @@ def test_beyond_the_last_time_the_last_figures_hold_and_are_told() -> None:
     last, later = device.moments(2, 2 * DAY), device.moments(2, 30 * DAY)
     assert np.array_equal(last.sigma, later.sigma)
     assert device.assumptions(2 * DAY) == []
+    (unpriced,) = load_device("pcm_hermes").assumptions(DAY)
+    assert unpriced == "device 'pcm_hermes' states no write pulse: one for each cell, as the crossbar's are priced"
     assert device.assumptions(30 * DAY) == [
         "device 'rram_neurram' after 30 days: as measured after 2 days, 'beyond: hold'"
     ]

@@ -378,7 +378,7 @@ def error_on_cells(
     codes: of the input, less that of silence [samples, 1]; starts: offsets of the utterances.
     """
     device = load_device("taox").model_copy(update={"write_noise": 0.0 if seed is None else NOISE_S})
-    bits = Bits.of(network.bits)
+    bits = Bits(*network.bits)
     cell_bits = max(bits.cells())
     kernels = program_kernels(
         network.a, network.b, network.c,
