@@ -21,6 +21,8 @@ from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
 from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
 from accelsim.kernels.wires import Wires, effective
 
+ROUNDED = 1e-6
+"""How far below 0 the rounding of a state may take a conductance, as a share of the largest."""
 PATTERNS = 64
 """Patterns with which a column's gain is measured."""
 
@@ -128,6 +130,8 @@ class ArrayModel:
         """Return the effective conductances of arrays, and the admittance that their drivers see."""
         if self.wires is None:
             return cells, None
+        # The state of a cell at 0 S is rounded to float32, and may stand for a little less.
+        cells = np.where(cells < -ROUNDED * np.abs(cells).max(initial=0.0), cells, np.maximum(cells, 0.0))
         if not depthwise:
             return effective(cells, self.wires)
         count, rows, columns = cells.shape
