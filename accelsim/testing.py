@@ -344,6 +344,32 @@ class DeviceContract:
         means = [float(current[levels == level].mean()) for level in range(1 << bits)]
         assert all(np.diff(means) > 0), f"mean currents of the levels: {means} A"
 
+    def test_knows_whether_it_changes_with_time(self, file: str) -> None:
+        """A device that changes refuses to be read at no age; any other is the same at every age."""
+        device = self.device(file)
+
+        def states(age: float | None) -> NDArray[np.float32]:
+            levels = np.ones((1, 2, 2), np.uint8)
+            return device.program(levels, np.array([0]), seed=3, read_voltage=self.read_voltage, age=age).states
+
+        if device.ages() is None:
+            assert np.array_equal(states(None), states(self.age)), (
+                "changes with an age, and 'ages' says that it does not"
+            )
+            return
+        assert device.wrong_age(self.age) is None, f"cannot be read after {self.age:g} s: {device.wrong_age(self.age)}"
+        try:
+            states(None)
+        except ValueError:
+            return
+        raise AssertionError("was programmed without an age")
+
+    def test_read_noise_is_a_variance(self, file: str) -> None:
+        """The variance of a read, where a device has one, is finite and not below 0, within the range and beyond."""
+        conductances = self.device(file).lowest_conductance(self.read_voltage) * np.array([0.0, 1e-3, 1.0, 10.0, 1e4])
+        variance = self.device(file).read_variance(conductances, age=self.age, read_time=1e-8, temperature=300.0)
+        assert variance is None or (variance.shape == (5,) and np.isfinite(variance).all() and (variance >= 0).all())
+
     def test_refuses_levels_that_cells_do_not_have(self, file: str, bits: int) -> None:
         """A level above the highest is a ValueError."""
         levels = np.full((1, 2, 2), 1 << bits, np.uint8)

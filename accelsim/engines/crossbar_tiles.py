@@ -15,7 +15,7 @@ matrix. Those registers lead both deliveries, so that the next step's waits for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from typing import Any, ClassVar, cast
@@ -673,6 +673,8 @@ class TileRun(Run):
         self.clipped: dict[str, int] = {}
         self.programmed: dict[str, Tiles] = {}
         """The tiles of matrices that are multiplied in several calls."""
+        self.numbers: dict[str, Iterator[NDArray[np.int64]]] = {}
+        """The numbers of the rows of those calls, in draws."""
         self.errors: dict[str, Assigned | None] = {}
         """Those of their converters."""
 
@@ -770,23 +772,28 @@ class TileRun(Run):
         return (sums * full_scale).reshape(rows, *([places] if places > 1 else []), -1), starts
 
     def _multiply_step(self, op: WeightedOp, codes: NDArray[np.int8], mapping: TileMapping) -> NDArray[np.float64]:
-        """Multiply codes by a matrix of a recurrent layer, behind all that were multiplied by it before."""
+        """Multiply codes by a matrix of a recurrent layer, behind all that were multiplied by it before.
+
+        Draws are those of the row in the run, and of the round of its products, so that utterances behind it change
+        nothing.
+        """
         full_scale = 1 << (op.input_bits - 1)
+        layer = self.engine.recurrent[op.name]
         if op.name not in self.programmed:
             self.programmed[op.name] = self.cells.tiles(self.engine.tensors[op.tensor_name("weight")], mapping)
             self.clipped[op.name], self.watts[op.name] = 0, np.empty((0, 1))
             self.errors[op.name] = self.engine.errors(op, 0, self.seed, self.cells.first_tile)
+            self.numbers[op.name] = _numbers(layer, self.starts[layer.name], op.input == layer.input)
         tiles, drives = self.programmed[op.name], dac_codes(codes / full_scale, self.dac)
         product = multiply(
             tiles, drives, dac=self.dac, adc=self.engine.transfers(op), noise=self.cells.noise(), seed=self.seed,
             read_seconds=self.engine.crossbar.read_time, temperature_kelvin=self.temperature,
-            words=self.engine.words(op), first_frame=len(self.watts[op.name]), errors=self.errors[op.name],
+            words=self.engine.words(op), first_frame=next(self.numbers[op.name]), errors=self.errors[op.name],
         )  # fmt: skip
         power = read_power(tiles, drives, self.dac, per_tile=False)
         self.clipped[op.name] += int(product.clipped.sum())
-        owner = self.engine.recurrent[op.name].name
         saturated = int(product.saturated_per_frame.sum())
-        self.tallies.clamped[owner] = self.tallies.clamped.get(owner, 0) + saturated
+        self.tallies.clamped[layer.name] = self.tallies.clamped.get(layer.name, 0) + saturated
         self.watts[op.name] = np.concatenate([self.watts[op.name], power.reshape(-1, 1)])
         return product.values * full_scale
 
@@ -1058,6 +1065,16 @@ class TileRun(Run):
         for group in range(watts.shape[1]):
             found[:, group] = np.bincount(frame[kept], watts[kept, group], minlength=grid.frames)
         return found
+
+
+def _numbers(layer: RecurrentOp, starts: Starts, of_inputs: bool) -> Iterator[NDArray[np.int64]]:
+    """Yield the numbers of the rows of each call for a matrix of a recurrent layer: all inputs at once, or by steps."""
+    if of_inputs:
+        yield np.arange(int(starts[-1]))
+    rounds = len(layer.rounds())
+    for _, rows in steps(starts):
+        for number in range(rounds):
+            yield rows * rounds + number
 
 
 ENGINES.register("crossbar_tiles", CrossbarTiles)

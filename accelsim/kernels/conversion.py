@@ -85,13 +85,17 @@ class Conversion:
         adc: Adcs,
         noise: NoiseModel,
         seed: int,
-        first_frame: int,
+        first_frame: int | NDArray[np.int64],
         frames: int,
         words: Words | None,
         errors: Assigned | None = None,
     ) -> None:
         shape = (len(tiles.difference), tiles.planes, tiles.column_tiles)
-        self.tiles, self.noisy, self.first_frame = tiles, noise != "off", first_frame
+        self.tiles, self.noisy = tiles, noise != "off"
+        counted = first_frame if isinstance(first_frame, np.ndarray) else first_frame + np.arange(frames)
+        if counted.shape != (frames,):
+            raise ValueError(f"expected the numbers of {frames} frames, found {counted.shape}")
+        self.numbers = counted.astype(np.uint64)
         self.steps, self.limits = per_adc(adc, shape)
         self.adcs = adc_array(adc, shape)
         self.scale = 1.0 if dac.phases == 1 else 1.0 / dac.largest_code
@@ -155,7 +159,7 @@ class Conversion:
             found: NDArray[np.int64] = _convert(
                 signal[frames], variance[frames], constant[frames].astype(np.float32), np.float32(slope_step),
                 self.noisy, offset, self.steps[k], self.limits[k], weights, tiles.tile_columns,
-                phase, np.uint64(self.first_frame + start + frames.start), tile,
+                phase, self.numbers[part][frames], tile,
                 self.key, self.seed_high, values[frames], self.per_frame[part][frames],
                 self.words is not None, *self.bounds, self.saturated[part][frames],
                 self.erring, self.converter[k], self.terms[k], self.inl, self.own_noise,
@@ -201,7 +205,7 @@ class Conversion:
 @compiled(nogil=True)
 def _convert(  # type: ignore[no-untyped-def]
     signal, variance, constant, slope_step, noisy, offset, steps, limits, weights, tile_columns,
-    phase, first_frame, first_tile, key, seed_high, values, per_frame, saturating, low, high, saturated,
+    phase, numbers, first_tile, key, seed_high, values, per_frame, saturating, low, high, saturated,
     erring, converter, terms, inl, own_noise,
 ):  # fmt: skip
     """Draw the noise, scale, round, clamp, count, shift and add one block: signal [frames, columns] -> values += ...
@@ -220,7 +224,7 @@ def _convert(  # type: ignore[no-untyped-def]
     z_own = np.zeros(4 * groups, np.float32)
     total = np.empty(tile_columns, np.float64)
     for t in range(frames):
-        frame = first_frame + np.uint64(t)
+        frame = numbers[t]
         for m in range(column_tiles):
             first = m * tile_columns
             width = min(tile_columns, outputs - first)

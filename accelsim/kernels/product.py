@@ -108,7 +108,7 @@ def multiply(
     adc: Adcs | None = None,
     noise: NoiseModel = "physical",
     seed: int = 0,
-    first_frame: int = 0,
+    first_frame: int | NDArray[np.int64] = 0,
     temperature_kelvin: float = 300.0,
     read_seconds: float = READ_SECONDS,
     frames_per_block: int | None = None,
@@ -123,7 +123,7 @@ def multiply(
 
     codes: int16 [frames, inputs], |code| <= 2^(bits-1); adc: one setting, or an object array that broadcasts to [row
     tiles, planes, column tiles], each an `AdcTransfer` or an object with a transfer function of its own, see
-    `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, for the noise;
+    `accelsim.kernels.converters.Transfer`; first_frame: number of the first frame, or of each, for the noise;
     errors: those of the converters, see `accelsim.kernels.converter_errors`. ``frames_per_block`` changes speed and
     memory only. Raises ValueError for codes or shapes that do not fit.
     """

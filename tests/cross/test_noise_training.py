@@ -132,6 +132,9 @@ def test_each_batch_hears_another_chip_of_another_age():
         def curves(self, read_voltage, cell_bits):
             return None
 
+        def current_terms(self, read_voltage):
+            return None
+
     for call in range(400):
         model.drawn(Device(), call)
     seeds, ages = zip(*seen, strict=True)
@@ -193,6 +196,11 @@ def test_only_the_noise_tells_the_trainings_apart(data):
     assert torch.equal(weights[0], weights[1])
     torch.testing.assert_close(weights[0], weights[2])
     assert not torch.allclose(weights[0], weights[3])
+
+
+def test_a_current_that_training_does_not_hear_is_refused():
+    with pytest.raises(SystemExit, match="device 'rram_milo': currents with further terms"):
+        recipe.cells_of(load_device("rram_milo"), 0, recipe.FRESH)
 
 
 def test_stuck_cells_are_an_option():

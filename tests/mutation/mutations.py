@@ -34,6 +34,9 @@ BILLS = "tests/golden/test_bills_by_hand.py"
 INTEGERS = "tests/property/test_integer_ops.py"
 INTEGER_BILL = "tests/golden/test_integer_bill.py"
 INTEGER_ERRORS = "tests/unit/test_integer_errors.py"
+CONVERTERS = "tests/property/test_converter_errors.py"
+CONVERTERS_OF_A_CHIP = "tests/unit/test_converters_of_a_chip.py"
+LEAKAGE = "tests/unit/test_leakage_and_temperature.py"
 
 _DATA = {
     "record": {
@@ -340,6 +343,28 @@ _DATA = {
         ],
         "accelsim/engines/digital.py": [
             ("return -signed_range(op.input_bits)[0] * int(", "return LARGEST_CODE * int(", INTEGER_ERRORS),
+        ],
+    },
+    "converters": {
+        "accelsim/kernels/converter_errors.py": [
+            ("(p * tile_columns + j % tile_columns) // shared_by", "(j % tile_columns) // shared_by", CONVERTERS),
+            ("return x + gain * x + (offset", "return x + gain * u + (offset", CONVERTERS),
+            ("_trimmed(self.gain, trim_step / largest_code)", "_trimmed(self.gain, trim_step)", CONVERTERS),
+            ("np.uint64(CONVERTER_STREAM)", "np.uint64(1)", CONVERTERS),
+        ],
+        "accelsim/kernels/conversion.py": [
+            ("seed_high, key, own_stream)", "seed_high, key, stream)", CONVERTERS),
+        ],
+        "accelsim/kernels/ssm.py": [
+            ("np.uint64(CONVERTER_NOISE_STREAM)", "np.uint64(STATE_STREAM)", CONVERTERS),
+        ],
+        "accelsim/components/adc.py": [
+            ("each[place * self.units + unit]", "each[unit]", CONVERTERS_OF_A_CHIP),
+            ("largest_code=1 << (self.resolution() - 1)", "largest_code=1 << self.resolution()", CONVERTERS_OF_A_CHIP),
+        ],
+        "accelsim/cost/scaling.py": [
+            ("(temperature - reference_temperature) / doubling_kelvin",
+             "(temperature - reference_temperature) / 10", LEAKAGE),
         ],
     },
     "report": {

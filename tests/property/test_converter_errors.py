@@ -21,6 +21,7 @@ from accelsim.kernels.converter_errors import Assigned, ConverterErrors, convert
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.kernels.crossbar import PLANES_PER_TILE, program_tiles
 from accelsim.kernels.product import multiply, multiply_depthwise
+from accelsim.kernels.read_noise import ReadNoise
 from accelsim.kernels.ssm import largest_level, program_kernels, recurrence
 
 IDEAL, SYNAPTOGEN = load_device("ideal"), load_device("synaptogen")
@@ -292,7 +293,7 @@ def test_states_go_back_as_their_converters_make_them(
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     codes = np.random.default_rng(seed + 1).integers(-top, top + 1, (starts[-1], kernels)).astype(np.int16)
     width = 2 * states + 1
-    crossbars, pairs = len(space.weights), space.per_crossbar * width
+    crossbars, pairs = math.ceil(kernels / space.per_crossbar), space.per_crossbar * width
     shared_by = math.ceil(pairs / units)
     errors = made_up(np.random.default_rng(seed + 2), crossbars * units, points, noise)
     columns = converters_of_columns(crossbars, 1, pairs, tile_columns=pairs, units=units, shared_by=shared_by)
@@ -332,13 +333,14 @@ def test_states_go_back_as_their_converters_make_them(
 
 def test_states_have_the_same_bits_for_any_threads_batches_and_crossbars() -> None:
     _, space = state_space(6, 7, 4, 4, SYNAPTOGEN)
-    assert space.per_crossbar == 3 and len(space.weights) == 3
+    assert space.per_crossbar == 3 and space.weights.shape[1] == 3
     starts, seed = np.array([0, 100, 137, 300]), 5
     codes = np.random.default_rng(3).integers(-30, 31, (300, 7)).astype(np.int16)
     spreads = {"offset": 1.0, "gain": 0.02, "inl": 0.5, "noise": 0.5}
     columns = converters_of_columns(3, 1, 27, tile_columns=27, units=4, shared_by=8)
     assigned = Assigned(draw_errors(seed, np.arange(2, 5), 4, **spreads), columns)
     options = {"dac": DacTransfer(8, 0.2), "state_gain": 0.9 / 7, "output_gain": 0.1, "seed": seed, "first_tile": 2}
+    options["noise"] = ReadNoise("legacy")  # that of the cells beside the converters' own
     whole = recurrence(space, codes, starts, errors=assigned, **options)
     assert not np.array_equal(whole.outputs, recurrence(space, codes, starts, **options).outputs)
     before = numba.get_num_threads()

@@ -123,6 +123,8 @@ def with_stuck(device: Device, share: float) -> Device:
 def cells_of(device: Device, seed: int, age: float) -> Cells:
     """Return the cells of a chip as a run with this seed programs them, ``age`` seconds later."""
     bits = KERNEL_BITS - 1
+    if device.current_terms(READ_VOLTAGE) is not None:
+        raise SystemExit(f"device '{device.name}': currents with further terms are not heard in training")
     program = device.programmer(seed, read_voltage=READ_VOLTAGE, cell_bits=bits, age=age)
     return Cells(program, device.curves(READ_VOLTAGE, bits))
 
@@ -148,7 +150,7 @@ def error(kernels: Kernels, cells: Cells, first_array: int) -> torch.Tensor:
     """Return what programmed cells add to the weights of ideal ones, [CROSSBARS, 2n, n]."""
     a, b, c = (level.numpy().astype(np.int8) for level in kernels.levels())
     found = [
-        program_kernels(a, b, c, one.program, one.curves, weight_bits=KERNEL_BITS, first_array=first_array).weights
+        program_kernels(a, b, c, one.program, one.curves, weight_bits=KERNEL_BITS, first_array=first_array).weights[0]
         for one in (cells, ideal_cells())
     ]
     return torch.from_numpy((STEP * (found[0] - found[1])).astype(np.float32))
