@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim import result as r
 from accelsim.architecture import Architecture
+from accelsim.components.abstract import Converter
 from accelsim.cost import Bill, extrapolated, job_energy_j, quiet_converters
 from accelsim.engines.execute import Execution, service_of
 from accelsim.kernels.arrays import Drops
@@ -255,6 +256,9 @@ def _arrays(run: Run) -> list[r.ArrayRecord]:
                 **remedies,
                 largest_drop=drops.largest,
                 mean_drop=drops.mean(),
+                **(
+                    {} if drops.residue is None else {f"residue_{key}": v for key, v in drops.residue._asdict().items()}
+                ),
             )
         )
     return found
@@ -417,6 +421,13 @@ def _of_devices(run: Run) -> list[str]:
     return list(dict.fromkeys(said))
 
 
+def _of_converters(chip: Architecture) -> list[str]:
+    """Return what of the converters no source gives, and which are quieter than what they convert."""
+    parts = chip.components().items()
+    said = [line for name, spec in parts if isinstance(spec, Converter) for line in spec.assumptions(name)]
+    return [*said, *quiet_converters(chip)]
+
+
 def _provenance(run: Run) -> r.Provenance:
     chip, bill = run.outcome.architecture, run.outcome.bill
     spec = chip.spec
@@ -431,7 +442,7 @@ def _provenance(run: Run) -> r.Provenance:
     return r.Provenance(
         predicted=predicted,
         calibrated=calibrated,
-        assumptions=[*spec.assumptions, *_of_devices(run), *quiet_converters(chip)],
+        assumptions=[*spec.assumptions, *_of_devices(run), *_of_converters(chip)],
         extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )

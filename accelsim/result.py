@@ -311,7 +311,9 @@ class ArrayRecord(Record):
 
     ``row_ohm`` and ``column_ohm``: of a cell's length of wire, at the chip's node and temperature. ``largest_drop``:
     the largest share that wires took of a column's current with all of its rows at the read voltage; ``mean_drop``: of
-    the currents of all columns together. Both before gains of columns.
+    the currents of all columns together. Both before gains of columns. ``residue_rms`` and ``residue_largest``: how far
+    reads of half the rows at the read voltage are from exact ones, in weight units of a single column of the first
+    array; 0 for ohmic cells, whose reads are exact.
     """
 
     name: str
@@ -325,6 +327,8 @@ class ArrayRecord(Record):
     row_order: str = "as_given"
     largest_drop: float = 0.0
     mean_drop: float = 0.0
+    residue_rms: float = 0.0
+    residue_largest: float = 0.0
 
 
 class FirstLoad(Record):

@@ -92,6 +92,10 @@ class Converter(ComponentSpec):
         """Return the name or path of a file of measured converters; None where there is none."""
         return None
 
+    def assumptions(self, name: str) -> list[str]:
+        """Return what of its numbers no source gives; ``name``: of the component."""
+        return []
+
     def imperfections(
         self, seed: int, tiles: NDArray[np.int64], places: NDArray[np.int64], measured: MeasuredConverters | None
     ) -> ConverterErrors | None:

@@ -113,6 +113,11 @@ class Adc(Converter):
     def measured_name(self) -> str | None:
         return self.errors
 
+    def assumptions(self, name: str) -> list[str]:
+        if self.calibrated == "none" or self.trim_step is not None:
+            return []
+        return [f"'{name}' is trimmed in steps of {DEFAULT_TRIM_STEP:g} of a code, as far as it needs: estimated"]
+
     def imperfections(
         self, seed: int, tiles: NDArray[np.int64], places: NDArray[np.int64], measured: MeasuredConverters | None
     ) -> ConverterErrors | None:

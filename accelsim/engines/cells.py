@@ -11,6 +11,7 @@ from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.devices import Device
+from accelsim.engines.effective_cache import cached_effective
 from accelsim.kernels.arrays import ArrayModel, Drops
 from accelsim.kernels.crossbar import Curves, ReadVariance, Tiles, chords, program_tiles
 from accelsim.kernels.read_noise import NoiseModel
@@ -73,7 +74,7 @@ def array_model(crossbar: Crossbar, device: Device, cell_bits: int, seed: int, d
     if gain and (ages := device.ages()) is not None and crossbar.age != ages[0]:
         fresh = device.programmer(seed, read_voltage=volts, cell_bits=cell_bits, age=ages[0])
     terms = device.current_terms(volts)
-    return ArrayModel(curves, volts, terms, wires, gain, crossbar.row_order, seed, fresh, drops)
+    return ArrayModel(curves, volts, terms, wires, gain, crossbar.row_order, seed, fresh, drops, cached_effective)
 
 
 def check_wires(crossbar: Crossbar, driver: Dac, problems: Problems, at: Location) -> None:

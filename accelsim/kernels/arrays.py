@@ -3,11 +3,12 @@
 A cell behind wires is one of another conductance, G_eff, see `accelsim.kernels.wires`, and so of another state:
 r_eff = (LL(V) - G_eff V) / (LL(V) - HH(V)) at the read voltage V, exact for ohmic cells at every voltage and else at V.
 G_eff may lie outside the range of the cells: r_eff is whatever it comes to. Noise of a read is that of the effective
-cells.
+cells. How far cells that are not ohmic are off is found for a few reads of the first array, see `Drops`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,16 +16,23 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.kernels.array_read import Residue, residue
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
 from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
-from accelsim.kernels.wires import Wires, effective
+from accelsim.kernels.wires import Effective, Wires, effective
 
 ROUNDED = 1e-6
 """How far below 0 the rounding of a state may take a conductance, as a share of the largest."""
 PATTERNS = 64
 """Patterns with which a column's gain is measured."""
+
+EXACT_READS = 8
+"""Reads of an array of cells that are not ohmic that are solved exactly, each by one of the first patterns."""
+
+Solver = Callable[[NDArray[np.float64], Wires], Effective]
+"""Finds what arrays are behind their wires, as `accelsim.kernels.wires.effective` does."""
 
 
 @dataclass
@@ -32,12 +40,14 @@ class Drops:
     """What wires took of the arrays that were programmed.
 
     ``largest``: the largest share that a column lost of its current with all rows at the read voltage; ``kept`` and
-    ``ideal``: sums of the currents of all columns with and without wires, in A.
+    ``ideal``: sums of the currents of all columns with and without wires, in A. ``residue``: how far reads of half the
+    rows at the read voltage are from exact ones in the first array, where its cells are not ohmic; else 0.
     """
 
     largest: float = 0.0
     kept: float = 0.0
     ideal: float = 0.0
+    residue: Residue | None = None
 
     def mean(self) -> float:
         """Return the share that wires took of the currents of all columns."""
@@ -71,7 +81,7 @@ class ArrayModel:
     ``wires``: None without; ``measured_gain``: each column's current is multiplied by a gain of its own, see
     `column_gains`; ``row_order``: see `order_of_rows`; ``seed``: of the patterns. ``fresh``: programs the same cells as
     they are right after programming, where they change with time: gains are measured then. ``drops`` takes up what
-    wires take.
+    wires take; ``solve`` finds it.
     """
 
     curves: Curves
@@ -83,6 +93,7 @@ class ArrayModel:
     seed: int = 0
     fresh: CellProgram | None = None
     drops: Drops = field(default_factory=Drops)
+    solve: Solver = effective
 
     def order(self, levels: NDArray[np.integer[Any]], used: int) -> NDArray[np.int64]:
         """Return which input lies on each row, see `order_of_rows`."""
@@ -122,7 +133,19 @@ class ArrayModel:
             then = cells if fresh is states else self.conductances(fresh)
             behind = found if fresh is states else self._behind_wires(then, depthwise)[0]
             gains = column_gains(behind, then, arrays, self.seed)
-        return Seen(states if self.wires is None else self.states(found), gains, drivers)
+        if self.wires is None:
+            return Seen(states, gains, drivers)
+        effective_states = self.states(found)
+        if self.drops.residue is None and not (depthwise or self._ohmic()):
+            on = _patterns(np.ascontiguousarray(arrays[:1], np.int64), states.shape[1], *split_seed(self.seed))
+            reads = on[0, :EXACT_READS] * self.volts
+            self.drops.residue = residue(states[0], effective_states[0], self.curves, self.wires, reads, self.terms)
+        return Seen(effective_states, gains, drivers)
+
+    def _ohmic(self) -> bool:
+        """Return whether the current of every cell is proportional to its voltage."""
+        laws = (self.curves.low, self.curves.high, *(() if self.terms is None else self.terms.voltages))
+        return not any(any(law[:-2]) for law in laws)
 
     def _behind_wires(
         self, cells: NDArray[np.float64], depthwise: bool
@@ -133,10 +156,10 @@ class ArrayModel:
         # The state of a cell at 0 S is rounded to float32, and may stand for a little less.
         cells = np.where(cells < -ROUNDED * np.abs(cells).max(initial=0.0), cells, np.maximum(cells, 0.0))
         if not depthwise:
-            return effective(cells, self.wires)
+            return self.solve(cells, self.wires)
         count, rows, columns = cells.shape
         ladders = np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(count * columns, rows, 1)
-        one = effective(ladders, self.wires)
+        one = self.solve(ladders, self.wires)
         found = one.conductances.reshape(count, columns, rows).swapaxes(1, 2)
         return found, one.drivers.reshape(count, columns, rows, rows)
 

@@ -400,6 +400,7 @@ def _recur(  # type: ignore[no-untyped-def]
         first = b * per_crossbar
         placed = min(per_crossbar, kernels - first)
         n = placed * width
+        mine, of_curves = weights[0, b], signal[0]
         codes = np.zeros(n, np.int64)
         z = np.zeros(n)
         normals = np.zeros(4 * groups, np.float32)
@@ -418,13 +419,16 @@ def _recur(  # type: ignore[no-untyped-def]
                 if codes[i] != 0:
                     row = 2 * i + (codes[i] < 0)
                     magnitude = abs(codes[i])
-                    for k in range(parts):
+                    amplitude = of_curves[magnitude]
+                    line = mine[row]
+                    for j in range(n):
+                        z[j] += amplitude * line[j]
+                    power += fixed_watts[magnitude] + state_watts[0, magnitude] * row_state[0, b, row]
+                    for k in range(1, parts):
                         amplitude = signal[k, magnitude]
                         line = weights[k, b, row]
                         for j in range(n):
                             z[j] += amplitude * line[j]
-                    power += fixed_watts[magnitude] + state_watts[0, magnitude] * row_state[0, b, row]
-                    for k in range(1, parts):
                         power += state_watts[k, magnitude] * row_state[k, b, row]
                     if coupling.shape[1] > 0:
                         current = 0.0

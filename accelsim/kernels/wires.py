@@ -162,7 +162,8 @@ def _leaves(cells, along_row, along_column, heights, widths, keep_top, out):  # 
         count = min(_LANES, blocks - first)
         _single_cells(cells, along_row, along_column, first, count, one)
         a, b = one, other
-        side, lanes, height, width = 4, _CELLS * count, 1, 1
+        # Plain 4 and 1 would have numba compile the first step apart from the others.
+        side, lanes, height, width = np.int64(4), _CELLS * count, np.int64(1), np.int64(1)
         for bit in range(2 * _EDGE_BITS):
             lanes //= 2
             side = _merge_lanes(a, side, b, lanes, height, width, bit % 2 == 1)

@@ -16,7 +16,10 @@ from scipy.sparse.linalg import splu
 
 from accelsim.devices import load_device
 from accelsim.kernels.array_read import solve_read
+from accelsim.kernels.arrays import ArrayModel
+from accelsim.kernels.crossbar import program_tiles
 from accelsim.kernels.gated_rows import gated_read
+from accelsim.kernels.product import multiply
 from accelsim.kernels.wires import Wires, effective
 
 pytestmark = pytest.mark.benchmark
@@ -80,6 +83,26 @@ def test_an_array_is_solved(size: int, limit: float) -> None:
     assert ours < limit
     assert both < limit
     assert off < 1e-10
+
+
+def test_products_cost_what_they_cost_without_wires() -> None:
+    """512 x 512, 4-bit weights, 1,000 frames, physical noise: within 5 % once the arrays are solved."""
+    generator = np.random.default_rng(2)
+    device = load_device("synaptogen")
+    curves = device.curves(0.6)
+    weights, codes = generator.integers(-7, 8, (512, 512)), generator.integers(-128, 129, (1000, 512)).astype(np.int16)
+    plain, behind = (
+        program_tiles(weights, device.programmer(1), curves, weight_bits=4, model=model)
+        for model in (None, ArrayModel(curves, 0.6, wires=WIRES))
+    )
+    # In turn, so that what else the machine does meets both.
+    times = [[processor_seconds(lambda t=tiles: multiply(t, codes), 3) for tiles in (plain, behind)] for _ in range(5)]
+    without, with_wires = np.min(times, axis=0)
+    print(
+        f"\n512 x 512, 1,000 frames: {without * 1e3:.0f} ms of one core without wires, {with_wires * 1e3:.0f} ms with "
+        f"wires = {with_wires / without:.3f} x (at most 1.05)"
+    )
+    assert with_wires / without < 1.05
 
 
 def test_reads_one_by_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,12 @@ def test_a_table_is_small_whole_and_of_today(path: Path) -> None:
         for row in rows:
             by_setting.setdefault(tuple(row.settings.items()), set()).add(row.seed)
         assert all(seeds == set(range(what.seed, what.seed + what.seeds)) for seeds in by_setting.values())
+
+
+def test_differences_of_the_noise_study_are_those_of_its_tables() -> None:
+    folder = root() / "workloads" / "s4d_digits10"
+    spec = importlib.util.spec_from_file_location("compare_noise", folder / "compare_noise.py")
+    assert spec is not None and spec.loader is not None
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    assert recipe.TABLE.read_text(encoding="utf-8") == recipe.table(), "run compare_noise.py again"

@@ -31,6 +31,9 @@ GRAPH = "tests/property/test_graph_counts.py"
 RSNN = "tests/property/test_rsnn_cycles.py"
 COST = "tests/unit/test_cost.py"
 BILLS = "tests/golden/test_bills_by_hand.py"
+WIRES = "tests/property/test_wires.py"
+ARRAY_READ = "tests/property/test_array_read.py"
+EFFECTIVE_CACHE = "tests/unit/test_effective_cache.py"
 INTEGERS = "tests/property/test_integer_ops.py"
 INTEGER_BILL = "tests/golden/test_integer_bill.py"
 INTEGER_ERRORS = "tests/unit/test_integer_errors.py"
@@ -170,8 +173,8 @@ _DATA = {
              "tests/property/test_vector_unit.py"),
         ],
         "accelsim/kernels/ssm.py": [
-            ("np.polyval(kernels.curves.low, voltage), np.polyval(kernels.curves.high, voltage)",
-             "np.polyval(kernels.curves.high, voltage), np.polyval(kernels.curves.low, voltage)",
+            ("np.polyval(curves.low, voltage), np.polyval(curves.high, voltage)",
+             "np.polyval(curves.high, voltage), np.polyval(curves.low, voltage)",
              "tests/property/test_ssm_values.py"),
         ],
         "accelsim/kernels/attention.py": [
@@ -298,6 +301,29 @@ _DATA = {
         "accelsim/explore/metrics.py": [
             ("return -value if self.higher_is_better else value", "return value",
              "tests/property/test_pareto.py"),
+        ],
+    },
+    "wires": {
+        "accelsim/kernels/wires.py": [
+            ("inverse = 1.0 / (open_ * open_ + z * y)", "inverse = 1.0 / (open_ + z * y)", WIRES),
+            ("along_column[0] += wires.amplifier", "along_column[0] += 0", WIRES),
+            ("seen[j, j] += far_end", "seen[j, j] += 2 * far_end", WIRES),
+            ("_add_product(pushed, minus_z, wires_b)", "_add_product(pushed, -minus_z, wires_b)", WIRES),
+        ],
+        "accelsim/kernels/gated_rows.py": [
+            ("total += applied * g * across", "total += g * across", WIRES),
+            ("t = y = 1.0 / (end + length * i)", "t = y = 1.0 / end", WIRES),
+            ("share_below[j] = (share_below[j] + wire * beyond[n, j]) * ratio", "share_below[j] *= ratio", WIRES),
+        ],
+        "accelsim/kernels/array_read.py": [
+            ("before, ohm = volts[i], row + driver", "before, ohm = volts[i], row", ARRAY_READ),
+            ("current = -b[0, j] / end if both else 0.0", "current = 0.0", ARRAY_READ),
+        ],
+        "accelsim/engines/effective_cache.py": [
+            ("os.utime(path)  # used now", "pass", EFFECTIVE_CACHE),
+            ("if hashlib.sha256(content[_DIGEST:].data).digest() != content[:_DIGEST].tobytes():", "if False:",
+             EFFECTIVE_CACHE),
+            ("found.update(cells.data)", "found.update(cells[:, :-1].tobytes())", EFFECTIVE_CACHE),
         ],
     },
     "integers": {

@@ -11,7 +11,8 @@ from property import reference_wires
 from accelsim.devices import load_device
 from accelsim.kernels import array_read
 from accelsim.kernels.array_read import residue, solve_read
-from accelsim.kernels.crossbar import Curves, Terms, chords, states_of
+from accelsim.kernels.arrays import EXACT_READS, ArrayModel
+from accelsim.kernels.crossbar import Curves, Terms, chords, program_tiles, states_of
 from accelsim.kernels.wires import Wires, effective
 
 CURVES = load_device("synaptogen").curves(0.6)
@@ -109,3 +110,29 @@ def test_same_bits_for_any_batch_of_reads() -> None:
     for n in range(5):
         one = solve_read(states, CURVES, Wires(1, 1), reads[n : n + 1])
         assert all(np.array_equal(a[0], b[n]) for a, b in zip(one, whole, strict=True))
+
+
+def test_a_matrix_says_how_far_its_first_array_is_off() -> None:
+    """Of ohmic cells nothing, of others the residue of reads with half the rows at the read voltage."""
+    weights = np.random.default_rng(8).integers(-1, 2, (40, 20))
+    wires, synaptogen = Wires(1, 1), load_device("synaptogen")
+    first: list[np.ndarray] = []
+
+    def program(levels, arrays):
+        states = synaptogen.programmer(1)(levels, arrays)
+        first.append(states[0])
+        return states
+
+    model = ArrayModel(CURVES, 0.6, wires=wires)
+    size = {"weight_bits": 2, "tile_rows": 48, "tile_columns": 32}
+    program_tiles(weights, program, CURVES, model=model, **size)
+    found = model.drops.residue
+    assert found is not None and 0 < found.rms <= found.largest
+    generator = np.random.default_rng(9)
+    reads = (generator.random((20 * EXACT_READS, 48)) < 0.5) * 0.6
+    seen = states_of(effective(chords(first[0], CURVES, None, 0.6)[None], wires).conductances[0], CURVES, None, 0.6)
+    assert found.rms == pytest.approx(residue(first[0], seen, CURVES, wires, reads).rms, rel=0.5)
+    ideal = load_device("ideal")
+    straight = ArrayModel(ideal.curves(0.6), 0.6, wires=wires)
+    program_tiles(weights, ideal.programmer(1), ideal.curves(0.6), model=straight, **size)
+    assert straight.drops.residue is None
