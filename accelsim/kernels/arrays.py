@@ -131,8 +131,8 @@ class ArrayModel:
         gains = None
         if self.measured_gain:
             then = cells if fresh is states else self.conductances(fresh)
-            behind = found if fresh is states else self._behind_wires(then, depthwise)[0]
-            gains = column_gains(behind, then, arrays, self.seed)
+            unaged = found if fresh is states else self._behind_wires(then, depthwise)[0]
+            gains = column_gains(unaged, then, arrays, self.seed)
         if self.wires is None:
             return Seen(states, gains, drivers)
         effective_states = self.states(found)
