@@ -229,7 +229,7 @@ def test_gains_leave_less_than_a_step_of_a_cell(side, lowest, highest, ohm) -> N
     driven = generator.integers(0, 2, (64, side)).astype(float)
     ideal = driven @ (lowest + (highest - lowest) * levels[0])
     model = ArrayModel(curves, VOLTS, wires=Wires(ohm, ohm), measured_gain=True, seed=11)
-    found = model.seen(states, states, levels, arrays, largest_level=1)
+    found = model.seen(states, states, arrays)
 
     def error(currents) -> float:
         return float(np.sqrt(np.mean((currents - ideal) ** 2)) / (highest - lowest))

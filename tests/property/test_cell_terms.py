@@ -298,3 +298,31 @@ def test_wrong_terms_are_named() -> None:
     for wrong in (-1e-12, math.nan):
         with pytest.raises(ValueError, match="must not be negative"):
             CellNoise.of(np.array([1e-12, wrong]))
+
+
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+def test_noise_of_terms_that_carry_half_of_the_current(sign) -> None:
+    """A cube of c(r) = r (1 - r) beside ohmic ends of 225 and 50 uS, in cells of two bits, at full voltage."""
+    frames, cube = 20_000, 2e-3
+    law = Terms(((cube, 0.0, 0.0, 0.0),), lambda r: np.clip(r * (1 - r), -1, 1)[None])
+    ends = Curves((HIGHEST, 0.0), (LOWEST, 0.0), (HIGHEST - LOWEST) * VOLTS / 3)
+    weights = np.random.default_rng(3).integers(1, 3, (32, 3))  # levels in the middle of the range alone
+    tiles = program_tiles(
+        weights, CELLS.programmer(1, read_voltage=VOLTS, cell_bits=2), ends, weight_bits=3, cell_bits=2, sign=sign,
+        tile_rows=32, tile_columns=8, terms=law,
+    )  # fmt: skip
+    codes = np.full((frames, 32), 128, np.int16)
+    how = {"dac": DacTransfer(8, VOLTS), "adc": IDEAL, "seed": 2}
+    exact = multiply(tiles, codes[:1], noise="off", **how).values[0]
+    found = multiply(tiles, codes, noise="physical", **how).values - exact
+    array = arrays_of(weights, 3, 2, sign, 32, 8)
+    for j in range(3):
+        total = 0.0
+        for p, s in np.ndindex(tiles.planes, 2):
+            for row in array(0, p, s):
+                g = row[j if sign == "pair" or s == 0 else 0]
+                r = (HIGHEST - g) / (HIGHEST - LOWEST)
+                current = g * VOLTS + cube * VOLTS**3 * r * (1 - r)
+                total += 16**p * (4 * KB * 300 * 1e8 / VOLTS + 2 * ELECTRON * 1e8) * current
+        sigma = math.sqrt(total) / ends.unit
+        assert found[:, j].std() == pytest.approx(sigma, rel=5 / math.sqrt(2 * frames) + 5e-3)
