@@ -135,12 +135,12 @@ class ArrayModel:
             gains = column_gains(unaged, then, arrays, self.seed)
         if self.wires is None:
             return Seen(states, gains, drivers)
-        behind = self.states(found)
+        effective_states = self.states(found)
         if self.drops.residue is None and not (depthwise or self._ohmic()):
             on = _patterns(np.ascontiguousarray(arrays[:1], np.int64), states.shape[1], *split_seed(self.seed))
             reads = on[0, :EXACT_READS] * self.volts
-            self.drops.residue = residue(states[0], behind[0], self.curves, self.wires, reads, self.terms)
-        return Seen(behind, gains, drivers)
+            self.drops.residue = residue(states[0], effective_states[0], self.curves, self.wires, reads, self.terms)
+        return Seen(effective_states, gains, drivers)
 
     def _ohmic(self) -> bool:
         """Return whether the current of every cell is proportional to its voltage."""

@@ -268,7 +268,7 @@ def test_cells_that_noise_leaves_at_0_siemens_lie_behind_wires(name):
     states = program(levels, numbers)
     cells = model.conductances(states)
     assert cells.min() <= 0
-    found = model.seen(states, states, levels, numbers, largest_level=3).states
+    found = model.seen(states, states, numbers).states
     np.testing.assert_allclose(model.conductances(found), cells, rtol=1e-4, atol=1e-10)
     with pytest.raises(ValueError, match="at least 0 S"):
-        model.seen(states + np.float32(0.1), states, levels, numbers, largest_level=3)
+        model.seen(states + np.float32(0.1), states, numbers)
