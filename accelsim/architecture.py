@@ -401,12 +401,11 @@ def _wired(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[Architec
     """Return the chip with the resistances of wires at its node and temperature, the tables read, and what is wrong."""
     components, files, problems = dict(spec.components), dict[Path, None](), []
     for name, component in components.items():
-        if not isinstance(component, Crossbar) or not (named := component.geometries()):
+        if not isinstance(component, Crossbar):
             continue
-        technology = spec.technology
-        node = technology.node or load_cost(_beside(path, technology.cost, "cost")).node
-        found = {}
-        for key, geometry in named.items():
+        technology, found = spec.technology, {}
+        for key, geometry in component.geometries().items():
+            node = technology.node or load_cost(_beside(path, technology.cost, "cost")).node
             where = ("components", name, "wires", key)
             try:
                 found[key], file = ohm_per_cell(geometry, node, technology.temperature, path.parent)

@@ -701,6 +701,7 @@ def list_(
         "workloads": workload_names(),
         "cost tables": names("arch/cost"),
         "devices": names("arch/devices"),
+        "wires": names("arch/wires"),
         "papers": names("arch/papers"),
     }
     for shelf, entries in shelves.items():

@@ -27,6 +27,7 @@ _SHELVES = {
     "arch/papers": "paper",
     "arch/devices": "device",
     "arch/converters": "file of converters",
+    "arch/wires": "table of wires",
 }
 
 

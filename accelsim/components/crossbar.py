@@ -53,8 +53,8 @@ class Crossbar(ComponentSpec):
     chip together. ``age``: the time from then to the run; a device that changes with time needs it.
 
     ``wires``: the resistances of every array, ``none``: wires without any. Two remedies for what they do, see
-    `accelsim.kernels.arrays`: ``column_gain: measured``, each column's amplifier has a gain of its own; ``row_order``,
-    on which row of an array an input lies.
+    `accelsim.kernels.arrays`: ``column_gain: measured``, each column's amplifier has a gain of its own, without wires
+    1; ``row_order``, on which row of an array an input lies.
     """
 
     kind: Literal["crossbar"]
@@ -109,9 +109,13 @@ class Crossbar(ComponentSpec):
         return {key: value for key in ("row", "column") if isinstance(value := getattr(self.wires, key), str)}
 
     def wired(self, ohm: Mapping[str, float]) -> Self:
-        """Return the crossbar with resistances of wires in ohm, by their keys, in the place of geometries."""
-        assert not isinstance(self.wires, str)
-        return self.model_copy(update={"wires": self.wires.model_copy(update=ohm)})
+        """Return the crossbar with resistances of wires in ohm, by their keys, in the place of geometries.
+
+        Without wires no gain of a column is measured: there is nothing that it undoes.
+        """
+        if isinstance(self.wires, str):
+            return self.model_copy(update={"column_gain": "none"})
+        return self.model_copy(update={"wires": self.wires.model_copy(update=ohm)}) if ohm else self
 
     def clocked(self, frequency: float) -> Self:
         """Return the crossbar with the cycles of a read: max(cycles_per_read, ceil(read_time * frequency))."""

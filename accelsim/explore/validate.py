@@ -8,6 +8,7 @@ from typing import Any
 from accelsim.architecture import ArchitectureSpec, load_architecture, load_converters, load_cost
 from accelsim.cost import check_point
 from accelsim.devices import AnyDevice, load_device
+from accelsim.devices.wire_tables import load_wire_table
 from accelsim.errors import InputError, did_you_mean
 from accelsim.explore.comparison import load_paper
 from accelsim.explore.sweep import SweepSpec, load_sweep
@@ -19,6 +20,7 @@ from accelsim.schema.converters import MeasuredConverters
 from accelsim.schema.cost import CostTable
 from accelsim.schema.paper import Paper
 from accelsim.schema.placement import PlacementFile
+from accelsim.schema.wires import WireTable
 from accelsim.workload import Variant, WorkloadSpec, load_workload
 
 SCHEMAS: dict[str, Any] = {
@@ -28,6 +30,7 @@ SCHEMAS: dict[str, Any] = {
     "paper": Paper,
     "device": AnyDevice,
     "converters": MeasuredConverters,
+    "wires": WireTable,
     "placement": PlacementFile,
     "sweep": SweepSpec,
 }
@@ -52,6 +55,8 @@ def validate_file(path: Path) -> str:
         return f"workload '{load_workload(path).spec.name}'"
     if kind == "device":
         return f"device '{load_device(path).name}'"
+    if kind == "wires":
+        return f"table of wires '{load_wire_table(path).name}'"
     if kind == "converters":
         return f"converters '{load_converters(path).name}'"
     if kind == "placement":

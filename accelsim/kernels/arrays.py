@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.array_read import Residue, residue
-from accelsim.kernels.cells import RESTING, CellProgram
+from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
 from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
@@ -113,15 +113,14 @@ class ArrayModel:
         return np.asarray((cells * low - current) / (low - high))
 
     def seen(
-        self, states: NDArray[np.float32], fresh: NDArray[np.float32], levels: NDArray[np.uint8],
-        arrays: NDArray[np.int64], *, largest_level: int | NDArray[np.int64], depthwise: bool = False,
+        self, states: NDArray[np.float32], fresh: NDArray[np.float32], arrays: NDArray[np.int64], *,
+        depthwise: bool = False,
     ) -> Seen:  # fmt: skip
         """Return arrays as they are read: behind their wires, with the gains of their columns.
 
-        states [arrays, rows, columns]: of the cells; ``fresh``: of the same right after programming, and levels, what
-        they were written to, of 0 .. ``largest_level`` (of each cell or of all), both for the gains; arrays: their
-        numbers. ``depthwise``: each column has inputs and drivers of its own, so that no row joins them: its cells hang
-        on a ladder of column wire, each behind one length of row wire and a driver.
+        states [arrays, rows, columns]: of the cells; ``fresh``: of the same right after programming, for the gains;
+        arrays: their numbers. ``depthwise``: each column has inputs and drivers of its own, so that no row joins them:
+        its cells hang on a ladder of column wire, each behind one length of row wire and a driver.
         """
         if self.wires is None and not self.measured_gain:
             return Seen(states, None, None)
@@ -131,17 +130,17 @@ class ArrayModel:
             self.drops.add(cells, found)
         gains = None
         if self.measured_gain:
-            then = found if fresh is states else self._behind_wires(self.conductances(fresh), depthwise)[0]
-            written = 1 - (np.where(levels == RESTING, 0, levels) / largest_level).astype(np.float32)
-            gains = column_gains(then, self.conductances(written), arrays, self.seed)
+            then = cells if fresh is states else self.conductances(fresh)
+            unaged = found if fresh is states else self._behind_wires(then, depthwise)[0]
+            gains = column_gains(unaged, then, arrays, self.seed)
         if self.wires is None:
             return Seen(states, gains, drivers)
-        behind = self.states(found)
+        effective_states = self.states(found)
         if self.drops.residue is None and not (depthwise or self._ohmic()):
             on = _patterns(np.ascontiguousarray(arrays[:1], np.int64), states.shape[1], *split_seed(self.seed))
             reads = on[0, :EXACT_READS] * self.volts
-            self.drops.residue = residue(states[0], behind[0], self.curves, self.wires, reads, self.terms)
-        return Seen(behind, gains, drivers)
+            self.drops.residue = residue(states[0], effective_states[0], self.curves, self.wires, reads, self.terms)
+        return Seen(effective_states, gains, drivers)
 
     def _ohmic(self) -> bool:
         """Return whether the current of every cell is proportional to its voltage."""
@@ -214,14 +213,14 @@ def order_of_rows(
 def column_gains(
     found: NDArray[np.float64], wanted: NDArray[np.float64], arrays: NDArray[np.int64], seed: int
 ) -> NDArray[np.float64]:
-    """Return the gain of every column that brings its currents nearest to those of the levels that were written.
+    """Return the gain of every column that brings its currents nearest to those of its cells without wires.
 
     In `PATTERNS` reads every row is at the read voltage or at 0 V, each as often, by draws that are a function of
-    (seed, array, pattern, row). gain_j = sum_m I*_mj I_mj / sum_m I_mj^2, I as measured, I* of cells that hold their
-    levels exactly and wires without resistance: least squares. A column without current has a gain of 1. Same bits for
-    any threads, BLAS and arrays beside it.
+    (seed, array, pattern, row). gain_j = sum_m I*_mj I_mj / sum_m I_mj^2, least squares, I as measured, I* the sum of
+    the currents of the cells that are driven, each as programming left it. A column without current has a gain of 1.
+    Same bits for any threads and BLAS, and any arrays beside it.
 
-    found, wanted: [arrays, rows, columns] in S. Returns [arrays, columns].
+    found, wanted: conductances with and without wires, [arrays, rows, columns] in S. Returns [arrays, columns].
     """
     drawn = _patterns(np.ascontiguousarray(arrays, np.int64), found.shape[1], *split_seed(seed))
     return _gains(_driven(drawn, found), _driven(drawn, wanted))

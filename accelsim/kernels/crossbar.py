@@ -307,7 +307,7 @@ def program_tiles(
         written = [(target, arrays[k])]
         if sign == "offset":
             written = [(target[:, :, :1], arrays[k][..., :1]), (target[:, :, 1:, :, :1], arrays[k][..., 1:])]
-        read = _read(program, written, model, len(rows), levels - 1, depthwise)
+        read = _read(program, written, model, len(rows), depthwise)
         difference[k] = flat(_compared(part, 1)[0] for part in read.signal)
         total[k] = flat(_compared(part, 1)[1] for part in read.noise)
         row_state[k] = sum(part.sum(axis=(1, 2, 4), dtype=np.float64) for part in read.cells)
@@ -371,7 +371,6 @@ def _read(
     written: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]],
     model: ArrayModel | None,
     used: int,
-    largest_level: int,
     depthwise: bool,
 ) -> _Read:
     """Program a row of tiles and look at it through an array model; the parts of ``written`` lie beside each other.
@@ -395,8 +394,7 @@ def _read(
     states = programmed(program)
     fresh = states if model.fresh is None else programmed(model.fresh)
     numbers = written[0][1].reshape(-1)
-    lying = np.take_along_axis(levels, there, axis=3).reshape(-1, rows, width)
-    found = model.seen(states, fresh, lying, numbers, largest_level=largest_level, depthwise=depthwise)
+    found = model.seen(states, fresh, numbers, depthwise=depthwise)
     cells = np.take_along_axis(found.states.reshape(levels.shape), back, axis=3)
     gains = None if found.gains is None else found.gains.reshape(*levels.shape[:3], width)
     drivers = found.drivers

@@ -228,7 +228,7 @@ def program_kernels(
     seen = Seen(programmed, None, None)
     if model is not None:
         fresh = programmed if model.fresh is None else model.fresh(levels, arrays, *mixed)
-        seen = model.seen(programmed, fresh, levels, arrays, largest_level=(1 << of_cells.astype(np.int64)) - 1)
+        seen = model.seen(programmed, fresh, arrays)
     cells = np.take_along_axis(seen.states, back, axis=1).astype(np.float64)
     of_signal, of_noise = cells, cells
     if model is not None and seen.gains is not None:

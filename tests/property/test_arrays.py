@@ -231,7 +231,7 @@ def test_gains_leave_less_than_a_step_of_a_cell(side, lowest, highest, ohm) -> N
     driven = generator.integers(0, 2, (64, side)).astype(float)
     ideal = driven @ (lowest + (highest - lowest) * levels[0])
     model = ArrayModel(curves, VOLTS, wires=Wires(ohm, ohm), measured_gain=True, seed=11)
-    found = model.seen(states, states, levels, arrays, largest_level=1)
+    found = model.seen(states, states, arrays)
 
     def error(currents) -> float:
         return float(np.sqrt(np.mean((currents - ideal) ** 2)) / (highest - lowest))
@@ -280,7 +280,7 @@ def test_cells_that_noise_leaves_at_0_siemens_lie_behind_wires(name):
     states = program(levels, numbers)
     cells = model.conductances(states)
     assert cells.min() <= 0
-    found = model.seen(states, states, levels, numbers, largest_level=3).states
+    found = model.seen(states, states, numbers).states
     np.testing.assert_allclose(model.conductances(found), cells, rtol=1e-4, atol=1e-10)
     with pytest.raises(ValueError, match="at least 0 S"):
-        model.seen(states + np.float32(0.1), states, levels, numbers, largest_level=3)
+        model.seen(states + np.float32(0.1), states, numbers)
