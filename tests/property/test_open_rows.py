@@ -78,7 +78,8 @@ def program(weights, spy, sign, cell_bits, rows, columns, **model) -> Tiles:
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**20), sign=st.sampled_from(["pair", "offset"]), ohm=wires,
-    order=st.sampled_from(["as_given", "alternating"]), rows=st.integers(2, 7), columns=st.integers(1, 4), bent=st.booleans(),
+    order=st.sampled_from(["as_given", "alternating"]), rows=st.integers(2, 7), columns=st.integers(1, 4),
+    bent=st.booleans(),
 )  # fmt: skip
 def test_products_and_power_are_those_of_the_network(seed, sign, order, ohm, rows, columns, bent) -> None:
     generator = np.random.default_rng(seed)
