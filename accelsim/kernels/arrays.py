@@ -218,14 +218,46 @@ def column_gains(
     In `PATTERNS` reads every row is at the read voltage or at 0 V, each as often, by draws that are a function of
     (seed, array, pattern, row). gain_j = sum_m I*_mj I_mj / sum_m I_mj^2, least squares, I as measured, I* the sum of
     the currents of the cells that are driven, each as programming left it. A column without current has a gain of 1.
+    Same bits for any threads and BLAS, and any arrays beside it.
 
     found, wanted: conductances with and without wires, [arrays, rows, columns] in S. Returns [arrays, columns].
     """
-    low, high = split_seed(seed)
-    drawn = _patterns(np.ascontiguousarray(arrays, np.int64), found.shape[1], low, high)
-    ours, theirs = drawn @ found, drawn @ wanted
-    squares = (ours * ours).sum(axis=1)
-    return np.divide((ours * theirs).sum(axis=1), squares, out=np.ones_like(squares), where=squares > 0)
+    drawn = _patterns(np.ascontiguousarray(arrays, np.int64), found.shape[1], *split_seed(seed))
+    return _gains(_driven(drawn, found), _driven(drawn, wanted))
+
+
+def _driven(patterns: NDArray[np.float64], conductances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the currents of columns per volt on the rows of each pattern, [arrays, patterns, columns] in S."""
+    currents = np.zeros((*patterns.shape[:2], conductances.shape[2]))
+    _add_rows(patterns, np.ascontiguousarray(conductances, np.float64), currents)
+    return currents
+
+
+@compiled(parallel=True)
+def _add_rows(patterns, conductances, currents):  # type: ignore[no-untyped-def]
+    """Row after row: a product by BLAS would add in an order of its own."""
+    for n in numba.prange(len(patterns)):
+        for m in range(patterns.shape[1]):
+            for i in range(patterns.shape[2]):
+                if patterns[n, m, i] > 0.0:
+                    for j in range(conductances.shape[2]):
+                        currents[n, m, j] += conductances[n, i, j]
+
+
+@compiled()
+def _gains(ours, theirs):  # type: ignore[no-untyped-def]
+    arrays, patterns, columns = ours.shape
+    found = np.ones((arrays, columns))
+    for n in range(arrays):
+        both, squares = np.zeros(columns), np.zeros(columns)
+        for m in range(patterns):
+            for j in range(columns):
+                both[j] += ours[n, m, j] * theirs[n, m, j]
+                squares[j] += ours[n, m, j] * ours[n, m, j]
+        for j in range(columns):
+            if squares[j] > 0.0:
+                found[n, j] = both[j] / squares[j]
+    return found
 
 
 @compiled(parallel=True)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from property.reference_array import Array
 
 from accelsim.devices import load_device
+from accelsim.kernels import arrays
 from accelsim.kernels.arrays import ArrayModel, column_gains, order_of_rows
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
+from accelsim.kernels.counter_random import split_seed
 from accelsim.kernels.crossbar import PLANES_PER_TILE, planes_of, program_tiles
 from accelsim.kernels.product import multiply, multiply_depthwise
 from accelsim.kernels.read_power import depthwise_power, read_power
@@ -253,6 +255,16 @@ def test_gains_are_a_function_of_seed_and_array_number() -> None:
     assert np.abs(column_gains(noisy, wanted, numbers, 6) - together).max() > 0
     assert column_gains(cells, wanted, numbers, 5) == pytest.approx((wanted / cells)[:, 0], rel=1e-12)
     assert column_gains(cells * 0, wanted, numbers, 5).tolist() == np.ones((3, 4)).tolist()
+    # Floats off any grid, added one after the other: to the last bit, whatever a BLAS would do.
+    drawn = arrays._patterns(numbers, 130, *split_seed(5))
+    for n, j in np.ndindex(3, 4):
+        both = squares = 0.0
+        for pattern in drawn[n]:
+            ours = theirs = 0.0
+            for i in np.flatnonzero(pattern):
+                ours, theirs = ours + float(noisy[n, i, j]), theirs + float(wanted[n, i, j])
+            both, squares = both + ours * theirs, squares + ours * ours
+        assert together[n, j] == both / squares
 
 
 @pytest.mark.parametrize("name", ["taox", "pcm_hermes"])
