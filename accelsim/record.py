@@ -234,6 +234,15 @@ def _programming(run: Run) -> r.Programming:
     )
 
 
+def _without_wires(chip: Architecture) -> list[str]:
+    """Return which crossbars are read as if their wires had no resistance."""
+    return [
+        f"the wires of '{name}' have no resistance: its arrays lose no voltage along them"
+        for name, crossbar in chip.of_kind("crossbar").items()
+        if isinstance(crossbar.wires, str)
+    ]
+
+
 def _arrays(run: Run) -> list[r.ArrayRecord]:
     found = []
     for name, crossbar in run.outcome.architecture.of_kind("crossbar").items():
@@ -442,7 +451,7 @@ def _provenance(run: Run) -> r.Provenance:
     return r.Provenance(
         predicted=predicted,
         calibrated=calibrated,
-        assumptions=[*spec.assumptions, *_of_devices(run), *_of_converters(chip)],
+        assumptions=[*spec.assumptions, *_without_wires(chip), *_of_devices(run), *_of_converters(chip)],
         extrapolated=_extrapolated(run),
         plugins=used(run.workload, chip),
     )

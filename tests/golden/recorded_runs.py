@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +349,25 @@ CASES: dict[str, Case] = {
     "wake_word_npu_streamed": Case("wake_word_npu", overrides=_utterances(1) | {"compiler.weights": "streamed"}),
     "wake_word_digital28": Case("wake_word_digital28", overrides=_utterances(1)),
     "wake_word_tiles": Case("wake_word_tiles", overrides=_utterances(1) | {"programming_runs": "1"}),
+}
+
+
+_CROSSBARS = (
+    "edge_npu_tiles", "imssa", "isaac_tile", "memristor_", "neurram_core", "state_and_vector", "tiles_and_pes",
+    "wake_word_tiles",
+)  # fmt: skip
+_WITH_WIRES = frozenset(
+    {
+        "imssa", "imssa10_unscored", "isaac_tile", "memristor_tile",
+        "memristor_tile_offset_sign", "neurram_core", "tiles_and_pes",
+    }
+)  # fmt: skip
+"""Cases with the wires of their chips. All others were recorded before arrays had any, and are kept without."""
+CASES = {
+    name: replace(case, overrides={"components.crossbar.wires": "none", **case.overrides})
+    if case.architecture.startswith(_CROSSBARS) and name not in _WITH_WIRES
+    else case
+    for name, case in CASES.items()
 }
 
 

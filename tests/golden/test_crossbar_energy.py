@@ -72,6 +72,7 @@ def picojoules(
         {
             **{f"components.{name}.tiles": "1" for name in ("tile_inputs", "tile_outputs", *TERMS)},
             "components.crossbar.planes": "1",
+            "components.crossbar.wires": "none",
             "components.crossbar.cell_bits": "2",
             "components.crossbar.sign": "offset",
             "components.crossbar.device": str(folder / "device.yaml"),

@@ -78,7 +78,8 @@ def identity(folder: Path, features: int = 12):
         (
             "memristor_conformer",
             {"placement": "{y: {engine: crossbar_tiles}}", "components.crossbar.device": "ideal",
-             "components.crossbar.noise": "none", "components.crossbar.planes": 7, "components.adc.ideal": True,
+             "components.crossbar.noise": "none", "components.crossbar.wires": "none",
+             "components.crossbar.planes": 7, "components.adc.ideal": True,
              "components.adc.units": 14, "components.sample_hold.units": 896},
         ),
         ("edge_npu", {"components.array.number": "int8", "components.array.accumulator": "int32"}),
