@@ -209,6 +209,8 @@ def _wires_note(arrays: ArrayRecord) -> str:
         f"of currents; up to {arrays.largest_drop:.1%} of a column's",
         f"{arrays.row_ohm:.3g} and {arrays.column_ohm:.3g} ohm a cell",
     ]
+    if arrays.undriven == "open":
+        told.append("rows without a bit open")
     if arrays.residue_rms:
         told.append(f"cells that are not ohmic: columns off by {arrays.residue_rms:.2g} weight units rms")
     return "; ".join([*told, *(name for name, there in remedies.items() if there)])

@@ -32,6 +32,7 @@ RSNN = "tests/property/test_rsnn_cycles.py"
 COST = "tests/unit/test_cost.py"
 BILLS = "tests/golden/test_bills_by_hand.py"
 WIRES = "tests/property/test_wires.py"
+OPEN_ROWS = "tests/property/test_open_rows.py"
 ARRAY_READ = "tests/property/test_array_read.py"
 EFFECTIVE_CACHE = "tests/unit/test_effective_cache.py"
 INTEGERS = "tests/property/test_integer_ops.py"
@@ -314,6 +315,13 @@ _DATA = {
             ("total += applied * g * across", "total += g * across", WIRES),
             ("t = y = 1.0 / (end + length * i)", "t = y = 1.0 / end", WIRES),
             ("share_below[j] = (share_below[j] + wire * beyond[n, j]) * ratio", "share_below[j] *= ratio", WIRES),
+            ("found.variance * gains**2", "found.variance * gains", OPEN_ROWS),
+            ("driven[:, self.order[row, column]]", "driven", OPEN_ROWS),
+            ("negative=self.negative[row, column]", "negative=self.cells[row, column]", OPEN_ROWS),
+        ],
+        "accelsim/kernels/product.py": [
+            ("signal[:, offset] = read.currents[:, p, -1] / unit", "signal[:, offset] = 0.0", OPEN_ROWS),
+            ("variance[:, offset] = read.variance[:, p, -1] / unit**2", "variance[:, offset] = 0.0", OPEN_ROWS),
         ],
         "accelsim/kernels/array_read.py": [
             ("before, ohm = volts[i], row + driver", "before, ohm = volts[i], row", ARRAY_READ),

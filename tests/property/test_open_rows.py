@@ -23,6 +23,7 @@ from accelsim.kernels.read_power import read_power
 from accelsim.kernels.ssm import program_kernels
 from accelsim.kernels.wires import Wires
 from accelsim.pipeline import run
+from accelsim.report.headline import _wires_note
 
 VOLTS = 0.4
 LEAN = load_device("gaussian").model_copy(update={"write_noise": 2e-6})
@@ -270,4 +271,5 @@ def test_a_run_reads_open_rows(monkeypatch) -> None:
     assert product.values == pytest.approx(values, rel=1e-9, abs=1e-9)
     (crossbar,) = (part for part in result.components if part.name == "crossbar")
     assert crossbar.energy_j.dynamic == pytest.approx(joules, rel=1e-5)
+    assert "rows without a bit open" in _wires_note(result.arrays[0])
     assert result.arrays[0].undriven == "open" and result.arrays[0].largest_drop > 0.2
