@@ -25,7 +25,8 @@ class ArrayWires(Model):
     (``accelsim/wires@1``), which has it at the chip's node and temperature; ``driver``, ``amplifier``: of each row's
     driver, one for every array of a tile, and of each column's sense amplifier. ``sensed``: at one end of the columns,
     behind the last row, or at both. ``undriven``: rows without a voltage are held at 0 V (``grounded``), or the access
-    transistors of their cells are off (``open``).
+    transistors of their cells are off (``open``): an input's bits switch them, so that drivers are bit-serial and rows
+    carry no current, see `accelsim.kernels.gated_rows`.
     """
 
     effects = dict.fromkeys(("row", "column", "driver", "amplifier"), _WIRE)

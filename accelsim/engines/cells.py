@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
@@ -74,11 +75,16 @@ def array_model(crossbar: Crossbar, device: Device, cell_bits: int, seed: int, d
     if gain and (ages := device.ages()) is not None and crossbar.age != ages[0]:
         fresh = device.programmer(seed, read_voltage=volts, cell_bits=cell_bits, age=ages[0])
     terms = device.current_terms(volts)
-    return ArrayModel(curves, volts, terms, wires, gain, crossbar.row_order, seed, fresh, drops, cached_effective)
+    gated = not isinstance(given, str) and given.undriven == "open"
+    return ArrayModel(
+        curves, volts, terms, wires, gain, crossbar.row_order, seed, fresh, drops, cached_effective, gated
+    )
 
 
-def check_wires(crossbar: Crossbar, driver: Dac, problems: Problems, at: Location) -> None:
-    """Note what keeps rows without a voltage from being open."""
+def check_wires(
+    crossbar: Crossbar, driver: Dac, problems: Problems, at: Location, depthwise: Sequence[str] = ()
+) -> None:
+    """Note what keeps rows without a voltage from being open; ``depthwise``: layers whose columns share no rows."""
     wires = crossbar.wires
     if isinstance(wires, str) or wires.undriven == "grounded":
         return
@@ -88,9 +94,32 @@ def check_wires(crossbar: Crossbar, driver: Dac, problems: Problems, at: Locatio
             "'mode: bit_serial'",
             at=at,
         )
-    if not wires.column > 0:
-        problems.add("rows are open for what they do to the drop along a column, and 'column' is 0 ohm", at=at)
-    problems.add("open rows are not modelled", "write 'undriven: grounded'", at=at)
+    if wires.column == wires.amplifier == 0:
+        problems.add(
+            "open rows change the drop along a column, and 'column' and 'amplifier' are 0 ohm",
+            "write 'undriven: grounded'",
+            at=at,
+        )
+    for key in ("row", "driver"):
+        if getattr(wires, key) > 0:
+            problems.add(
+                f"where rows are open an input switches the gates of its row, which carry no current: '{key}' would "
+                f"change nothing",
+                f"write '{key}: 0 ohm'",
+                at=at,
+            )
+    if crossbar.sign == "neighbours":
+        problems.add(
+            "states of S4D are fed back as voltages on all rows, of which none is open",
+            "write 'undriven: grounded'",
+            at=at,
+        )
+    for layer in depthwise:
+        problems.add(
+            f"'{layer}' is depthwise: its columns have inputs of their own, and share no rows that could be open",
+            "write 'undriven: grounded'",
+            at=at,
+        )
 
 
 class Cells:

@@ -230,7 +230,9 @@ class CrossbarTiles(Engine):
         self.recurrent = {layer.name: op for op in self.ops if isinstance(op, RecurrentOp) for layer in op.layers()}
         self.map = self._map()
         self.maps = {mapping.matrix.name: mapping for mapping in self.map.mappings}
-        check_wires(self.crossbar, self.driver, self.problems, self.at("crossbar", "wires", "undriven"))
+        depthwise = [name for name, mapping in self.maps.items() if mapping.matrix.depthwise]
+        undriven = self.at("crossbar", "wires", "undriven")
+        check_wires(self.crossbar, self.driver, self.problems, undriven, depthwise)
         if self.maps:
             self._check_tiles()
             if self.cluster is None:

@@ -8,6 +8,7 @@ linear network is off.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numba
@@ -41,15 +42,17 @@ class Residue(NamedTuple):
 
 
 def solve_read(
-    states: NDArray[Any], curves: Curves, wires: Wires, voltages: NDArray[np.float64], terms: Terms | None = None
-) -> ArrayRead:
+    states: NDArray[Any], curves: Curves, wires: Wires, voltages: NDArray[np.float64], terms: Terms | None = None,
+    *, gated: bool = False,
+) -> ArrayRead:  # fmt: skip
     """Return what columns and drivers carry when an array is read, by cells of any current law.
 
     Rows and columns are relaxed in turn, each line of a sweep solved exactly as a ladder of its wire with the chords of
     its cells, until all nodes obey Kirchhoff's voltage law to `TOLERANCE` with the currents of the cells' own law. Same
     bits for any threads: a read is solved by one.
 
-    states: [rows, columns]; voltages: [reads, rows] in V. Raises ValueError where that does not settle.
+    states: [rows, columns]; voltages: [reads, rows] in V; ``gated``: cells of rows at 0 V are cut off.
+    Raises ValueError where that does not settle.
     """
     law = _chord_polynomials(states, curves, terms)
     volts = np.ascontiguousarray(voltages, np.float64)
@@ -63,7 +66,7 @@ def solve_read(
     both = wires.both_ends and end > 0  # amplifiers at both ends of wires without resistance are one
     off = np.empty(len(volts))
     ohms = float(wires.row), float(wires.driver), float(wires.column)
-    _relax(law, volts, *ohms, end, both, TOLERANCE, SWEEPS, *found, off)
+    _relax(law, volts, *ohms, end, both, gated, TOLERANCE, SWEEPS, *found, off)
     if not (off <= TOLERANCE).all():
         raise ValueError(
             f"a read of an array with wires did not settle in {SWEEPS} sweeps: a node is off by {off.max():.1e} of the "
@@ -94,11 +97,17 @@ def _chord_polynomials(states: NDArray[Any], curves: Curves, terms: Terms | None
 
 @compiled(parallel=True)
 def _relax(  # type: ignore[no-untyped-def]
-    law, volts, row, driver, column, end, both, tolerance, most, columns_out, drivers_out, cells_out, off
+    law, volts, row, driver, column, end, both, gated, tolerance, most, columns_out, drivers_out, cells_out, off
 ):
     for read in numba.prange(len(volts)):
+        closed = law
+        if gated:
+            closed = law.copy()
+            for i in range(law.shape[1]):
+                if volts[read, i] == 0.0:
+                    closed[:, i] = 0.0
         off[read] = _relax_one(
-            law, volts[read], row, driver, column, end, both, tolerance, most,
+            closed, volts[read], row, driver, column, end, both, tolerance, most,
             columns_out[read], drivers_out[read], cells_out[read],
         )  # fmt: skip
 
@@ -201,5 +210,26 @@ def residue(
     for n, read in enumerate(voltages):
         across = np.broadcast_to(read[:, None], seen.shape)
         fast[n] = (_polynomial(law, across) * across).sum(axis=0)
+    return _apart(fast, exact, curves)
+
+
+def gated_residue(
+    states: NDArray[Any],
+    fast: NDArray[np.float64],
+    curves: Curves,
+    wires: Wires,
+    voltages: NDArray[np.float64],
+    terms: Terms | None = None,
+) -> Residue:
+    """Return how far currents of columns, [reads, columns] in A, are from those of exact reads with gated rows.
+
+    states: [rows, columns]; voltages: [reads, rows] in V. Rows carry no current: neither their wires nor their drivers
+    count.
+    """
+    of_columns = replace(wires, row=0.0, driver=0.0)
+    return _apart(fast, solve_read(states, curves, of_columns, voltages, terms, gated=True).columns, curves)
+
+
+def _apart(fast: NDArray[np.float64], exact: NDArray[np.float64], curves: Curves) -> Residue:
     off = (fast - exact) / curves.unit
     return Residue(float(np.sqrt((off**2).mean())), float(np.abs(off).max(initial=0)))

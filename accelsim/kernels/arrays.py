@@ -16,11 +16,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.kernels.array_read import Residue, residue
+from accelsim.kernels.array_read import Residue, gated_residue, residue
 from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.compile import compiled
 from accelsim.kernels.counter_random import COLUMN_STREAM, philox, split_seed
 from accelsim.kernels.crossbar import Curves, RowOrder, Terms, chords, states_of
+from accelsim.kernels.gated_rows import gated_read
 from accelsim.kernels.wires import Effective, Wires, effective
 
 ROUNDED = 1e-6
@@ -81,7 +82,8 @@ class ArrayModel:
     ``wires``: None without; ``measured_gain``: each column's current is multiplied by a gain of its own, see
     `column_gains`; ``row_order``: see `order_of_rows`; ``seed``: of the patterns. ``fresh``: programs the same cells as
     they are right after programming, where they change with time: gains are measured then. ``drops`` takes up what
-    wires take; ``solve`` finds it.
+    wires take; ``solve`` finds it. ``gated``: a row without a voltage is open, see `accelsim.kernels.gated_rows`; the
+    cells of such arrays are seen as they are, and the wires when they are read.
     """
 
     curves: Curves
@@ -94,6 +96,11 @@ class ArrayModel:
     fresh: CellProgram | None = None
     drops: Drops = field(default_factory=Drops)
     solve: Solver = effective
+    gated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gated and self.wires is None:
+            raise ValueError("rows without a voltage are open for what they do to the drop along wires: there are none")
 
     def order(self, levels: NDArray[np.integer[Any]], used: int) -> NDArray[np.int64]:
         """Return which input lies on each row, see `order_of_rows`."""
@@ -102,6 +109,10 @@ class ArrayModel:
     def conductances(self, states: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the chord conductances of cells at the read voltage, in S."""
         return chords(states, self.curves, self.terms, self.volts)
+
+    def gated_cells(self, states: NDArray[np.floating[Any]], sign: int = 1) -> NDArray[np.float64]:
+        """Return the chord conductances of cells at the read voltage or its negative, in S, none below 0."""
+        return _at_least_0(chords(states, self.curves, self.terms, sign * self.volts))
 
     def states(self, conductances: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the states whose chord conductances at the read voltage these are, in S."""
@@ -124,6 +135,8 @@ class ArrayModel:
         """
         if self.wires is None and not self.measured_gain:
             return Seen(states, None, None)
+        if self.gated:
+            return self._seen_open(states, fresh, arrays, depthwise)
         cells = self.conductances(states)
         found, drivers = self._behind_wires(cells, depthwise)
         if self.wires is not None:
@@ -142,6 +155,27 @@ class ArrayModel:
             self.drops.residue = residue(states[0], effective_states[0], self.curves, self.wires, reads, self.terms)
         return Seen(effective_states, gains, drivers)
 
+    def _seen_open(
+        self, states: NDArray[np.float32], fresh: NDArray[np.float32], arrays: NDArray[np.int64], depthwise: bool
+    ) -> Seen:
+        """As `seen`, where a row without a voltage is open: gains, and what wires take."""
+        assert self.wires is not None
+        if depthwise:
+            raise ValueError("columns of a depthwise convolution share no rows that could be open")
+        cells = self.gated_cells(states)
+        every = np.ones((1, states.shape[1]), np.int64)
+        self.drops.add(cells, gated_read(cells, every, self.wires).currents[0][:, None, :])
+        gains = None
+        if self.measured_gain:
+            then = cells if fresh is states else self.gated_cells(fresh)
+            gains = column_gains(then, then, arrays, self.seed, gated=self.wires)
+        if self.drops.residue is None and not self._ohmic():
+            on = _patterns(np.ascontiguousarray(arrays[:1], np.int64), states.shape[1], *split_seed(self.seed))
+            reads = on[0, :EXACT_READS]
+            fast = gated_read(cells[:1], reads.astype(np.int64), self.wires, self.volts).currents[:, 0]
+            self.drops.residue = gated_residue(states[0], fast, self.curves, self.wires, reads * self.volts, self.terms)
+        return Seen(states, gains, None)
+
     def _ohmic(self) -> bool:
         """Return whether the current of every cell is proportional to its voltage."""
         laws = (self.curves.low, self.curves.high, *(() if self.terms is None else self.terms.voltages))
@@ -153,8 +187,7 @@ class ArrayModel:
         """Return the effective conductances of arrays, and the admittance that their drivers see."""
         if self.wires is None:
             return cells, None
-        # The state of a cell at 0 S is rounded to float32, and may stand for a little less.
-        cells = np.where(cells < -ROUNDED * np.abs(cells).max(initial=0.0), cells, np.maximum(cells, 0.0))
+        cells = _at_least_0(cells)
         if not depthwise:
             return self.solve(cells, self.wires)
         count, rows, columns = cells.shape
@@ -173,6 +206,11 @@ class ArrayModel:
         if gains is None:
             return states
         return self.states(self.conductances(states) * gains[..., None, :] ** power)
+
+
+def _at_least_0(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The state of a cell at 0 S is rounded to float32, and may stand for a little less."""
+    return np.where(cells < -ROUNDED * np.abs(cells).max(initial=0.0), cells, np.maximum(cells, 0.0))
 
 
 def order_of_rows(
@@ -211,8 +249,9 @@ def order_of_rows(
 
 
 def column_gains(
-    found: NDArray[np.float64], wanted: NDArray[np.float64], arrays: NDArray[np.int64], seed: int
-) -> NDArray[np.float64]:
+    found: NDArray[np.float64], wanted: NDArray[np.float64], arrays: NDArray[np.int64], seed: int,
+    gated: Wires | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
     """Return the gain of every column that brings its currents nearest to those of its cells without wires.
 
     In `PATTERNS` reads every row is at the read voltage or at 0 V, each as often, by draws that are a function of
@@ -220,10 +259,15 @@ def column_gains(
     the currents of the cells that are driven, each as programming left it. A column without current has a gain of 1.
     Same bits for any threads and BLAS, and any arrays beside it.
 
-    found, wanted: conductances with and without wires, [arrays, rows, columns] in S. Returns [arrays, columns].
+    found, wanted: conductances with and without wires, [arrays, rows, columns] in S. ``gated``: ``found`` are those of
+    the cells, behind these wires, and rows at 0 V are open. Returns [arrays, columns].
     """
     drawn = _patterns(np.ascontiguousarray(arrays, np.int64), found.shape[1], *split_seed(seed))
-    return _gains(_driven(drawn, found), _driven(drawn, wanted))
+    if gated is None:
+        return _gains(_driven(drawn, found), _driven(drawn, wanted))
+    bits = drawn.astype(np.int64)
+    ours = [gated_read(found[n : n + 1], bits[n], gated).currents[:, 0] for n in range(len(found))]
+    return _gains(np.stack(ours), _driven(drawn, wanted))
 
 
 def _driven(patterns: NDArray[np.float64], conductances: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.converters import LARGEST_DAC_BITS
+from accelsim.kernels.gated_rows import GatedTiles
 
 if TYPE_CHECKING:
     from accelsim.kernels.arrays import ArrayModel
@@ -164,6 +165,7 @@ class Tiles:
     while it drives alone, and ``coupling`` what it gives for each volt on another row, in S, summed over the arrays of
     a tile: [row tiles, column tiles, rows, rows], or of depthwise columns [outputs, rows, rows]; 0 on the diagonal.
     ``column_state`` [rows, outputs]: of depthwise columns, as ``row_state``, but of one column of every array.
+    ``gated``: where rows without a bit are open; everything else is then that of the cells without wires.
     """
 
     difference: NDArray[np.float32]
@@ -183,6 +185,7 @@ class Tiles:
     noise: CellNoise | None = None
     coupling: NDArray[np.float64] | None = None
     column_state: NDArray[np.float64] | None = None
+    gated: GatedTiles | None = None
 
     @property
     def summands(self) -> int:
@@ -286,6 +289,7 @@ def program_tiles(
     further = [(np.empty(shape), np.empty(shape), np.empty(row_state.shape)) for _ in voltages]
     variance = None if read_variance is None else np.empty(shape)
     coupling: list[NDArray[np.float64]] = []
+    lying: list[_Lying] = []
     column_state: NDArray[np.float64] | None = None
     cells_per_row = planes * (2 * tile_columns if sign == "pair" else tile_columns + 1)
     kept = [outputs] if sign == "pair" else [outputs, column_tiles]
@@ -322,6 +326,8 @@ def program_tiles(
             if read.gains:
                 spread = [one * gains[..., None, :] ** 2 for one, gains in zip(spread, read.gains, strict=True)]
             variance[k] = flat(one.sum(axis=2) for one in spread)
+        if model is not None and model.gated:
+            lying.append(_lying(read, model, read_variance))
         if model is not None and depthwise:
             if read.drivers is None:
                 alone = model.conductances(read.cells[0]).sum(axis=(1, 2)).swapaxes(1, 2)
@@ -348,6 +354,7 @@ def program_tiles(
         None if variance is None else CellNoise.of(variance),
         (coupling[0] if depthwise else np.stack(coupling)) if coupling else None,
         column_state,
+        _gated(lying, model) if lying and model is not None else None,
     )  # fmt: skip
 
 
@@ -356,7 +363,8 @@ class _Read(NamedTuple):
 
     States of the cells as converters see their currents (``signal``) and their noise (``noise``), and as the drivers
     see them (``cells``); ``gains`` [.., columns] of each part, none where all are 1; ``drivers`` [column tiles, rows,
-    rows]: admittance of all arrays of a tile, of depthwise columns [column tiles, columns, rows, rows].
+    rows]: admittance of all arrays of a tile, of depthwise columns [column tiles, columns, rows, rows]; ``order``
+    [column tiles, rows]: the input on each row.
     """
 
     signal: list[NDArray[np.float32]]
@@ -364,6 +372,42 @@ class _Read(NamedTuple):
     cells: list[NDArray[np.float32]]
     gains: list[NDArray[np.float64]]
     drivers: NDArray[np.float64] | None
+    order: NDArray[np.int64] | None = None
+
+
+class _Lying(NamedTuple):
+    """A row of tiles of `GatedTiles`."""
+
+    cells: NDArray[np.float64]
+    negative: NDArray[np.float64]
+    variance: NDArray[np.float64] | None
+    order: NDArray[np.int64]
+    gains: NDArray[np.float64] | None
+
+
+def _lying(read: _Read, model: ArrayModel, read_variance: ReadVariance | None) -> _Lying:
+    """Arrays of a row of tiles with their rows as they lie."""
+    assert read.order is not None
+    beside = np.concatenate(read.cells, axis=-1)
+    column_tiles, planes, signs, rows, width = beside.shape
+    states = np.take_along_axis(beside, read.order[:, None, None, :, None], axis=3)
+    states = states.reshape(column_tiles, planes * signs, rows, width)
+    return _Lying(
+        model.gated_cells(states),
+        model.gated_cells(states, -1),
+        None if read_variance is None else read_variance(states.astype(np.float64)),
+        read.order,
+        np.concatenate(read.gains, axis=-1).reshape(column_tiles, planes * signs, width) if read.gains else None,
+    )
+
+
+def _gated(lying: Sequence[_Lying], model: ArrayModel) -> GatedTiles:
+    assert model.wires is not None
+    cells, negative, variance, order, gains = (
+        None if parts[0] is None else np.stack(parts) for parts in zip(*lying, strict=True)
+    )
+    assert cells is not None and negative is not None and order is not None
+    return GatedTiles(cells, negative, variance, order, gains, model.wires, model.volts)
 
 
 def _read(
@@ -408,7 +452,7 @@ def _read(
         return np.split(whole, ends, axis=-1)
 
     signal, noise = (model.with_gains(cells, gains, power) for power in (1, 2))
-    return _Read(parts(signal), parts(noise), parts(cells), [] if gains is None else parts(gains), drivers)
+    return _Read(parts(signal), parts(noise), parts(cells), [] if gains is None else parts(gains), drivers, order)
 
 
 def between_rows(drivers: NDArray[np.float64]) -> NDArray[np.float64]:

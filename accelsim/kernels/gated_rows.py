@@ -6,13 +6,15 @@ other every column is a ladder of its wire and its driven cells, one for each pa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.kernels.compile import compiled
+from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.wires import Wires
 
 
@@ -23,6 +25,52 @@ class GatedRead(NamedTuple):
     currents: NDArray[np.float64]
     variance: NDArray[np.float64]
     power: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GatedTiles:
+    """The arrays of a matrix on tiles, whose rows are open without a bit, as `gated_read` takes them.
+
+    ``cells``, ``negative`` [row tiles, column tiles, arrays, rows, columns] in S: chord conductances at ``volts`` and
+    at -``volts``, rows and columns as they lie, the column of an offset last; arrays go plane by plane, of a pair the
+    positive one first. ``variance``: of the cells' own read noise in S^2, alike, None without. ``order`` [row tiles,
+    column tiles, rows]: the input on each row; ``gains`` [row tiles, column tiles, arrays, columns], None where all
+    are 1.
+    """
+
+    cells: NDArray[np.float64]
+    negative: NDArray[np.float64]
+    variance: NDArray[np.float64] | None
+    order: NDArray[np.int64]
+    gains: NDArray[np.float64] | None
+    wires: Wires
+    volts: float
+
+    def check(self, dac: DacTransfer) -> None:
+        """Raise ValueError for drivers that put anything but bits of ``volts`` on the rows."""
+        if dac.mode != "bit_serial" or dac.full_scale_volts != self.volts:
+            raise ValueError(f"gated rows take the bits of a bit-serial DAC of {self.volts:g} V")
+
+    def read(
+        self, row: int, column: int, bits: NDArray[np.integer[Any]], thermal: float = 0.0, shot: float = 0.0,
+        own_noise: bool = False,
+    ) -> GatedRead:  # fmt: skip
+        """Return a read of a tile's arrays, currents and noise behind the gains of the columns.
+
+        bits: [frames, inputs], those of the tile's rows that have one; ``own_noise``: with that of the cells' own.
+        """
+        rows = self.cells.shape[3]
+        driven = np.zeros((len(bits), rows), np.int64)
+        driven[:, : bits.shape[1]] = bits
+        found = gated_read(
+            self.cells[row, column], driven[:, self.order[row, column]], self.wires, self.volts,
+            negative=self.negative[row, column], thermal=thermal, shot=shot,
+            cell_variance=None if self.variance is None or not own_noise else self.variance[row, column],
+        )  # fmt: skip
+        if self.gains is None:
+            return found
+        gains = self.gains[row, column]
+        return GatedRead(found.currents * gains, found.variance * gains**2, found.power)
 
 
 def gated_read(

@@ -29,6 +29,7 @@ from accelsim.kernels.conversion import FEWEST_FRAMES, Conversion, Product, Word
 from accelsim.kernels.converter_errors import Assigned
 from accelsim.kernels.converters import Adcs, AdcTransfer, DacTransfer, bit_phases
 from accelsim.kernels.crossbar import NOISE_STEPS, STATE_GRID_BITS, Tiles, variance_limit
+from accelsim.kernels.gated_rows import GatedTiles
 from accelsim.kernels.read_noise import READ_SECONDS, NoiseModel, noise_constants
 
 _BLOCK_VALUES = 1 << 19
@@ -132,10 +133,13 @@ def multiply(
         raise ValueError(f"expected codes [frames, {tiles.inputs}], found shape {codes.shape}")
     _check_codes(codes, dac)
     frames, (row_tiles, rows, width) = len(codes), tiles.difference.shape
-    tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
     run = Conversion(tiles, dac, adc, noise, seed, first_frame, frames, words, errors)
     block = frames_per_block or min(max(_BLOCK_VALUES // width, FEWEST_FRAMES), _MOST_FRAMES)
     block = min(block, max(frames, 1))
+    if tiles.gated is not None:
+        factors = noise_constants(noise, temperature_kelvin, read_seconds)
+        return _multiply_open(tiles, tiles.gated, codes, dac, run, block, factors, noise == "physical")
+    tables = _tables(tiles, dac, noise, temperature_kelvin, read_seconds)
     signal = np.empty((block, width))
     variance = np.empty((block, width), np.float32)
     zero = tables.signal.shape[1] // 2
@@ -173,6 +177,41 @@ def multiply(
                         variance[:n] += (tables.square[index] @ of_cells) * (tables.square_step / tables.slope_step[0])
                     constant = tables.constant[index].sum(axis=1) + (rows - used) * tables.constant[zero]
                 run.convert(k, phase, start, signal[:n], variance[:n], constant, float(tables.slope_step[0]))
+            run.end_tile(start)
+    return run.product()
+
+
+def _multiply_open(
+    tiles: Tiles, gated: GatedTiles, codes: NDArray[np.int16], dac: DacTransfer, run: Conversion, block: int,
+    factors: tuple[float, float], own_noise: bool,
+) -> Product:  # fmt: skip
+    """As `multiply`, where rows without a bit are open: an exact read of every array in every phase."""
+    row_tiles, rows, width = tiles.difference.shape
+    outputs, unit = tiles.outputs, tiles.curves.unit
+    gated.check(dac)
+    for k in range(row_tiles):
+        for start in range(0, len(codes), block):
+            part = codes[start : start + block, k * rows : (k + 1) * rows]
+            run.begin_tile(len(part))
+            for phase, bits in enumerate(bit_phases(part, dac)):
+                signal, variance = np.empty((len(part), width)), np.empty((len(part), width), np.float32)
+                for m in range(tiles.column_tiles):
+                    read = gated.read(k, m, bits, *factors, own_noise)
+                    first = m * tiles.tile_columns
+                    used = min(tiles.tile_columns, outputs - first)
+                    for p in range(tiles.planes):
+                        column = slice(p * outputs + first, p * outputs + first + used)
+                        if tiles.sign == "pair":
+                            positive, negative = (read.currents[:, 2 * p + s, :used] for s in (0, 1))
+                            signal[:, column] = (positive - negative) / unit
+                            variance[:, column] = read.variance[:, 2 * p : 2 * p + 2, :used].sum(axis=1) / unit**2
+                            continue
+                        offset = tiles.planes * outputs + p * tiles.column_tiles + m
+                        signal[:, column] = read.currents[:, p, :used] / unit
+                        signal[:, offset] = read.currents[:, p, -1] / unit
+                        variance[:, column] = read.variance[:, p, :used] / unit**2
+                        variance[:, offset] = read.variance[:, p, -1] / unit**2
+                run.convert(k, phase, start, signal, variance, np.zeros(len(part)), 1.0)
             run.end_tile(start)
     return run.product()
 

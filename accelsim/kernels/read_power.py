@@ -21,6 +21,8 @@ def read_power(
     V_i V_k, with I_i(V_i) of driver i while it alone drives. That is exact for ohmic cells; of others I_i follows the
     curves, and is exact at the read voltage, and the currents between rows are those of chords at that voltage.
 
+    Where rows without a bit are open, it is what the driven rows give, see `accelsim.kernels.gated_rows`.
+
     A bit-serial DAC has a power per phase, and the mean over the phases is returned. The energy of a read is P times
     its duration, and with a bit-serial DAC times the phases.
 
@@ -32,6 +34,12 @@ def read_power(
     row_tiles, column_tiles, rows = tiles.row_state.shape
     phases = codes[None] if dac.phases == 1 else bit_phases(codes, dac)
     power = np.zeros((len(codes), row_tiles, column_tiles))
+    if tiles.gated is not None:
+        tiles.gated.check(dac)
+        for k, m in np.ndindex(row_tiles, column_tiles):
+            for bits in phases[:, :, k * rows : (k + 1) * rows]:
+                power[:, k, m] += tiles.gated.read(k, m, bits).power.sum(axis=1) / len(phases)
+        return power if per_tile else np.asarray(power.sum(axis=(1, 2)))
     for k in range(row_tiles):
         part = phases[:, :, k * rows : (k + 1) * rows].astype(np.intp) + len(voltage) // 2
         state = tiles.row_state[k, :, : part.shape[2]].T

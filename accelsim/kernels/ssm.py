@@ -217,6 +217,8 @@ def program_kernels(
     arrays = first_array + np.arange(crossbars)
     order = np.tile(np.arange(rows), (crossbars, 1))
     if model is not None:
+        if model.gated:
+            raise ValueError("states are fed back as voltages on all rows, of which none is open")
         # In steps that cells of all bits share.
         shared = math.lcm(*((1 << bits) - 1 for bits in cell_bits))
         conducting = np.where(levels == RESTING, 0, levels) * (shared // ((1 << of_cells.astype(np.int64)) - 1))

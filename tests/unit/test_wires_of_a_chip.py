@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,20 +95,42 @@ def test_a_geometry_is_one_of_the_chips_node_and_temperature() -> None:
         load_architecture("neurram_core", {WIRES: NAMED, "technology.node": "180 nm", "technology.extrapolate": "true"})
 
 
+OPEN = {"components.dac.mode": "bit_serial", WIRES: "{row: 0 ohm, column: 0.35 ohm, undriven: open}"}
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({}, "the drivers are not 'mode: bit_serial'"),
+        ({"components.dac.mode": "amplitude"}, "the drivers are not 'mode: bit_serial'"),
         (
-            {"components.dac.mode": "bit_serial", WIRES: "{row: 1 ohm, column: 0 ohm, undriven: open}"},
-            "'column' is 0 ohm",
+            {WIRES: "{row: 0 ohm, column: 0 ohm, undriven: open}"},
+            "'column' and 'amplifier' are 0 ohm .*write 'undriven: grounded'",
+        ),
+        (
+            {WIRES: "{row: 1 ohm, column: 1 ohm, undriven: open}"},
+            "its row, which carry no current: 'row' would change nothing .*write 'row: 0 ohm'",
+        ),
+        (
+            {WIRES: "{row: 0 ohm, column: 1 ohm, driver: 5 ohm, undriven: open}"},
+            "'driver' would change nothing .*write 'driver: 0 ohm'",
         ),
     ],
 )
-def test_rows_that_are_open_need_bits_and_columns_with_a_resistance(more: dict[str, str], message: str) -> None:
-    chip = load_architecture("memristor_tile", {WIRES: "{row: 1 ohm, column: 1 ohm, undriven: open}", **more})
-    with pytest.raises(InputError, match=message):
-        deploy(load_workload("tile_frames"), chip)
+def test_open_rows_need_bits_and_what_they_change(more: dict[str, str], message: str) -> None:
+    deploy(load_workload("tile_frames"), load_architecture("memristor_tile", OPEN))
+    with pytest.raises(InputError) as told:
+        deploy(load_workload("tile_frames"), load_architecture("memristor_tile", {**OPEN, **more}))
+    (problem,) = told.value.problems
+    assert re.search(message, str(problem)), str(problem)
+
+
+def test_open_rows_of_depthwise_columns_and_of_states_are_refused() -> None:
+    chip = load_architecture("imssa", {WIRES: "{row: 0 ohm, column: 1 ohm, undriven: open}"})
+    with pytest.raises(InputError, match="fed back as voltages on all rows"):
+        deploy(load_workload("s4d_digits"), chip)
+    chip = load_architecture("memristor_conformer", OPEN)
+    with pytest.raises(InputError, match="is depthwise: its columns have inputs of their own"):
+        deploy(load_workload("conformer_an4"), chip)
 
 
 def test_a_run_tells_what_wires_took() -> None:
