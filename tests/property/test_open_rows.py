@@ -121,14 +121,15 @@ def test_products_and_power_are_those_of_the_network(seed, sign, order, ohm, row
     assert found == pytest.approx(values[:, :outputs], rel=1e-8, abs=1e-8 * max(1.0, np.abs(values).max()))
 
 
-def test_noise_and_gains_of_columns() -> None:
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+def test_noise_and_gains_of_columns(sign) -> None:
     """Of 20,000 reads of one input: the mean, and the variance within 5 standard deviations (1 % each) and 2 %.
 
     Cell by cell, a current into the column's node behind it is sensed by its share; the cells' own noise is a tenth of
     their conductance. Full scale is the bit of one phase, and rows without it give no noise.
     """
     generator = np.random.default_rng(8)
-    weights, ohm = generator.integers(-3, 4, (5, 2)), {"column": 30.0, "amplifier": 100.0}
+    weights, ohm = generator.integers(-3, 4, (5, 2)), {"column": 30.0, "amplifier": 8000.0}
     spy = Arrays(LEAN, 2)
 
     def own(states):
@@ -136,35 +137,40 @@ def test_noise_and_gains_of_columns() -> None:
         return (0.1 * cells / VOLTS) ** 2
 
     tiles = program_tiles(
-        weights, spy, spy.curves, weight_bits=3, cell_bits=2, tile_rows=5, tile_columns=2, read_variance=own,
+        weights, spy, spy.curves, weight_bits=3, cell_bits=2, sign=sign, tile_rows=5, tile_columns=2, read_variance=own,
         model=ArrayModel(spy.curves, VOLTS, wires=Wires(0.0, **ohm), measured_gain=True, gated=True),
     )  # fmt: skip
     codes = np.tile(np.array([8, 0, 8, 8, -8], np.int16), (20_000, 1))
-    found = multiply(tiles, codes, dac=DAC, adc=IDEAL_ADC, noise="physical", temperature_kelvin=350.0).values
+    how = {"dac": DAC, "adc": IDEAL_ADC, "temperature_kelvin": 350.0}
+    found = multiply(tiles, codes, noise="physical", **how).values
     thermal, shot = 4 * 1.380649e-23 * 350 * 1e8, 2 * 1.602e-19 * 1e8
     bits = np.array([1, 0, 1, 1, -1])
     mean, variance = np.zeros(2), np.zeros(2)
-    for s in (0, 1):
-        cells = spy.cells[s][0]
-        read = reference_wires.read(cells, bits * VOLTS, row=0.0, open_rows="gated", **ohm)
-        patterns = arrays._patterns(np.array([0]), 5, *split_seed(0))[0]
-        ours = np.array([reference_wires.read(cells, p, row=0.0, open_rows="gated", **ohm).columns for p in patterns])
-        gains = (ours * (patterns @ cells)).sum(axis=0) / (ours**2).sum(axis=0)
-        assert (gains > 1.001).all()
-        mean += (-1) ** s * gains * read.columns / spy.curves.unit
-        for i, j in np.ndindex(5, 2):
-            if bits[i] == 0:
-                continue
-            share = reference_wires.read(
-                cells[:, j : j + 1], bits * VOLTS, row=0.0, open_rows="gated", injected={(i, 0): 1.0}, **ohm
-            ).sensed[0]
-            g, v = cells[i, j], read.cell_volts[i, j]
-            square = thermal * g + shot * g * abs(v) + (0.1 * g * v) ** 2
-            variance[j] += (gains[j] * share / spy.curves.unit) ** 2 * square
+    for plane in range(planes_of(3, 2, sign)):
+        for s in (0, 1):  # the second array, or the offset's column beside the first, is subtracted from both columns
+            cells = spy.cells[2 * plane + s][0]
+            one, scale = cells.shape[1] == 1, 4**plane / spy.curves.unit
+            read = reference_wires.read(cells, bits * VOLTS, row=0.0, open_rows="gated", **ohm)
+            patterns = arrays._patterns(np.array([2 * plane + s * (sign == "pair")]), 5, *split_seed(0))[0]
+            ours = np.array(
+                [reference_wires.read(cells, p, row=0.0, open_rows="gated", **ohm).columns for p in patterns]
+            )
+            gains = (ours * (patterns @ cells)).sum(axis=0) / (ours**2).sum(axis=0)
+            assert (gains > 1.1).all()
+            mean += (-1) ** s * gains * read.columns * scale
+            for i, j in np.ndindex(*cells.shape):
+                if bits[i] == 0:
+                    continue
+                share = reference_wires.read(
+                    cells[:, j : j + 1], bits * VOLTS, row=0.0, open_rows="gated", injected={(i, 0): 1.0}, **ohm
+                ).sensed[0]
+                g, v = cells[i, j], read.cell_volts[i, j]
+                square = thermal * g + shot * g * abs(v) + (0.1 * g * v) ** 2
+                variance[slice(None) if one else j] += (gains[j] * share * scale) ** 2 * square
     assert np.abs(found.mean(axis=0) - mean).max() < 5 * np.sqrt(variance.max() / len(codes))
     assert found.var(axis=0) == pytest.approx(variance, rel=0.07)
-    shot_only = multiply(tiles, codes, dac=DAC, adc=IDEAL_ADC, noise="legacy").values.var(axis=0)
-    assert (np.abs(shot_only / variance - 1) > 0.2).all()  # the noise of the cells' own is a physical one
+    legacy = multiply(tiles, codes, noise="legacy", **how).values.var(axis=0)
+    assert (np.abs(legacy / variance - 1) > 0.2).all()  # the noise of the cells' own is a physical one
 
 
 def test_any_batch_and_any_threads_give_the_same_bits() -> None:
@@ -244,6 +250,7 @@ def test_a_run_reads_open_rows(monkeypatch) -> None:
         "workload.inputs.seconds": "0.5", "workload.score": "null", "components.crossbar.noise": "none",
         "components.dac.mode": "bit_serial", "components.adc.ideal": "true", "components.crossbar.device": "ideal",
         "components.crossbar.wires": "{row: 0 ohm, column: 0 ohm, amplifier: 300 ohm, undriven: open}",
+        "components.crossbar.column_gain": "none",
     }  # fmt: skip
     result = run("memristor_tile", overrides=overrides)
     ((tiles, codes, product),) = seen
