@@ -22,7 +22,12 @@ from accelsim.workload import Batch, Workload, load_workload
 ON_TILES = ", ".join(f"'op:{kind}': {{engine: crossbar_tiles}}" for kind in ("linear", "depthwise", "conv"))
 """Of a placement: matrices lie on tiles, unless something more specific is said of a layer."""
 TILE_PARTS = ("tile_inputs", "dac", "crossbar", "sample_hold", "adc", "shift_add", "accumulator")
-IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": True}
+IDEAL = {
+    "components.crossbar.device": "ideal",
+    "components.crossbar.wires": "none",
+    "components.crossbar.noise": "none",
+    "components.adc.ideal": True,
+}
 
 FRONTS: Mapping[str, Sequence[str]] = {
     "linear": (),
@@ -168,8 +173,9 @@ def tile_keys(
 
 
 def chip(keys: Mapping[str, Any], name: str = "memristor_conformer") -> Architecture:
-    """Return a chip of the library with some keys changed."""
-    return load_architecture(name, {key: text(value) for key, value in keys.items()})
+    """Return a chip of the library with some keys changed; its wires have no resistance unless a key gives them one."""
+    wires = {"components.crossbar.wires": "none"} if "crossbar" in load_architecture(name).components() else {}
+    return load_architecture(name, wires | {key: text(value) for key, value in keys.items()})
 
 
 def without(architecture: Architecture, part: str) -> Architecture:

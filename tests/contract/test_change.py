@@ -31,7 +31,11 @@ from accelsim.workload import load_workload
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_example" / "accelsim_flash"
 SHORT = {"workload.inputs.seconds": "0.5", "workload.score": "null"}
-PLAIN = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none"}
+PLAIN = {
+    "components.crossbar.device": "ideal",
+    "components.crossbar.wires": "none",
+    "components.crossbar.noise": "none",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +108,7 @@ def test_a_device_is_one_file_and_its_numbers(tmp_path: Path) -> None:
         "memristor_tile",
         {
             "components.crossbar.device": str(device),
+            "components.crossbar.wires": "none",
             "components.crossbar.noise": "none",
             "components.adc.ideal": "true",
         },

@@ -116,7 +116,11 @@ def test_a_narrow_shift_and_add_by_hand(tmp_path: Path) -> None:
     network = dataclasses.replace(
         network, tensors={"y.weight": np.full((12, 5), 7, np.int8), "y.bias": np.zeros(5, np.int32)}
     )
-    ideal = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none"}
+    ideal = {
+        "components.crossbar.device": "ideal",
+        "components.crossbar.wires": "none",
+        "components.crossbar.noise": "none",
+    }
     batch = batch_of(np.full((2, 12), 255, np.uint8), [0, 2])
     wide = execute(deploy(network, chip(ideal, "memristor_tile")), batch)
     assert wide.outputs.tolist() == [[7 * 8 * 128] * 5] * 2  # 7 planes' weights by 8, which clips

@@ -31,6 +31,7 @@ NO_DATA = pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM
 
 IDEAL_TILES = {
     "components.crossbar.device": "ideal",
+    "components.crossbar.wires": "none",
     "components.crossbar.noise": "none",
     "components.adc.ideal": "true",
 }

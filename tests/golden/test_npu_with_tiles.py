@@ -27,7 +27,12 @@ from accelsim.ops.op import FEATURES, Datapath, Signal, evaluate
 from accelsim.simulate.trace import Trace
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
-IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": "true"}
+IDEAL = {
+    "components.crossbar.device": "ideal",
+    "components.crossbar.wires": "none",
+    "components.crossbar.noise": "none",
+    "components.adc.ideal": "true",
+}
 SAMPLE = {"inputs.dataset": "librivox_sample", "inputs.utterances": "2"}
 ROWS = 16
 """Rows of a chunk."""

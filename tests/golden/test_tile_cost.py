@@ -66,7 +66,9 @@ def test_energy_of_a_frame_adds_up_by_hand() -> None:
 def test_programming_by_hand() -> None:
     """3 tiles x 3 planes x 2 signs x 16,384 cells = 294,912, a pulse each, 128 at once: 2,304 x 10 ns = 23.04 us and
     294,912 x 0.6 pJ = 176.9 nJ; none of it in the energy of inference."""
-    result = accelsim.run("memristor_tile", overrides={"components.crossbar.device": "ideal"})
+    result = accelsim.run(
+        "memristor_tile", overrides={"components.crossbar.device": "ideal", "components.crossbar.wires": "none"}
+    )
     written = result.programming
     assert (written.cells, written.write_pulses) == (294_912, 294_912)
     assert written.time_s == pytest.approx(23.04e-6)
@@ -74,7 +76,9 @@ def test_programming_by_hand() -> None:
     assert written.energy_interval_j == pytest.approx((294_912 * 0.6e-12, 294_912 * 8.8e-12))
     # Pulses of 50 ns cost 0.72 pJ and five times as long, and four rows at once take a quarter of the time.
     slow = {"components.crossbar.write_time": "50 ns", "components.crossbar.cells_written_at_once": "512"}
-    other = accelsim.run("memristor_tile", overrides={"components.crossbar.device": "ideal", **slow})
+    other = accelsim.run(
+        "memristor_tile", overrides={"components.crossbar.device": "ideal", "components.crossbar.wires": "none", **slow}
+    )
     assert other.programming.time_s == pytest.approx(23.04e-6 * 5 / 4)
     assert other.programming.energy_j == pytest.approx(294_912 * 0.72e-12)
     assert (other.energy, other.performance) == (result.energy, result.performance)

@@ -190,7 +190,8 @@ def network(folder: Path, weights, bits: tuple[int, ...], code_bits: int, gain: 
 
 def crossbar(code_bits: int) -> dict[str, str]:
     return {
-        "components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}",
+        "components.crossbar.device": "ideal", "components.crossbar.wires": "none",
+        "components.crossbar.device_settings": "{}",
         "components.sample_hold.units": "32", "components.adc.units": "32", "components.dac.units": "64",
         "components.dac.bits": str(code_bits), "components.adc.range_bits": str(code_bits),
         "components.state_registers.entries": "32", "components.state_registers.width_bits": "12",

@@ -74,7 +74,8 @@ def test_kernels_on_ideal_crossbars(seed, kernels, states, bits, code_bits, narr
     chip = load_architecture(
         "imssa",
         {f"components.{part}.tiles": number for part in parts} | {
-            "components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}",
+            "components.crossbar.device": "ideal", "components.crossbar.wires": "none",
+            "components.crossbar.device_settings": "{}",
             "components.sample_hold.units": "32", "components.adc.units": "32", "components.dac.units": "64",
             "components.dac.bits": str(code_bits), "components.adc.range_bits": str(code_bits),
             "components.state_registers.entries": "32", "components.state_registers.width_bits": "12",

@@ -52,7 +52,8 @@ def test_ideal_parts_multiply_exactly(inputs, outputs, bits, cell_bits, sign, co
     x, weights, execution = run_values(
         inputs, outputs, bits,
         {
-            "components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": "true",
+            "components.crossbar.device": "ideal", "components.crossbar.wires": "none",
+            "components.crossbar.noise": "none", "components.adc.ideal": "true",
             "components.crossbar.rows": "64", "components.crossbar.columns": "64", "components.crossbar.planes": "8",
             "components.crossbar.cell_bits": str(cell_bits), "components.crossbar.sign": sign,
             "components.sample_hold.units": "512", "components.adc.units": "64", "components.dac.mode": mode,
@@ -65,7 +66,7 @@ def test_ideal_parts_multiply_exactly(inputs, outputs, bits, cell_bits, sign, co
 
 def test_clamped_inputs_are_counted() -> None:
     """The inputs are codes less 128, words of 8 bits: none clamps; read in 4 bits, those beyond -8 .. 7 do."""
-    changes = {"components.crossbar.device": "ideal"}
+    changes = {"components.crossbar.device": "ideal", "components.crossbar.wires": "none"}
     x, _, execution = run_values(20, 5, 4, changes)
     assert execution.activity.saturations["y"] == 0
     _, _, narrow = run_values(20, 5, 4, changes, network={"graph.y.input_bits": "4"})

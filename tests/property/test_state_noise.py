@@ -261,7 +261,8 @@ def test_cells_with_further_terms() -> None:
 
 
 ON_CROSSBARS = {
-    "components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}",
+    "components.crossbar.device": "ideal", "components.crossbar.wires": "none",
+    "components.crossbar.device_settings": "{}",
     "components.state_registers.entries": "64", "components.output_registers.entries": "16",
     "components.dac.units": "64", "components.adc.shared_by": "16", "components.sample_hold.units": "32",
     "components.weights.entries": "2000", **tiles(20),

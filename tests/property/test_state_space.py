@@ -28,7 +28,11 @@ from accelsim.pipeline import arbitration, clocking, links
 from accelsim.simulate import close_books, simulate
 from accelsim.workload import Workload, load_workload
 
-IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}"}
+IDEAL = {
+    "components.crossbar.device": "ideal",
+    "components.crossbar.wires": "none",
+    "components.crossbar.device_settings": "{}",
+}
 IN_TILES = ("crossbar", "dac", "sample_hold", "adc", "state_registers", "output_registers")
 
 
@@ -481,7 +485,12 @@ def test_settings_of_the_device_are_those_of_its_file() -> None:
         chip = load_architecture("imssa", {"components.crossbar.device_settings.stuck_at_low_resistance": share})
         made[share] = execute(deploy(workload, chip), batch).outputs
     ideal = load_architecture(
-        "imssa", {"components.crossbar.device": "ideal", "components.crossbar.device_settings": "{}"}
+        "imssa",
+        {
+            "components.crossbar.device": "ideal",
+            "components.crossbar.wires": "none",
+            "components.crossbar.device_settings": "{}",
+        },
     )
     assert (made["0"] == execute(deploy(workload, ideal), batch).outputs).all()
     assert (made["0.5"] != made["0"]).any() and not made["1"].any()

@@ -73,7 +73,7 @@ def test_counts_are_those_of_plain_loops(
     cell_bits, sign = cells
     changes = {
         "components.crossbar.rows": "64", "components.crossbar.columns": "64", **tiles(36),
-        "components.crossbar.device": "ideal", "components.crossbar.planes": "4",
+        "components.crossbar.device": "ideal", "components.crossbar.wires": "none", "components.crossbar.planes": "4",
         "components.crossbar.cell_bits": str(cell_bits), "components.crossbar.sign": sign,
         "components.adc.units": "32", "components.sample_hold.units": "256", "components.dac.units": "768",
         "components.dac.mode": "bit_serial" if phases == 8 else "amplitude", "components.accumulator.units": str(units),
@@ -186,7 +186,7 @@ def test_a_residual_is_added(tmp_path: Path) -> None:
         "memristor_tile",
         {
             **tiles(12), "components.crossbar.rows": "64", "components.crossbar.columns": "64",
-            "components.crossbar.device": "ideal",
+            "components.crossbar.device": "ideal", "components.crossbar.wires": "none",
         },
     )  # fmt: skip
     deployment = deploy(load_workload(tmp_path), chip)

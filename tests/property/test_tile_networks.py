@@ -33,7 +33,12 @@ from accelsim.schema import load_yaml
 from accelsim.workload import Workload, load_workload
 
 BANDS = 6
-IDEAL = {"components.crossbar.device": "ideal", "components.crossbar.noise": "none", "components.adc.ideal": "true"}
+IDEAL = {
+    "components.crossbar.device": "ideal",
+    "components.crossbar.wires": "none",
+    "components.crossbar.noise": "none",
+    "components.adc.ideal": "true",
+}
 SMALL = {
     **tiles(60), "components.crossbar.rows": "64", "components.crossbar.columns": "64", "components.adc.units": "24",
 }  # fmt: skip

@@ -44,7 +44,9 @@ graph:
 
 def run_timing(inputs: int, outputs: int, changes: dict[str, str], frames: int = FRAMES):
     """Return schedule, service, architecture and timeline of a few random frames."""
-    chip = load_architecture("memristor_tile", {"components.crossbar.device": "ideal", **changes})
+    chip = load_architecture(
+        "memristor_tile", {"components.crossbar.device": "ideal", "components.crossbar.wires": "none", **changes}
+    )
     with tempfile.TemporaryDirectory() as folder:
         network = load_workload(write_layer(Path(folder), inputs, outputs))
     deployment = deploy(network, chip)

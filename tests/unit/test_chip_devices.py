@@ -158,7 +158,9 @@ def test_any_kind_with_a_key_device_has_one() -> None:
     chips: list[Architecture] = [load_architecture(name) for name in ("imssa", "memristor_tile")]
     kinds = [type(device) for chip in chips for device in chip.devices.values()]
     assert kinds == [Gaussian, Synaptogen]
-    ideal = load_architecture("memristor_tile", {"components.crossbar.device": "ideal"})
+    ideal = load_architecture(
+        "memristor_tile", {"components.crossbar.device": "ideal", "components.crossbar.wires": "none"}
+    )
     assert isinstance(ideal.devices["crossbar"], Ideal)
 
 

@@ -238,7 +238,7 @@ def test_copies_in_tiles_have_tracks_of_their_own() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (20, 360)).astype(np.uint8)
     run = run_in_full(
         "memristor_tile",
-        overrides={"components.crossbar.device": "ideal"},
+        overrides={"components.crossbar.device": "ideal", "components.crossbar.wires": "none"},
         stages=Stages(load_batch=lambda *_: batch_of(frames, [0, len(frames)])),
     )
     recorded, power = trace(run, Window())
