@@ -503,10 +503,11 @@ def _unreadable(name: str, component: ComponentSpec, device: Device, source: Sou
     elif volts > largest:
         message = f"a read of {volts:g} V may disturb device '{device.name}', which was read up to {largest:g} V"
         problems.append(source.problem(message, (*where, "read_voltage"), "a lower read_voltage"))
-    try:
-        device.curves(volts, component.cell_bits)
-    except ValueError as error:
-        problems.append(source.problem(str(error), (*where, "cell_bits")))
+    if not problems:  # of a voltage that no cell is read with there are no currents
+        try:
+            device.curves(volts, component.cell_bits)
+        except ValueError as error:
+            problems.append(source.problem(str(error), (*where, "cell_bits")))
     if reason := device.wrong_age(component.age):
         at = (*where, "age") if component.age is not None else where
         problems.append(source.problem(reason, at, "write for example 'age: 1 day'"))
