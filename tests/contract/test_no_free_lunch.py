@@ -33,7 +33,10 @@ KNOWN: dict[tuple[str, str], str] = {
     ("*", "ChannelSpec.capacity"): "room for tokens that never wait has no price: its words are those of its ends",
     ("*", "ArrayWires.driver"): "0 ohm, and a hundred-thousandth of one is as good as none",
     ("*", "ArrayWires.amplifier"): "0 ohm, and a hundred-thousandth of one is as good as none",
-    ("imssa28", "components.crossbar.wires.column"): "twice 0.35 ohm moves no code of this sample and less than a nanowatt",
+    (
+        "imssa28",
+        "components.crossbar.wires.column",
+    ): "twice 0.35 ohm moves no code of this sample and less than a nanowatt",
     ("edge_npu_tiles", "components.tile_vector.special_lanes"): "tiles make codes and scale sums: no specials at all",
     ("edge_npu_tiles", "components.tile_vector.cycles_per_special"): "tiles make codes and scale sums: no specials",
 }

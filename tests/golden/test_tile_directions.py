@@ -27,6 +27,7 @@ def tile(*, range_bits: int = 4, precision_bits: int = 4, rows: int = 128, share
     changes = {
         **{f"{name}.tiles": tiles for name in TILED},
         "crossbar.rows": rows,
+        "crossbar.wires": "none",
         "dac.units": 6 * rows,
         "tile_inputs.entries": rows,
         "adc.range_bits": range_bits,

@@ -29,7 +29,7 @@ def run_values(
     inputs: int, outputs: int, bits: int, changes: dict[str, str], seed: int = 0, network: dict[str, str] | None = None
 ):
     """Return features, weights and what the chip makes of them."""
-    chip = load_architecture("memristor_tile", {**tiles(40), **changes})
+    chip = load_architecture("memristor_tile", {**tiles(40), "components.crossbar.wires": "none", **changes})
     with tempfile.TemporaryDirectory() as folder:
         workload = load_workload(write_layer(Path(folder), inputs, outputs, bits), network)
     features = np.random.default_rng(seed).integers(0, 256, (FRAMES, inputs)).astype(np.uint8)
