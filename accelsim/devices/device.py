@@ -194,9 +194,18 @@ class Device(Model):
         return Programmed(states.astype(np.float32), written.pulses, written.reached)
 
     def programmer(
-        self, seed: int, *, read_voltage: float = 0.6, cell_bits: int = 1, age: float | None = None
+        self,
+        seed: int,
+        *,
+        read_voltage: float = 0.6,
+        cell_bits: int = 1,
+        age: float | None = None,
+        count: Callable[[Programmed], None] | None = None,
     ) -> CellProgram:
-        """Return the function that `kernels.crossbar.program_tiles` and `kernels.ssm` call to program their arrays."""
+        """Return the function that `kernels.crossbar.program_tiles` and `kernels.ssm` call to program their arrays.
+
+        ``count`` is told of all that is programmed.
+        """
 
         def of_cells(levels: NDArray[np.uint8], arrays: NDArray[np.int64], cell_bits: int) -> Programmed:
             return self.program(levels, arrays, seed=seed, read_voltage=read_voltage, cell_bits=cell_bits, age=age)
@@ -205,8 +214,12 @@ class Device(Model):
             levels: NDArray[np.uint8], arrays: NDArray[np.int64], bits: NDArray[np.uint8] | None = None
         ) -> NDArray[np.float32]:
             if bits is None:
-                return of_cells(levels, arrays, cell_bits).states
-            return program_mixed(of_cells, levels, arrays, bits).states
+                written = of_cells(levels, arrays, cell_bits)
+            else:
+                written = program_mixed(of_cells, levels, arrays, bits)
+            if count is not None:
+                count(written)
+            return written.states
 
         return program
 

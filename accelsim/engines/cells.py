@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from accelsim.architecture import Architecture
 from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
-from accelsim.devices import Device
+from accelsim.devices import Device, Programmed
 from accelsim.engines.effective_cache import cached_effective
 from accelsim.kernels.arrays import ArrayModel, Drops
+from accelsim.kernels.cells import CellProgram
 from accelsim.kernels.crossbar import Curves, ReadVariance, Tiles, chords, program_tiles
 from accelsim.kernels.read_noise import NoiseModel
 from accelsim.kernels.wires import Wires
@@ -150,7 +151,7 @@ class Cells:
         model = array_model(crossbar, self.device, crossbar.cell_bits, self.seed, self.drops)
         return program_tiles(
             weights,
-            self._program,
+            self.programmer(crossbar.cell_bits),
             curves,
             weight_bits=mapping.matrix.weight_bits,
             cell_bits=crossbar.cell_bits,
@@ -169,18 +170,15 @@ class Cells:
         counts = {"cells": self.cells, "write_pulses": self.write_pulses}
         return counts if self.reached is None else {**counts, "reached_by_read": self.reached}
 
-    def _program(self, levels: NDArray[np.uint8], arrays: NDArray[np.int64]) -> NDArray[np.float32]:
+    def programmer(self, cell_bits: int) -> CellProgram:
+        """Return the function that programs arrays of cells of so many bits, and is counted."""
         crossbar = self.crossbar
-        written = self.device.program(
-            levels,
-            arrays,
-            seed=self.seed,
-            read_voltage=crossbar.read_voltage,
-            cell_bits=crossbar.cell_bits,
-            age=crossbar.age,
+        return self.device.programmer(
+            self.seed, read_voltage=crossbar.read_voltage, cell_bits=cell_bits, age=crossbar.age, count=self._count
         )
+
+    def _count(self, written: Programmed) -> None:
         self.write_pulses += int(written.pulses.sum())
-        self.cells += levels.size
+        self.cells += written.states.size
         if written.reached is not None:
             self.reached = (self.reached or 0) + int(written.reached.sum())
-        return written.states

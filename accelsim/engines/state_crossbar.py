@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.components import ComponentSpec
 from accelsim.components.abstract import AdcTransfer, Converter
@@ -19,12 +18,11 @@ from accelsim.components.crossbar import Crossbar
 from accelsim.components.dac import Dac
 from accelsim.components.register_file import RegisterFile
 from accelsim.components.sample_hold import SampleHold
-from accelsim.devices import WHOLE_NUMBERS, Device, Programmed, program_mixed
-from accelsim.engines.cells import array_model, check_wires, first_tile, noise_model, read_variance
+from accelsim.devices import WHOLE_NUMBERS, Device
+from accelsim.engines.cells import Cells, array_model, check_wires, first_tile, noise_model, read_variance
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
-from accelsim.kernels.arrays import Drops
 from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.read_noise import SILENT, ReadNoise
@@ -287,88 +285,50 @@ class StateCrossbar(Engine):
         return StateRun(self, seed, tell)
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What running a layer gave: its recurrence, inputs that were clamped, and the writing of its cells before it.
-
-    ``reached``: cells whose threshold a read reaches, None for a device without thresholds.
-    """
-
-    recurrence: Recurrence
-    clamped: int
-    cells: int
-    pulses: int
-    reached: int | None
-
-
 class StateRun(Run):
     """One run of the crossbars: every layer's cells are written, then it runs over all steps."""
 
     def __init__(self, engine: StateCrossbar, seed: int, tell: Tell) -> None:
         super().__init__()
         self.engine, self.seed, self.tell = engine, seed, tell
-        self.device = engine.chip.devices[engine.parts.name("crossbar")]
         self.temperature = engine.chip.spec.technology.temperature
         self.noise = ReadNoise(noise_model(engine.crossbar), self.temperature, engine.crossbar.read_time)
         self.ran: dict[str, Recurrence] = {}
-        self.drops = self.tallies.drops[engine.parts.name("crossbar")] = Drops()
-        self.tallies.programming = {"cells": 0, "write_pulses": 0}
+        name = engine.parts.name("crossbar")
+        self.cells = self._cells(engine.chip.devices[name])
+        self.tallies.drops[name] = self.cells.drops
+
+    def _cells(self, device: Device) -> Cells:
+        """Return fresh cells of a device on the crossbars."""
+        first = first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
+        return Cells(self.engine.crossbar, device, self.seed, first, self.temperature)
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         for op in ops:
             self.tell(op.name)
-            ran = self._layer(op, signals, self.device, self.noise)
-            self.ran[op.name] = ran.recurrence
-            self.tallies.clamped[op.name] = ran.clamped
-            conversions = len(ran.recurrence.outputs) * self.engine.maps[op.name].conversions_per_step
-            self.tallies.conversions[op.name] = conversions, int(ran.recurrence.saturated.sum())
-            self.tallies.programming["cells"] += ran.cells
-            self.tallies.programming["write_pulses"] += ran.pulses
-            if ran.reached is not None:
-                self.tallies.programming["reached_by_read"] = (
-                    self.tallies.programming.get("reached_by_read", 0) + ran.reached
-                )
+            ran, self.tallies.clamped[op.name] = self._layer(op, signals, self.cells, self.noise)
+            self.ran[op.name] = ran
+            conversions = len(ran.outputs) * self.engine.maps[op.name].conversions_per_step
+            self.tallies.conversions[op.name] = conversions, int(ran.saturated.sum())
             if self.engine.reads_out(op):
                 check_sums(signals[op.name], self.engine)
+        self.tallies.programming = self.cells.programming()
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
         """Compute the layers on ideal cells: the recurrence in whole numbers."""
         for op in ops:
-            self._layer(op, signals, WHOLE_NUMBERS, SILENT)
+            self._layer(op, signals, self._cells(WHOLE_NUMBERS), SILENT)
 
-    def _layer(self, op: Op, signals: dict[str, Signal], device: Device, noise: ReadNoise) -> Ran:
-        """Run a layer on fresh cells of a device, and put the codes of its outputs into ``signals``."""
+    def _layer(self, op: Op, signals: dict[str, Signal], cells: Cells, noise: ReadNoise) -> tuple[Recurrence, int]:
+        """Run a layer on fresh cells, and put the codes of its outputs into ``signals``.
+
+        Returns its recurrence, and how many inputs were clamped.
+        """
         assert isinstance(op, S4dOp)
         crossbar, source = self.engine.crossbar, signals[op.input]
-        first = 2 * PLANES_PER_TILE * first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
-        cells = pulses = 0
-        reached: int | None = None
-
-        def of_cells(levels: NDArray[np.uint8], arrays: NDArray[np.int64], cell_bits: int) -> Programmed:
-            return device.program(
-                levels,
-                arrays,
-                seed=self.seed,
-                read_voltage=crossbar.read_voltage,
-                cell_bits=cell_bits,
-                age=crossbar.age,
-            )
-
-        def program(
-            levels: NDArray[np.uint8], arrays: NDArray[np.int64], bits: NDArray[np.uint8] | None = None
-        ) -> NDArray[np.float32]:
-            nonlocal cells, pulses, reached
-            if bits is None:
-                written = of_cells(levels, arrays, op.cell_bits())
-            else:
-                written = program_mixed(of_cells, levels, arrays, bits)
-            cells, pulses = cells + levels.size, pulses + int(written.pulses.sum())
-            if written.reached is not None:
-                reached = (reached or 0) + int(written.reached.sum())
-            return written.states
-
-        tile = first_tile(self.engine.chip, self.engine.parts.name("crossbar"))
-        tile += self.engine.maps[op.name].first_crossbar
+        device, exact = cells.device, cells.device is WHOLE_NUMBERS
+        place = self.engine.maps[op.name].first_crossbar
+        tile = cells.first_tile + place
         words, clamped = op.words(np.asarray(source.values))
         try:
             curves = device.curves(crossbar.read_voltage, op.cell_bits())
@@ -376,19 +336,17 @@ class StateRun(Run):
                 words,
                 source.starts,
                 self.engine.tensors,
-                program,
+                cells.programmer(op.cell_bits()),
                 curves,
                 voltage=crossbar.read_voltage,
-                first_array=first + self.engine.maps[op.name].first_crossbar,
-                model=None
-                if device is WHOLE_NUMBERS
-                else array_model(crossbar, device, op.cell_bits(), self.seed, self.drops),
+                first_array=2 * PLANES_PER_TILE * cells.first_tile + place,
+                model=None if exact else array_model(crossbar, device, op.cell_bits(), self.seed, cells.drops),
                 terms=device.current_terms(crossbar.read_voltage),
                 read_variance=read_variance(device, crossbar, curves, self.temperature),
                 noise=noise,
                 rows=crossbar.rows,
                 columns=crossbar.columns,
-                errors=None if device is WHOLE_NUMBERS else self.engine.errors(op, self.seed, tile),
+                errors=None if exact else self.engine.errors(op, self.seed, tile),
                 seed=self.seed,
                 first_tile=tile,
             )
@@ -397,7 +355,7 @@ class StateRun(Run):
         signals[op.name] = Signal(recurrence.outputs, source.starts, self.engine.graph.edges[op.name])
         if self.engine.graph.last_reader[op.input] == op.name:
             signals.pop(op.input)
-        return Ran(recurrence, clamped, cells, pulses, reached)
+        return recurrence, clamped
 
     def count(self, job: Job, grid: Grid) -> tuple[Mapping[str, Counts], Macs | None]:
         work = job.work

@@ -3,10 +3,9 @@
 All in steps of a code (LSB), referred to the input: with x the input in steps and L the largest code,
 code = clamp(round(x + gain x + offset + inl(x / L) + noise), -L, L), halves to even.
 
-inl(u) = bow (1 - u^2) + s_curve (3 sqrt(3) / 2) (u - u^3) + a measured curve, u kept within -1 .. 1: polynomials that
-vanish at both ends of the range, as the terminal-based nonlinearity of IEEE Std 1241-2010 does, whose offset and gain
-error are told apart from it; each has a peak of 1. Low-order polynomials in the code are the smooth part of published
-models of nonlinearity (Medawar, Haendel, Bjoersell & Jansson, IEEE Trans. Instrum. Meas. 59 (10), 2010).
+inl(u) = bow (1 - u^2) + s_curve (3 sqrt(3) / 2) (u - u^3) + a measured curve, u kept within -1 .. 1. The two
+polynomials vanish at both ends of the range, so that offset and gain error are told apart from them, and have a peak of
+1. Their form is assumed: the lowest two orders, a bow and an S, of a nonlinearity that is smooth.
 """
 
 from __future__ import annotations

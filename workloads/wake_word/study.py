@@ -26,14 +26,15 @@ from accelsim.pipeline import Run, run_in_full
 from accelsim.record import record
 from accelsim.workload import Batch, load_batch, load_workload
 
+NO_WIRES = {"components.crossbar.wires": "none"}
 CHIPS: dict[str, tuple[str, dict[str, str]]] = {
     "NPU, weights in every step": ("wake_word_npu", {"compiler.weights": "streamed"}),
     "NPU, weights resident": ("wake_word_npu", {}),
     "digital, 28 nm": ("wake_word_digital28", {}),
-    "tiles, 28 nm": ("wake_word_tiles", {}),
+    "tiles, 28 nm": ("wake_word_tiles", NO_WIRES),
     "tiles, cells that hold what they are given": (
         "wake_word_tiles",
-        {"components.crossbar.device": "ideal", "programming_runs": "1"},
+        NO_WIRES | {"components.crossbar.device": "ideal", "programming_runs": "1"},
     ),
 }
 READ_SPEECH = "{source: speech, dataset: mini_librispeech, split: test, features: {kind: micro}}"
