@@ -63,6 +63,48 @@ def _load_plugins(files: list[Path]) -> list[Path]:
     return files
 
 
+def _limits(context: typer.Context, pairs: list[str]) -> list[str]:
+    """Make the limits of a command line hold until its command is done."""
+    if pairs:
+        from accelsim import limits
+
+        wrong = [pair for pair in pairs if "=" not in pair]
+        if wrong:
+            raise InputError(
+                Problem(f"'--limit {pair}' is not NAME=VALUE", hint="for example --limit points=1e6") for pair in wrong
+            )
+        texts = {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}
+        context.with_resource(limits.within(**limits.read_limits(texts)))
+    return pairs
+
+
+def _memory(context: typer.Context, size: str | None) -> str | None:
+    if size is not None:
+        from accelsim import limits
+
+        context.with_resource(limits.within(memory=limits.read_memory(size)))
+    return size
+
+
+LimitOption = Annotated[
+    list[str],
+    typer.Option(
+        "--limit",
+        metavar="NAME=VALUE",
+        callback=_limits,
+        is_eager=True,
+        help="Raise or lower how large an input may be: points=1e6, yaml_bytes=50MB ..; repeat.",
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        callback=_memory,
+        is_eager=True,
+        help="Memory that a process may take: 4GB. By default what is free; a run that needs more is refused.",
+    ),
+]
 PluginOption = Annotated[
     list[Path],
     typer.Option(
@@ -163,6 +205,8 @@ def run(
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = _overrides(set_) | _power(power)
@@ -240,6 +284,8 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
@@ -403,6 +449,8 @@ def sweep(
         typer.Option(metavar="FILE.csv", help="Write a row a point, as reports/studies has them for 'compare'."),
     ] = None,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
     from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
@@ -453,6 +501,8 @@ def search(
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Let Optuna look for the best values of some keys, under constraints."""
     from accelsim.explore.search import run_search
@@ -478,6 +528,8 @@ def report(
     folder: Annotated[Path, typer.Argument(help="What --out of run, sweep or search named.", metavar="DIR")],
     formats: Annotated[str, typer.Option("--format", help="Of html, pdf, svg and png, with commas.")] = "html",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into this folder instead of DIR.")] = None,
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Make one HTML page of a run or a sweep that works offline, or figures for papers."""
     from accelsim.explore import paper_beside
@@ -552,6 +604,8 @@ def import_(
     ] = [],  # noqa: B006
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Make a workload of a trained network: TFLite, ONNX, NIR, or the format of a plug-in.
 
@@ -612,6 +666,8 @@ def validate(
         list[Path], typer.Argument(help="Architectures, cost tables, devices, workloads, papers or sweeps.")
     ],
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Check files of any accelsim schema and report all their problems at once."""
     from accelsim.explore.validate import validate_file
@@ -651,6 +707,8 @@ def schedule(
         typer.Option("--placement", metavar="FILE.yaml", help="Write which engine runs which op into this file."),
     ] = None,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Print on which engine each op runs, how its matrices lie there, and the jobs of one frame."""
     from accelsim.architecture import load_architecture
@@ -726,6 +784,7 @@ def data_list(plugin: PluginOption = []) -> None:  # noqa: B006
 def data_get(
     name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")],
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
 ) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
     from accelsim.data import get

@@ -16,6 +16,7 @@ PACKAGE = Path(accelsim.__file__).parent
 # names up on first use alone. Where this differs from the design's floor plan the reason stands beside it.
 FLOORS = [
     {"errors"},
+    {"limits"},
     {"registry", "result"},
     {"library", "weights", "kernels"},
     {"data"},  # data looks for the sample among the library's folders
