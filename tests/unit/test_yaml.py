@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.limits import Limits
 from accelsim.schema import load_yaml, parse_yaml, source
 
 
