@@ -36,7 +36,7 @@ class Limits:
     data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
-    model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
+    model_values: int = _limit(25_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
     network_values: int = _limit(500_000_000, "values in all tensors", "values of all generated tensors of a network")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
