@@ -203,7 +203,7 @@ class Lowering:
             raise Refused(str(error)) from None
         if given.width != width(order):
             raise Refused(f"it gives rows of {width(order)} values, and op '{kind}' rows of {given.width}")
-        self.refusals.count([*(tensors or {}).values(), *(reference or {}).values()])
+        self.refusals.count({**(reference or {}), **(tensors or {})}.values())
         limits.check("ops", len(self.ops) + 1, file=self.refusals.file)
         self.ops.append(op)
         self.items.append(item)
