@@ -758,7 +758,8 @@ class _Network:
         weights = [tensor for name, tensor in self.tensors.items() if name.endswith("weight")]
         widest = max([width, *(tensor.shape[-1] for tensor in weights)])
         if options.rows * widest > MOST_DRAWN:
-            raise InputError.of("more random inputs than fit into memory", hint="fewer rows: -O rows=10")
+            message = f"random inputs of {options.rows:,} rows do not fit into memory"
+            raise InputError.of(message, file=self.path, hint="fewer rows: -O rows=10")
         products = sum(tensor.size for tensor in weights)
         most = min(MOST_PRODUCTS // (products * options.rows), MOST_DRAWN // (widest * options.rows))
         utterances = max(min(options.utterances, most), 1)

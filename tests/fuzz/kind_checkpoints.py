@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from binary import damaged_safetensors
 from harness import Case
 from numpy.typing import NDArray
 
+SEEDS = Path(__file__).parent / "seeds"
 D, HIDDEN, STATES = 4, 6, 3
 
 
@@ -46,6 +48,7 @@ def state_dicts() -> dict[str, dict[str, NDArray[Any]]]:
 class Checkpoints:
     name = "checkpoints"
     weight = 1.0
+    warm = (["import", str(SEEDS / "small.onnx"), "--out", "warm-onnx", "-O", "time_axis=2"],)
 
     def case(self, rng: random.Random) -> Case:
         form = rng.choice(("s4d", "conformer"))
