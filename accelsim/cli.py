@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from accelsim.record import Run
     from accelsim.simulate import Window
 
+MOST_SEED = 2**63 - 1
+"""Of a record's whole numbers."""
+
 app = typer.Typer(
     name="accelsim",
     no_args_is_help=True,
@@ -116,7 +119,7 @@ PluginOption = Annotated[
         help="Run a Python file that registers ops, components, devices ..; repeat.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0, max=MOST_SEED)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 
 
@@ -438,7 +441,7 @@ def sweep(
     set_: AxisOption = [],  # noqa: B006
     method: Annotated[str | None, typer.Option(help="grid (every combination), random or lhs.")] = None,
     points: Annotated[int | None, typer.Option(help="Number of configurations to draw (random, lhs).")] = None,
-    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0, max=MOST_SEED)] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs per configuration, each with its own seed.", min=1)] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
