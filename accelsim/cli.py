@@ -441,7 +441,9 @@ def sweep(
     set_: AxisOption = [],  # noqa: B006
     method: Annotated[str | None, typer.Option(help="grid (every combination), random or lhs.")] = None,
     points: Annotated[int | None, typer.Option(help="Number of configurations to draw (random, lhs).")] = None,
-    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0, max=MOST_SEED)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="First seed; it also decides the draw.", min=0, max=MOST_SEED)
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs per configuration, each with its own seed.", min=1)] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,

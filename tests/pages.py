@@ -110,7 +110,9 @@ def full_run() -> Result:
             "per_utterance": UtteranceRecord(lengths=[100, 151], errors=[[50, 76], [52, 78]], reference=[48, 72]),
         }
     )  # fmt: skip
-    layers = [layer.model_copy(update={"saturations": i, "faults": {"overflow": i}}) for i, layer in enumerate(result.layers)]
+    layers = [
+        layer.model_copy(update={"saturations": i, "faults": {"overflow": i}}) for i, layer in enumerate(result.layers)
+    ]
     plan = PlanRecord(
         frames=10, seconds=0.1, pieces={"l0": 2}, spilled={"l1": 4096}, weight_bytes=150_000, state_bytes=512,
         state_in_l2=True, peak_bytes=20_000, room_bytes=65_536, lpddr_bytes=154_096, on_cpu=["fc"],

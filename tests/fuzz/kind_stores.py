@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def _sweep() -> bytes:
     """Return a store of a sweep of four points, all of them done."""
     from accelsim.cli import app
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         app([*_SWEEP[:-1], folder], standalone_mode=False)
         return _content(Path(folder))
 
@@ -125,7 +125,7 @@ def _schema(rng: random.Random, at: sqlite3.Connection) -> None:
             lambda: at.execute(f'ALTER TABLE {table} RENAME COLUMN "{column}" TO other'),
             lambda: at.execute(f'ALTER TABLE {table} DROP COLUMN "{column}"'),
             lambda: at.execute(f'ALTER TABLE {table} ADD COLUMN "more ""{rng.random()}" TEXT DEFAULT 3'),
-            lambda: at.execute(f'ALTER TABLE {table} ADD COLUMN made TEXT AS (hex(zeroblob(100000000)))'),
+            lambda: at.execute(f"ALTER TABLE {table} ADD COLUMN made TEXT AS (hex(zeroblob(100000000)))"),
             lambda: at.executescript(f"ALTER TABLE {table} RENAME TO old; CREATE VIEW {table} AS {rng.choice(_VIEWS)}"),
             lambda: at.executescript(
                 f"CREATE TRIGGER t AFTER INSERT ON {table} BEGIN "
@@ -163,6 +163,7 @@ def _damaged(rng: random.Random, content: bytes) -> bytes:
 class Stores:
     name = "stores"
     weight = 1.0
+    check = staticmethod(check_page)
 
     def case(self, rng: random.Random) -> Case:
         draw = rng.random()
@@ -172,7 +173,7 @@ class Stores:
                 files |= {"run/results.sqlite-wal": bytes(rng.randrange(256) for _ in range(5000))}
             report = ["report", "run", "--out", "out"]
             # SQLite makes files of its own beside the one that it reads.
-            return Case(files, report, may_write=("out", "run"), check=check_page)
+            return Case(files, report, may_write=("out", "run"))
         return Case({"out/results.sqlite": _damaged(rng, _sweep())}, [*_SWEEP, "--resume"])
 
 

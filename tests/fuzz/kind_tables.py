@@ -8,6 +8,7 @@ import json
 import random
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def _rows() -> tuple[Mapping[str, str], ...]:
     with tempfile.TemporaryDirectory() as folder:
         study, table = Path(folder, "small.yaml"), Path(folder, "small.csv")
         study.write_bytes(_STUDY)
-        app(["sweep", str(study), "-o", f"{folder}/out", "--table", str(table)], standalone_mode=False)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            app(["sweep", str(study), "-o", f"{folder}/out", "--table", str(table)], standalone_mode=False)
         rows = list(csv.DictReader(io.StringIO(table.read_text())))
     heard = {"dataset": "a test", "counted": "phones", "lengths": "10 12 9", "errors": "2 3 1;2 2 2"}
     made_up = {**heard, "reference": "1 1 1", "accuracy.value": "20.5", "layers.fc.macs_performed": "1003"}
