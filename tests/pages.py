@@ -121,7 +121,8 @@ def full_run() -> Result:
         group="accelsim.ops", name="mine", distribution="mine", version="1.0", module="mine.ops", sha256="0" * 64
     )
     more = {
-        "accuracy": heard, "layers": layers, "plan": plan, "first_load": FirstLoad(bytes=1000, energy_j=1e-6, time_s=1e-3),
+        "accuracy": heard, "layers": layers, "plan": plan,
+        "first_load": FirstLoad(bytes=1000, energy_j=1e-6, time_s=1e-3),
         "programming": Programming(
             cells=448, write_pulses=1000, reached_by_read=3, time_s=1e-3, energy_j=1e-9, energy_interval_j=(5e-10, 2e-9)
         ),

@@ -22,9 +22,9 @@ class Front:
 
     ``done``: those of which no seed failed, ``failed``: the others. ``objectives`` that apply nowhere are left out;
     ``limits``: the constraints. ``values``: [done, objectives], smaller is better. ``allowed``: [done], which keep the
-    constraints; ``best``: [done], which of those are on the front, where all values are finite. ``share``: volume that the front dominates of the
-    box from the best to the worst value of every objective over all done, 0 .. 1; None where there is nothing to
-    compare, or not two or three objectives.
+    constraints; ``best``: [done], which of those are on the front, where all values are finite. ``share``: volume that
+    the front dominates of the box from the best to the worst value of every objective over all done, 0 .. 1; None where
+    there is nothing to compare, or not two or three objectives.
     """
 
     done: list[Configuration]

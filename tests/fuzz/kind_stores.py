@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import closing, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import damaged_json
 from harness import Case
@@ -25,7 +24,7 @@ _SWEEP = [
 _TABLES = ("points", "layers", "components", "meta")
 _CELLS = (
     None, 0, -1, 1, 7, 10**18, -(2**63), 2**63 - 1, 1e308, -1e308, 5e-324, float("inf"), -float("inf"), "", "x", "1",
-    "done", "failed", b"", b"\x00\xff", "NaN", "a\x00b", "x" * 30_000, "null", "[]", "{}", "{", "[1]", '{"a": 1}', "NaN",
+    "done", "failed", b"", b"\x00\xff", "NaN", "a\x00b", "x" * 30_000, "null", "[]", "{}", "{", "[1]", '{"a": 1}',
     "\"\\ud800\"", "{\"a\": \"\\ud800\"}", "9" * 5000, "[" * 30_000, '["energy_j"]', '["area<=2 mm2"]', '["area<=nan"]',
     '["energy_j", "energy_j"]', '[{"a": ["b"]}]',
 )  # fmt: skip

@@ -93,7 +93,8 @@ def _damaged(rng: random.Random) -> bytes:
 def _page(rng: random.Random) -> bytes:
     lines = [
         "## A small paper", "", "| figure | paper | tag | ours | 5 to 95 % | ratio | role | verdict |",
-        "|---|---:|---|---:|---:|---:|---|---|", "| error | 20 % | stated | 20.5 % | 16 to 22 | 1 | predicted | holds |",
+        "|---|---:|---|---:|---:|---:|---|---|",
+        "| error | 20 % | stated | 20.5 % | 16 to 22 | 1 | predicted | holds |",
         "| more | 1.1 | derived | 1 | 0.8 to 1.1 | 0.9 | predicted | *cannot tell* (about 340) |",
     ]  # fmt: skip
     for _ in range(rng.choice((1, 2, 4))):
