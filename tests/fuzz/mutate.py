@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -33,21 +34,21 @@ SNIPPETS = (
 )  # fmt: skip
 _NUMBER = re.compile(r"^[-+]?[0-9.][0-9._eE+-]*")
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 Path_ = tuple[Any, ...]
 
 
 def damaged(rng: random.Random, text: str, others: Sequence[str] = (), times: int | None = None) -> bytes:
     """Return a YAML text with a few things wrong with it; ``others`` are texts to take parts from."""
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        data = None
+    data = deepcopy(_data(text))
     if data is not None and rng.random() < 0.8:
-        others_data = [yaml.safe_load(rng.choice(others))] if others and rng.random() < 0.3 else []
+        others_data = [_data(rng.choice(others))] if others and rng.random() < 0.3 else []
         for _ in range(times or rng.choice((1, 1, 1, 2, 3, 5))):
             data = changed(rng, data, others_data)
         try:
-            text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
+            text = yaml.dump(data, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=200)
         except (yaml.YAMLError, RecursionError, ValueError):
             text = repr(data)
         if rng.random() < 0.9:
@@ -58,9 +59,17 @@ def damaged(rng: random.Random, text: str, others: Sequence[str] = (), times: in
     return rng.choice(BYTE_CHANGES)(rng, raw) if rng.random() < 0.15 else raw
 
 
+@lru_cache(maxsize=512)
+def _data(text: str) -> Any:
+    """Return a text's plain data, not to be changed; None if it is no YAML."""
+    try:
+        return yaml.load(text, _LOADER)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
 def changed(rng: random.Random, data: Any, others: Sequence[Any] = ()) -> Any:
-    """Return plain data with one thing changed."""
-    data = deepcopy(data)
+    """Return plain data with one thing changed; what is given may change too."""
     paths = list(_paths(data))
     if not paths:
         return rng.choice(WORDS)
