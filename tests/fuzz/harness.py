@@ -158,7 +158,7 @@ class Fuzzer:
             (base / name).mkdir()
         lay(case, base / "work")
         env = {"TMPDIR": str(base / "tmp"), "HOME": str(base / "home"), "ACCELSIM_CACHE": str(base / "cache")}
-        env["ACCELSIM_DATA"] = str(base / "no_data")
+        env["ACCELSIM_DATA"] = str(base / "data")
         for key, value in case.env.items():
             env[key] = os.path.join(base / "work", value) if key in FOLDERS else value
         answer = self._ask({"argv": list(case.argv), "base": str(base), "may_write": list(case.may_write), "env": env})
@@ -215,8 +215,9 @@ def faults(case: Case, outcome: Outcome, base: Path) -> list[str]:
     if case.check is not None:
         try:
             case.check(work, outcome)
-        except AssertionError as error:
-            found.append(f"check: {error}\n{outcome.err[:2000]}")
+        except Exception as error:  # also what a check trips over
+            said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+            found.append(f"check: {said}\n{outcome.err[:2000]}")
     return found
 
 
@@ -248,6 +249,7 @@ def _nameable(case: Case) -> list[str]:
     """Return what a message may point at: files of the case, arguments, the usage."""
     names = [os.path.basename(name) for name in case.files]
     arguments = [text.partition("=")[0] for text in case.argv if len(text) > 1] + [f"'{text}'" for text in case.argv]
+    arguments += [text for text in case.argv if len(text) == 1 and not text.isalnum()]
     return [*names, *arguments, "Usage:", "--"]
 
 

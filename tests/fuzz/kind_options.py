@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 from harness import Case, Outcome
-from kind_run import finite, overrides, texts
+from kind_run import finite, overrides, printed, texts
 from kind_sweep import axis, no_mistakes
 from small import smalls, text
 
@@ -138,8 +138,8 @@ class Options:
             argv += self._option(rng, words, option)
         if rng.random() < 0.05:
             argv.insert(rng.randrange(len(argv) + 1), rng.choice((*WORDS, "--x", "-x", "--set", "-s", "--help")))
-        # What may stand on no command line: the system's calls end a text at NUL.
-        return Case(laid(), [one.replace("\0", "") for one in argv])
+        as_json = words in (("run",), ("compare",)) and "--json" in argv and "--help" not in argv
+        return Case(laid(), argv, check=printed if as_json else None)
 
     def _positions(self, rng: random.Random, words: tuple[str, ...]) -> list[str]:
         likely = POSITIONS.get(words[-1], ())

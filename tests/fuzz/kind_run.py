@@ -73,14 +73,19 @@ def _set_device(small: Small, device: str) -> str:
     return text(small.chip).replace(f"device: {device}\n", "device: device.yaml\n")
 
 
-def finite(folder: Path, outcome: Outcome) -> None:
-    """What `--json` printed, and what lies in a result, is JSON with finite numbers."""
-
-    def refuse(word: str) -> None:
-        raise AssertionError(f"{word} in the result")
-
-    if outcome.code == 0 and outcome.out.startswith("{"):
+def printed(folder: Path, outcome: Outcome) -> None:
+    """What `--json` printed is JSON with finite numbers."""
+    if outcome.code == 0:
         json.loads(outcome.out, parse_constant=refuse)
+
+
+def refuse(word: str) -> None:
+    """Refuse a number that JSON has not."""
+    raise AssertionError(f"{word} in the result")
+
+
+def finite(folder: Path, outcome: Outcome) -> None:
+    """What lies in a result is JSON with finite numbers."""
     written = folder / "out" / "result.json"
     if written.is_file():
         json.loads(written.read_text(encoding="utf-8"), parse_constant=refuse)
@@ -113,7 +118,7 @@ class Run:
         ):  # fmt: skip
             if rng.random() < likelihood and options[0] not in argv:
                 argv += options
-        return Case(laid, argv)
+        return Case(laid, argv, check=printed if "--json" in argv else None)
 
 
 KIND = Run()

@@ -151,7 +151,7 @@ def command(cli: Any, argv: list[str], last: bool) -> int:
 def auditor(base: str, work: str, may_write: list[str], log: int) -> Any:
     """Return a hook that notes every path outside `may_write` that the process changes, and lets no network through."""
     allowed = [os.path.realpath(os.path.join(work, name)) for name in may_write]
-    allowed += [os.path.join(base, name) for name in ("tmp", "cache", "home")]
+    allowed += [os.path.join(base, name) for name in ("tmp", "cache", "home", "data")]
 
     def is_allowed(path: str) -> bool:
         real = os.path.realpath(path)
