@@ -810,7 +810,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     # What is closed has no stream, and the next file that is opened would take its place.
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not of UTF-8 lacks letters
@@ -843,9 +843,7 @@ def _end(came: list[int]) -> int:
         _tell(f"error: {error}")
         return error.exit_code
     except MemoryError as error:
-        _tell(
-            f"error: not enough memory: {error} (take fewer --set workload.inputs.utterances, or smaller sizes)"
-        )
+        _tell(f"error: not enough memory: {error} (take fewer --set workload.inputs.utterances, or smaller sizes)")
         return 1
     except BrokenPipeError:
         return 141
