@@ -252,8 +252,13 @@ class Store:
             types = {name: known.get(name, "VARCHAR") for name in self._table(table)[0]}
             paths.append(source.with_suffix(".parquet"))
             with _written(paths[-1]) as temporary, duckdb.connect() as connection:
-                read = connection.read_csv(str(source), header=True, columns=types)
-                read.write_parquet(str(temporary))
+                # In SQL: the Python method read_csv knows `columns` only since DuckDB 1.1.
+                query = "SELECT * FROM read_csv($path, header = true, columns = $types)"
+                try:
+                    read = connection.sql(query, params={"path": str(source), "types": types})
+                    read.write_parquet(str(temporary))
+                except duckdb.Error as error:  # a full disk, for example
+                    raise AccelsimError(f"cannot write {paths[-1]}: {error}") from None
         return paths
 
     def close(self) -> None:

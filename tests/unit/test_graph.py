@@ -458,8 +458,8 @@ def test_what_is_too_large_is_refused_at_its_op() -> None:
     wide = LinearOp(op="linear", name="y", input="features", outputs=200_000_000)
     with pytest.raises(GraphError, match="more than 100,000,000 values in a tensor: a row of layer 'y'"):
         Graph.of([wide], features)
-    with limits.within(state_values=5), pytest.raises(GraphError, match="5 values of state: layer 'y' has 6 "):
-        Graph.of([GruOp(op="gru", name="y", input="features", units=6)], features)
+    with limits.within(state_values=5), pytest.raises(GraphError, match="5 values of state: layer 'y' has 6"):
+        Graph.of([GruOp(op="gru", name="y", input="features", units=6, weight_bits=16)], features)
     graph = Graph.of([LinearOp(op="linear", name="y", input="features", outputs=20_000_000)], features)
     with pytest.raises(GraphError, match=r"100,000,000 values in a tensor: 'y.weight' is 8 x 20,000,000") as refused:
         graph.check_sizes()

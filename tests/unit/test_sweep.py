@@ -315,6 +315,21 @@ def test_tables_for_others(undisturbed: Path, tmp_path: Path) -> None:
     assert energy == pytest.approx(Store.open(undisturbed).result(3).energy.leakage_j)
 
 
+def test_a_parquet_file_that_cannot_be_written(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    shutil.copytree(undisturbed, tmp_path / "out")
+
+    def full(*_: object) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr(duckdb.DuckDBPyRelation, "write_parquet", full)
+    with Store.open(tmp_path / "out") as store, pytest.raises(AccelsimError, match=r"points\.parquet: No space left"):
+        store.export_parquet()
+    assert not [*(tmp_path / "out").glob("*.parquet*"), *(tmp_path / "out").glob(".*")]
+
+
 SWEEP_FILE = """
 schema: accelsim/sweep@1
 architecture: rsnn28nm

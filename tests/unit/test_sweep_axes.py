@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import time
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from accelsim.errors import InputError
 from accelsim.explore.metrics import read_constraint
-from accelsim.explore.space import points_of, read_axes, read_axis
+from accelsim.explore.space import _latin_hypercube, points_of, read_axes, read_axis
 
 
 def values(text: str) -> list[str]:
@@ -92,6 +97,14 @@ def test_a_latin_hypercube_has_one_point_in_every_row() -> None:
     assert [p.keys["b"] for p in points].count("0") == 8
 
 
+@pytest.mark.parametrize(("count", "axes"), [(1, 1), (16, 3), (7, 2), (3, 0)])
+def test_a_latin_hypercube_is_that_of_scipy(count: int, axes: int) -> None:
+    ours, theirs = (np.random.Generator(np.random.Philox(5)) for _ in range(2))
+    name = "rng" if "rng" in inspect.signature(qmc.LatinHypercube).parameters else "seed"
+    expected = qmc.LatinHypercube(axes, **{name: theirs}).random(count) if axes else np.empty((count, 0))
+    assert np.array_equal(_latin_hypercube(ours, count, axes), expected)
+
+
 def test_a_grid_needs_steps_and_an_end() -> None:
     with pytest.raises(InputError, match="a grid needs a step"):
         points_of(read_axes(["a=0.5 V:1 V"]), "grid", None, 0, 1)
@@ -116,3 +129,25 @@ def test_constraints_in_any_unit() -> None:
     for text, message in [("area<2", "not a constraint"), ("are<=2", "did you mean 'area'"), ("error<=x", "not a num")]:
         with pytest.raises(InputError, match=message):
             read_constraint(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1:1e999999", "1e-999999:1", "1:2:1e-400", "1:9e99999999", f"1:1e{'9' * 50}", f"1:{'2' * 200}", "1:-1e-9999:1"],
+)
+def test_numbers_that_no_float_holds_are_refused(text):
+    with pytest.raises(InputError, match=r"of 'a' has a number that is too long, too large or too small$"):
+        read_axes([f"a={text}"])
+
+
+def test_zero_is_zero_whatever_its_exponent():
+    (axis,) = read_axes([f"a=0e{'9' * 50}:-0.0e-9999:1"])
+    assert axis.count() == 1 and axis.step(0) == {"a": "0"}
+
+
+def test_a_long_text_takes_no_longer_than_it_is_long():
+    begun = time.process_time()
+    (axis,) = read_axes(["a=" + ",".join("1" * 50_000)])
+    assert axis.count() == 50_000
+    assert read_axes(["a=" + "[" * 300_000])[0].count() == 1
+    assert time.process_time() - begun < 3
