@@ -114,9 +114,9 @@ def wrong(machine: Machine, what: Undisturbed, fault: Fault, work: Path) -> list
         found.append("processes were left, or it hung")
     if "Traceback" in outcome.out + outcome.err or "Exception ignored" in outcome.err:
         found.append(f"a traceback: {outcome.err.splitlines()[-1:]}")
-    allowed = {
-        "SIGINT": {130}, "SIGTERM": {143}, "SIGKILL": {-9}, "": {0, 1, 2} | ({141} if call.path in ("stdout", "stderr") else set())
-    }[fault.signal]  # fmt: skip
+    allowed = {"SIGINT": {130}, "SIGTERM": {143}, "SIGKILL": {-9}, "": {0, 1, 2}}[fault.signal]
+    if fault.error == "EPIPE":
+        allowed = {141}
     if outcome.code not in allowed:
         found.append(f"exit code {outcome.code}")
     if outcome.code in (1, 2) and call.path != "stderr" and not outcome.err.strip():
