@@ -16,6 +16,8 @@ from typing import Any
 from accelsim.errors import InputError, Problem, did_you_mean
 
 BYTES = "bytes"
+LARGEST_SEED = 2**63 - 1
+"""What the integers of a store hold."""
 
 
 def _limit(default: int | None, unit: str, help_: str, most: float = 1e18) -> Any:

@@ -120,7 +120,7 @@ def _study(url: str, sampler: str, seed: int, objectives: Sequence[Metric], resu
     directions = [way.MAXIMIZE if metric.higher_is_better else way.MINIMIZE for metric in objectives]
     study = optuna.create_study(storage=url, study_name=_STUDY, directions=directions, load_if_exists=resume)
     # One that goes on must not draw its first points once more.
-    seed += len(study.get_trials(deepcopy=False))
+    seed = (seed + len(study.get_trials(deepcopy=False))) % 2**32  # NumPy's older generators, of Optuna, take no more
     study.sampler = (
         optuna.samplers.TPESampler(seed=seed)
         if sampler == "tpe"

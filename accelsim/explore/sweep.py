@@ -17,6 +17,7 @@ from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
 from accelsim.explore.store import Outcome, Store
 from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
+from accelsim.limits import LARGEST_SEED
 from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
 from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
@@ -283,6 +284,9 @@ def _check_options(what: Sweep, jobs: int) -> None:
     for name, value in (("points", what.points), ("seeds", what.seeds), ("jobs", jobs)):
         if value is not None and value < 1:
             problems.append(Problem(f"{name} must be at least 1, found {value}"))
+    if not 0 <= what.seed <= LARGEST_SEED - what.seeds + 1:
+        found = f"{what.seed}" if what.seeds == 1 else f"{what.seed} and {what.seeds} of them"
+        problems.append(Problem(f"seeds must be from 0 to {LARGEST_SEED}, found {found}"))
     try:
         read_constraints(what.constraints)
     except InputError as error:
