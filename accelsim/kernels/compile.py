@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,8 +66,10 @@ class _Cache(FunctionCache):
         self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, stamp)
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(OSError):  # a full or read-only disk: the next process compiles once more
+        try:
             super().save_overload(sig, data)
+        except OSError:
+            return  # a full or read-only disk: the next process compiles once more
 
 
 class _CodeFiles(IndexDataCacheFile):
