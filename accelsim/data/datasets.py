@@ -93,7 +93,8 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive below `folder`; tarfile's 'data' filter refuses paths and links that lead outside.
 
-    Raises InputError for an archive that is damaged, and where it cannot be written. Everything is unpacked aside first and then moved into place, so that a killed run leaves no half of a set.
+    Everything is unpacked aside first and then moved into place, so that a killed run leaves no half of a set. Raises
+    InputError for an archive that is damaged, and where it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
