@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import re
 import shlex
 import signal
 import sys
@@ -116,7 +117,9 @@ PluginOption = Annotated[
         help="Run a Python file that registers ops, components, devices ..; repeat.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+LARGEST_SEED = 2**62
+"""Seeds count up from it, and stay whole numbers of 64 bits, as records and stores hold them."""
+SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0, max=LARGEST_SEED)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 
 
@@ -438,7 +441,7 @@ def sweep(
     set_: AxisOption = [],  # noqa: B006
     method: Annotated[str | None, typer.Option(help="grid (every combination), random or lhs.")] = None,
     points: Annotated[int | None, typer.Option(help="Number of configurations to draw (random, lhs).")] = None,
-    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0, max=LARGEST_SEED)] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs per configuration, each with its own seed.", min=1)] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
@@ -625,7 +628,7 @@ def import_(
     problems = []
     for pair in bits:
         op, equals, width = pair.rpartition("=")
-        if not width.strip().isdigit() or (equals and not op.strip()):
+        if not re.fullmatch(r"\s*[0-9]{1,9}\s*", width) or (equals and not op.strip()):
             problems.append(
                 Problem(f"'--bits {pair}' is not a number of bits, or OP=BITS", hint="--bits 4, --bits fc=8")
             )
