@@ -27,6 +27,7 @@ from accelsim.ops.op import FEATURES
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
+from accelsim.text import printable
 from accelsim.weights import save_weights
 from accelsim.workload import Workload, load_workload
 
@@ -276,7 +277,8 @@ def write(imported: Imported, folder: str | Path) -> Workload:
             arrays: dict[str, Any] = dict(imported.inputs)
             np.savez_compressed(file, **arrays)
     first = ("name", "description")
-    head: dict[str, Any] = {key: workload.pop(key) for key in first if key in workload}
+    # Both may have the name of the file in them, which may be no text at all.
+    head: dict[str, Any] = {key: printable(workload.pop(key)) for key in first if key in workload}
     text = as_yaml({"schema": "accelsim/workload@1", **head, **files, **workload})
     with written_whole(folder / "workload.yaml") as file:
         file.write(text.encode())

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from accelsim.text import printable
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@-]*")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"}
 """What YAML does not take for text, in any case."""
@@ -27,7 +29,7 @@ def as_yaml(data: Mapping[str, Any]) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
+    return ["| " + " | ".join(printable(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 def _flow(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from accelsim import limits
 from accelsim.errors import InputError
-from accelsim.importers.importer import Names, import_model
+from accelsim.importers.importer import Names, import_model, write
 from accelsim.importers.onnx import proto
 from accelsim.importers.onnx.proto import Malformed, read_model
 
@@ -226,3 +227,13 @@ def test_nodes_that_share_one_long_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its nodes read and give more than 100,000 tensors"):
         import_model(path)
     assert time.process_time() - began < SOON_S
+
+
+def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    """Its name goes into the workload, printable."""
+    pytest.importorskip("tflite")
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\x1b[31m.tflite"))
+    path.write_bytes((Path(__file__).parents[1] / "fuzz" / "seeds" / "small.tflite").read_bytes())
+    made = write(import_model(path), tmp_path / "out")
+    assert made.spec.name == "a\\udcff\\x1b[31m"
+    assert "a\\udcff" in (tmp_path / "out" / "import.md").read_text()
