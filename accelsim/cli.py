@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import shlex
 import signal
 import sys
@@ -304,10 +305,10 @@ def compare(
         raise InputError.of("--against is for papers; architectures have no verdicts")
     if len(what) < 2 and table is not None:
         raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
-    if against is not None and not against.is_file():
+    if against is not None and not os.path.isfile(against):
         raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
     before = against.read_text(encoding="utf-8") if against is not None else None  # --out may be the same file
-    if studies is not None and not studies.is_dir():
+    if studies is not None and not os.path.isdir(studies):
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     from accelsim.result import check_writable
 
@@ -715,13 +716,12 @@ def schedule(
     """Print on which engine each op runs, how its matrices lie there, and the jobs of one frame."""
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
-    from accelsim.pipeline import split_overrides
+    from accelsim.pipeline import network_on, split_overrides
     from accelsim.report.console import placement_table, rows_table, schedule_table
-    from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
-    network = load_workload(workload or chip.spec.workload, for_network)
+    network = network_on(chip, workload, for_network)
     deployment = deploy(network, chip)
     if placement is not None:
         from accelsim.placement import placement_text

@@ -72,7 +72,7 @@ def run_in_full(
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
         check_prices(point)
-    network = stages.load_workload(workload or chip.spec.workload, for_network)
+    network = network_on(chip, workload, for_network, stages.load_workload)
     deployment = deploy(network, chip)
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
@@ -126,6 +126,17 @@ def operate(
     return Outcome(chip, timeline, ledger, bill)
 
 
+def network_on(
+    chip: Architecture, workload: str | Path | None, overrides: Overrides,
+    load: Callable[..., Workload] = load_workload,
+) -> Workload:  # fmt: skip
+    """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
+    if workload:
+        return load(workload, overrides)
+    with chip.at(("workload",)):
+        return load(chip.spec.workload, overrides)
+
+
 _LONGEST_PS = 2.0**62
 
 
@@ -136,10 +147,12 @@ def _check_length(chip: Architecture, service: Service, frames: int) -> None:
     for (_, member), cycles in service.items():
         longest += float(np.sum(cycles, dtype=np.float64)) * chip.period_ps(part_of(member))
     if longest > _LONGEST_PS:
-        raise InputError.of(
+        message = (
             f"'{chip.spec.name}' would work for {longest * 1e-12:.3g} s, more than the {_LONGEST_PS * 1e-12:.3g} s "
             "that can be counted in picoseconds: look at its clocks, its times (read_time, rate) and its frame period"
         )
+        with chip.at(("pacing",)):
+            raise InputError.of(message)
 
 
 def programmed_again(
@@ -288,7 +301,9 @@ def _judged(
     try:
         return judge.score(outputs, batch.references, lambda done, total: tell("score", done, total))
     except ValueError as error:
-        raise InputError.of(f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}") from None
+        message = f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}"
+        with network.at(("score",)):
+            raise InputError.of(message) from None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -25,6 +27,8 @@ from accelsim.library import find_workload
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
 from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
+from accelsim.schema.names import Label
+from accelsim.schema.source import Location
 from accelsim.schema.workload import (
     AudioInputs,
     Context,
@@ -64,7 +68,7 @@ class WorkloadSpec(Model):
     `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
-    name: str
+    name: Label
     description: str = ""
     weights: str | None = None
     generated_weights: GeneratedWeights | None = None
@@ -138,6 +142,10 @@ class Workload:
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit the data; None where there is none."""
 
+    def at(self, location: Location) -> AbstractContextManager[None]:
+        """Give the place of a key path of the workload's file to the problems that come up within and have none."""
+        return nullcontext() if self.source is None else self.source.at(location)
+
     def scorer(self, *, reference: bool = False) -> Judge:
         """Return the judge of the outputs of the hardware, or of the float ``reference``.
 
@@ -151,7 +159,9 @@ class Workload:
             row_s = self.spec.inputs.period() * self.graph.given.stride
             return judge.paced(row_s) if isinstance(judge, PacedJudge) else judge
         except ValueError as error:
-            raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
+            file = spec.decoder_file()
+            with self.at(("score",) if file is None else ("score", "decoder")):
+                raise InputError.of(str(error) if file is None else f"{error} in {file}") from None
 
 
 @dataclass(frozen=True)
@@ -203,20 +213,23 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         tensors = generated_tensors(graph, spec.generated_weights.seed)
         _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
-        tensors = _read_tensors(path.parent / spec.weights, digest)
+        with source.at(("weights",)):
+            tensors = _read_tensors(path.parent / spec.weights, digest)
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        reference = _read_tensors(path.parent / spec.reference_weights, digest)
+        with source.at(("reference_weights",)):
+            reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
-    if isinstance(spec.inputs, FileInputs) and (features := path.parent / spec.inputs.path).is_file():
+    if isinstance(spec.inputs, FileInputs) and os.path.isfile(features := path.parent / spec.inputs.path):
         with features.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
-    if isinstance(spec.inputs, FolderInputs) and (recordings := path.parent / spec.inputs.path).is_dir():
+    if isinstance(spec.inputs, FolderInputs) and os.path.isdir(recordings := path.parent / spec.inputs.path):
         digest.update(digest_of(recordings))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
-        decoder = _read_tensors(path.parent / decoder_file, digest)
+        with source.at(("score", "decoder")):
+            decoder = _read_tensors(path.parent / decoder_file, digest)
     workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source)
     if spec.score is not None:
         workload.scorer()
@@ -264,7 +277,7 @@ def _read_source(path: Path) -> tuple[Source, list[Path]]:
         return source, [path]
     variant = parse(Variant, source)
     path_of_base = path.parent / f"{variant.base}.yaml"
-    if not path_of_base.is_file():
+    if not os.path.isfile(path_of_base):
         near = did_you_mean(variant.base, [file.stem for file in path.parent.glob("*.yaml") if file != path])
         raise InputError([source.problem(f"no workload '{variant.base}' beside this one", ("base",), near)])
     base = load_yaml(path_of_base)
@@ -282,6 +295,11 @@ def workload_name(workload: str | Path) -> str | None:
 
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
     """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+    with workload.at(("inputs",)):
+        return _batch(workload, progress)
+
+
+def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None) -> Batch:
     inputs, score = workload.spec.inputs, workload.spec.score
     if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
@@ -426,7 +444,7 @@ def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.safetensors")])
         raise InputError.of(f"no weights at {path}", hint=near)
     raw = path.read_bytes()

@@ -6,6 +6,7 @@ Whatever is wrong with a file ends in an InputError that names it.
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -57,7 +58,7 @@ def read_recording(path: Path) -> tuple[NDArray[np.float32], int]:
     """Return mono audio, float32 in [-1, 1), and its rate in Hz, in any format that libsndfile reads."""
     import soundfile
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError.of("no such recording", file=path, hint=_AGAIN)
     try:
         with soundfile.SoundFile(path) as file:
@@ -120,7 +121,7 @@ def read_arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, NDArray[An
 
     Neither format can make anything run: pickled objects in an .npz are refused.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError.of("no such file", file=path, hint=_AGAIN)
     try:
         if path.suffix == ".safetensors":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from accelsim.data.dataset import Utterance
@@ -41,13 +42,13 @@ def digest_of(folder: Path) -> bytes:
     """Return SHA-256 over the table of a folder and all recordings that it names; of those that are there."""
     found = hashlib.sha256()
     for path in (folder / TABLE, *(folder / row["file"] for row in _rows(folder))):
-        content = path.read_bytes() if path.is_file() else b""
+        content = path.read_bytes() if os.path.isfile(path) else b""
         found.update(f"{path.name} {len(content)} ".encode() + content)
     return found.digest()
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError.of("no such folder of recordings", file=folder)
     rows = read_table(folder / TABLE, ("file", "text"))
     if not rows:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
@@ -23,12 +24,13 @@ from accelsim.explore.space import Axis, points_of
 from accelsim.explore.store import Store
 from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
-from accelsim.library import find, names
-from accelsim.pipeline import Progress, run, run_in_full, split_overrides
+from accelsim.library import find, find_workload, names
+from accelsim.pipeline import Progress, network_on, run, run_in_full, split_overrides
 from accelsim.record import record
 from accelsim.result import Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
+from accelsim.schema.source import Location
 from accelsim.workload import load_workload, workload_name
 
 CHIP_METRICS = (
@@ -136,6 +138,13 @@ def load_paper(name: str | Path) -> Paper:
         if isinstance(spec, StudyRun)
         for problem in _study_problems(spec, source, key)
     ]
+    looks: list[tuple[Location, Callable[[], Any]]] = [(("architecture",), partial(find, paper.architecture, "arch"))]
+    looks += [
+        (("runs", key, "workload"), partial(find_workload, spec.workload))
+        for key, spec in paper.runs.items()
+        if isinstance(spec, PaperRun)
+    ]
+    problems += source.problems_of(looks)
     for index, figure in enumerate(paper.figures):
         for key, path in (("path", figure.path), ("per", figure.per)):
             wrong = wrong_part(Result, path.split(".")) if path is not None else None
@@ -412,7 +421,7 @@ def _check_chips(
             for point in (chip, *chip.operating_points.values()):
                 check_point(point)
                 check_prices(point)
-            deploy(load_workload(workload or chip.spec.workload, for_network), chip)
+            deploy(network_on(chip, workload, for_network), chip)
         except InputError as error:
             problems += error.problems
     if problems:

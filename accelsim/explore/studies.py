@@ -36,9 +36,9 @@ from accelsim.explore.paths import value_at
 from accelsim.explore.reuse import cells_of, functional
 from accelsim.explore.store import Store
 from accelsim.explore.sweep import Sweep
-from accelsim.pipeline import split_overrides
+from accelsim.pipeline import network_on, split_overrides
 from accelsim.result import Result, written_whole
-from accelsim.workload import load_workload
+from accelsim.text import cells, from_cell
 
 SHELF = "reports/studies"
 
@@ -129,19 +129,8 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "architecture",
-            "workload",
-            "seed",
-            *(SET + key for key in settings),
-            "values",
-            "costs",
-            *figures,
-            "components",
-            *_HEARD,
-        ]
-    )
+    head = ["architecture", "workload", "seed", *(SET + key for key in settings), "values", "costs"]
+    writer.writerow(cells([*head, *figures, "components", *_HEARD]))
     for row in rows:
         heard = row.heard
         spoken: list[str] = [""] * len(_HEARD)
@@ -151,19 +140,8 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
             spoken = [heard.dataset, heard.counted, _numbers(heard.lengths), errors, reference]
         values = ["" if (value := row.figures.get(name)) is None else repr(value) for name in figures]
         set_ = [row.settings.get(key, "") for key in settings]
-        writer.writerow(
-            [
-                row.architecture,
-                row.workload or "",
-                row.seed,
-                *set_,
-                row.values,
-                row.costs,
-                *values,
-                json.dumps(row.components),
-                *spoken,
-            ]
-        )
+        about = [row.architecture, row.workload or "", row.seed, *set_, row.values, row.costs]
+        writer.writerow(cells([*about, *values, json.dumps(row.components), *spoken]))
     with written_whole(path) as file:
         file.write(text.getvalue().encode())
 
@@ -180,7 +158,7 @@ def read_table(path: Path) -> list[StudyRow]:
 
 
 def _read(line: Mapping[str, str]) -> StudyRow:
-    settings = {key.removeprefix(SET): text for key, text in line.items() if key.startswith(SET) and text}
+    settings = {key.removeprefix(SET): from_cell(text) for key, text in line.items() if key.startswith(SET) and text}
     known = {"architecture", "workload", "seed", "values", "costs", "components", *_HEARD}
     figures = {
         key: float(text) if text else None for key, text in line.items() if key not in known and not key.startswith(SET)
@@ -189,9 +167,9 @@ def _read(line: Mapping[str, str]) -> StudyRow:
     if line["lengths"]:
         errors = tuple(_integers(one) for one in line["errors"].split(";"))
         reference = _integers(line["reference"]) or None
-        heard = Heard(line["dataset"], line["counted"], _integers(line["lengths"]), errors, reference)
+        heard = Heard(from_cell(line["dataset"]), line["counted"], _integers(line["lengths"]), errors, reference)
     parts = json.loads(line["components"])
-    files = line["architecture"], line["workload"] or None
+    files = from_cell(line["architecture"]), from_cell(line["workload"]) or None
     return StudyRow(*files, settings, int(line["seed"]), line["values"], line["costs"], figures, heard, parts)
 
 
@@ -223,7 +201,7 @@ class _Files:
         if key not in self._found:
             for_chip, for_network = split_overrides(settings)
             chip = load_architecture(architecture, for_chip)
-            network = load_workload(workload or chip.spec.workload, for_network)
+            network = network_on(chip, workload, for_network)
             self._found[key] = chip, network.sha256
         return self._found[key]
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import accelsim
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.errors import InputError, Problem
-from accelsim.explore.metrics import metric_named, read_constraints
+from accelsim.explore.metrics import metric_named, read_constraint, read_constraints
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
 from accelsim.explore.store import Outcome, Store
 from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
-from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
+from accelsim.library import find, find_workload
+from accelsim.pipeline import WORKLOAD_PREFIX, network_on, split_overrides
 from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
-from accelsim.workload import load_workload
+from accelsim.schema.source import Location
 
 OBJECTIVES = ("energy_per_frame_j", "error_percent", "area_mm2")
 Progress = Callable[[str, int | None, int | None], None]
@@ -126,13 +129,18 @@ def load_sweep(path: str | Path) -> Sweep:
     source = load_yaml(path)
     check_schema_tag(source, "sweep")
     spec = parse(SweepSpec, source)
-    axes, problems = [], []
-    for index, settings in enumerate(spec.axes):
-        try:
-            axes.append(read_axis(settings))
-        except InputError as error:
-            problems += [source.problem(p.message, ("axes", index), p.hint) for p in error.problems]
-    if problems:
+    axes: list[Axis] = []
+
+    def read(settings: dict[str, Any]) -> None:
+        axes.append(read_axis(settings))
+
+    looks: list[tuple[Location, Callable[[], Any]]] = [(("architecture",), partial(find, spec.architecture, "arch"))]
+    if spec.workload is not None:
+        looks.append((("workload",), partial(find_workload, spec.workload)))
+    looks += [(("axes", i), partial(read, one)) for i, one in enumerate(spec.axes)]
+    looks += [(("objectives", i), partial(metric_named, one)) for i, one in enumerate(spec.objectives)]
+    looks += [(("constraints", i), partial(read_constraint, one)) for i, one in enumerate(spec.constraints)]
+    if problems := source.problems_of(looks):
         raise InputError(problems)
     options = spec.model_dump(exclude={"axes", "objectives", "constraints"})
     objectives, constraints = tuple(spec.objectives), tuple(spec.constraints)
@@ -141,7 +149,7 @@ def load_sweep(path: str | Path) -> Sweep:
 
 def is_sweep_file(name: str) -> bool:
     """Tell whether a name is that of a file of schema ``accelsim/sweep@...``; raises InputError for a broken file."""
-    if not Path(name).is_file():
+    if not os.path.isfile(name):
         return False
     data = load_yaml(name).data
     return isinstance(data, dict) and str(data.get("schema")).startswith("accelsim/sweep@")
@@ -230,9 +238,9 @@ def check_axes(architecture: str, workload: str | None, fixed: Mapping[str, str]
         loaded.add(key)
         for_chip, for_network = split_overrides(settings)
         try:
-            network = load_architecture(architecture, for_chip).spec.workload
+            chip = load_architecture(architecture, for_chip)
             if for_network or len(loaded) == 1 or "workload" in for_chip:
-                load_workload(workload or network, for_network)
+                network_on(chip, workload, for_network)
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
@@ -241,7 +249,7 @@ def check_axes(architecture: str, workload: str | None, fixed: Mapping[str, str]
 
 def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: Architecture) -> dict[str, Any]:
     """Return what the store's meta table says of a sweep or search."""
-    network = load_workload(what.workload or chip.spec.workload)
+    network = network_on(chip, what.workload, {})
     return {
         "architecture": {"name": chip.spec.name, "sha256": chip.sha256},
         "workload": {"name": network.spec.name, "sha256": network.sha256},
