@@ -32,8 +32,11 @@ class Limits:
     yaml_bytes: int = _limit(10_000_000, BYTES, "size of a YAML file")
     yaml_values: int = _limit(1_000_000, "values once its aliases are expanded", "values of a YAML file")
     yaml_depth: int = _limit(100, "levels of nesting", "how deep a YAML file is nested", most=250)  # Python's stack
-    recording_bytes: int = _limit(200_000_000, BYTES, "size of a recording, and of what it becomes in memory")
-    data_bytes: int = _limit(1_000_000_000, BYTES, "size of any other data file, and of an array in it")
+    recording_bytes: int = _limit(100_000_000, BYTES, "size of a recording, and of what it becomes in memory")
+    data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")
+    text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
+    utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
+    model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
     network_values: int = _limit(500_000_000, "values in all tensors", "values of all generated tensors of a network")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")

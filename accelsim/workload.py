@@ -18,6 +18,7 @@ from pydantic import Field, PositiveInt, model_validator
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.files import beside, is_file, read_whole
 from accelsim.data.folder import digest_of, read_folder
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError, Problem, did_you_mean
@@ -213,23 +214,19 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         tensors = generated_tensors(graph, spec.generated_weights.seed)
         _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
-        with source.at(("weights",)):
-            tensors = _read_tensors(path.parent / spec.weights, digest)
+        tensors = _read_tensors(path.parent / spec.weights, digest, source, ("weights",))
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        with source.at(("reference_weights",)):
-            reference = _read_tensors(path.parent / spec.reference_weights, digest)
+        reference = _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
-    if isinstance(spec.inputs, FileInputs) and os.path.isfile(features := path.parent / spec.inputs.path):
-        with features.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
+        digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
     if isinstance(spec.inputs, FolderInputs) and os.path.isdir(recordings := path.parent / spec.inputs.path):
         digest.update(digest_of(recordings))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
-        with source.at(("score", "decoder")):
-            decoder = _read_tensors(path.parent / decoder_file, digest)
+        decoder = _read_tensors(path.parent / decoder_file, digest, source, ("score", "decoder"))
     workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source)
     if spec.score is not None:
         workload.scorer()
@@ -439,20 +436,19 @@ def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:
     return codes[np.clip(places, 0, len(codes) - 1)].reshape(len(codes), -1)
 
 
-def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
-    """Read a safetensors file; the format holds plain numbers only, so nothing in it can run."""
-    from safetensors import SafetensorError
+def _read_tensors(path: Path, digest: hashlib._Hash, source: Source, where: tuple[str, ...]) -> Tensors:
+    """Read the safetensors file that a key of a workload names; it holds plain numbers only, so nothing can run."""
     from safetensors.numpy import load
 
-    if not os.path.isfile(path):
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.safetensors")])
-        raise InputError.of(f"no weights at {path}", hint=near)
-    raw = path.read_bytes()
+    if not is_file(path):
+        near = did_you_mean(path.name, [name for name in beside(path) if name.endswith(".safetensors")])
+        raise InputError([source.problem(f"no weights at {path}", where, near)])
+    raw = read_whole(path, "data_bytes")
     digest.update(raw)
     try:
         return load(raw)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
+    except Exception as error:  # whatever the library makes of a damaged file
+        raise InputError.of(f"not a whole safetensors file: {error or type(error).__name__}", file=path) from None
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

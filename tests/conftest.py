@@ -28,6 +28,12 @@ settings.register_profile("explore", deadline=None, max_examples=2000, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("fuzz", "damaged inputs (-m fuzz)")
+    group.addoption("--count", type=int, default=10_000, help="inputs over all kinds")
+    group.addoption("--seed", type=int, default=1, help="seed of the inputs; the short run has 0")
+
+
 @pytest.fixture
 def distribution(tmp_path: Path) -> Iterator[Callable[..., None]]:
     """Yield a function that puts a distribution on the path, as pip would, until the test ends.

@@ -7,7 +7,6 @@ format. It reads a file of others, so it trusts nothing in it: whatever is wrong
 from __future__ import annotations
 
 import math
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.data.files import beside, is_file
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.written import as_yaml, table
 from accelsim.ops.graph import Graph
@@ -145,9 +145,8 @@ def import_model(
     unknown formats and options, for what is too large, damaged, or of no use here, each node by its name.
     """
     path = Path(path)
-    if not os.path.isfile(path):
-        near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if os.path.isdir(path.parent) else None
-        raise InputError.of(f"no such model file: {path}", hint=near)
+    if not is_file(path):
+        raise InputError.of(f"no such model file: {path}", hint=did_you_mean(path.name, beside(path)))
     size = path.stat().st_size
     if size > largest:
         raise InputError.of(
