@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import Self
@@ -71,6 +71,12 @@ class InputError(AccelsimError):
     def at(self, file: str | PathLike[str], line: int | None) -> Self:
         """The same error, with a place for those of its problems that have none."""
         return type(self)(p if p.file is not None else replace(p, file=file, line=line) for p in self.problems)
+
+    def said_at(self, places: Mapping[str, tuple[str, int | None]]) -> Self:
+        """The same error, where a file sets what ``--set KEY`` would: with the file and line of each key, by key."""
+        moved = {f"--set {key}": place for key, place in places.items()}
+        found = [(p, *moved.get(str(p.file), (p.file, p.line))) for p in self.problems]
+        return type(self)(replace(p, file=file, line=line) for p, file, line in found)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))

@@ -129,6 +129,10 @@ class ChipRow:
 
 def load_paper(name: str | Path) -> Paper:
     """Read and check a file of published figures by name or path; raises InputError."""
+    return _read_paper(name)[0]
+
+
+def _read_paper(name: str | Path) -> tuple[Paper, Source]:
     source = load_yaml(find(name, "arch/papers"))
     check_schema_tag(source, "paper")
     paper = parse(Paper, source)
@@ -155,7 +159,7 @@ def load_paper(name: str | Path) -> Paper:
         problems += _unjudgeable(paper, figure, source, index)
     if problems:
         raise InputError(problems)
-    return paper
+    return paper, source
 
 
 def _unjudgeable(paper: Paper, figure: Figure, source: Source, index: int) -> list[Problem]:
@@ -223,7 +227,7 @@ def compare(
     `accelsim.explore.studies`, or from the folder ``studies``, which has such tables, or the stores of finished sweeps,
     each named after its sweep's file. Raises InputError.
     """
-    paper = load_paper(name)
+    paper, source = _read_paper(name)
     needed = [r for r in paper.runs if any(r in figure.runs() for figure in paper.figures)]
     needed.sort(key=lambda key: not isinstance(paper.runs[key], StudyRun))  # a table that is refused costs no run
     results: dict[str, Result] = {}
@@ -234,16 +238,20 @@ def compare(
             on_run(key, done, len(needed))
         spec = paper.runs[key]
         paths = _paths(paper, key)
+        settings = {} if isinstance(spec, StudyRun) else spec.set
         try:
             if isinstance(spec, StudyRun):
                 found[key] = _studied(key, spec, studies, paths)
                 continue
-            full = run_in_full(paper.architecture, spec.workload, overrides=spec.set, seed=seed, progress=progress)
+            full = run_in_full(paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress)
         except DataError as error:
             missing[key] = str(error)
             continue
+        except InputError as error:
+            raise error.said_at({name: source.where(("runs", key, "set", name)) for name in settings}) from None
         results[key] = record(full, f"compare {paper.name}")
-        found[key] = of_result(key, results[key], full, paths)
+        with source.at(("runs", key)):
+            found[key] = of_result(key, results[key], full, paths)
     return Comparison(paper, tuple(_row(figure, found) for figure in paper.figures), results, missing)
 
 

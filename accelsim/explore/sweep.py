@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import NonNegativeInt, PositiveInt
+
 import accelsim
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.errors import InputError, Problem
@@ -40,9 +42,9 @@ class SweepSpec(Model):
     workload: str | None = None
     axes: list[dict[str, Any]]
     method: Literal["grid", "random", "lhs"] = "grid"
-    points: int | None = None
-    seed: int = 0
-    seeds: int = 1
+    points: PositiveInt | None = None
+    seed: NonNegativeInt = 0
+    seeds: PositiveInt = 1
     objectives: list[str] = list(OBJECTIVES)
     constraints: list[str] = []
     """Such as ``area<=2 mm2``: only configurations that keep all of them are on the front."""
@@ -131,13 +133,13 @@ def load_sweep(path: str | Path) -> Sweep:
     spec = parse(SweepSpec, source)
     axes: list[Axis] = []
 
-    def read(settings: dict[str, Any]) -> None:
-        axes.append(read_axis(settings))
+    def read(index: int) -> None:
+        axes.append(replace(read_axis(spec.axes[index]), place=source.where(("axes", index))))
 
     looks: list[tuple[Location, Callable[[], Any]]] = [(("architecture",), partial(find, spec.architecture, "arch"))]
     if spec.workload is not None:
         looks.append((("workload",), partial(find_workload, spec.workload)))
-    looks += [(("axes", i), partial(read, one)) for i, one in enumerate(spec.axes)]
+    looks += [(("axes", i), partial(read, i)) for i in range(len(spec.axes))]
     looks += [(("objectives", i), partial(metric_named, one)) for i, one in enumerate(spec.objectives)]
     looks += [(("constraints", i), partial(read_constraint, one)) for i, one in enumerate(spec.constraints)]
     if problems := source.problems_of(looks):
@@ -170,9 +172,13 @@ def run_sweep(
     chip = load_architecture(what.architecture)
     axes = full_axes(what.axes, chip)
     _check_options(what, jobs)
+    places = {key: axis.place for axis in axes for key in axis.keys if axis.place is not None}
     fixed, axes = fixed_and_varied(axes)
     points = points_of(axes, what.method, what.points, what.seed, what.seeds)
-    check_axes(what.architecture, what.workload, fixed, axes)
+    try:
+        check_axes(what.architecture, what.workload, fixed, axes)
+    except InputError as error:
+        raise error.said_at(places) from None
     asked = describe(what, fixed, axes, chip) | {
         "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds,
     }  # fmt: skip
@@ -210,11 +216,11 @@ def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:
         first = key.partition(".")[0]
         return f"components.{key}" if first not in taken and first in chip.spec.components else key
 
-    whole = tuple(Axis(tuple(map(full, axis.keys)), axis.choices, axis.range) for axis in axes)
-    keys = [key for axis in whole for key in axis.keys]
-    twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    whole = tuple(replace(axis, keys=tuple(map(full, axis.keys))) for axis in axes)
+    asked = [(key, axis.place or (None, None)) for axis in whole for key in axis.keys]
+    twice = [one for index, one in enumerate(asked) if one[0] in (key for key, _ in asked[:index])]
     if twice:
-        raise InputError(Problem(f"'{key}' is set twice") for key in twice)
+        raise InputError(Problem(f"'{key}' is set twice", *place) for key, place in twice)
     return whole
 
 
