@@ -38,7 +38,8 @@ class Limits:
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
     model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
-    network_values: int = _limit(500_000_000, "values in all tensors", "values of all generated tensors of a network")
+    network_values: int = _limit(200_000_000, "values in all tensors", "values of all generated tensors of a network")
+    state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
     frames: int = _limit(10_000_000, "frames", "frames of the inputs")
     points: int = _limit(100_000, "points", "points of a sweep, its seeds included")

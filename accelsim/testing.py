@@ -420,7 +420,7 @@ class OpContract:
         """Return the op of a case, of a short form the last one."""
         entry = self.entry(name, case)
         if isinstance(entry, ShortForm):
-            return entry.ops()[-1]
+            return [*entry.ops()][-1]
         return entry.settled([case.read[one] for one in entry.reads()], "double_away")
 
     def edges(self, name: str, case: OpCase) -> list[Edge]:

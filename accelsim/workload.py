@@ -237,8 +237,10 @@ def _graph(spec: WorkloadSpec, source: Source) -> Graph:
     """Return the graph of a workload; raises InputError at the line of the op that does not fit."""
     try:
         graph = Graph.of(spec.graph, spec.features(), spec.rounding)
+        if spec.generated_weights is not None:
+            graph.check_sizes()
     except GraphError as error:
-        raise InputError([source.problem(str(error), ("graph", error.place))]) from None
+        raise InputError([source.problem(str(error), ("graph", error.place), error.hint)]) from None
     problems = []
     if isinstance(spec.inputs, RandomInputs):
         wrong = {graph.places[op.name] for op in graph.ops if not op.spiking}

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from accelsim import limits
-from accelsim.errors import InputError, Problem
+from accelsim.errors import LONGEST_TEXT, InputError, Problem
 
 METHODS = ("grid", "random", "lhs")
 
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(.*)")
 _DIGITS = 6
+_LONGEST_NUMBER = 100  # characters, as in YAML
 _SYNTAX = "for example adc.precision_bits=1:8, crossbar.rows=64,128,256 or 'technology.voltage=0.6 V:0.9 V:0.1 V'"
 
 
@@ -226,9 +227,9 @@ def _range(key: str, text: str) -> Range | None:
     parts = [_NUMBER.fullmatch(part.strip()) for part in text.split(":")]
     if not 2 <= len(parts) <= 3 or not all(parts):
         return None
-    numbers = [Decimal(match[1]) for match in parts if match]
+    shown = f"the range '{text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + '...'}' of '{key}'"
+    numbers = [_number(match[1], shown) for match in parts if match]
     units = {match[2].strip() for match in parts if match}
-    shown = f"the range '{text}' of '{key}'"
     if len(units) > 1:
         raise InputError.of(f"{shown} mixes units", hint="write every number with the same one")
     low, high = numbers[:2]
@@ -241,10 +242,18 @@ def _range(key: str, text: str) -> Range | None:
     return Range(low, high, step, units.pop())
 
 
+def _number(text: str, shown: str) -> Decimal:
+    """Return a number of a range; raises InputError for one that is no float."""
+    mantissa = re.split("[eE]", text)[0]
+    if len(text) > _LONGEST_NUMBER or math.isinf(float(text)) or (float(text) == 0) != (not mantissa.strip("-+.0")):
+        raise InputError.of(f"{shown} has a number that is too long, too large or too small")
+    return Decimal(text) if float(text) else Decimal(0)
+
+
 def _split(text: str, separator: str) -> list[str]:
     """Split a text at a separator that stands outside brackets and quotes."""
-    parts, depth, quote = [""], 0, ""
-    for character in text:
+    parts, begin, depth, quote = list[str](), 0, 0, ""
+    for place, character in enumerate(text):
         if quote:
             quote = "" if character == quote else quote
         elif character in "'\"":
@@ -252,7 +261,6 @@ def _split(text: str, separator: str) -> list[str]:
         else:
             depth += (character in "[{(") - (character in "]})")
             if character == separator and depth <= 0:
-                parts.append("")
-                continue
-        parts[-1] += character
-    return [part.strip() for part in parts]
+                parts.append(text[begin:place])
+                begin = place + 1
+    return [part.strip() for part in [*parts, text[begin:]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Len
@@ -54,21 +55,21 @@ class ConformerOp(ShortForm):
             raise ValueError(f"a block has each module once, found order {', '.join(self.order)}")
         return self
 
-    def ops(self) -> list[Op]:
-        """Return the ops of all blocks, in order."""
-        ops: list[Op] = []
+    def ops(self) -> Iterator[Op]:
+        """Yield the ops of all blocks, in order."""
         x = self.input
         for block in range(self.blocks):
             name = f"{self.name}.{block}"
             for module in self.order:
                 inside = {"conv": self._convolution, "attention": self._attention}.get(module, self._feed_forward)
-                ops += inside(f"{name}.{module}", x)
+                ops = inside(f"{name}.{module}", x)
+                yield from ops
                 factor = 0.5 if module in ("ff1", "ff2") else 1.0
-                ops.append(AddOp(op="add", name=f"{name}.{module}.add", input=ops[-1].name, residual=x, factor=factor))
-                x = ops[-1].name
-            ops.append(LayerNormOp(op="layer_norm", name=f"{name}.norm", input=x))
-            x = ops[-1].name
-        return ops
+                add = AddOp(op="add", name=f"{name}.{module}.add", input=ops[-1].name, residual=x, factor=factor)
+                yield add
+                x = add.name
+            yield LayerNormOp(op="layer_norm", name=f"{name}.norm", input=x)
+            x = f"{name}.norm"
 
     def _linear(self, name: str, x: str, outputs: int) -> LinearOp:
         return LinearOp(op="linear", name=name, input=x, outputs=outputs, weight_bits=self.weight_bits)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pydantic import ValidationError
+
+from accelsim import limits
 from accelsim.errors import did_you_mean, nearest
 from accelsim.kernels.requantise import Rounding
 from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, FEATURES, Edge, Op, ShortForm, Tensors
+from accelsim.schema import messages_of
 
 
 class GraphError(ValueError):
     """Something is wrong with one op of a graph; ``place``: its place in the list that the file gives."""
 
-    def __init__(self, place: int, message: str) -> None:
+    def __init__(self, place: int, message: str, hint: str | None = None) -> None:
         super().__init__(message)
-        self.place = place
+        self.place, self.hint = place, hint
 
 
 @dataclass(frozen=True)
@@ -35,17 +40,27 @@ class Graph:
     def of(cls, items: Iterable[Op | ShortForm], features: Edge, rounding: Rounding = "double_away") -> Graph:
         """Return the graph of a list of ops and short forms; raises GraphError for the first that does not fit.
 
-        ``rounding``: how integer ops make codes that do not say it themselves, see `accelsim.kernels.requantise`.
+        ``rounding``: how integer ops make codes that do not say it themselves, see `accelsim.kernels.requantise`. An op
+        too many, or one of too wide a row or too much state, is refused too, see `accelsim.limits`.
         """
+        most = limits.current()
         ops: list[Op] = []
         places: dict[str, int] = {}
         edges = {FEATURES: features}
         for place, item in enumerate(items):
-            for op in item.ops() if isinstance(item, ShortForm) else [item]:
+            for op in _ops_of(item, place):
+                if len(ops) == most.ops:
+                    raise GraphError(place, *limits.over("ops"))
                 try:
-                    settled, edges[op.name] = _placed(op, edges, rounding)
+                    settled, edge = _placed(op, edges, rounding)
                 except ValueError as error:
                     raise GraphError(place, str(error)) from None
+                if edge.width > most.tensor_values:
+                    raise GraphError(place, *limits.over("tensor_values", edge.width, f"a row of layer '{op.name}'"))
+                kept = sum(map(math.prod, settled.state([edges[name] for name in settled.reads()]).values()))
+                if kept > most.state_values:
+                    raise GraphError(place, *limits.over("state_values", kept, f"layer '{op.name}' has {kept:,}"))
+                edges[op.name] = edge
                 ops.append(settled)
                 places[op.name] = place
         graph = cls(tuple(ops), edges, places)
@@ -113,6 +128,21 @@ class Graph:
         """Return whether an op depends on distances between frames alone."""
         return self.edges[name].distances
 
+    def check_sizes(self) -> None:
+        """Raise GraphError for the first op that has more values in a tensor, or with those before, than the limits."""
+        most, total = limits.current(), 0
+        sizes: dict[str, int] = {}
+        for op in self.ops:
+            for end, shape in op.shapes(self.read(op)).items():
+                values = math.prod(shape)
+                total += values - sizes.get(name := op.tensor_name(end), 0)  # several ops may read one
+                sizes[name] = values
+                if values > most.tensor_values:
+                    what = f"'{name}' is {' x '.join(f'{n:,}' for n in shape)}"
+                    raise GraphError(self.places[op.name], *limits.over("tensor_values", values, what))
+                if total > most.network_values:
+                    raise GraphError(self.places[op.name], *limits.over("network_values"))
+
     def tensor_problems(
         self, tensors: Tensors, *, reference: bool = False, cut_short: bool = False
     ) -> Iterator[tuple[int, str, str | None]]:
@@ -160,6 +190,14 @@ class Graph:
             place = 0 if near is None else self.places[known[near].name]
             hint = did_you_mean(name, [other for other in free if other.rpartition(".")[0] == layer] or free)
             yield place, f"no layer reads tensor '{name}'", hint
+
+
+def _ops_of(item: Op | ShortForm, place: int) -> Iterator[Op]:
+    """Yield the ops that an item of a file's list stands for; raises GraphError for a wrong op of a short form."""
+    try:
+        yield from item.ops() if isinstance(item, ShortForm) else [item]
+    except ValidationError as error:
+        raise GraphError(place, f"layer '{item.name}': its {error.title} {'; '.join(messages_of(error))}") from None
 
 
 def _placed(op: Op, edges: Mapping[str, Edge], rounding: Rounding) -> tuple[Op, Edge]:

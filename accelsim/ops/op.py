@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -34,6 +34,8 @@ FEATURES = "features"
 FLOAT_BITS = 16
 LARGEST_INTEGER_BITS = 8
 SUM_BITS = 32
+_AT_ONCE = 1 << 20
+"""How many values are worked on together where all would take memory for nothing."""
 DEVIATIONS = 4.0
 """How many deviations the largest code of generated tensors stands for."""
 ANY_LENGTH = 2**31
@@ -371,8 +373,8 @@ class ShortForm(Model):
     op: str
 
     @abstractmethod
-    def ops(self) -> list[Op]:
-        """Return the ops that it stands for, in order."""
+    def ops(self) -> Iterable[Op]:
+        """Return the ops that it stands for, in order; many are best made one by one, when asked for."""
 
 
 class VectorOp(DatapathOp):
@@ -611,8 +613,7 @@ class WeightedOp(QuantisedOp):
             tensors[weight] = normal(random, shape, 1 / (spread * fan_in)).astype(np.float16)
         else:
             tensors[weight] = integer_weights(random, shape, self.weight_bits)
-            sample = tensors[weight][:4096].astype(np.float64)
-            deviation = float(np.sqrt(np.square(sample).mean())) or 1.0
+            deviation = math.sqrt(_mean_square(tensors[weight][:4096])) or 1.0
             if self.gives == "real":
                 gain = 1 / (spread * deviation * fan_in)
                 tensors[f"{self.name}.weight_scale"] = np.array(gain, np.float32)
@@ -630,7 +631,7 @@ class WeightedOp(QuantisedOp):
         """Return tensors that make of codes of a third of the range such codes again, each output by its own scale."""
         assert self.output is not None
         weight = integer_weights(random, shape, self.weight_bits)
-        reach = math.sqrt(math.prod(shape[:-1]) * float((weight.astype(np.float64) ** 2).mean()))
+        reach = math.sqrt(math.prod(shape[:-1]) * _mean_square(weight))
         gain = random.uniform(0.5, 1.5, shape[-1:]) * 2.0 ** (self.output.bits - read.bits) / reach
         return {
             self.tensor_name("weight"): weight,
@@ -666,7 +667,11 @@ class WeightedOp(QuantisedOp):
 
     def _overflow(self, weight: NDArray[np.int8], tensors: Tensors) -> str | None:
         """Return what is wrong with sums that 32 bits do not hold, whatever the codes."""
-        sums = 255 * np.abs(weight.reshape(-1, weight.shape[-1]).astype(np.int64)).sum(axis=0)
+        rows = weight.reshape(-1, weight.shape[-1])
+        sums = np.zeros(weight.shape[-1], np.int64)
+        step = max(_AT_ONCE // rows.shape[1], 1)
+        for first in range(0, len(rows), step):
+            sums += 255 * np.abs(rows[first : first + step].astype(np.int16)).sum(axis=0, dtype=np.int64)
         bias = tensors.get(self.tensor_name("bias"))
         if bias is not None and bias.shape == sums.shape and bias.dtype.kind == "i":
             sums = sums + np.abs(bias.astype(np.int64))
@@ -968,11 +973,21 @@ def normal(random: np.random.Generator, shape: tuple[int, ...], deviation: float
 
 def integer_weights(random: np.random.Generator, shape: tuple[int, ...], bits: int) -> NDArray[np.int8]:
     """Return rounded normal numbers whose deviation is a third of the largest weight; of one bit their signs."""
-    largest = largest_weight(bits)
-    drawn = normal(random, shape, max(largest / 3, 1))
-    if bits == 1:
-        return np.where(drawn < 0, -1, 1).astype(np.int8)
-    return np.clip(np.rint(drawn), -largest, largest).astype(np.int8)
+    largest, weights = largest_weight(bits), np.empty(math.prod(shape), np.int8)
+    for first in range(0, weights.size, _AT_ONCE):  # the draws of all at once, without their copies in float32
+        part = weights[first : first + _AT_ONCE]
+        drawn = normal(random, part.shape, max(largest / 3, 1))
+        part[:] = np.where(drawn < 0, -1, 1) if bits == 1 else np.clip(np.rint(drawn), -largest, largest)
+    return weights.reshape(shape)
+
+
+def _mean_square(weights: NDArray[np.int8]) -> float:
+    """Return the mean of the squares of integers: their sum is exact."""
+    flat = weights.reshape(-1)
+    squares = sum(
+        int(np.square(flat[first : first + _AT_ONCE], dtype=np.int64).sum()) for first in range(0, flat.size, _AT_ONCE)
+    )
+    return squares / flat.size
 
 
 def integer_problem(tensor: NDArray[Any], low: int, high: int, bits: int) -> str | None:
@@ -980,7 +995,7 @@ def integer_problem(tensor: NDArray[Any], low: int, high: int, bits: int) -> str
     if tensor.dtype != np.int8:
         return f"has type {tensor.dtype}, expected int8"
     if bits == 1:
-        return None if np.isin(tensor, (-1, 1)).all() else "has values other than -1 and 1 (1 bit)"
+        return None if (np.abs(tensor) == 1).all() else "has values other than -1 and 1 (1 bit)"
     if tensor.size and (tensor.min() < low or tensor.max() > high):
         return f"has values outside {low} .. {high} ({bits} bits)"
     return None
@@ -988,7 +1003,7 @@ def integer_problem(tensor: NDArray[Any], low: int, high: int, bits: int) -> str
 
 def finite_problem(tensor: NDArray[Any]) -> str | None:
     """Return what is wrong with numbers that must be finite."""
-    return None if np.isfinite(tensor.astype(np.float32)).all() else "holds NaN or infinity"
+    return None if np.isfinite(tensor.astype(np.float32, copy=False)).all() else "holds NaN or infinity"
 
 
 OPS: Registry[type[Op] | type[ShortForm]] = Registry("accelsim.ops", "op", builtin="accelsim.ops")

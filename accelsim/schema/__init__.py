@@ -1,7 +1,7 @@
 """The grammar of the input files: YAML with file and line, quantities with units, models."""
 
 from accelsim.schema.effects import Effect, effects_of, keeps_values, numeric_keys, undeclared
-from accelsim.schema.parse import Model, check_schema_tag, json_schema, parse
+from accelsim.schema.parse import Model, check_schema_tag, json_schema, messages_of, parse
 from accelsim.schema.quantity import (
     Area,
     AreaPerCapacity,
@@ -131,6 +131,7 @@ __all__ = [
     "json_schema",
     "keeps_values",
     "load_yaml",
+    "messages_of",
     "numeric_keys",
     "override_texts",
     "parse",

@@ -99,6 +99,11 @@ def parse(model_type: type[T], source: Source) -> T:
         raise InputError(_problems(error.errors(include_url=False), data, source, adapter)) from None
 
 
+def messages_of(error: ValidationError) -> list[str]:
+    """What is wrong with a model that was made of values, not read from a file, in the same words."""
+    return [_words(one, tuple(one["loc"]))[0] for one in error.errors(include_url=False)]
+
+
 def json_schema(model_type: Any, tag: str | None = None) -> dict[str, Any]:
     """The JSON schema of a model, for editors; `tag` adds the `schema: accelsim/<tag>@1` key."""
     schema = TypeAdapter(model_type).json_schema()

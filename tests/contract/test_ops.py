@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from bounded import in_a_child
+
+from accelsim.errors import InputError
+from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import FEATURES, OPS, Edge
+from accelsim.schema import json_schema, parse, parse_yaml
 from accelsim.testing import OpCase, OpContract
 
 REAL, BANDS = Edge(6), Edge(12, 4)
@@ -214,3 +227,73 @@ class TestOps(OpContract):
 
 def test_every_op_is_tested() -> None:
     assert set(CASES) == {name for name, entry in OPS.items() if entry.__module__.startswith("accelsim.")}
+
+
+SIZES = (10**6, 10**9, 10**30)
+Path = tuple[Any, ...]
+
+
+def whole_numbers(name: str, keys: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield where whole numbers stand in the keys of an op, and where more might."""
+    for key, value in keys.items() if isinstance(keys, dict) else enumerate(keys):
+        if isinstance(value, dict | list):
+            yield from whole_numbers(name, value, (*path, key))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield (*path, key)
+    if not path:
+        known = json_schema(OPS[name])["properties"]
+        yield from ((key,) for key, rule in known.items() if key not in keys and '"integer"' in json.dumps(rule))
+
+
+def with_value(keys: dict[str, Any], path: Path, value: int) -> dict[str, Any]:
+    changed = copy.deepcopy(keys)
+    inner: Any = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return changed
+
+
+def built(name: str, keys: dict[str, Any], read: dict[str, Edge]) -> str:
+    """Read an op, put it into a graph whose features take the place of all that it reads, and draw its tensors."""
+    features = next(iter(read.values()))
+    try:
+        entry = parse(OPS[name], parse_yaml(json.dumps({**keys, "name": "tested", "op": name})))
+        graph = Graph.of([entry], features)
+        graph.check_sizes()
+        for place, op in enumerate(graph.ops):
+            op.generated(graph.read(op), 1.0, np.random.default_rng(place), last=False)
+            op.products(graph.read(op), graph.edges[op.name])
+    except (InputError, GraphError) as error:
+        return str(error)
+    return "drawn"
+
+
+def on_features(keys: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of an op with every edge that it reads replaced by the features."""
+    return {
+        key: FEATURES if value in ("x", "y") else [FEATURES] * len(value) if key == "inputs" else value
+        for key, value in keys.items()
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_size_of_every_op(name: str) -> None:
+    tried = {}
+    for case in CASES[name]:
+        for path in whole_numbers(name, dict(case.keys)):
+            if (path, edge := next(iter(case.read.values())).kind) not in tried:
+                tried[path, edge] = case
+    assert tried or name not in ("linear", "conv", "conformer")
+
+    works = {
+        f"{path} {size}": partial(built, name, with_value(on_features(dict(case.keys)), path, size), case.read)
+        for (path, _), case in tried.items()
+        for size in SIZES
+    }
+    said = in_a_child(works)
+    if name == "linear":
+        wanted = "more than 100,000,000 values in a tensor: a row of layer 'tested'"
+        assert said["('outputs',) 1000000000"] == wanted
+    if name == "conformer":
+        assert said["('blocks',) 1000000000"] == "more than 10,000 ops"

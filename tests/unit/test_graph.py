@@ -11,17 +11,30 @@ import pytest
 from pydantic import TypeAdapter
 from safetensors.numpy import save_file
 
+from accelsim import limits
 from accelsim.errors import InputError
 from accelsim.generated import generated_tensors
 from accelsim.kernels.attention import sinusoids
 from accelsim.ops.attention import AttentionOp, PositionsOp
 from accelsim.ops.conformer import ConformerOp
 from accelsim.ops.elementwise import AddOp
-from accelsim.ops.graph import Graph
+from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.lif import LifOp, SpikeSumOp
 from accelsim.ops.linear import LinearOp
 from accelsim.ops.norm import LayerNormOp
-from accelsim.ops.op import FEATURES, Datapath, DatapathOp, Edge, Op, Signal, WeightedOp, evaluate
+from accelsim.ops.op import (
+    FEATURES,
+    Datapath,
+    DatapathOp,
+    Edge,
+    Op,
+    Signal,
+    WeightedOp,
+    _mean_square,
+    evaluate,
+    integer_weights,
+)
+from accelsim.ops.recurrent import GruOp
 from accelsim.workload import AnyOp, load_workload
 
 POSITIONS = ("none", "relative", "relative_no_linear", "learnable", "learnable_no_linear")
@@ -283,7 +296,7 @@ def conformer(**changed: Any) -> list[Op]:
         "op": "conformer", "name": "b", "input": "features", "blocks": 1, "width": 8, "heads": 2, "feed_forward": 16,
         "kernel": 3, "weight_bits": 5,
     }  # fmt: skip
-    return ConformerOp(**given | changed).ops()
+    return [*ConformerOp(**given | changed).ops()]
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -426,3 +439,45 @@ def test_values_that_are_not_numbers_name_the_layer() -> None:
     graph = small_graph()
     with pytest.raises(ValueError, match=r"layer 'conv': a value to be quantised is not a number"):
         values(graph, generated_tensors(graph, 1), np.full((4, 8), np.nan, np.float32), [0, 4])
+
+
+def test_what_is_too_large_is_refused_at_its_op() -> None:
+    features = Edge(8, 8, 1, "codes", unsigned=True)
+    given: dict[str, Any] = {"op": "conformer", "name": "b", "input": "features", "heads": 2, "feed_forward": 16}
+    blocks = ConformerOp(**given, blocks=10**9, width=8)
+    with pytest.raises(GraphError, match="more than 10,000 ops") as refused:
+        Graph.of([blocks], features)
+    assert (refused.value.place, refused.value.hint) == (0, "raise it: --limit ops=1e5")
+    ops = len(Graph.of([ConformerOp(**given, blocks=1, width=8)], features).ops)
+    with limits.within(ops=ops):
+        assert len(Graph.of([ConformerOp(**given, blocks=1, width=8)], features).ops) == ops
+    with limits.within(ops=ops - 1), pytest.raises(GraphError, match=f"more than {ops - 1} ops"):
+        Graph.of([ConformerOp(**given, blocks=1, width=8)], features)
+    with pytest.raises(GraphError, match=r"^layer 'b': its LinearOp 'outputs': must be at most 2147483647, found 3"):
+        Graph.of([ConformerOp(**given, blocks=1, width=1_500_000_000, order=["conv"])], features)
+    wide = LinearOp(op="linear", name="y", input="features", outputs=200_000_000)
+    with pytest.raises(GraphError, match="more than 100,000,000 values in a tensor: a row of layer 'y'"):
+        Graph.of([wide], features)
+    with limits.within(state_values=5), pytest.raises(GraphError, match="5 values of state: layer 'y' has 6"):
+        Graph.of([GruOp(op="gru", name="y", input="features", units=6, weight_bits=16)], features)
+    graph = Graph.of([LinearOp(op="linear", name="y", input="features", outputs=20_000_000)], features)
+    with pytest.raises(GraphError, match=r"100,000,000 values in a tensor: 'y.weight' is 8 x 20,000,000") as refused:
+        graph.check_sizes()
+    assert refused.value.hint == "raise it: --limit tensor_values=1.6e8"
+    with limits.within(tensor_values=1e9, network_values=1.5e8), pytest.raises(GraphError, match="in all tensors"):
+        graph.check_sizes()
+    with limits.within(tensor_values=1e9):
+        graph.check_sizes()
+
+
+def test_integer_weights_are_drawn_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {}
+    for at_once in (1 << 20, 7):
+        monkeypatch.setattr("accelsim.ops.op._AT_ONCE", at_once)
+        for bits in (1, 5, 8):
+            random = np.random.Generator(np.random.Philox(key=[3, bits]))
+            drawn[at_once, bits] = integer_weights(random, (5, 9), bits), random.random()
+            assert _mean_square(drawn[at_once, bits][0]) == np.square(drawn[at_once, bits][0].astype(float)).mean()
+    for bits in (1, 5, 8):
+        (whole, after), (parts, also) = drawn[1 << 20, bits], drawn[7, bits]
+        assert (whole == parts).all() and after == also and whole.any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +118,25 @@ def test_constraints_in_any_unit() -> None:
     for text, message in [("area<2", "not a constraint"), ("are<=2", "did you mean 'area'"), ("error<=x", "not a num")]:
         with pytest.raises(InputError, match=message):
             read_constraint(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1:1e999999", "1e-999999:1", "1:2:1e-400", "1:9e99999999", f"1:1e{'9' * 50}", f"1:{'2' * 200}", "1:-1e-9999:1"],
+)
+def test_numbers_that_no_float_holds_are_refused(text):
+    with pytest.raises(InputError, match=r"of 'a' has a number that is too long, too large or too small$"):
+        read_axes([f"a={text}"])
+
+
+def test_zero_is_zero_whatever_its_exponent():
+    (axis,) = read_axes([f"a=0e{'9' * 50}:-0.0e-9999:1"])
+    assert axis.count() == 1 and axis.step(0) == {"a": "0"}
+
+
+def test_a_long_text_takes_no_longer_than_it_is_long():
+    begun = time.process_time()
+    (axis,) = read_axes(["a=" + ",".join("1" * 50_000)])
+    assert axis.count() == 50_000
+    assert read_axes(["a=" + "[" * 300_000])[0].count() == 1
+    assert time.process_time() - begun < 3
