@@ -59,8 +59,6 @@ _OTHERS = {"energy": ("standby",), "standby": ("leakage",), "leakage": ("standby
 """Sections of the same kind that may hold a price of a section."""
 
 _POINT_KEYS = ("clocks", "technology", "pacing", "power")
-_TAKEN = {"[": "marks its copies in tiles", "->": "marks channels", " of ": "marks what a channel carries"}
-"""What no name of a component may hold."""
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
 POWER_RULES = {"gated": "{}", "ungated": "{all: {parts: ['*'], clock_gate: false}}"}
@@ -681,8 +679,6 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
         seen.add(channel.name())
     for name, component in spec.components.items():
         where = ("components", name)
-        if taken := next((sign for sign in _TAKEN if sign in name), None):
-            problems.append(source.problem(f"the name '{name}' holds '{taken}', which {_TAKEN[taken]}", where))
         if name not in wired and KINDS[component.kind].actions:
             problems.append(source.problem(f"component '{name}' is connected to nothing", where))
         if component.clock is not None and component.clock not in spec.clocks:

@@ -1,6 +1,7 @@
 """Names that files give to things: which characters each kind of name may have.
 
-A `Name` becomes part of dotted keys, of file names and of a trace's identifiers. An `OpName` comes from the tools of
+A `Name` becomes part of dotted keys, of file names and of a trace's identifiers; brackets mark copies of a component in
+tiles, ``->`` channels, and `` of `` what a channel carries. An `OpName` comes from the tools of
 others, and stands in tensors' names and as text in a trace. A `Label` is shown alone. All other text is free, and
 escaped where it is shown, see `accelsim.text`.
 """

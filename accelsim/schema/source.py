@@ -111,7 +111,7 @@ class Source:
         file, line = (f"--set {prefix}{path}", None) if said is None else self.where(said)
         shown = file if line is None else f"{file}:{line}"
         value, place = _read(value_text, shown, limits.current(), one_value=True)
-        return self._with(self._locate(path, shown), value, _on_one_line(place, file, line))
+        return self._with(self._locate(path, file, line), value, _on_one_line(place, file, line))
 
     def based_on(self, base: Source, location: Location) -> Source:
         """Another source with the values that this one gives by dotted paths in the mapping at ``location``.
@@ -124,7 +124,7 @@ class Source:
         found = base
         for path, value in settings.items():
             file, line = self.where((*location, path))
-            where = found._locate(path, f"{file}:{line}" if line else file)
+            where = found._locate(path, file, line)
             found = found._with(where, value, _Place(line, place.parts[path].parts, file))
         return found
 
@@ -144,7 +144,7 @@ class Source:
         data, new_place = replace(self.data, self._place, where)
         return Source(self.path, data, new_place)
 
-    def _locate(self, path: str, file: str) -> Location:
+    def _locate(self, path: str, file: str, line: int | None) -> Location:
         """The location that a dotted path names; its last key may be new."""
         data: Any = self.data
         location: Location = ()
@@ -164,7 +164,7 @@ class Source:
             else:
                 taken, key = 1, None
             if key is None:
-                raise InputError.of(f"no '{path}' in {self.path}", file=file, hint=self._nearest_path(path))
+                raise InputError.of(f"no '{path}' in {self.path}", file=file, line=line, hint=self._nearest_path(path))
             data = data[key]
             location = (*location, key)
             parts = parts[taken:]
