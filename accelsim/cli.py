@@ -20,6 +20,7 @@ import typer
 
 from accelsim import __version__
 from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.limits import LARGEST_SEED
 from accelsim.text import masked_arguments, printable, printable_lines
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ PluginOption = Annotated[
         help="Run a Python file that registers ops, components, devices ..; repeat.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0, max=LARGEST_SEED)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 
 
@@ -439,7 +440,9 @@ def sweep(
     set_: AxisOption = [],  # noqa: B006
     method: Annotated[str | None, typer.Option(help="grid (every combination), random or lhs.")] = None,
     points: Annotated[int | None, typer.Option(help="Number of configurations to draw (random, lhs).")] = None,
-    seed: Annotated[int | None, typer.Option(help="First seed; it also decides the draw.", min=0)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="First seed; it also decides the draw.", min=0, max=LARGEST_SEED)
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs per configuration, each with its own seed.", min=1)] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,

@@ -16,6 +16,8 @@ from typing import Any
 from accelsim.errors import InputError, Problem, did_you_mean
 
 BYTES = "bytes"
+LARGEST_SEED = 2**63 - 1
+"""What the integers of a store hold."""
 
 
 def _limit(default: int | None, unit: str, help_: str, most: float = 1e18) -> Any:
@@ -34,6 +36,7 @@ class Limits:
     yaml_depth: int = _limit(100, "levels of nesting", "how deep a YAML file is nested", most=250)  # Python's stack
     recording_bytes: int = _limit(100_000_000, BYTES, "size of a recording, and of what it becomes in memory")
     data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")
+    record_bytes: int = _limit(5_000_000, BYTES, "size of a result.json, and of one in a store")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
     model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, Len, Lt
+from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
@@ -25,6 +25,7 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
+from accelsim.limits import LARGEST_SEED
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
 from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
@@ -52,7 +53,7 @@ AnyOp = Annotated[Op | ShortForm, Registered(OPS, tag="op")]
 class GeneratedWeights(Model):
     """Weights drawn from a seed, see `accelsim.generated`."""
 
-    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] = 0
 
 
 class WorkloadSpec(Model):

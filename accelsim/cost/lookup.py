@@ -21,7 +21,7 @@ from accelsim.cost.scaling import (
     sram_area_factor,
     voltage_energy_factor,
 )
-from accelsim.errors import InputError
+from accelsim.errors import InputError, did_you_mean
 from accelsim.schema.cost import (
     EVERY,
     AreaPrice,
@@ -33,8 +33,18 @@ from accelsim.schema.cost import (
     Origin,
     StandbyPrice,
 )
+from accelsim.schema.quantity import largest
 
 _Row: TypeAlias = EnergyPrice | ClockPrice | StandbyPrice | AreaPrice | LeakagePrice
+
+_MOST: Mapping[type[_Row], float] = {
+    EnergyPrice: largest("energy"),
+    ClockPrice: largest("energy"),
+    StandbyPrice: largest("power"),
+    AreaPrice: largest("area"),
+    LeakagePrice: largest("power"),
+}
+"""What a price comes to at the most, in SI units, as a file's own numbers."""
 
 _OWN = frozenset({"standby", "leakage"})
 """Sections of the kind itself that may hold another of its prices."""
@@ -143,9 +153,12 @@ class PriceList:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}'")
         try:
             parts = [self._at_point(part, name, dimensions) for part in _parts(rows)]
+            total = functools.reduce(Range.plus, parts)
+            if not total.high <= _MOST[type(rows[0])]:
+                raise ValueError(f"{total.high:.3g} is no price: look at its value and 'at', and at the chip's sizes")
         except ValueError as error:
             raise InputError.of(f"no price for the {name} in cost table '{self.table.name}': {error}") from None
-        return functools.reduce(Range.plus, parts)
+        return total
 
     def _at_point(
         self,
@@ -161,7 +174,7 @@ class PriceList:
             return Range(0.0, 0.0, 0.0, name)
         if isinstance(first, Modelled) and first.model is not None:
             low, high = first.spread or (1.0, 1.0)
-            value = MODELS[first.model](dimensions, self._point(origin).node)
+            value = _modelled(first.model, dimensions, self._point(origin).node)
             return Range(value, value * low, value * high, name, source=source)
         laws = origin.laws.get(first.kind, {})
         points = [np.array([row.value, row.low, row.high], float) * self._to_point(row) for row in rows]
@@ -169,12 +182,12 @@ class PriceList:
             if law == "proportional":
                 for i, row in enumerate(rows):
                     if dimension in row.at:
-                        points[i] = points[i] * (dimensions[dimension] / row.at[dimension])
+                        points[i] = points[i] * (_size(dimension, dimensions) / row.at[dimension])
         along = next((d for d, law in laws.items() if law == "interpolate" and d in rows[0].at), None)
         if along is None:
             value, low, high = points[0]
         else:
-            value, low, high = _power_law([row.at[along] for row in rows], points, dimensions[along])
+            value, low, high = _power_law([row.at[along] for row in rows], points, _size(along, dimensions))
         return Range(value, low, high, name, any(row.tag == "calibrated" for row in rows), source)
 
     def _see(self, kind: str) -> None:
@@ -223,8 +236,36 @@ def _parts(rows: Sequence[_Row]) -> list[list[_Row]]:
     return list(parts.values())
 
 
+def _size(dimension: str, dimensions: Mapping[str, float]) -> float:
+    """Return a dimension of a component; raises ValueError where it has none of the name."""
+    if dimension not in dimensions:
+        raise ValueError(f"it has no size '{dimension}' ({did_you_mean(dimension, dimensions)})")
+    return dimensions[dimension]
+
+
+def _modelled(name: str, dimensions: Mapping[str, float], node: float) -> float:
+    """Return the value of a formula; raises ValueError where there is none, or the component has not its sizes."""
+    if name not in MODELS:
+        raise ValueError(f"no model '{name}' ({did_you_mean(name, MODELS)})")
+    try:
+        return MODELS[name](dimensions, node)
+    except KeyError as error:
+        raise ValueError(f"model '{name}' needs the size {error}, which it does not have") from None
+
+
+_FARTHEST = 300.0
+"""Natural logarithm of the factor up to which a power law is followed; 1e130 is no price."""
+
+
 def _power_law(at: Sequence[float], points: Sequence[np.ndarray], where: float) -> np.ndarray:
-    """Interpolate along one dimension by a power law between neighbours, extrapolated beyond the ends."""
+    """Interpolate along one dimension by a power law between neighbours, extrapolated beyond the ends.
+
+    Raises ValueError where no power law goes through the points.
+    """
+    if len(set(at)) < len(at):
+        raise ValueError("two rows stand at the same size")
+    if not (where > 0 and np.all(np.asarray(points) > 0)):
+        raise ValueError("a power law has no 0")
     order = np.argsort(at)
     x = np.log(np.asarray(at, float)[order])
     y = np.log(np.asarray(points)[order])
@@ -232,4 +273,7 @@ def _power_law(at: Sequence[float], points: Sequence[np.ndarray], where: float) 
         return np.exp(y[0])
     right = int(np.clip(np.searchsorted(x, math.log(where)), 1, len(x) - 1))
     share = (math.log(where) - x[right - 1]) / (x[right] - x[right - 1])
-    return np.exp(y[right - 1] + share * (y[right] - y[right - 1]))
+    found = y[right - 1] + share * (y[right] - y[right - 1])
+    if not np.all(np.abs(found) < _FARTHEST):
+        raise ValueError(f"no power law reaches from {min(at):g} .. {max(at):g} to {where:g}")
+    return np.exp(found)

@@ -140,6 +140,8 @@ def read_axis(settings: Mapping[str, Any]) -> Axis:
     domains = [_domain(key, values) for key, values in settings.items()]
     if len(domains) == 1 and isinstance(domains[0], Range):
         return Axis(keys, range=domains[0])
+    if not domains:
+        raise InputError.of("an axis without a key", hint="for example 'adc.precision_bits: [4, 6, 8]'")
     lists = []
     for key, domain in zip(keys, domains, strict=True):
         if isinstance(domain, Range):
@@ -192,13 +194,22 @@ def _drawn(axes: Sequence[Axis], method: str, count: int | None, seed: int, seed
     if count is None:
         raise InputError.of(f"method '{method}' needs a number of points", hint="--points N")
     _check_number([count, seeds] if seeds > 1 else [count])
-    if method == "lhs":
-        from scipy.stats import qmc
-
-        shares = qmc.LatinHypercube(max(len(axes), 1), rng=np.random.Generator(np.random.Philox(seed))).random(count)
-    else:
-        shares = np.random.Generator(np.random.Philox(seed)).random((count, len(axes)))
+    rng = np.random.Generator(np.random.Philox(seed))
+    shares = _latin_hypercube(rng, count, len(axes)) if method == "lhs" else rng.random((count, len(axes)))
     return [_merged(axis.at(share) for axis, share in zip(axes, row.tolist(), strict=False)) for row in shares]
+
+
+def _latin_hypercube(rng: np.random.Generator, count: int, axes: int) -> np.ndarray:
+    """Return points (count, axes) in (0, 1], one in each of the ``count`` slices of every axis (McKay et al. 1979).
+
+    The draws are those of ``scipy.stats.qmc``, whose argument for the generator has another name before SciPy 1.15.
+    """
+    (rng,) = rng.spawn(1)
+    within = rng.random((count, axes))
+    slices = np.tile(np.arange(1, count + 1), (axes, 1))
+    for row in slices:
+        rng.shuffle(row)
+    return (slices.T - within) / count
 
 
 def _merged(settings: Iterator[dict[str, str]]) -> dict[str, str]:

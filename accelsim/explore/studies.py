@@ -152,9 +152,9 @@ def read_table(path: Path) -> list[StudyRow]:
         with path.open(encoding="utf-8", newline="") as file:
             return [_read(line) for line in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError.of(f"cannot read {path}: {error}") from None
+        raise InputError.of(f"cannot be read: {error}", file=path) from None
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError.of(f"{path} is no table of a study: {error!r}", hint="accelsim sweep .. --table") from None
+        raise InputError.of(f"no table of a study: {error!r}", file=path, hint="accelsim sweep .. --table") from None
 
 
 def _read(line: Mapping[str, str]) -> StudyRow:

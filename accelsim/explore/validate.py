@@ -87,4 +87,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError.of(f"cannot read {path}: {error}") from None
+        raise InputError.of(f"cannot be read: {error}", file=path) from None

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accelsim.plugins import Listed
-from accelsim.report.headline import columns, headlines, notes, share, warnings
+from accelsim.report.headline import columns, headlines, notes, portion, share, warnings
 from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
@@ -159,7 +159,7 @@ def _components(result: Result) -> Table:
 
 def bar(part: float, whole: float, width: int = 10) -> str:
     """Return a share as a bar of blocks, to an eighth of a character; empty for a share of nothing."""
-    eighths = round(8 * width * part / whole) if whole else 0
+    eighths = round(8 * width * portion(part, whole))
     full, rest = divmod(eighths, 8)
     return "█" * full + " ▏▎▍▌▋▊▉"[rest : rest + 1].strip()
 

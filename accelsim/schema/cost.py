@@ -29,6 +29,9 @@ Tag = Literal["stated", "read", "run", "derived", "estimated", "calibrated"]
 others, estimated here (an assumption), or fitted to a published figure."""
 Law = Literal["proportional", "interpolate"]
 
+Size = Annotated[float, Field(ge=1e-9, le=1e18)]
+"""A size of a component: sizes are whole numbers, shares, and quantities as plain numbers of their SI unit."""
+
 SECTIONS = ("energy", "clock", "standby", "area", "leakage")
 EVERY = "*"
 """Stands for every kind of component in a row of the clock."""
@@ -66,7 +69,7 @@ class Price(Model):
     """
 
     kind: Annotated[str, AfterValidator(_one_or_every)]
-    at: dict[str, Annotated[float, Field(gt=0)] | PositiveLength | PositiveTime] = {}
+    at: dict[str, Size | PositiveLength | PositiveTime] = {}
     source: str
     tag: Tag
     node: PositiveLength | None = None

@@ -90,6 +90,9 @@ class _Kind:
     unit: str
     example: str
     dimension: _Dimension
+    least: float
+    """The smallest one there is, but for 0."""
+    most: float
     lowest: int | None = None
 
     @property
@@ -98,29 +101,31 @@ class _Kind:
 
 
 def _kinds() -> dict[str, _Kind]:
-    rows: list[tuple[str, str, str, int | None]] = [
-        ("frequency", "Hz", "100 kHz", None),
-        ("voltage", "V", "0.9 V", None),
-        ("energy", "J", "1.2 pJ", None),
-        ("power", "W", "71.2 uW", None),
-        ("area", "m2", "0.023 mm2", None),
-        ("time", "s", "16 ms", None),
-        ("length", "m", "65 nm", None),
-        ("temperature", "K", "25 degC", 0),
-        ("capacitance", "F", "10 fF", None),
-        ("conductance", "S", "50 uS", None),
-        ("resistance", "ohm", "10 kohm", None),
-        ("current", "A", "10 uA", None),
-        ("data size", "bit", "64 KiB", 0),
-        ("data rate", "bit/s", "12.8 GB/s", None),
-        ("energy per bit", "J/bit", "4 pJ/bit", None),
-        ("energy per bit and length", "J/bit/m", "0.08 pJ/bit/mm", None),
-        ("power per capacity", "W/bit", "0.45 uW/KiB", None),
-        ("area per capacity", "m2/bit", "0.3 um2/bit", None),
+    # What no chip, cell or wire has, with room of several powers of ten: products and ratios of a few of them, and sums
+    # over all that 64 bits count, stay far within a double (1e-308 to 1e308).
+    rows: list[tuple[str, str, str, float, float, int | None]] = [
+        ("frequency", "Hz", "100 kHz", 1e-9, 1e15, None),  # once in 30 years; light
+        ("voltage", "V", "0.9 V", 1e-12, 1e4, None),  # far below thermal noise; silicon carbide breaks down
+        ("energy", "J", "1.2 pJ", 1e-30, 1e6, None),  # kT at 0.1 uK; a hundred watt for three hours
+        ("power", "W", "71.2 uW", 1e-24, 1e9, None),  # an electron a day at 1 V; a power station
+        ("area", "m2", "0.023 mm2", 1e-24, 1e2, None),  # a square picometre, atoms are 1e4 of them; 1,000 wafers
+        ("time", "s", "16 ms", 1e-18, 1e12, None),  # light through an atom; 30,000 years
+        ("length", "m", "65 nm", 1e-13, 1e4, None),  # a thousandth of an atom; wires beyond any board
+        ("temperature", "K", "25 degC", 1e-9, 1e4, 0),  # colder than any cryostat; hotter than the sun's surface
+        ("capacitance", "F", "10 fF", 1e-24, 1e4, None),  # a millionth of a transistor's gate; supercapacitors
+        ("conductance", "S", "50 uS", 1e-21, 1e9, None),  # the inverses of resistances
+        ("resistance", "ohm", "10 kohm", 1e-9, 1e21, None),  # a superconductor's joint; quartz
+        ("current", "A", "10 uA", 1e-24, 1e6, None),  # an electron in two days; an aluminium smelter
+        ("data size", "bit", "64 KiB", 1, 2.0**60, 0),  # a bit; more than a data centre, and still counted in 64 bits
+        ("data rate", "bit/s", "12.8 GB/s", 1e-6, 1e18, None),  # a bit in 12 days; a thousand stacks of memory
+        ("energy per bit", "J/bit", "4 pJ/bit", 1e-30, 1.0, None),  # as energies; a joule for a bit
+        ("energy per bit and length", "J/bit/m", "0.08 pJ/bit/mm", 1e-30, 1e3, None),  # as energies; 1 J/bit/mm
+        ("power per capacity", "W/bit", "0.45 uW/KiB", 1e-30, 1.0, None),  # 1 aW a Tbit; a watt for a bit
+        ("area per capacity", "m2/bit", "0.3 um2/bit", 1e-24, 1.0, None),  # as areas; a square metre for a bit
     ]
     return {
-        name: _Kind(name, "an" if name[0] in "ae" else "a", unit, example, _unit(unit)[1], lowest)
-        for name, unit, example, lowest in rows
+        name: _Kind(name, "an" if name[0] in "ae" else "a", unit, example, _unit(unit)[1], least, most, lowest)
+        for name, unit, example, least, most, lowest in rows
     }
 
 
@@ -233,18 +238,23 @@ class Quantity:
             raise PydanticCustomError("quantity", "{message}", context) from None
 
     def _read(self, value: object) -> float | int:
-        result = _convert(value, _KINDS[self.kind])
+        kind = _KINDS[self.kind]
+        result = _convert(value, kind)
         if self.above is not None and not result > self.above:
             raise _Refused(f"must be greater than {self.above:g}, found '{value}'")
         if self.at_least is not None and not result >= self.at_least:
             raise _Refused(f"must be at least {self._limit(self.at_least)}, found '{value}'", _meant(str(value)))
-        if self.at_most is not None and not result <= self.at_most:
-            raise _Refused(f"must be at most {self._limit(self.at_most)}, found '{value}'")
-        if self.kind == "data size":
-            if result.denominator != 1:
-                raise _Refused(f"must be a whole number of bits, found '{value}'", _meant(str(value)))
-            return int(result)
-        return float(result)
+        most = kind.most if self.at_most is None else self.at_most
+        if not result <= most:
+            raise _Refused(f"must be at most {self._limit(most)}, found '{value}'")
+        if not result >= -kind.most:
+            raise _Refused(f"must be at least {self._limit(-kind.most)}, found '{value}'")
+        found = _number(result, value, kind)
+        if result and abs(found) < kind.least:
+            or_0 = "" if self.above is not None else "0 or "
+            message = f"must be {or_0}at least {self._limit(kind.least)}, found '{value}'"
+            raise _Refused(message, _meant(str(value)))
+        return found
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         unit = _KINDS[self.kind].unit
@@ -275,12 +285,26 @@ class Quantity:
         }
 
 
+def _number(result: Fraction, value: object, kind: _Kind) -> float | int:
+    """Return what a model holds of a quantity; ``value``: as it is written."""
+    if kind.name != "data size":
+        return float(result)
+    if result.denominator != 1:
+        raise _Refused(f"must be a whole number of bits, found '{value}'", _meant(str(value)))
+    return int(result)
+
+
 def parse_quantity(text: str, kind: str) -> float:
     """The SI value of a text such as '100 kHz', a `kind` such as 'frequency'; raises InputError."""
     try:
-        return Quantity(kind)._read(text)
+        return _number(_convert(text, _KINDS[kind]), text, _KINDS[kind])
     except _Refused as error:
         raise InputError.of(str(error), hint=error.hint) from None
+
+
+def largest(kind: str) -> float:
+    """Return the largest quantity of a kind that a file may have, in SI units."""
+    return _KINDS[kind].most
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:

@@ -147,6 +147,36 @@ def test_a_price_that_is_not_there() -> None:
         prices(standby=[row("dram", "1 mW", state="active")]).standby("dram", {}, "self_refresh")
 
 
+@pytest.mark.parametrize(
+    ("more", "dimensions", "message"),
+    [
+        ({"at": {"rows": 1}}, {"columns": 4}, "it has no size 'rows'"),
+        ({"at": {"rows": 1e-9}}, {"rows": 2**31}, "2.15e\\+12 is no price"),
+        ({"model": "adc", "value": None, "low": None, "high": None}, {"rows": 4}, "no model 'adc'"),
+        ({"model": "adc_energy_andrulis", "value": None, "low": None, "high": None}, {"bits": 4}, "the size 'rate'"),
+    ],
+)
+def test_a_price_that_no_size_has(more: dict[str, Any], dimensions: dict[str, float], message: str) -> None:
+    listed = prices(laws={"sram": {"rows": "proportional"}}, energy=[row("sram", "1 uJ", action="read") | more])
+    with pytest.raises(InputError, match=f"no price for the energy of sram read in cost table 'test': .*{message}"):
+        listed.energy("sram", "read", dimensions)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "rows", "message"),
+    [
+        ((1, 1), "2 pJ", 4, "two rows stand at the same size"),
+        ((1, 1.0001), "1 uJ", 2**31, "no power law reaches from 1 .. 1.0001 to 2.14748e\\+09"),
+        ((1, 2), "2 pJ", 0, "a power law has no 0"),
+    ],
+)
+def test_a_price_that_no_power_law_reaches(at: tuple[float, float], value: str, rows: int, message: str) -> None:
+    two = [row("sram", v, action="read", at={"rows": n}) for v, n in zip(("1 pJ", value), at, strict=True)]
+    listed = prices(laws={"sram": {"rows": "interpolate"}}, energy=two)
+    with pytest.raises(InputError, match=message):
+        listed.energy("sram", "read", {"rows": rows})
+
+
 def test_a_clock_row_of_a_kind_goes_before_that_of_every_kind() -> None:
     """A cycle at work costs as one that is clocked, unless the kind's actions hold its registers: then one gated."""
     every = [row("*", "1.2 fJ", state="clocked"), row("*", "0.04 fJ", state="gated")]

@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 from annotated_types import Gt, Le
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from accelsim.architecture import load_architecture
 from accelsim.errors import InputError
@@ -26,7 +27,7 @@ from accelsim.schema import (
     json_schema,
     parse_quantity,
 )
-from accelsim.schema.quantity import _KINDS
+from accelsim.schema.quantity import _KINDS, Quantity
 
 
 @pytest.mark.parametrize(
@@ -195,3 +196,30 @@ def test_a_hint_is_what_is_meant(text, kind, message):
 def test_a_frame_period_has_ends(period, message):
     with pytest.raises(InputError, match=message):
         load_architecture("rsnn28nm", {"pacing.frame_period": period})
+
+
+EVERY_KIND = [pytest.param(kind, id=name) for name, kind in _KINDS.items()]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_what_no_chip_has_is_refused(kind):
+    """Of every kind, on both sides: products and quotients of what is left stay numbers."""
+    read = Quantity(kind.name).read
+    for sign in (1,) if kind.lowest == 0 else (1, -1):
+        assert read(f"{sign * kind.most!r} {kind.unit}") == sign * kind.most
+        assert read(f"{sign * kind.least!r} {kind.unit}") == sign * kind.least
+        with pytest.raises(PydanticCustomError, match=r"must be at (most|least) "):
+            read(f"{sign * 2 * kind.most!r} {kind.unit}")
+        if kind.name != "data size":
+            for tiny in (0.999 * kind.least, 5e-324):
+                with pytest.raises(PydanticCustomError, match="must be 0 or at least "):
+                    read(f"{sign * tiny!r} {kind.unit}")
+    assert read(f"0 {kind.unit}") == 0
+    assert 1e-30 <= kind.least < kind.most <= 1e30
+
+
+def test_a_limit_of_a_field_is_told_first():
+    with pytest.raises(PydanticCustomError, match=r"must be at most 3\.6 ks, found"):
+        Quantity("time", above=0, at_most=3600.0).read("1e20 s")
+    with pytest.raises(PydanticCustomError, match="must be at least 1 as, found"):
+        Quantity("time", above=0).read("1e-300 s")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from accelsim.errors import InputError
 from accelsim.explore.metrics import read_constraint
-from accelsim.explore.space import points_of, read_axes, read_axis
+from accelsim.explore.space import _latin_hypercube, points_of, read_axes, read_axis
 
 
 def values(text: str) -> list[str]:
@@ -62,6 +65,11 @@ def test_what_is_refused(text: str, message: str) -> None:
         read_axes([text])
 
 
+def test_an_axis_has_a_key() -> None:
+    with pytest.raises(InputError, match="an axis without a key"):
+        read_axis({})
+
+
 def test_all_problems_at_once() -> None:
     with pytest.raises(InputError) as caught:
         read_axes(["a=2:1", "b", "c="])
@@ -92,6 +100,14 @@ def test_a_latin_hypercube_has_one_point_in_every_row() -> None:
     points = points_of(read_axes(["a=1:16", "b=0:1"]), "lhs", 16, 0, 1)
     assert sorted(int(p.keys["a"]) for p in points) == list(range(1, 17))
     assert [p.keys["b"] for p in points].count("0") == 8
+
+
+@pytest.mark.parametrize(("count", "axes"), [(1, 1), (16, 3), (7, 2), (3, 0)])
+def test_a_latin_hypercube_is_that_of_scipy(count: int, axes: int) -> None:
+    ours, theirs = (np.random.Generator(np.random.Philox(5)) for _ in range(2))
+    name = "rng" if "rng" in inspect.signature(qmc.LatinHypercube).parameters else "seed"
+    expected = qmc.LatinHypercube(axes, **{name: theirs}).random(count) if axes else np.empty((count, 0))
+    assert np.array_equal(_latin_hypercube(ours, count, axes), expected)
 
 
 def test_a_grid_needs_steps_and_an_end() -> None:
