@@ -66,6 +66,7 @@ WITHOUT_A_FILE: dict[str, str] = {
 
 BINARY = "of a file without lines: recordings, arrays, models, weights"
 WITHOUT_A_LINE: dict[str, str] = {
+    "explore/sweep.py": FOLDER,
     "data/an4.py": BINARY,
     "data/digits.py": BINARY,
     "data/files.py": BINARY,
