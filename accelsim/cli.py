@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from accelsim.engines.memory import Memory
     from accelsim.explore.store import Store
     from accelsim.pipeline import Progress
     from accelsim.record import Run
@@ -233,7 +234,7 @@ def run(
         from accelsim.pipeline import run_in_full
         from accelsim.record import record
 
-        done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
+        done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell, on_memory=_say_memory)
         result = record(done, _command())
     if out is not None:
         _say(f"wrote {result.write(out)}", err=True)
@@ -719,8 +720,9 @@ def schedule(
     """Print on which engine each op runs, how its matrices lie there, and the jobs of one frame."""
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
+    from accelsim.engines.memory import memory_of
     from accelsim.pipeline import network_on, split_overrides
-    from accelsim.report.console import placement_table, rows_table, schedule_table
+    from accelsim.report.console import memory_line, placement_table, rows_table, schedule_table
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
@@ -738,6 +740,7 @@ def schedule(
         for table in engine.tables():
             _print(placement_table(table))
     _print(schedule_table(deployment.schedule))
+    _print(memory_line(memory_of(deployment, 0)))
 
 
 @app.command("list", epilog="Example:\n\n  accelsim list --plugins")
@@ -828,6 +831,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+
+
+_MUCH_MEMORY = 500_000_000  # few runs of a second or two come near it
+
+
+def _say_memory(memory: Memory) -> None:
+    """Say what a run takes before it begins, unless it is little."""
+    if memory.total() >= _MUCH_MEMORY:
+        typer.echo(f"needs {memory.text()}", err=True)
 
 
 def _command() -> str:

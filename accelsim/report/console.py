@@ -12,6 +12,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.engines.memory import Memory
+from accelsim.limits import size_text
 from accelsim.plugins import Listed
 from accelsim.report.headline import columns, headlines, notes, portion, share, warnings
 from accelsim.result import AdcRecord, LayerRecord, Result
@@ -205,6 +207,12 @@ def plugin_table(entries: Sequence[Listed]) -> Table:
         mark = Text("broken", "red") if entry.error else ""
         table.add_row(entry.group, entry.name, origin.distribution or "", origin.version or "", where, mark)
     return table
+
+
+def memory_line(memory: Memory) -> str:
+    """Return what a run would take of this machine's memory, in words."""
+    fixed, each = size_text(float(f"{memory.total():.2g}")), size_text(float(f"{1000 * memory.per_frame:.2g}"))
+    return f"memory of a run: about {fixed}, and {each} for every 1,000 frames of the input"
 
 
 def placement_table(rows: Sequence[Mapping[str, int | str]]) -> Table:
