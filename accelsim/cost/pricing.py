@@ -155,7 +155,8 @@ def check_prices(architecture: Architecture) -> None:
             with architecture.at(("components", name)):
                 lookup()
         except InputError as error:
-            problems = {problem.message: problem for problem in error.problems} | problems  # said of the first alone
+            for problem in error.problems:
+                problems.setdefault(problem.message, problem)  # said of the first of a kind alone
     if problems:
         raise InputError(list(problems.values()))
 
