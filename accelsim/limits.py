@@ -120,6 +120,19 @@ def check(
         raise InputError.of(message, file=file, line=line, hint=hint)
 
 
+def read_text(path: Path, name: str) -> str:
+    """Return the text of a file no larger than a limit; raises InputError where there is none, or no UTF-8 in it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(getattr(current(), name) + 1)
+        check(name, len(content), file=path)
+        return content.decode()
+    except OSError as error:
+        raise InputError.of(f"cannot be read: {error.strerror}", file=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError.of(f"cannot be read: no UTF-8 at byte {error.start:,}", file=path) from None
+
+
 def _enough(found: float, unit: str) -> str:
     """Return a round number that is enough, as `--limit` takes it: 2e6, or 20MB."""
     if unit == BYTES:

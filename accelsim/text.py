@@ -57,7 +57,7 @@ def in_code(text: str) -> str:
     return "`" + printable(text).replace("`", "'") + "`"
 
 
-def cells(row: Iterable[Any]) -> list[Any]:
+def csv_row(row: Iterable[Any]) -> list[Any]:
     """Return a row of a CSV table, its texts as `cell` has them."""
     return [cell(one) if isinstance(one, str) else one for one in row]
 

@@ -49,7 +49,7 @@ from accelsim.errors import AccelsimError, InputError, Problem, show
 from accelsim.explore.metrics import METRICS, read_constraints
 from accelsim.explore.space import Point
 from accelsim.result import Identity, Result, check_writable, problems_of
-from accelsim.text import cells
+from accelsim.text import csv_row
 
 FILE = "results.sqlite"
 SCHEMA = "accelsim/store@1"
@@ -328,7 +328,7 @@ class Store:
             paths.append(self.folder / f"{table}.csv")
             with _written(paths[-1]) as temporary, temporary.open("x", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerows(map(cells, [columns, *rows]))
+                writer.writerows(map(csv_row, [columns, *rows]))
         return paths
 
     def export_parquet(self) -> list[Path]:
