@@ -16,6 +16,8 @@ from typing import Any
 from accelsim.errors import InputError, Problem, did_you_mean
 
 BYTES = "bytes"
+LARGEST_SEED = 2**63 - 1
+"""What the integers of a store hold."""
 
 
 def _limit(default: int | None, unit: str, help_: str, most: float = 1e18) -> Any:
@@ -34,9 +36,10 @@ class Limits:
     yaml_depth: int = _limit(100, "levels of nesting", "how deep a YAML file is nested", most=250)  # Python's stack
     recording_bytes: int = _limit(100_000_000, BYTES, "size of a recording, and of what it becomes in memory")
     data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")
+    record_bytes: int = _limit(5_000_000, BYTES, "size of a result.json, and of one in a store")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
-    model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
+    model_values: int = _limit(25_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
     network_values: int = _limit(200_000_000, "values in all tensors", "values of all generated tensors of a network")
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
@@ -46,12 +49,16 @@ class Limits:
     memory: int | None = _limit(None, BYTES, "memory of a process")
 
     def memory_bytes(self) -> int | None:
-        """Return how much memory a process may take, in bytes; None where nobody can say."""
-        return free_memory() if self.memory is None else self.memory
+        """Return how much memory this process may hold, in bytes; None where nobody can say."""
+        if self.memory is not None:
+            return self.memory
+        free = free_memory()
+        return None if free is None else held_memory() + free
 
 
 _DEFAULT = Limits()
 _CURRENT: ContextVar[Limits] = ContextVar("limits", default=_DEFAULT)
+_USUALLY_HELD = 200_000_000
 _UNITS = {field.name: str(field.metadata["unit"]) for field in fields(Limits)}
 _MOST = {field.name: float(field.metadata["most"]) for field in fields(Limits)}
 
@@ -111,6 +118,19 @@ def check(
     if found > getattr(current(), name):
         message, hint = over(name, found, what)
         raise InputError.of(message, file=file, line=line, hint=hint)
+
+
+def read_text(path: Path, name: str) -> str:
+    """Return the text of a file no larger than a limit; raises InputError where there is none, or no UTF-8 in it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(getattr(current(), name) + 1)
+        check(name, len(content), file=path)
+        return content.decode()
+    except OSError as error:
+        raise InputError.of(f"cannot be read: {error.strerror}", file=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError.of(f"cannot be read: no UTF-8 at byte {error.start:,}", file=path) from None
 
 
 def _enough(found: float, unit: str) -> str:
@@ -186,6 +206,15 @@ def free_memory() -> int | None:
     """
     found = [size for size in (_free_on_machine(), _free_in_cgroup()) if size is not None]
     return min(found) if found else None
+
+
+def held_memory() -> int:
+    """Return how many bytes this process holds; where the system does not say, what it needs to come this far."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError, ValueError):
+        return _USUALLY_HELD
 
 
 def _free_on_machine() -> int | None:

@@ -138,6 +138,8 @@ def read_axis(settings: Mapping[str, Any]) -> Axis:
     domains = [_domain(key, values) for key, values in settings.items()]
     if len(domains) == 1 and isinstance(domains[0], Range):
         return Axis(keys, range=domains[0])
+    if not domains:
+        raise InputError.of("an axis without a key", hint="for example 'adc.precision_bits: [4, 6, 8]'")
     lists = []
     for key, domain in zip(keys, domains, strict=True):
         if isinstance(domain, Range):

@@ -76,8 +76,8 @@ class Case:
 class Kind(Protocol):
     """One kind of input.
 
-    ``weight`` is its share of ``--count``. It may have ``warm``, command lines (lists of arguments) that the parent
-    runs once so that what they load is there in every child; and ``check(folder, outcome)``, assertions on every
+    ``weight`` is its share of ``--count``. It may have ``warm``, command lines (lists of arguments, or cases) that the
+    parent runs once so that what they load is there in every child; and ``check(folder, outcome)``, assertions on every
     outcome, those of the corpus too.
     """
 
@@ -107,7 +107,7 @@ class Fuzzer:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="accelsim-fuzz-"))
-        self._warmed: set[tuple[str, ...]] = set()
+        self._warmed: set[str] = set()
         settings = {
             "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "COLUMNS": "200",
@@ -130,11 +130,15 @@ class Fuzzer:
 
     def warm(self, kind: Kind) -> None:
         """Run the command lines that a kind wants loaded, once."""
-        for argv in getattr(kind, "warm", ()):
-            if tuple(argv) not in self._warmed:
-                self._warmed.add(tuple(argv))
-                code = self._ask({"warm": list(argv), "folder": str(self._folder)})["code"]
-                assert code == 0, f"{' '.join(argv)} ended with {code}, and is to warm the fuzzer up"
+        for wanted in getattr(kind, "warm", ()):
+            case = wanted if isinstance(wanted, Case) else Case({}, wanted)
+            key = repr((case.argv, sorted(case.files.items())))
+            if key not in self._warmed:
+                self._warmed.add(key)
+                folder = Path(tempfile.mkdtemp(dir=self._folder))
+                lay(case, folder)
+                code = self._ask({"warm": list(case.argv), "folder": str(folder)})["code"]
+                assert code == 0, f"{' '.join(case.argv)} ended with {code}, and is to warm the fuzzer up"
 
     def run(self, case: Case) -> tuple[Outcome, list[str]]:
         """Run a case and return its outcome and faults; once more if its time went into compiling kernels."""
@@ -154,7 +158,7 @@ class Fuzzer:
             (base / name).mkdir()
         lay(case, base / "work")
         env = {"TMPDIR": str(base / "tmp"), "HOME": str(base / "home"), "ACCELSIM_CACHE": str(base / "cache")}
-        env["ACCELSIM_DATA"] = str(base / "no_data")
+        env["ACCELSIM_DATA"] = str(base / "data")
         for key, value in case.env.items():
             env[key] = os.path.join(base / "work", value) if key in FOLDERS else value
         answer = self._ask({"argv": list(case.argv), "base": str(base), "may_write": list(case.may_write), "env": env})
@@ -211,8 +215,9 @@ def faults(case: Case, outcome: Outcome, base: Path) -> list[str]:
     if case.check is not None:
         try:
             case.check(work, outcome)
-        except AssertionError as error:
-            found.append(f"check: {error}\n{outcome.err[:2000]}")
+        except Exception as error:  # also what a check trips over
+            said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+            found.append(f"check: {said}\n{outcome.err[:2000]}")
     return found
 
 
@@ -243,7 +248,8 @@ def _left_over(case: Case, base: Path) -> Iterator[str]:
 def _nameable(case: Case) -> list[str]:
     """Return what a message may point at: files of the case, arguments, the usage."""
     names = [os.path.basename(name) for name in case.files]
-    arguments = [text.partition("=")[0] for text in case.argv if len(text) > 1]
+    arguments = [text.partition("=")[0] for text in case.argv if len(text) > 1] + [f"'{text}'" for text in case.argv]
+    arguments += [text for text in case.argv if len(text) == 1 and not text.isalnum()]
     return [*names, *arguments, "Usage:", "--"]
 
 

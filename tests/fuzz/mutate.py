@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -33,21 +34,21 @@ SNIPPETS = (
 )  # fmt: skip
 _NUMBER = re.compile(r"^[-+]?[0-9.][0-9._eE+-]*")
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 Path_ = tuple[Any, ...]
 
 
 def damaged(rng: random.Random, text: str, others: Sequence[str] = (), times: int | None = None) -> bytes:
     """Return a YAML text with a few things wrong with it; ``others`` are texts to take parts from."""
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        data = None
+    data = deepcopy(_data(text))
     if data is not None and rng.random() < 0.8:
-        others_data = [yaml.safe_load(rng.choice(others))] if others and rng.random() < 0.3 else []
+        others_data = [_data(rng.choice(others))] if others and rng.random() < 0.3 else []
         for _ in range(times or rng.choice((1, 1, 1, 2, 3, 5))):
             data = changed(rng, data, others_data)
         try:
-            text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
+            text = yaml.dump(data, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=200)
         except (yaml.YAMLError, RecursionError, ValueError):
             text = repr(data)
         if rng.random() < 0.9:
@@ -58,10 +59,27 @@ def damaged(rng: random.Random, text: str, others: Sequence[str] = (), times: in
     return rng.choice(BYTE_CHANGES)(rng, raw) if rng.random() < 0.15 else raw
 
 
+@lru_cache(maxsize=512)
+def _data(text: str) -> Any:
+    """Return a text's plain data, not to be changed; None if it is no YAML."""
+    try:
+        return yaml.load(text, _LOADER)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def nudged(rng: random.Random, text: str, others: Sequence[str] = (), times: int = 1) -> bytes:
+    """Return a YAML text that most likely still has its schema: numbers scaled, values of a kind exchanged."""
+    data = deepcopy(_data(text))
+    other = deepcopy(_data(rng.choice(others))) if others else None
+    for _ in range(times):
+        data = rng.choice(NUDGES)(rng, data, list(key_paths(data)), [other])
+    return yaml.dump(data, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=200).encode()
+
+
 def changed(rng: random.Random, data: Any, others: Sequence[Any] = ()) -> Any:
-    """Return plain data with one thing changed."""
-    data = deepcopy(data)
-    paths = list(_paths(data))
+    """Return plain data with one thing changed; what is given may change too."""
+    paths = list(key_paths(data))
     if not paths:
         return rng.choice(WORDS)
     return rng.choice(DATA_CHANGES)(rng, data, paths, others)
@@ -80,11 +98,11 @@ def number_like(rng: random.Random, value: Any) -> Any:
     return number
 
 
-def _paths(data: Any, path: Path_ = ()) -> Any:
+def key_paths(data: Any, path: Path_ = ()) -> Any:
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
         yield (*path, key)
-        yield from _paths(value, (*path, key))
+        yield from key_paths(value, (*path, key))
 
 
 def _at(data: Any, path: Path_) -> Any:
@@ -194,7 +212,7 @@ def _graft(rng: random.Random, data: Any, paths: Sequence[Path_], others: Sequen
     """A part of another file takes the place of one with the same key, or comes beside it."""
     if not others or not isinstance(others[0], dict):
         return _same_leaf(rng, data, paths, others)
-    there = list(_paths(others[0]))
+    there = list(key_paths(others[0]))
     if not there:
         return data
     keys = {path[-1] for path in paths}
@@ -203,6 +221,27 @@ def _graft(rng: random.Random, data: Any, paths: Sequence[Path_], others: Sequen
     targets = [path for path in paths if path[-1] == source[-1]] or list(paths)
     return _put(data, rng.choice(targets), deepcopy(_at(others[0], source)))
 
+
+def _scaled(rng: random.Random, data: Any, paths: Sequence[Path_], others: Sequence[Any]) -> Any:
+    """A number grows or shrinks, a little or beyond all measure, and keeps its type and unit."""
+    numeric = [p for p in paths if isinstance(_at(data, p), int | float | str) and _NUMBER.match(str(_at(data, p)))]
+    if not numeric:
+        return data
+    path = rng.choice(numeric)
+    value = _at(data, path)
+    found = _NUMBER.match(str(value))
+    mild, wild = (0.25, 0.5, 0.9, 1.1, 2, 3, 4, 10), (0, -1, 1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9, 1e12, 1e-12, 1e30, 1e-30)
+    factor = rng.choice(mild if rng.random() < 0.6 else wild)
+    try:
+        number = float(found[0]) * factor if found else 0.0
+    except ValueError:
+        return data
+    if isinstance(value, str):
+        return _put(data, path, f"{number!r}{value[found.end() :] if found else ''}")
+    return _put(data, path, int(number) if isinstance(value, int) and abs(number) < 1e300 else number)
+
+
+NUDGES: tuple[Callable[..., Any], ...] = (_scaled, _scaled, _scaled, _number, _same_leaf, _drop, _graft, _grow, _swap)
 
 DATA_CHANGES: tuple[Callable[..., Any], ...] = (
     _drop, _drop, _rename, _word, _word, _number, _number, _number, _number, _swap, _copy, _same_leaf, _same_leaf,

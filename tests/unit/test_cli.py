@@ -271,6 +271,7 @@ def test_bad_arguments_of_run(accelsim, arguments, message):
         (("compare", "rsnn28mn"), r"error: no paper named 'rsnn28mn', and no such file \(did you mean 'rsnn28nm'\?\)"),
         (("data", "get", "timt_sample"), r"error: unknown data set 'timt_sample' .*timit_sample.*"),
         (("run", "rsnn28nm", "--seed", "-1"), r"(?s).*Invalid value for '--seed'.*"),
+        (("run", "rsnn28nm", "--seed", 2**63), r"(?s).*Invalid value for '--seed'.*"),
         (("run",), r"(?s).*Missing argument 'ARCH'.*"),
         (("rnu",), r"(?s).*No such command 'rnu'.*"),
         (("run", "rsnn28nm", "--jsn"), r"(?s).*No such option.*--jsn.*"),

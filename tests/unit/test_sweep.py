@@ -24,6 +24,7 @@ from accelsim.explore.search import run_search
 from accelsim.explore.space import read_axes
 from accelsim.explore.store import FILE, Store
 from accelsim.explore.sweep import Sweep, load_sweep, run_sweep, sweep
+from accelsim.limits import LARGEST_SEED
 
 CHIP, NETWORK = "rsnn28nm", "rsnn_paper_activity"
 FAST = ["workload.inputs.frames=4", "operating_points={}"]
@@ -212,10 +213,17 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path) -> None:
         ({"method": "lhs"}, "needs a number of points"),
         ({"points": 5}, "a grid has as many points"),
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"seed": -1}, f"seeds must be from 0 to {LARGEST_SEED}, found -1"),
+        ({"seed": LARGEST_SEED, "seeds": 2}, f"found {LARGEST_SEED} and 2 of them"),
         ({"objectives": ["enrgy"]}, "did you mean 'energy'"),
     ]:
         with pytest.raises(InputError, match=message):
             small(tmp_path / "out", **options)
+
+
+def test_the_largest_seed_is_one_that_a_store_holds(tmp_path: Path) -> None:
+    with small(tmp_path / "out", seed=LARGEST_SEED) as store:
+        assert {row["seed"] for row in store.points()} == {LARGEST_SEED}
 
 
 def test_both_problems_of_two_axes(tmp_path: Path) -> None:

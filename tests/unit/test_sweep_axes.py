@@ -65,6 +65,11 @@ def test_what_is_refused(text: str, message: str) -> None:
         read_axes([text])
 
 
+def test_an_axis_has_a_key() -> None:
+    with pytest.raises(InputError, match="an axis without a key"):
+        read_axis({})
+
+
 def test_all_problems_at_once() -> None:
     with pytest.raises(InputError) as caught:
         read_axes(["a=2:1", "b", "c="])
