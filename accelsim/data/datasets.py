@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import tarfile
 import tempfile
 import zlib
@@ -59,7 +60,7 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
     folder, download = data_folder(), known.download
     if download is None:
         raise InputError.of(f"{name} has no source to get it from")
-    if any((folder / mark).exists() for mark in download.marks):
+    if any(os.path.exists(folder / mark) for mark in download.marks):
         report(f"{name} is already in {folder}")
         return folder
     if download.checksum is None:
@@ -102,9 +103,9 @@ def unpack(archive: Path, folder: Path) -> None:
             source.extractall(aside, filter="data")
             for entry in sorted(Path(aside).iterdir()):
                 target = folder / entry.name
-                if not target.exists():
+                if not os.path.exists(target):
                     entry.rename(target)
-                elif entry.is_dir() and target.is_dir():  # another part of the same corpus is there already
+                elif entry.is_dir() and os.path.isdir(target):  # another part of the same corpus is there already
                     for part in sorted(entry.iterdir()):
                         part.rename(target / part.name)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:

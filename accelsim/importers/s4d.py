@@ -60,7 +60,8 @@ class S4dImporter(Importer):
         module = kernel.removesuffix("kernel.")
         name = module.rstrip(".") or "s4d"
         try:
-            network, remarks = _module(state, kernel, module, name, options)
+            with np.errstate(all="ignore"):  # of parameters that are out of all bounds; what comes of them is checked
+                network, remarks = _module(state, kernel, module, name, options)
         except ValueError as error:
             refusals.add(name, "S4D", str(error))
             refusals.stop()
@@ -69,7 +70,7 @@ class S4dImporter(Importer):
         refusals.stop()
         unit = 1.0 / options.feature_scale
         return network.imported(
-            options.name or path.stem, f"An S4D module of {network.edge.width} channels (zero-order hold).", options,
+            options.named(path), f"An S4D module of {network.edge.width} channels (zero-order hold).", options,
             remarks, reference_unit=unit,
         )  # fmt: skip
 
