@@ -46,6 +46,7 @@ class Limits:
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
     frames: int = _limit(10_000_000, "frames", "frames of the inputs")
     points: int = _limit(100_000, "points", "points of a sweep, its seeds included")
+    events: int = _limit(5_000_000, "events", "events of a trace, which is cut there; they take half a GB")
     memory: int | None = _limit(None, BYTES, "memory of a process")
 
     def memory_bytes(self) -> int | None:

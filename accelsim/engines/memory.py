@@ -16,7 +16,7 @@ from accelsim.workload import Batch
 # Bytes, measured. Machine code with the libraries that it needs; it takes half as much where it is read from the disk.
 # A component in a job and frame: its counts, its cycles and its ticks; a job in a frame: its durations and tokens, as
 # Python's numbers; a frame: when it came and went. Of what an op reads and gives half is there twice while it works.
-_CODE = 100_000_000
+_CODE = 80_000_000
 _COPIES = 0.5
 _SERVED, _OF_JOB, _OF_FRAME = 32, 40, 200
 
@@ -85,7 +85,7 @@ def _of_values(deployment: Deployment) -> float:
     """
     graph, placement = deployment.network.graph, deployment.placement
     if isinstance(deployment.network.spec.inputs, RandomInputs):
-        return sum(2.0 * edge.width * edge.steps / edge.stride for edge in graph.edges.values())
+        return sum(edge.width / edge.stride for edge in graph.edges.values())
     sizes = {name: _bytes_of(edge) / edge.stride for name, edge in graph.edges.items()}
     live, most = {FEATURES: sizes[FEATURES]}, 0.0
     for op in graph.ops:
