@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import math
+import os
+import re
 import shlex
 import signal
 import sys
@@ -308,7 +311,9 @@ def compare(
         raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
     if against is not None and not against.is_file():
         raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
-    before = against.read_text(encoding="utf-8") if against is not None else None  # --out may be the same file
+    from accelsim import limits
+
+    before = None if against is None else limits.read_text(against, "text_bytes")  # --out may be the same file
     if studies is not None and not studies.is_dir():
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     from accelsim.result import check_writable
@@ -358,7 +363,7 @@ def compare(
             }
             for comparison in comparisons
         ]
-        _say_json(json.dumps(pages[0] if what else pages, indent=2))
+        _say_json(_json(pages[0] if what else pages))
     else:
         for comparison in comparisons:
             _print(comparison_table(comparison))
@@ -416,7 +421,7 @@ def _compare_chips(
             for figure, row in zip(figures, rows, strict=True):
                 figure |= {"first": row.values[0], "second": row.values[1], "ratio": row.ratios[0]}
         names = [result.arch.name for result in results]
-        _say_json(json.dumps({"chips": names, "figures": figures}, indent=2))
+        _say_json(_json({"chips": names, "figures": figures}))
         return
     _print(chips_table(results, rows))
     _print(power_rules(results))
@@ -629,7 +634,7 @@ def import_(
     problems = []
     for pair in bits:
         op, equals, width = pair.rpartition("=")
-        if not width.strip().isdigit() or (equals and not op.strip()):
+        if not re.fullmatch(r"\s*[0-9]{1,9}\s*", width) or (equals and not op.strip()):
             problems.append(
                 Problem(f"'--bits {pair}' is not a number of bits, or OP=BITS", hint="--bits 4, --bits fc=8")
             )
@@ -653,7 +658,7 @@ def import_(
             "ops": len(made.graph.ops), "macs": size.macs, "parameters": size.parameters,
             "state_values": size.state_values,
         }  # fmt: skip
-        _say_json(json.dumps(figures, indent=2))
+        _say_json(_json(figures))
         return
     for file in ("workload.yaml", "weights.safetensors", "import.md"):
         _say(f"wrote {out / file}", err=True)
@@ -696,7 +701,7 @@ def schema(
     """Print the JSON schema of a kind of file, for editors and other tools."""
     from accelsim.explore.validate import schema_of
 
-    _say_json(json.dumps(schema_of(name), indent=2))
+    _say_json(_json(schema_of(name)))
 
 
 @app.command(
@@ -805,32 +810,86 @@ def main() -> None:
     """Run the command line; every error a user can meet ends in one message and an exit code."""
     # Modules and schemas are many objects that stay: to look through them again and again took a twentieth of a run.
     gc.set_threshold(50_000, 20, 50)
-    # A terminated run unwinds like an interrupted one, so that its temporary file goes too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        came.append(number)
+        # A terminated run unwinds like an interrupted one, so that its temporary file goes too.
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    # What is closed has no stream, and the next file that is opened would take its place.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not of UTF-8 lacks letters
+    code = _end(came)
+    if (error := _not_printed()) is not None:
+        if code == 0:
+            _tell(f"error: cannot write to standard output: {error.strerror}")
+            code = 1
+        _leave_streams()
+    sys.exit(code)
+
+
+def _end(came: list[int]) -> int:
+    """Run the command line, say what went wrong, and return the exit code; ``came``: the signals that came by then."""
     try:
-        app()
-    except InputError as error:
-        _say(f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}", err=True)
-        sys.exit(error.exit_code)
-    except AccelsimError as error:
-        _say(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        hint = "take fewer --set workload.inputs.utterances, or smaller sizes"
-        _say(f"error: not enough memory: {error} ({hint})", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Typer turns an interrupt within a command into the exit code 130, and says nothing.
-        if isinstance(error, SystemExit) and error.code != 130:
+        try:
+            app()
+        except BaseException as error:
+            # C code that calls Python makes another error of a signal's, or none at all.
+            if came:
+                raise SystemExit(128 + came[0]) from None
+            # Typer says nothing of a closed pipe, and makes an exit code of its own of it.
+            if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+                raise error.__context__ from None
             raise
-        _say("interrupted; nothing half-written is left behind", err=True)
-        sys.exit(130)
+    except InputError as error:
+        _tell(f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}")
+        return error.exit_code
+    except AccelsimError as error:
+        _tell(f"error: {error}")
+        return error.exit_code
+    except MemoryError as error:
+        _tell(f"error: not enough memory: {error} (take fewer --set workload.inputs.utterances, or smaller sizes)")
+        return 1
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        return 141
+    except OSError as error:
+        # The machine failed us where nobody looks for it: a disk with bad blocks, no more open files.
+        _tell(f"error: {'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}")
+        return 1
+    except SystemExit as error:
+        if error.code == 130:
+            _tell("interrupted; nothing half-written is left behind")
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return 0
+
+
+def _tell(text: str) -> None:
+    """Say how the command ended on standard error, if anybody can still hear it."""
+    try:
+        _say(text, err=True)
+    except (OSError, AccelsimError):
+        _leave_streams()
+
+
+def _not_printed() -> OSError | None:
+    """Return why what was printed last does not come out, None if it does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
+
+
+def _leave_streams() -> None:
+    """Let what is still to be printed go nowhere: nothing takes it, and Python would complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 _MUCH_MEMORY = 500_000_000  # few runs of a second or two come near it
@@ -849,13 +908,41 @@ def _command() -> str:
 
 def _say(text: str, err: bool = False) -> None:
     """Print lines that may hold names and texts of files."""
-    typer.echo(printable_lines(text), err=err)
+    with _printing("standard error" if err else "standard output"):
+        typer.echo(printable_lines(text), err=err)
+
+
+@contextmanager
+def _printing(where: str = "standard output") -> Iterator[None]:
+    """Say where it could not be printed; raises `AccelsimError`, for a pipe that nobody reads `BrokenPipeError`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AccelsimError(f"cannot write to {where}: {error.strerror}") from None
+
+
+def _json(data: Any) -> str:
+    """Return plain data as JSON, in which a figure that is not finite is a text, as in a record."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(part) for part in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return value
+
+    return json.dumps(plain(data), indent=2, allow_nan=False)
 
 
 def _say_json(text: str) -> None:
     """Print JSON, in whose strings a terminal finds nothing to obey either."""
     shown = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    typer.echo(shown, nl=not text.endswith("\n"))
+    with _printing():
+        typer.echo(shown, nl=not text.endswith("\n"))
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -936,7 +1023,8 @@ def _print(what: RenderableType, style: str | None = None) -> None:
                 yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
     console = Plain(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
-    console.print(what, style=style)
+    with _printing():
+        console.print(what, style=style)
 
 
 class _DownloadBar:

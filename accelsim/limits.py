@@ -39,9 +39,9 @@ class Limits:
     record_bytes: int = _limit(5_000_000, BYTES, "size of a result.json, and of one in a store")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
-    model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
+    model_values: int = _limit(25_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
-    network_values: int = _limit(200_000_000, "values in all tensors", "values of all generated tensors of a network")
+    network_values: int = _limit(500_000_000, "values in all tensors", "values of all generated tensors of a network")
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
     frames: int = _limit(10_000_000, "frames", "frames of the inputs")
@@ -121,6 +121,19 @@ def check(
         raise InputError.of(message, file=file, line=line, hint=hint)
 
 
+def read_text(path: Path, name: str) -> str:
+    """Return the text of a file no larger than a limit; raises InputError where there is none, or no UTF-8 in it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(getattr(current(), name) + 1)
+        check(name, len(content), file=path)
+        return content.decode()
+    except OSError as error:
+        raise InputError.of(f"cannot be read: {error.strerror}", file=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError.of(f"cannot be read: no UTF-8 at byte {error.start:,}", file=path) from None
+
+
 def _enough(found: float, unit: str) -> str:
     """Return a round number that is enough, as `--limit` takes it: 2e6, or 20MB."""
     if unit == BYTES:
@@ -185,6 +198,25 @@ def read_memory(text: str) -> int:
     if size is None:
         raise InputError.of(f"'{text}' is not a size", file="--memory", hint="for example 4GB")
     return size
+
+
+def check_memory(size: float, what: str) -> tuple[str, str] | None:
+    """Return the message and hint where so many bytes more are more than this process may hold, None where they fit."""
+    most, total = current().memory_bytes(), held_memory() + size
+    if most is None or total <= most:
+        return None
+    enough = size_text(_round_up(1.1 * total)).replace(" ", "")
+    return f"{what} takes about {rounded(total)}, more than {memory_words(most)}", f"allow it: --memory {enough}"
+
+
+def memory_words(most: int) -> str:
+    """Return how much memory there is, and why no more."""
+    return f"the {rounded(most)} that {'are free' if current().memory is None else '--memory allows'}"
+
+
+def rounded(size: float) -> str:
+    """Return bytes with two digits: ``0.8 GB``."""
+    return size_text(float(f"{size:.2g}"))
 
 
 def free_memory() -> int | None:

@@ -27,7 +27,17 @@ from accelsim.library import find_workload
 from accelsim.limits import LARGEST_SEED
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
-from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
+from accelsim.schema import (
+    Model,
+    Overrides,
+    Registered,
+    Source,
+    check_schema_tag,
+    file_bytes,
+    load_yaml,
+    override_texts,
+    parse,
+)
 from accelsim.schema.workload import (
     AudioInputs,
     Context,
@@ -196,7 +206,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
-    content = b"".join(file.read_bytes() for file in files)
+    content = b"".join(map(file_bytes, files))
     digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
@@ -297,13 +307,13 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
     if isinstance(inputs, FeatureInputs):
-        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
+        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, workload)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
         file = workload.folder / inputs.path
         steps = workload.spec.time_steps if inputs.spikes else None
-        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, score)
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, workload)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:
@@ -311,7 +321,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
             spoken = read_folder(workload.folder / inputs.path)
         else:
             spoken = load(inputs.dataset, inputs.split)
-        heard = _chosen(spoken, inputs, score)
+        heard = _chosen(spoken, inputs, workload)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
@@ -325,7 +335,8 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     utterances = chosen[: len(codes)]
     empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
     if empty_ones or not codes:
-        raise InputError.of(f"utterances shorter than one frame: {', '.join(empty_ones) or 'the set is empty'}")
+        message = f"utterances shorter than one frame: {', '.join(empty_ones[:12]) or 'the set is empty'}"
+        raise InputError([_at(workload, message, ("inputs",))])
     frames = np.concatenate(codes)[:most]
     ends = np.cumsum([len(c) for c in codes])
     said = [None if inputs.seconds is not None else _said(one, score) for one in utterances]
@@ -397,17 +408,23 @@ def _unknown_units(
         )
         hint = did_you_mean(label, getattr(score, score.vocabulary))
         where = ("score", score.vocabulary)
-        problem = workload.source.problem(message, where, hint) if workload.source else Problem(message, hint=hint)
-        raise InputError([problem])
+        raise InputError([_at(workload, message, where, hint)])
     return len(strange)
 
 
-def _chosen(utterances: list[Spoken], inputs: Heard, score: Score | None) -> list[Spoken]:
+def _at(workload: Workload, message: str, where: tuple[str, ...], hint: str | None = None) -> Problem:
+    """Return a problem at the line of a workload that says so, where a file says it."""
+    return workload.source.problem(message, where, hint) if workload.source else Problem(message, hint=hint)
+
+
+def _chosen(utterances: list[Spoken], inputs: Heard, workload: Workload) -> list[Spoken]:
     """Return the utterances that a workload reads: the first few, and where it is scored of those with a reference."""
+    score = workload.spec.score
     if score is not None:
         utterances = [one for one in utterances if _said(one, score)]
         if not utterances:
-            raise InputError.of(f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'")
+            message = f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'"
+            raise InputError([_at(workload, message, ("inputs",))])
     return utterances[: inputs.utterances]
 
 
@@ -437,7 +454,8 @@ def _read_tensors(path: Path, digest: hashlib._Hash, source: Source, where: tupl
     try:
         return load(raw)
     except Exception as error:  # whatever the library makes of a damaged file
-        raise InputError.of(f"not a whole safetensors file: {error or type(error).__name__}", file=path) from None
+        reason = f"type {error} is not read" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise InputError.of(f"not a whole safetensors file: {reason}", file=path) from None
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

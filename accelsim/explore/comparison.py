@@ -15,7 +15,7 @@ import numpy as np
 from accelsim.architecture import load_architecture
 from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
-from accelsim.errors import DataError, InputError, Problem, did_you_mean
+from accelsim.errors import DataError, InputError, Problem, did_you_mean, show
 from accelsim.explore.intervals import RATES, Evidence, Spread, is_cost, needed, of_result, spread_of
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.paths import wrong_part
@@ -368,6 +368,9 @@ def _studied(key: str, spec: StudyRun, studies: Path | None, paths: Sequence[str
     """
     what = load_sweep(find(spec.study, SWEEPS))
     rows, where = _rows(spec, what, studies, paths)
+    if other := [row for row in rows if (row.architecture, row.workload) != (what.architecture, what.workload)]:
+        message = f"{where} is of another sweep: it was run on {show(other[0].architecture)}"
+        raise InputError.of(message, hint=f"{_command(spec, studies)}")
     settings = _matching(_configurations(what), spec.point)[0]
     (axis,) = full_axes([Axis(tuple(settings), (tuple(settings.values()),))], load_architecture(what.architecture))
     rows = list({row.seed: row for row in rows if row.settings == axis.step(0)}.values())
@@ -472,7 +475,7 @@ def _spread(figure: Figure, found: Mapping[str, Evidence]) -> Spread:
         base = 1.0 if figure.relative_to is None else found[figure.relative_to].draws(figure.path, figure.per)
         assert draws is not None and base is not None  # the figure has a value
         heard = found[name].heard if figure.path in RATES else None
-        with np.errstate(divide="ignore"):  # a draw of utterances without an error
+        with np.errstate(divide="ignore", invalid="ignore"):  # a draw of utterances without an error
             ends.append(spread_of(figure.scale * draws / base, heard))
     return replace(ends[0], low=min(end.low for end in ends), high=max(end.high for end in ends))
 

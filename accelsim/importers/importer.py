@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import limits
 from accelsim.data.files import beside, is_file
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.written import as_yaml, table
@@ -31,6 +32,8 @@ from accelsim.workload import Workload, load_workload
 
 LARGEST_FILE = 100_000_000
 """Bytes of the largest model file that is read unless more is asked for."""
+LONGEST_NAME = 200
+"""Letters of a node's name that are said, and kept."""
 NO_FILE = "features.npz"
 """The file of features that a workload reads whose inputs are not said."""
 
@@ -114,14 +117,25 @@ IMPORTERS: Registry[type[Importer]] = Registry("accelsim.importers", "model form
 
 @dataclass
 class Refusals:
-    """Nodes of a model that cannot be taken, collected until `stop`."""
+    """Nodes of a model that cannot be taken, collected until `stop`; ``values``: of the tensors made so far."""
 
     file: Path
     found: list[Problem] = field(default_factory=list)
+    values: int = 0
 
     def add(self, node: str, op: str, reason: str, hint: str | None = None) -> None:
         """Note a node that cannot be taken."""
-        self.found.append(Problem(f"node '{node}' ({op}): {reason}", self.file, hint=hint))
+        self.found.append(
+            Problem(f"node '{node[:LONGEST_NAME]}' ({op[:LONGEST_NAME]}): {reason}", self.file, hint=hint)
+        )
+
+    def count(self, tensors: Iterable[NDArray[Any]]) -> None:
+        """Count what tensors hold; raises InputError where all so far are over the limit.
+
+        A small file may name one constant as the weights of many nodes, and each node gets its own.
+        """
+        self.values += sum(tensor.size for tensor in tensors)
+        limits.check("model_values", self.values, file=self.file)
 
     def stop(self) -> None:
         """Raise InputError with all that were noted, if any."""
@@ -198,13 +212,16 @@ class Names:
 
     def __init__(self, taken: Iterable[str] = (FEATURES,)) -> None:
         self.taken = set(taken)
+        self._last: dict[str, int] = {}
 
     def new(self, name: str) -> str:
         """Return a name that nothing has yet, that of a node if it is free; names are one printable line."""
-        name = re.sub(r"[^\x21-\x7e]+", "_", name)[:200] or "node"
-        found, number = name, 2
+        name = re.sub(r"[^\x21-\x7e]+", "_", name)[:LONGEST_NAME] or "node"
+        found, number = name, self._last.get(name, 1)
         while found in self.taken:
-            found, number = f"{name}#{number}", number + 1
+            number += 1
+            found = f"{name}#{number}"
+        self._last[name] = number
         self.taken.add(found)
         return found
 
