@@ -35,6 +35,7 @@ from accelsim.schema import (
     Source,
     Temperature,
     check_schema_tag,
+    file_bytes,
     format_si,
     keeps_values,
     load_yaml,
@@ -364,7 +365,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
     if problems:
         raise InputError(problems)
     files = (path, *cost_files(cost_path), *device_files, *converter_files, *wire_files)
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    digest = hashlib.sha256(b"".join(map(file_bytes, files)))
     digest.update(repr(sorted(overrides.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source, converters)
 
@@ -516,7 +517,7 @@ def _unreadable(name: str, component: ComponentSpec, device: Device, source: Sou
 
 def load_cost(path: Path) -> CostTable:
     """Read and check a cost table, on top of its bases; raises InputError."""
-    return _load_cost(tuple((file, file.read_bytes()) for file in cost_files(path)))
+    return _load_cost(tuple((file, file_bytes(file)) for file in cost_files(path)))
 
 
 def cost_files(path: Path) -> list[Path]:
@@ -527,7 +528,7 @@ def cost_files(path: Path) -> list[Path]:
 def _cost_files(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     """Yield a table's file and those of its bases; ``above``: the tables that stand on it."""
     yield path
-    named = _bases_of(path, path.read_bytes()) if path.is_file() else ()
+    named = _bases_of(path, file_bytes(path)) if path.is_file() else ()
     for place, name in named:
         problem = partial(load_yaml(path).problem, location=place)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import shlex
 import signal
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from accelsim.engines.memory import Memory
     from accelsim.explore.store import Store
     from accelsim.pipeline import Progress
     from accelsim.record import Run
@@ -232,7 +234,7 @@ def run(
         from accelsim.pipeline import run_in_full
         from accelsim.record import record
 
-        done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
+        done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell, on_memory=_say_memory)
         result = record(done, _command())
     if out is not None:
         _say(f"wrote {result.write(out)}", err=True)
@@ -718,8 +720,9 @@ def schedule(
     """Print on which engine each op runs, how its matrices lie there, and the jobs of one frame."""
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
+    from accelsim.engines.memory import memory_of
     from accelsim.pipeline import split_overrides
-    from accelsim.report.console import placement_table, rows_table, schedule_table
+    from accelsim.report.console import memory_line, placement_table, rows_table, schedule_table
     from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
@@ -738,6 +741,7 @@ def schedule(
         for table in engine.tables():
             _print(placement_table(table))
     _print(schedule_table(deployment.schedule))
+    _print(memory_line(memory_of(deployment, 0)))
 
 
 @app.command("list", epilog="Example:\n\n  accelsim list --plugins")
@@ -802,32 +806,95 @@ def main() -> None:
     """Run the command line; every error a user can meet ends in one message and an exit code."""
     # Modules and schemas are many objects that stay: to look through them again and again took a twentieth of a run.
     gc.set_threshold(50_000, 20, 50)
-    # A terminated run unwinds like an interrupted one, so that its temporary file goes too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        came.append(number)
+        # A terminated run unwinds like an interrupted one, so that its temporary file goes too.
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    # What is closed has no stream, and the next file that is opened would take its place.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not of UTF-8 lacks letters
+    code = _end(came)
+    if (error := _not_printed()) is not None:
+        if code == 0:
+            _tell(f"error: cannot write to standard output: {error.strerror}")
+            code = 1
+        _leave_streams()
+    sys.exit(code)
+
+
+def _end(came: list[int]) -> int:
+    """Run the command line, say what went wrong, and return the exit code; ``came``: the signals that came by then."""
     try:
-        app()
-    except InputError as error:
-        _say(f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}", err=True)
-        sys.exit(error.exit_code)
-    except AccelsimError as error:
-        _say(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        hint = "take fewer --set workload.inputs.utterances, or smaller sizes"
-        _say(f"error: not enough memory: {error} ({hint})", err=True)
-        sys.exit(1)
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Typer turns an interrupt within a command into the exit code 130, and says nothing.
-        if isinstance(error, SystemExit) and error.code != 130:
+        try:
+            app()
+        except BaseException as error:
+            # C code that calls Python makes another error of a signal's, or none at all.
+            if came:
+                raise SystemExit(128 + came[0]) from None
+            # Typer says nothing of a closed pipe, and makes an exit code of its own of it.
+            if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+                raise error.__context__ from None
             raise
-        _say("interrupted; nothing half-written is left behind", err=True)
-        sys.exit(130)
+    except InputError as error:
+        _tell(f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}")
+        return error.exit_code
+    except AccelsimError as error:
+        _tell(f"error: {error}")
+        return error.exit_code
+    except MemoryError as error:
+        _tell(f"error: not enough memory: {error} (take fewer --set workload.inputs.utterances, or smaller sizes)")
+        return 1
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        return 141
+    except OSError as error:
+        # The machine failed us where nobody looks for it: a disk with bad blocks, no more open files.
+        _tell(f"error: {'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}")
+        return 1
+    except SystemExit as error:
+        if error.code == 130:
+            _tell("interrupted; nothing half-written is left behind")
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return 0
+
+
+def _tell(text: str) -> None:
+    """Say how the command ended on standard error, if anybody can still hear it."""
+    try:
+        _say(text, err=True)
+    except (OSError, AccelsimError):
+        _leave_streams()
+
+
+def _not_printed() -> OSError | None:
+    """Return why what was printed last does not come out, None if it does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
+
+
+def _leave_streams() -> None:
+    """Let what is still to be printed go nowhere: nothing takes it, and Python would complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+_MUCH_MEMORY = 500_000_000  # few runs of a second or two come near it
+
+
+def _say_memory(memory: Memory) -> None:
+    """Say what a run takes before it begins, unless it is little."""
+    if memory.total() >= _MUCH_MEMORY:
+        typer.echo(f"needs {memory.text()}", err=True)
 
 
 def _command() -> str:
@@ -837,13 +904,26 @@ def _command() -> str:
 
 def _say(text: str, err: bool = False) -> None:
     """Print lines that may hold names and texts of files."""
-    typer.echo(printable_lines(text), err=err)
+    with _printing("standard error" if err else "standard output"):
+        typer.echo(printable_lines(text), err=err)
+
+
+@contextmanager
+def _printing(where: str = "standard output") -> Iterator[None]:
+    """Say where it could not be printed; raises `AccelsimError`, for a pipe that nobody reads `BrokenPipeError`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AccelsimError(f"cannot write to {where}: {error.strerror}") from None
 
 
 def _say_json(text: str) -> None:
     """Print JSON, in whose strings a terminal finds nothing to obey either."""
     shown = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    typer.echo(shown, nl=not text.endswith("\n"))
+    with _printing():
+        typer.echo(shown, nl=not text.endswith("\n"))
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -924,7 +1004,8 @@ def _print(what: RenderableType, style: str | None = None) -> None:
                 yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
     console = Plain(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
-    console.print(what, style=style)
+    with _printing():
+        console.print(what, style=style)
 
 
 class _DownloadBar:

@@ -84,6 +84,20 @@ class InvariantError(AccelsimError):
     """A sum that must hold does not: a bug in accelsim or in a component, not in the input."""
 
 
+def interruption(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
+    """The end of the program that an error stands for, None where there is none.
+
+    C code that calls Python, such as numba's, makes a SystemError of what a signal's handler raises meanwhile; and a
+    file that cannot be removed on the way out is an error of its own.
+    """
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, KeyboardInterrupt | SystemExit):
+            return below
+        below = below.__cause__ or below.__context__
+    return None
+
+
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice spelled most like `name`, whatever its case, the first of equals; None if none is close."""
     best, best_likeness = None, LEAST_LIKENESS

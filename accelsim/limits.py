@@ -36,6 +36,7 @@ class Limits:
     yaml_depth: int = _limit(100, "levels of nesting", "how deep a YAML file is nested", most=250)  # Python's stack
     recording_bytes: int = _limit(100_000_000, BYTES, "size of a recording, and of what it becomes in memory")
     data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")
+    record_bytes: int = _limit(5_000_000, BYTES, "size of a result.json, and of one in a store")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
     model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
@@ -48,12 +49,16 @@ class Limits:
     memory: int | None = _limit(None, BYTES, "memory of a process")
 
     def memory_bytes(self) -> int | None:
-        """Return how much memory a process may take, in bytes; None where nobody can say."""
-        return free_memory() if self.memory is None else self.memory
+        """Return how much memory this process may hold, in bytes; None where nobody can say."""
+        if self.memory is not None:
+            return self.memory
+        free = free_memory()
+        return None if free is None else held_memory() + free
 
 
 _DEFAULT = Limits()
 _CURRENT: ContextVar[Limits] = ContextVar("limits", default=_DEFAULT)
+_USUALLY_HELD = 200_000_000
 _UNITS = {field.name: str(field.metadata["unit"]) for field in fields(Limits)}
 _MOST = {field.name: float(field.metadata["most"]) for field in fields(Limits)}
 
@@ -188,6 +193,15 @@ def free_memory() -> int | None:
     """
     found = [size for size in (_free_on_machine(), _free_in_cgroup()) if size is not None]
     return min(found) if found else None
+
+
+def held_memory() -> int:
+    """Return how many bytes this process holds; where the system does not say, what it needs to come this far."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError, ValueError):
+        return _USUALLY_HELD
 
 
 def _free_on_machine() -> int | None:

@@ -15,6 +15,7 @@ from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
+from accelsim.engines.memory import Memory, check_memory
 from accelsim.errors import InputError
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
@@ -48,7 +49,8 @@ def run(
     architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
     prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
     "components.pe.sets": 4}``.
-    Raises InputError for anything wrong with the files, DeadlockError when the chip stops before its work is done.
+    Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
+    `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
     return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
 
@@ -61,8 +63,12 @@ def run_in_full(
     seed: int = 0,
     progress: Progress | None = None,
     stages: Stages | None = None,
+    on_memory: Callable[[Memory], None] | None = None,
 ) -> Run:
-    """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead."""
+    """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead.
+
+    ``on_memory``: told what the run takes before it begins.
+    """
     stages = stages or Stages()
     tell: Progress = progress or (lambda stage, done, total: None)
     for_chip, for_network = split_overrides(overrides or {})
@@ -78,6 +84,9 @@ def run_in_full(
         check_pace(deployment, point)
     schedule = deployment.schedule
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
+    memory = check_memory(deployment, batch)
+    if on_memory is not None:
+        on_memory(memory)
     execution = stages.execute(
         deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
     )

@@ -7,20 +7,27 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError
+from accelsim import limits
+from accelsim.errors import LONGEST_LIST, LONGEST_TEXT, InputError, Problem, show
 
 SCHEMA: Literal["accelsim/result@1"] = "accelsim/result@1"
 Interval = tuple[float, float]
 """5 % and 95 % points."""
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""How many of something; a store keeps whole numbers of 64 bits."""
+Positive = Annotated[float, Field(gt=0)]
+"""A time or a rate that something is divided by."""
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    """A part of a `Result`; as JSON its figures that are not finite are the texts that pydantic reads again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
 
 
 class Identity(Record):
@@ -29,9 +36,9 @@ class Identity(Record):
 
 
 class Latency(Record):
-    p50: int
-    p99: int
-    max: int
+    p50: Count
+    p99: Count
+    max: Count
 
 
 class Performance(Record):
@@ -51,21 +58,21 @@ class Performance(Record):
     ``utterance_latency_cycles``: from the arrival of an utterance's last frame to its end.
     """
 
-    frames: int
-    utterances: int
-    cycles: int
+    frames: Annotated[Count, Field(gt=0)]
+    utterances: Count
+    cycles: Count
     cycles_per_frame: float
-    clock_hz: float
-    seconds: float
-    audio_seconds: float
+    clock_hz: Positive
+    seconds: Positive
+    audio_seconds: Positive
     real_time_factor: float
-    macs_dense: int
-    macs_performed: int
+    macs_dense: Count
+    macs_performed: Count
     mmac_per_audio_second: float
     latency_cycles: Latency
-    deadline_misses: int
+    deadline_misses: Count
     interval_cycles: float = 0.0
-    frames_in_flight: int = 0
+    frames_in_flight: Count = 0
     utterance_latency_cycles: Latency = Latency(p50=0, p99=0, max=0)
     duty_cycle: float = 0.0
 
@@ -116,9 +123,9 @@ class UtteranceRecord(Record):
     The error rate of run r is 100 sum(errors[r]) / sum(lengths) in percent. ``reference``: errors of the float network.
     """
 
-    lengths: list[int]
-    errors: list[list[int]]
-    reference: list[int] | None = None
+    lengths: list[Count]
+    errors: list[list[Count]]
+    reference: list[Count] | None = None
 
 
 class FurtherRecord(Record):
@@ -128,7 +135,7 @@ class FurtherRecord(Record):
     value: float
     low: float
     high: float
-    n: int
+    n: Count
     counted: str
     unit: str
     runs: list[float] = []
@@ -149,7 +156,7 @@ class AccuracyRecord(Record):
     high: float
     reference_value: float | None
     loss: float | None
-    n: int
+    n: Count
     counted: str
     """What ``n`` counts: phones, words, frames."""
     unit: str
@@ -158,9 +165,9 @@ class AccuracyRecord(Record):
     mean: float | None = None
     sd: float | None = None
     exact_value: float | None = None
-    speakers: int | None = None
+    speakers: Count | None = None
     """How many people spoke what was scored, where that is known."""
-    unknown: int = 0
+    unknown: Count = 0
     """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
     further: list[FurtherRecord] = []
     """What else the score measures, such as false accepts beside misses."""
@@ -176,19 +183,19 @@ class ClipRecord(Record):
     still lie 30 dB below the loudest 10 ms.
     """
 
-    utterances: int = 0
-    trimmed: int = 0
+    utterances: Count = 0
+    trimmed: Count = 0
     trimmed_s: float = 0.0
-    cut: int = 0
+    cut: Count = 0
     cut_s: float = 0.0
-    quiet: int = 0
-    padded: int = 0
+    quiet: Count = 0
+    padded: Count = 0
     padded_s: float = 0.0
 
 
 class AdcRecord(Record):
-    conversions: int
-    clipped: int
+    conversions: Count
+    clipped: Count
 
 
 class LayerRecord(Record):
@@ -202,16 +209,16 @@ class LayerRecord(Record):
     """
 
     name: str
-    cycles: int
-    macs_dense: int
-    macs_performed: int
+    cycles: Count
+    macs_dense: Count
+    macs_performed: Count
     sparsity: float | None
-    saturations: int
+    saturations: Count
     adc: AdcRecord | None
     energy_j: float
     pace_s: float = 0.0
     moved_bytes: dict[str, float] = {}
-    faults: dict[str, int] = {}
+    faults: dict[str, Count] = {}
 
 
 class EnergyShares(Record):
@@ -235,11 +242,11 @@ class ComponentRecord(Record):
 
     name: str
     kind: str
-    busy_cycles: int
-    wait_input_cycles: int
-    wait_output_cycles: int
-    idle_cycles: int
-    actions: dict[str, int]
+    busy_cycles: Count
+    wait_input_cycles: Count
+    wait_output_cycles: Count
+    idle_cycles: Count
+    actions: dict[str, Count]
     energy_j: EnergyShares
     area_mm2: float
     peak_bytes_per_s: float = 0.0
@@ -298,9 +305,9 @@ class Programming(Record):
     device has no thresholds. Values are computed as if no read switched a cell.
     """
 
-    cells: int = 0
-    write_pulses: int = 0
-    reached_by_read: int | None = None
+    cells: Count = 0
+    write_pulses: Count = 0
+    reached_by_read: Count | None = None
     time_s: float = 0.0
     energy_j: float = 0.0
     energy_interval_j: Interval = (0.0, 0.0)
@@ -337,7 +344,7 @@ class FirstLoad(Record):
     ``bytes``: of weights; ``energy_j``: dynamic energy of what brings them; ``time_s``: how long it works.
     """
 
-    bytes: int
+    bytes: Count
     energy_j: float
     time_s: float
 
@@ -350,16 +357,16 @@ class PlanRecord(Record):
     ``on_cpu``: layers that fall back on the CPU.
     """
 
-    frames: int
+    frames: Count
     seconds: float
-    pieces: dict[str, int]
-    spilled: dict[str, int]
-    weight_bytes: int
-    state_bytes: int
+    pieces: dict[str, Count]
+    spilled: dict[str, Count]
+    weight_bytes: Count
+    state_bytes: Count
     state_in_l2: bool
-    peak_bytes: int
-    room_bytes: int
-    lpddr_bytes: int
+    peak_bytes: Count
+    room_bytes: Count
+    lpddr_bytes: Count
     on_cpu: list[str]
 
 
@@ -382,13 +389,13 @@ class Result(OperationRecord):
     schema_: Literal["accelsim/result@1"] = Field(SCHEMA, alias="schema")
     arch: Identity
     workload: Identity
-    seed: int
+    seed: Count
     versions: dict[str, str]
     command: str
     area_mm2: float
     power_rule: str = ""
     """How parts that wait are clocked and supplied."""
-    memory_bytes: dict[str, int]
+    memory_bytes: dict[str, Count]
     programming: Programming = Programming()
     arrays: list[ArrayRecord] = []
     """Of the crossbars whose wires have a resistance, or whose arrays have remedies against it."""
@@ -413,13 +420,22 @@ class Result(OperationRecord):
 
     @classmethod
     def from_json(cls, text: str, file: str | None = None) -> Result:
-        """Read a record back; raises InputError when the text is not one."""
+        """Read a record back; raises InputError with what is wrong with a text that is none."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError.of(f"not an {SCHEMA} record: {where}: {first['msg']}", file=file) from None
+            raise InputError(problems_of(error, f"not an {SCHEMA} record", file)) from None
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Read the record in a file; raises InputError where there is none, or where it is too large."""
+        try:
+            with path.open("rb") as file:
+                content = file.read(limits.current().record_bytes + 1)
+            limits.check("record_bytes", len(content), file=path)
+            return cls.from_json(content.decode(), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError.of(f"cannot be read: {error}", file=path) from None
 
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into a folder, made if need be, and return its path.
@@ -431,6 +447,18 @@ class Result(OperationRecord):
         with written_whole(path) as file:
             file.write(self.to_json().encode())
         return path
+
+
+def problems_of(error: ValidationError, what: str, file: str | None = None) -> list[Problem]:
+    """Return what pydantic found wrong with a text of others, the first twelve of it, each with its place in there."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = []
+    for one in found[:LONGEST_LIST]:
+        # A key is the other's own, and may be of any length.
+        place = ".".join(part if len(part) <= LONGEST_TEXT else show(part) for part in map(str, one["loc"]))
+        problems.append(Problem(": ".join(filter(None, (what, place, one["msg"]))), file))
+    more = len(found) - LONGEST_LIST
+    return problems + ([Problem(f"{what}: {more:,} more", file)] if more > 0 else [])
 
 
 @contextmanager

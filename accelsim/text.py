@@ -17,7 +17,9 @@ _BLANKS = re.compile(r"\s+")
 
 def masked(text: str) -> str:
     """Return a text without the passwords of the URLs in it: ``postgresql://u:***@host``, ``?password=***``."""
-    return _PASSWORD_OF_QUERY.sub(r"\1***", _PASSWORD_OF_URL.sub(r"\1:***@", text))
+    if "://" in text:
+        text = _PASSWORD_OF_URL.sub(r"\1:***@", text)
+    return _PASSWORD_OF_QUERY.sub(r"\1***", text) if "=" in text or "%3" in text else text
 
 
 def masked_arguments(arguments: Sequence[str]) -> list[str]:
@@ -31,7 +33,10 @@ def printable(text: str) -> str:
     Blanks other than spaces become one space, with all around them. Control characters, marks of direction, characters
     without width and halves of surrogate pairs are written as escapes (``\\x1b``, ``\\u202e``).
     """
-    return _escaped(_BLANKS.sub(lambda run: " " if run[0].strip(" ") else run[0], masked(text)))
+    text = masked(text)
+    if text.isprintable():  # has no blanks but spaces
+        return text
+    return _escaped(_BLANKS.sub(lambda run: " " if run[0].strip(" ") else run[0], text))
 
 
 def printable_lines(text: str) -> str:

@@ -27,7 +27,17 @@ from accelsim.library import find_workload
 from accelsim.limits import LARGEST_SEED
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
-from accelsim.schema import Model, Overrides, Registered, Source, check_schema_tag, load_yaml, override_texts, parse
+from accelsim.schema import (
+    Model,
+    Overrides,
+    Registered,
+    Source,
+    check_schema_tag,
+    file_bytes,
+    load_yaml,
+    override_texts,
+    parse,
+)
 from accelsim.schema.workload import (
     AudioInputs,
     Context,
@@ -196,7 +206,7 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
-    content = b"".join(file.read_bytes() for file in files)
+    content = b"".join(map(file_bytes, files))
     digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example

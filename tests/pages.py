@@ -7,7 +7,19 @@ from pathlib import Path
 import accelsim
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome, Store
-from accelsim.result import AccuracyRecord, AdcRecord, Result
+from accelsim.result import (
+    AccuracyRecord,
+    AdcRecord,
+    ArrayRecord,
+    ClipRecord,
+    FirstLoad,
+    FurtherRecord,
+    PlanRecord,
+    PluginRecord,
+    Programming,
+    Result,
+    UtteranceRecord,
+)
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -81,3 +93,43 @@ def small_sweep(folder: Path, result: Result, key: str = "components.crossbar.ro
         failed = Point(6, 6, 0, {key: "512", "components.adc.precision_bits": "4"})
         store.add(Outcome(failed, None, f"too large {key if key == HOSTILE else ''}"))
     return folder
+
+
+def full_run() -> Result:
+    """Return the same run with everything that a record can tell: a plan, programming, wires, what was heard."""
+    result = small_run()
+    heard = accuracy(51.0).model_copy(
+        update={
+            "reference_value": 48.0, "loss": 3.0, "exact_value": 50.0, "runs": [50.0, 52.0], "mean": 51.0, "sd": 1.41,
+            "speakers": 3, "unknown": 2,
+            "further": [
+                FurtherRecord(
+                    metric="false accepts", value=0.5, low=0.1, high=0.9, n=7, counted="hours", unit="1/h", runs=[0.5]
+                )
+            ],
+            "per_utterance": UtteranceRecord(lengths=[100, 151], errors=[[50, 76], [52, 78]], reference=[48, 72]),
+        }
+    )  # fmt: skip
+    layers = [
+        layer.model_copy(update={"saturations": i, "faults": {"overflow": i}}) for i, layer in enumerate(result.layers)
+    ]
+    plan = PlanRecord(
+        frames=10, seconds=0.1, pieces={"l0": 2}, spilled={"l1": 4096}, weight_bytes=150_000, state_bytes=512,
+        state_in_l2=True, peak_bytes=20_000, room_bytes=65_536, lpddr_bytes=154_096, on_cpu=["fc"],
+    )  # fmt: skip
+    plugin = PluginRecord(
+        group="accelsim.ops", name="mine", distribution="mine", version="1.0", module="mine.ops", sha256="0" * 64
+    )
+    more = {
+        "accuracy": heard, "layers": layers, "plan": plan,
+        "first_load": FirstLoad(bytes=1000, energy_j=1e-6, time_s=1e-3),
+        "programming": Programming(
+            cells=448, write_pulses=1000, reached_by_read=3, time_s=1e-3, energy_j=1e-9, energy_interval_j=(5e-10, 2e-9)
+        ),
+        "arrays": [ArrayRecord(name="crossbar", row_ohm=1.0, column_ohm=2.0, mean_drop=0.1, residue_rms=0.2)],
+        "clips": ClipRecord(
+            utterances=9, trimmed=2, trimmed_s=0.1, cut=1, cut_s=0.2, quiet=3, padded=4, padded_s=0.3
+        ),
+        "provenance": result.provenance.model_copy(update={"extrapolated": ["0.3 V is too low"], "plugins": [plugin]}),
+    }  # fmt: skip
+    return result.model_copy(update=more)

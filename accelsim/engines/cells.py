@@ -123,6 +123,31 @@ def check_wires(
         )
 
 
+_KEPT, _OF_TERM, _OF_OPEN = 12, 22, 24
+_ON_THE_WAY, _BEHIND_WIRES = 24, 60
+"""Bytes of a cell, see `tiles_bytes`."""
+
+
+def tiles_bytes(crossbar: Crossbar, device: Device, mapping: TileMapping) -> int:
+    """Return about how many bytes one copy of a matrix takes while it is programmed, see `program_tiles`.
+
+    Of each cell what `Tiles` keeps of it, and of a row of tiles the levels, states and sums that are made on the way;
+    of wires the admittances between rows, of which three copies live at a time, and of open rows all cells once more.
+    """
+    rows = mapping.matrix.inputs if mapping.matrix.depthwise else crossbar.rows
+    columns, planes, signs = crossbar.columns, mapping.planes, 2 if mapping.sign == "pair" else 1
+    of_row = mapping.column_tiles * planes * rows * columns
+    terms = device.current_terms(crossbar.read_voltage)
+    kept = mapping.row_tiles * of_row * (_KEPT + (0 if terms is None else len(terms.voltages) * _OF_TERM))
+    if isinstance(crossbar.wires, str):
+        return kept + of_row * signs * _ON_THE_WAY
+    arrays = mapping.matrix.outputs if mapping.matrix.depthwise else mapping.column_tiles * planes * signs
+    if crossbar.wires.undriven == "open":
+        kept += mapping.row_tiles * of_row * signs * _OF_OPEN
+    coupling = mapping.column_tiles * (mapping.row_tiles + 3) * rows * rows * 8
+    return kept + of_row * signs * (_ON_THE_WAY + _BEHIND_WIRES) + coupling + arrays * rows * rows * 8
+
+
 class Cells:
     """Programs matrices; ``cells``, ``write_pulses`` and ``reached``, by a read's voltage, keep count, and ``drops`` of
     what wires take.

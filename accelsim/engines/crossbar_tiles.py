@@ -30,7 +30,7 @@ from accelsim.components.dac import Dac
 from accelsim.components.sample_hold import SampleHold
 from accelsim.components.shift_add import ShiftAdd
 from accelsim.components.vector_unit import VectorUnit
-from accelsim.engines.cells import Cells, check_wires, first_tile
+from accelsim.engines.cells import Cells, check_wires, first_tile, tiles_bytes
 from accelsim.engines.cluster import CODE_BITS, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.errors import InputError, did_you_mean
@@ -255,6 +255,22 @@ class CrossbarTiles(Engine):
         if op.each_channel() and dilation > 1:
             return "the registers of a depthwise column hold the last rows, one for each tap: they cannot be dilated"
         return None
+
+    def cell_bytes(self) -> int:
+        device = self.chip.devices[self.parts.name("crossbar")]
+        of_each = {name: tiles_bytes(self.crossbar, device, mapping) for name, mapping in self.maps.items()}
+        # Matrices of recurrent layers stay; of the others one copy is there at a time.
+        stay = sum(of_each[name] for name in self.recurrent)
+        return stay + max((size for name, size in of_each.items() if name not in self.recurrent), default=0)
+
+    def scratch_bytes(self, op: Op) -> float:
+        if op.name not in self.maps:
+            return 0.0
+        mapping, given = self.maps[op.name], self.graph.edges[op.name]
+        groups = mapping.row_tiles * mapping.column_tiles if self.cluster is None else 1
+        # Of a vector its drives, as numbers and as codes, its sums, in two copies, and the power of its tiles.
+        vector = 10 * mapping.matrix.inputs + 16 * mapping.matrix.outputs + 16 * groups
+        return vector * (op.positions(given) if isinstance(op, WeightedOp) else 1) / given.stride
 
     def takers(self, op: Op) -> tuple[str, ...]:
         name = self.parts.name("tile_inputs")

@@ -175,6 +175,14 @@ class Engine(EngineKind, ABC):
         """Return the rows of an edge in a frame of the schedule."""
         return self.frame // self.graph.edges[name].stride
 
+    def cell_bytes(self) -> int:
+        """Return about how much memory its cells take while they are programmed and read, in bytes."""
+        return 0
+
+    def scratch_bytes(self, op: Op) -> float:
+        """Return about how much memory an op takes beside what it reads and gives, in bytes per frame of the input."""
+        return 0.0
+
     @abstractmethod
     def takers(self, op: Op) -> tuple[str, ...]:
         """Return the components that take what an op reads."""

@@ -137,6 +137,12 @@ class StateCrossbar(Engine):
         reason = too_large(op.states, rows=crossbar.rows, columns=crossbar.columns)
         return reason and f"'{parts.name('crossbar')}': {reason}"
 
+    def cell_bytes(self) -> int:
+        # An array at a time, of which `Recurrence` keeps what it needs: its cells, and behind wires how rows see rows.
+        rows, columns = self.crossbar.rows, self.crossbar.columns
+        behind = 0 if isinstance(self.crossbar.wires, str) else 4 * rows * rows * 8
+        return 2 * rows * columns * 60 + behind
+
     def takers(self, op: Op) -> tuple[str, ...]:
         return self._copies("states", op)
 

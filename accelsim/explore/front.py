@@ -22,9 +22,9 @@ class Front:
 
     ``done``: those of which no seed failed, ``failed``: the others. ``objectives`` that apply nowhere are left out;
     ``limits``: the constraints. ``values``: [done, objectives], smaller is better. ``allowed``: [done], which keep the
-    constraints; ``best``: [done], which of those are on the front. ``share``: volume that the front dominates of the
-    box from the best to the worst value of every objective over all done, 0 .. 1; None where there is nothing to
-    compare, or not two or three objectives.
+    constraints; ``best``: [done], which of those are on the front, where all values are finite. ``share``: volume that
+    the front dominates of the box from the best to the worst value of every objective over all done, 0 .. 1; None where
+    there is nothing to compare, or not two or three objectives.
     """
 
     done: list[Configuration]
@@ -67,11 +67,15 @@ def front_of(store: Store) -> Front:
     limits = read_constraints(meta["constraints"])
     allowed = np.array([all(limit.keeps(c.mean) for limit in limits) for c in done], bool)
     best = np.zeros(len(done), bool)
+    finite = np.isfinite(values).all(axis=1)
     if objectives:
-        best[allowed] = front(values[allowed])
+        best[allowed & finite] = front(values[allowed & finite])
     share = None
-    if best.any() and len(done) > 1 and 1 < len(objectives) <= _MOST_OBJECTIVES:
-        low, high = values.min(axis=0), values.max(axis=0)
-        scaled = (values[best] - low) / np.where(high > low, high - low, 1)
-        share = hypervolume(scaled, np.ones(len(objectives)))
+    if best.any() and finite.sum() > 1 and 1 < len(objectives) <= _MOST_OBJECTIVES:
+        low, high = values[finite].min(axis=0), values[finite].max(axis=0)
+        with np.errstate(over="ignore"):
+            width = high - low
+        if np.isfinite(width).all():
+            scaled = (values[best] - low) / np.where(high > low, width, 1)
+            share = hypervolume(scaled, np.ones(len(objectives)))
     return Front(done, [c for c in configurations if c.errors], objectives, limits, values, allowed, best, share)

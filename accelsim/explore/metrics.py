@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,6 +133,8 @@ def read_constraint(text: str) -> Constraint:
         if not metric.quantity:
             raise InputError.of(f"'{match[3]}' is not a number, in the constraint '{text}'") from None
         limit = parse_quantity(match[3], metric.quantity) / metric.scale
+    if not math.isfinite(limit):
+        raise InputError.of(f"'{match[3]}' is no limit, in the constraint '{text}'", hint="a finite number")
     return Constraint(metric, 1 if match[2] == "<=" else -1, limit, text.strip())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from accelsim.errors import InputError, nearest
 from accelsim.result import Record, Result
@@ -45,6 +45,8 @@ def wrong_part(annotation: Any, path: list[str]) -> tuple[str, list[str]] | None
 
     Names within lists and mappings depend on the run, so any will do, of any number of parts.
     """
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     inner = [a for a in get_args(annotation) if a is not type(None)]
     if get_origin(annotation) in (Union, UnionType):
         return wrong_part(inner[0], path)

@@ -61,14 +61,18 @@ def run_search(
     }  # fmt: skip
     reuse, template = Reuse(), RunTemplate(what.architecture, what.workload, fixed, loaded_files())
     check_writable(out)
-    with _optuna_errors(storage or f"sqlite:///{out.resolve() / 'study.sqlite'}") as url:
+    url = storage or f"sqlite:///{out.resolve() / 'study.sqlite'}"
+    with _optuna_errors(url):
         study = _study(url, sampler, what.seed, objectives, resume)
-        with closing_on_error(begin_or_resume(out, asked, resume)) as store:
-            for trial in _trials(study, trials, str(out.resolve())):
-                tell(f"{trial.number} of {trials} trials", trial.number, trials)
+    with closing_on_error(begin_or_resume(out, asked, resume)) as store:
+        store.points()  # what cannot be read is told now
+        for trial in _each(_trials(study, trials, str(out.resolve())), url):
+            tell(f"{trial.number} of {trials} trials", trial.number, trials)
+            with _optuna_errors(url):
                 settings = {key: value for axis in axes for key, value in _suggested(trial, axis).items()}
-                outcome = evaluate(template, Point(trial.number, trial.number, what.seed, settings), reuse)
-                store.add(outcome)
+            outcome = evaluate(template, Point(trial.number, trial.number, what.seed, settings), reuse)
+            store.add(outcome)
+            with _optuna_errors(url):
                 _report(study, trial, outcome, objectives, limits)
     return store
 
@@ -92,20 +96,21 @@ def _checked(sampler: str, trials: int, axes: Sequence[Axis], constraints: Seque
 
 
 @contextmanager
-def _optuna_errors(storage: str) -> Iterator[str]:
-    """Put what Optuna and its storage complain about into our words."""
+def _optuna_errors(storage: str) -> Iterator[None]:
+    """Put what Optuna complains about into our words: it reads a database that others may have written or damaged."""
     try:
         import optuna
-        from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise InputError.of("a search needs Optuna", hint="pip install 'accelsim-speech[explore]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        yield storage
+        yield
+    except AccelsimError:
+        raise
     except optuna.exceptions.DuplicatedStudyError:
         hint = "go on with --resume, or give another --storage"
         raise InputError.of(f"{storage} holds a search already", hint=hint) from None
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError) as error:
+    except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise AccelsimError(f"cannot use the storage {storage}: {reason}") from None
 
@@ -127,6 +132,16 @@ def _study(url: str, sampler: str, seed: int, objectives: Sequence[Metric], resu
         else optuna.samplers.NSGAIISampler(population_size=_POPULATION, seed=seed)
     )
     return study
+
+
+def _each(trials: Iterator[Any], storage: str) -> Iterator[Any]:
+    """Yield trials, with what Optuna complains about while it makes one in our words."""
+    while True:
+        with _optuna_errors(storage):
+            trial = next(trials, None)
+        if trial is None:
+            return
+        yield trial
 
 
 def _trials(study: Any, trials: int, folder: str) -> Iterator[Any]:

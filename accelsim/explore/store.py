@@ -39,13 +39,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from accelsim.errors import AccelsimError, InputError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, TypeAdapter, ValidationError
+
+from accelsim import limits
+from accelsim.errors import AccelsimError, InputError, Problem, show
 from accelsim.explore.metrics import METRICS, read_constraints
 from accelsim.explore.space import Point
-from accelsim.result import Result, check_writable
+from accelsim.result import Identity, Result, check_writable, problems_of
 
 FILE = "results.sqlite"
 SCHEMA = "accelsim/store@1"
@@ -81,6 +84,74 @@ _COLUMNS = {
     },
     "meta": {"key": "TEXT PRIMARY KEY", "value": "TEXT"},
 }  # fmt: skip
+_NEEDED = {
+    "points": ("point", "configuration", "seed", "keys", "status", "error", "result_json"),
+    "layers": ("point", "position"),
+    "components": ("point", "position"),
+    "meta": ("key", "value"),
+}
+"""Columns without which a table is none of ours; a store of before may lack others."""
+_OF_THE_MACHINE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
+    }
+)  # fmt: skip
+"""Primary codes of errors that are not the file's."""
+
+
+def _known(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"no metric named '{name}'")
+    return name
+
+
+class Meta(BaseModel):
+    """What the table ``meta`` says of a sweep or search; keys that a later accelsim adds are kept."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    kind: Literal["sweep", "search"]
+    architecture: Identity
+    workload: Identity
+    plugins: dict[str, str] = {}
+    set: dict[str, str] = {}
+    axes: list[dict[str, str | list[str]]]
+    swept: list[str]
+    method: str
+    points: int | None = None
+    seed: int
+    seeds: Annotated[int, Field(ge=1)] = 1
+    objectives: list[Annotated[str, AfterValidator(_known)]]
+    constraints: list[str] = []
+    accelsim: str = ""
+    command: str = ""
+
+
+class PointRow(BaseModel):
+    """A row of the table ``points`` without its metrics and its result."""
+
+    model_config = ConfigDict(strict=True)
+
+    point: Annotated[int, Field(ge=0)]
+    configuration: int
+    seed: int
+    keys: Json[dict[str, str]]
+    status: Literal["done", "failed"]
+    error: str | None
+    allowed: Literal[0, 1] | None = None
+
+
+_ROWS: TypeAdapter[list[PointRow]] = TypeAdapter(list[PointRow])
+_META_ROWS: TypeAdapter[list[tuple[str, Any]]] = TypeAdapter(
+    list[tuple[str, Json[Any]]], config=ConfigDict(strict=True)
+)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "INTEGER": (int, type(None)), "REAL": (float, type(None)), "TEXT": (str, type(None))
+}  # fmt: skip
+_METRIC: TypeAdapter[list[dict[str, float | None]]] = TypeAdapter(
+    list[dict[str, float | None]], config=ConfigDict(strict=True)
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +198,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError.of(f"cannot write to the output folder {folder}: {error.strerror}") from None
-        store = cls(folder, _connect(path))
+        store = cls(folder, _connect(path, new=True))
         with store._transaction():
             for table, columns in _COLUMNS.items():
                 listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
@@ -157,20 +228,31 @@ class Store:
                 f"no results in {folder}", hint=f"a folder that `accelsim sweep --out` made has a {FILE}"
             )
         store = cls(folder, _connect(path))
-        schema = store._meta_value("schema", path)
-        version = str(schema).removeprefix("accelsim/store@")
-        if not version.isdigit():
-            raise InputError.of(f"{path} is not a store of accelsim: its schema is {schema!r}")
-        if int(version) > _NEWEST:
-            hint = "update accelsim"
-            raise InputError.of(
-                f"{path} is newer than this accelsim, which reads {SCHEMA!r}: found {schema!r}", hint=hint
-            )
+        try:
+            store._check_tables()
+            (schema,) = [value for key, value in store._meta_rows() if key == "schema"] or [None]
+            version = str(schema).removeprefix("accelsim/store@") if isinstance(schema, str) else ""
+            if not (version.isascii() and version.isdigit()):
+                raise InputError.of(f"not a store of accelsim: its schema is {show(schema)}", file=path)
+            if len(version) > 9 or int(version) > _NEWEST:
+                message = f"newer than this accelsim, which reads {SCHEMA!r}: found {show(schema)}"
+                raise InputError.of(message, file=path, hint="update accelsim")
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def meta(self) -> dict[str, Any]:
-        """Return what the sweep or search was asked for."""
-        return {key: json.loads(value) for key, value in self._read("SELECT key, value FROM meta ORDER BY rowid")}
+        """Return what the sweep or search was asked for, see `Meta`; raises InputError where a key is wrong."""
+        found = {key: value for key, value in self._meta_rows() if key != "schema"}
+        try:
+            meta = Meta.model_validate(found)
+            read_constraints(meta.constraints)
+        except ValidationError as error:
+            raise InputError(problems_of(error, "meta", str(self._path))) from None
+        except InputError as error:
+            raise InputError(Problem(p.message, self._path, hint=p.hint) for p in error.problems) from None
+        return meta.model_dump()
 
     def add(self, outcome: Outcome) -> None:
         """Write a finished point with its layers and components, all or nothing, and wait until it is on the disk.
@@ -204,20 +286,30 @@ class Store:
         return {number for (number,) in self._read("SELECT point FROM points WHERE status = 'done'")}
 
     def points(self) -> list[dict[str, Any]]:
-        """Return the rows of all points in order, without their whole results; ``keys`` as a dict."""
+        """Return the rows of all points in order, without their whole results; ``keys`` as a dict.
+
+        Raises InputError where one is no point.
+        """
+        ((count,),) = self._read("SELECT count(*) FROM points")
+        limits.check("points", count, file=self._path)
         columns = [name for name in self._columns("points") if name != "result_json"]
         rows = self._read(f"SELECT {_listed(columns)} FROM points ORDER BY point")
-        nothing = dict.fromkeys(name for name in _COLUMNS["points"] if name != "result_json")
-        return [
-            nothing
-            | {name: json.loads(value) if name == "keys" else value for name, value in zip(columns, row, strict=True)}
-            for row in rows
-        ]
+        found = [dict(zip(columns, row, strict=True)) for row in rows]
+        try:
+            points = _ROWS.validate_python(found)
+            metrics = _METRIC.validate_python([{name: row.get(name) for name in METRICS} for row in found])
+        except ValidationError as error:
+            raise InputError(problems_of(error, "points, row", str(self._path))) from None
+        return [{**vars(point), **of_point} for point, of_point in zip(points, metrics, strict=True)]
 
     def result(self, point: int) -> Result | None:
         """Return the whole result of a point, None where it failed or is not there."""
         for (text,) in self._read("SELECT result_json FROM points WHERE point = ?", point):
-            return None if text is None else Result.from_json(text, str(self.folder / FILE))
+            if text is None:
+                return None
+            if not isinstance(text, str):
+                raise InputError.of(f"points: the result of point {point} is no text", file=self._path)
+            return Result.from_json(text, str(self._path))
         return None
 
     def configurations(self) -> list[Configuration]:
@@ -276,8 +368,44 @@ class Store:
         keys = {row["point"]: row["keys"] for row in self.points()}
         swept = list(dict.fromkeys(key for settings in keys.values() for key in settings))
         rows = self._read(f"SELECT {_listed(stored)} FROM {table} ORDER BY {_listed(stored[:2])}")
+        kinds = [_KINDS[_COLUMNS[table][name].split()[0]] for name in stored]
+        for row in rows:
+            wrong = [name for name, kind, value in zip(stored, kinds, row, strict=True) if not isinstance(value, kind)]
+            if row[0] not in keys or wrong:
+                what = f"no '{wrong[0]}'" if row[0] in keys else "of no point"
+                raise InputError.of(f"{table}: a row of point {show(row[0])} is {what}", file=self._path)
         wide = [[row[0], *(keys[row[0]].get(key) for key in swept), *row[1:]] for row in rows]
         return [stored[0], *swept, *stored[1:]], wide
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / FILE
+
+    def _check_tables(self) -> None:
+        """Raise InputError where the database does not have our tables, or does something on its own."""
+        kinds = {
+            name: "virtual table" if sql and sql.upper().startswith("CREATE VIRTUAL") else kind
+            for kind, name, sql in self._read("SELECT type, name, sql FROM sqlite_master WHERE type != 'index'")
+        }
+        problems = []
+        for table, needed in _NEEDED.items():
+            if (kind := kinds.get(table)) != "table":
+                problems.append(f"no table '{table}'" if kind is None else f"'{table}' is a {kind}")
+            else:
+                there = self._columns(table)
+                problems += [f"table '{table}' has no column '{name}'" for name in needed if name not in there]
+        # It would be run with every point that is written.
+        problems += [f"a trigger, {show(name)}" for name, kind in kinds.items() if kind == "trigger"]
+        if problems:
+            raise InputError(Problem(f"not a store of accelsim: {problem}", self._path) for problem in problems)
+
+    def _meta_rows(self) -> list[tuple[str, Any]]:
+        """Return the keys of the table ``meta`` with their values, which are JSON."""
+        rows = self._read("SELECT key, value FROM meta ORDER BY rowid")
+        try:
+            return [(key, value) for key, value in _META_ROWS.validate_python(rows)]
+        except ValidationError as error:
+            raise InputError(problems_of(error, "meta, row", str(self._path))) from None
 
     def _columns(self, table: str) -> list[str]:
         """Return those columns of a table that this store has."""
@@ -300,15 +428,8 @@ class Store:
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise AccelsimError(f"cannot read {self.folder / FILE}: {error}") from None
-
-    def _meta_value(self, key: str, path: Path) -> Any:
-        try:
-            rows = self._connection.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchall()
-            return json.loads(rows[0][0])
-        except (sqlite3.Error, IndexError, ValueError):
-            raise InputError.of(f"{path} is not a store of accelsim") from None
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _unreadable(self._path, error) from None
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -321,14 +442,28 @@ class Store:
             raise AccelsimError(f"cannot write {self.folder / FILE}: {error}; {kept}") from None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, new: bool = False) -> sqlite3.Connection:
+    """Open a database; raises InputError where it is none. Nothing in it is trusted, and its cells are bounded."""
     try:
         connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(limits.current().record_bytes, 2**31 - 1))
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if new:
+            connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.DatabaseError as error:
         raise InputError.of(f"cannot open {path}: {error}") from None
     return connection
+
+
+def _unreadable(path: Path, error: Exception) -> AccelsimError:
+    """Return what to raise where a database cannot be read: the file's fault, or that of the machine."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_MACHINE:
+        return AccelsimError(f"cannot read {path}: {error}")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_TOOBIG:
+        message, hint = limits.over("record_bytes")
+        return InputError.of(f"a cell is {message}", file=path, hint=hint)
+    return InputError.of(f"cannot be read: {error}", file=path)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.explore.metrics import metric_named, read_constraints
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
-from accelsim.explore.store import Outcome, Store
+from accelsim.explore.store import FILE, Outcome, Store
 from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
 from accelsim.limits import LARGEST_SEED
 from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
@@ -169,12 +169,12 @@ def run_sweep(
     asked = describe(what, fixed, axes, chip) | {
         "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds,
     }  # fmt: skip
-    store = begin_or_resume(out, asked, resume)
-    left = _in_order(points, axes, chip, store.done())
-    template = RunTemplate(what.architecture, what.workload, fixed, loaded_files())
-    done = len(points) - len(left)
-    tell(f"{done} of {len(points)} points", done, len(points))
-    with closing_on_error(store):
+    with closing_on_error(begin_or_resume(out, asked, resume)) as store:
+        _check_points(store, points)
+        left = _in_order(points, axes, chip, store.done())
+        template = RunTemplate(what.architecture, what.workload, fixed, loaded_files())
+        done = len(points) - len(left)
+        tell(f"{done} of {len(points)} points", done, len(points))
         for outcome in _outcomes(template, left, jobs, scheduler):
             store.add(outcome)
             done += 1
@@ -265,14 +265,23 @@ def begin_or_resume(out: Path, asked: Mapping[str, Any], resume: bool) -> Store:
     """
     if not (resume and Store.begun(out)):
         return Store.create(out, asked)
-    store = Store.open(out)
-    found = store.meta()
-    other = [key for key, value in asked.items() if key != "command" and found.get(key) != value]
-    if other:
-        store.close()
-        was = "; ".join(f"{key} was {found.get(key)}, now {asked[key]}" for key in other)
-        raise InputError.of(f"{out} holds another {found.get('kind')}: {was}", hint="choose another folder")
-    return store
+    with closing_on_error(Store.open(out)) as store:
+        found = store.meta()
+        other = [key for key, value in asked.items() if key != "command" and found.get(key) != value]
+        if other:
+            was = "; ".join(f"{key} was {found.get(key)}, now {asked[key]}" for key in other)
+            raise InputError.of(f"{out} holds another {found.get('kind')}: {was}", hint="choose another folder")
+        return store
+
+
+def _check_points(store: Store, points: Sequence[Point]) -> None:
+    """Raise InputError where a row of a store that goes on is not the point of its number."""
+    for row in store.points():
+        number = row["point"]
+        point = points[number] if number < len(points) else None
+        if point != Point(number, row["configuration"], row["seed"], row["keys"]):
+            message = f"point {number} is not that of this sweep"
+            raise InputError.of(message, file=store.folder / FILE, hint="choose another folder")
 
 
 def _check_options(what: Sweep, jobs: int) -> None:

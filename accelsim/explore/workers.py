@@ -18,7 +18,7 @@ from typing import Any
 
 import accelsim
 from accelsim import limits
-from accelsim.errors import AccelsimError, InputError
+from accelsim.errors import AccelsimError, InputError, interruption
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome
@@ -73,9 +73,11 @@ def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
                 template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages
             )
             return Outcome(point, record(run, template.command(point)))
-    except AccelsimError as error:
-        return Outcome(point, None, str(error))
     except Exception as error:  # a mistake in accelsim must not take the other points with it
+        if (end := interruption(error)) is not None:
+            raise end from None
+        if isinstance(error, AccelsimError):
+            return Outcome(point, None, str(error))
         return Outcome(point, None, f"{type(error).__name__}: {error}")
 
 

@@ -19,6 +19,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 
 _KERNELS = Path(__file__).parent
+_SEAL = hashlib.sha256().digest_size
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -64,26 +65,39 @@ class _Cache(FunctionCache):
         stamp = (numba.__version__, np.__version__, own, module, _digest(_KERNELS), _digest(folder))
         self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, stamp)
 
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            return  # a full or read-only disk: the next process compiles once more
+
 
 class _CodeFiles(IndexDataCacheFile):
-    """One file per signature, which holds the stamp of its sources, the key and the machine code.
+    """One file per signature, which holds the key and the machine code, and a digest of them and of their sources.
 
     Numba has an index beside the code, written one after the other. Two processes with other sources or signatures
-    could leave the index of one with the code of the other. A single file is replaced whole.
+    could leave the index of one with the code of the other. A single file is replaced whole. What cannot be read, or is
+    damaged, is compiled anew; what cannot be written is compiled in every process.
     """
 
     def save(self, key: Any, code: Any) -> None:
-        self._save_data(self._name(key), (self._source_stamp, self._dump((key, code))))
+        content = self._dump((key, code))
+        with self._open_for_write(self._data_path(self._name(key))) as file:
+            file.write(self._seal(content) + content)
 
     def load(self, key: Any) -> Any:
         try:
-            stamp, content = self._load_data(self._name(key))
-        except FileNotFoundError:
+            found = Path(self._data_path(self._name(key))).read_bytes()
+        except OSError:
             return None
-        if stamp != self._source_stamp:
+        seal, content = found[:_SEAL], found[_SEAL:]
+        if seal != self._seal(content):
             return None
         kept, code = pickle.loads(content)
         return code if kept == key else None
+
+    def _seal(self, content: bytes) -> bytes:
+        return hashlib.sha256(repr(self._source_stamp).encode() + content).digest()
 
     def flush(self) -> None:
         for path in Path(self._cache_path).glob(self._data_name_pattern.replace("{number:d}", "*")):

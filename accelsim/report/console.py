@@ -12,8 +12,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.engines.memory import Memory
+from accelsim.limits import size_text
 from accelsim.plugins import Listed
-from accelsim.report.headline import columns, headlines, notes, share, warnings
+from accelsim.report.headline import columns, headlines, notes, portion, share, warnings
 from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
@@ -159,7 +161,7 @@ def _components(result: Result) -> Table:
 
 def bar(part: float, whole: float, width: int = 10) -> str:
     """Return a share as a bar of blocks, to an eighth of a character; empty for a share of nothing."""
-    eighths = round(8 * width * part / whole) if whole else 0
+    eighths = round(8 * width * portion(part, whole))
     full, rest = divmod(eighths, 8)
     return "█" * full + " ▏▎▍▌▋▊▉"[rest : rest + 1].strip()
 
@@ -205,6 +207,12 @@ def plugin_table(entries: Sequence[Listed]) -> Table:
         mark = Text("broken", "red") if entry.error else ""
         table.add_row(entry.group, entry.name, origin.distribution or "", origin.version or "", where, mark)
     return table
+
+
+def memory_line(memory: Memory) -> str:
+    """Return what a run would take of this machine's memory, in words."""
+    fixed, each = size_text(float(f"{memory.total():.2g}")), size_text(float(f"{1000 * memory.per_frame:.2g}"))
+    return f"memory of a run: about {fixed}, and {each} for every 1,000 frames of the input"
 
 
 def placement_table(rows: Sequence[Mapping[str, int | str]]) -> Table:

@@ -35,7 +35,7 @@ def write_report(
     check_writable(out)
     figures = [kind for kind in formats if kind != "html"]
     if _kind(folder) == RESULT:
-        result = _result(folder / RESULT)
+        result = Result.read(folder / RESULT)
         page = run_page(result, paper_of(result)) if "html" in formats else None
         drawn = run_figures(result) if figures else {}
     else:
@@ -48,13 +48,6 @@ def write_report(
         with written_whole(paths[0]) as file:
             file.write(page.encode())
     return paths + write_figures(drawn, figures, out)
-
-
-def _result(path: Path) -> Result:
-    try:
-        return Result.from_json(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError.of(f"cannot read {path}: {error}") from None
 
 
 def _kind(folder: Path) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +13,8 @@ from accelsim.schema.paper import Paper, Role
 
 EXTRAPOLATED = "extrapolated"
 
+LARGEST, SMALLEST = 1e30, 1e-30
+"""No figure of a chip lies beyond; what does is shown as text, and left out of drawings."""
 
 _KEEPS_UP = 1.0005
 """Up to this, frames are finished as often as they come."""
@@ -68,7 +71,8 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
     if a is None:
         row("accuracy", lambda _: "none", "this workload recognises nothing", "accuracy")
     else:
-        spread = f"mean of {len(a.runs)} programming runs, sd {a.sd:.2g}; " if a.runs else ""
+        sd = "" if a.sd is None else f", sd {a.sd:.2g}"
+        spread = f"mean of {len(a.runs)} programming runs{sd}; " if a.runs else ""
         by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
         by += f", {a.speakers} speakers" if a.speakers else ""
         row(
@@ -92,7 +96,8 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
             if a.exact_value is not None:
                 lost, note = "lost on the chip", f"{a.exact_value - a.reference_value:+.2f} of it by quantisation"
             unit = "points" if a.unit == "%" else a.unit
-            row(lost, lambda _: f"{a.loss:+.2f} {unit}", note, "accuracy.loss", part=True)
+            loss = "-" if a.loss is None else f"{a.loss:+.2f} {unit}"
+            row(lost, lambda _: loss, note, "accuracy.loss", part=True)
         for other in a.further:
             interval = f"95 % interval {other.low:.3g} to {other.high:.3g}; {other.n:,} {other.counted}"
             value = f"{other.value:.3g} {other.unit}"
@@ -137,7 +142,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row("chunk", lambda _: format_si(plan.seconds, "s"), f"{plan.frames} frames of the output", "plan")
         row(
             "LPDDR traffic",
-            lambda _: f"{format_si(result.dram_bytes() / p.audio_seconds, 'B')}/s",
+            lambda _: f"{format_si(ratio(result.dram_bytes(), p.audio_seconds), 'B')}/s",
             f"of audio; {format_si(plan.weight_bytes, 'B')} of weights "
             + ("a chunk" if result.first_load is None else "stay in L2"),
             "plan.lpddr_bytes",
@@ -224,7 +229,8 @@ def _power_note(result: Result) -> str:
 
 
 def _efficiency(definition: str, key: str, point: OperationRecord) -> str:
-    return f"{getattr(point.efficiency.definitions[definition], key):.4g}"
+    way = point.efficiency.definitions.get(definition)
+    return "-" if way is None else f"{getattr(way, key):.4g}"
 
 
 def _latency(point: OperationRecord, latency: Latency) -> str:
@@ -235,9 +241,30 @@ def _seconds(point: OperationRecord, cycles: int) -> str:
     return format_si(cycles / point.performance.clock_hz, "s")
 
 
+def ratio(part: float, whole: float) -> float:
+    """Return part / whole, NaN of nothing."""
+    return part / whole if whole else math.nan
+
+
 def share(part: float, whole: float) -> str:
     """Return a share in per cent, '-' of nothing."""
     return f"{part / whole:.1%}" if whole else "-"
+
+
+def portion(part: float, whole: float) -> float:
+    """Return a share as it is drawn, 0 .. 1; 0 where it is no number."""
+    found = ratio(part, whole)
+    return min(max(found, 0.0), 1.0) if found == found else 0.0
+
+
+def longest(values: Iterable[float]) -> float:
+    """Return what the longest bar of a drawing stands for: the largest of the values that can be drawn, 1 of none."""
+    return max((value for value in values if drawable(value)), default=1.0)
+
+
+def drawable(value: float) -> bool:
+    """Return whether a figure can be drawn on an axis, a logarithmic one too."""
+    return SMALLEST < value < LARGEST
 
 
 def between(interval: tuple[float, float], unit: str) -> str:
@@ -314,7 +341,7 @@ def warnings(result: Result) -> list[str]:
             continue
         what = "chunks" if result.plan is not None else "frames"
         text = f"{p.deadline_misses:,} of {p.frames:,} {what} were late: not finished when the next one came"
-        pace = p.interval_cycles / p.clock_hz / (p.audio_seconds / p.frames)
+        pace = ratio(p.interval_cycles / p.clock_hz, p.audio_seconds / p.frames)
         if pace > _KEEPS_UP and p.deadline_misses > p.frames / 2:
             text += f"; the chip takes {pace:.3g} times as long as the speech at {format_si(p.clock_hz, 'Hz')}"
         else:

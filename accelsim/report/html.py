@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from accelsim.report.headline import columns, headlines, notes, share, warnings
+from accelsim.report.headline import LARGEST, columns, headlines, longest, notes, portion, ratio, share, warnings
 from accelsim.report.roofline import roofline
 from accelsim.result import ComponentRecord, LayerRecord, Result
 from accelsim.schema import format_si
@@ -38,6 +38,7 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
     components = [_component(c, result) for c in result.components]
     components.sort(key=lambda c: -c["energy_j"])
     spots = roofline(result)
+    drawn = [spot for spot in spots if spot.drawable]
     converters = [(layer.name, layer.adc) for layer in result.layers if layer.adc and layer.adc.conversions]
     rows = headlines(result, paper)
     sections = {
@@ -63,7 +64,7 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
                     "peak": s.peak,
                     "bytes_per_s": s.bytes_per_s,
                 }
-                for s in spots
+                for s in drawn
             ],
         },
         run=result,
@@ -118,13 +119,13 @@ def _component(c: ComponentRecord, result: Result) -> dict[str, Any]:
 
 
 def _energy_bars(components: list[dict[str, Any]]) -> list[Bar]:
-    longest = max((c["energy_j"] for c in components), default=0.0) or 1.0
+    most = longest(c["energy_j"] for c in components)
     return [
         (
             c["name"],
             f"{format_si(c['energy_j'], 'J')} ({c['energy_share']})",
             [
-                (kind, c[f"{kind}_j"] / longest, f"{kind} {format_si(c[f'{kind}_j'], 'J')}")
+                (kind, portion(c[f"{kind}_j"], most), f"{kind} {format_si(c[f'{kind}_j'], 'J')}")
                 for kind in ("dynamic", "clock", "standby", "leakage", "wake")
             ],
         )
@@ -133,13 +134,13 @@ def _energy_bars(components: list[dict[str, Any]]) -> list[Bar]:
 
 
 def _area_bars(components: list[dict[str, Any]]) -> list[Bar]:
-    longest = max((c["area_mm2"] for c in components), default=0.0) or 1.0
+    most = longest(c["area_mm2"] for c in components)
     ordered = sorted(components, key=lambda c: -c["area_mm2"])
     return [
         (
             c["name"],
             f"{c['area_mm2']:.4f} mm2 ({c['area_share']})",
-            [("area", c["area_mm2"] / longest, f"{c['area_mm2']:.6g} mm2")],
+            [("area", portion(c["area_mm2"], most), f"{c['area_mm2']:.6g} mm2")],
         )
         for c in ordered
     ]
@@ -147,7 +148,7 @@ def _area_bars(components: list[dict[str, Any]]) -> list[Bar]:
 
 def _layers(layers: list[LayerRecord]) -> list[dict[str, Any]]:
     total = sum(layer.energy_j for layer in layers)
-    longest = max((layer.energy_j for layer in layers), default=0.0) or 1.0
+    most = longest(layer.energy_j for layer in layers)
     return [
         layer.model_dump()
         | {
@@ -156,7 +157,7 @@ def _layers(layers: list[LayerRecord]) -> list[dict[str, Any]]:
             "sparsity": "" if layer.sparsity is None else layer.sparsity,
             "sparsity_text": "-" if layer.sparsity is None else f"{layer.sparsity:.1%}",
             "energy_text": share(layer.energy_j, total),
-            "energy_bar": layer.energy_j / longest,
+            "energy_bar": portion(layer.energy_j, most),
         }
         for layer in layers
     ]
@@ -166,7 +167,7 @@ def _state_bar(c: ComponentRecord) -> Bar:
     states = (c.busy_cycles, c.wait_input_cycles, c.wait_output_cycles, c.idle_cycles)
     whole = sum(states)
     parts = [
-        (kind, cycles / whole if whole else 0.0, f"{name} {share(cycles, whole)}: {cycles:,} cycles")
+        (kind, portion(cycles, whole), f"{name} {share(cycles, whole)}: {cycles:,} cycles")
         for (kind, name), cycles in zip(_STATES, states, strict=True)
     ]
     return c.name, f"{share(c.busy_cycles, whole)} busy", parts
@@ -174,8 +175,8 @@ def _state_bar(c: ComponentRecord) -> Bar:
 
 def _clip_bar(name: str, clipped: int, conversions: int) -> Bar:
     parts = [
-        ("clipped", clipped / conversions, f"{clipped:,} clipped"),
-        ("rest", 1 - clipped / conversions, f"{conversions - clipped:,} in range"),
+        ("clipped", portion(clipped, conversions), f"{clipped:,} clipped"),
+        ("rest", 1 - portion(clipped, conversions), f"{conversions - clipped:,} in range"),
     ]
     return name, f"{clipped / conversions:.2%}", parts
 
@@ -193,6 +194,7 @@ def render(template: str, sections: dict[str, str], data: dict[str, Any], **valu
     )
     environment.filters["typeset"] = typeset
     environment.filters["si"] = format_si
+    environment.globals["ratio"] = ratio
     style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
@@ -201,7 +203,7 @@ def render(template: str, sections: dict[str, str], data: dict[str, Any], **valu
         script_hash=f"sha256-{digest}",
         version=importlib.metadata.version("accelsim-speech"),
         sections=[(key, name) for key, name in sections.items() if name],
-        data=_shown(data),
+        data=_in_json(data),
         **values,
     )
 
@@ -210,9 +212,16 @@ def _shown(value: Any) -> Any:
     """Return a value as it is put into the page: texts of others are of one line, without passwords."""
     if type(value) is str:  # Markup is our own
         return printable(value)
+    return value
+
+
+def _in_json(value: Any) -> Any:
+    """Return data as the page's script reads it: JSON has no NaN, and what no axis can show is left to the tables."""
     if isinstance(value, dict):
-        return {_shown(key): _shown(part) for key, part in value.items()}
-    return [_shown(part) for part in value] if isinstance(value, list | tuple) else value
+        return {_shown(key): _in_json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(part) for part in value]
+    return None if isinstance(value, float) and not abs(value) < LARGEST else _shown(value)
 
 
 def typeset(text: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
 from accelsim.explore.store import Configuration, Store
+from accelsim.report.headline import LARGEST, drawable, portion
 from accelsim.report.html import typeset
-from accelsim.report.roofline import roofline
+from accelsim.report.roofline import Spot, roofline
 from accelsim.report.sweep_html import FIGURES
 from accelsim.result import Result, written_whole
 from accelsim.schema import format_si
 from accelsim.schema.quantity import PREFIXED
+from accelsim.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,10 +63,17 @@ _METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {
 
 
 def run_figures(result: Result) -> dict[str, Figure]:
-    """Return the figures of a run by name: energy by component, and the roofline where there is one."""
-    figures = {"energy": _breakdown(result)}
-    if roofline(result):
-        figures["roofline"] = _roofline(result)
+    """Return the figures of a run by name: energy by component, and the roofline where there is one.
+
+    Raises InputError where the record has no figure that can be drawn.
+    """
+    figures = {}
+    if drawable(result.energy.total_j):
+        figures["energy"] = _breakdown(result)
+    if spots := [spot for spot in roofline(result) if spot.drawable]:
+        figures["roofline"] = _roofline(spots)
+    if not figures:
+        raise InputError.of(f"no energy to draw: it is {format_si(result.energy.total_j, 'J')} in all")
     return figures
 
 
@@ -97,14 +107,28 @@ def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder:
     return paths
 
 
+_MOST_BARS = 40
+_LONGEST_LABEL = 40
+
+
+def label(name: str) -> str:
+    """Return a name as it is written in a figure, which has no room for long ones."""
+    text = typeset(printable(name))
+    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 2]}.."
+
+
 _SHARES = (("dynamic", _BLUE), ("clock", _SKY), ("standby", _GREY), ("leakage", _ORANGE), ("wake", _VERMILION))
 
 
 def _breakdown(result: Result) -> Figure:
-    """Draw the energy by component; those below a thousandth of it are put together."""
-    bars = {c.name: c.energy_j.model_dump() for c in result.components}
-    least = 1e-3 * result.energy.total_j
-    small = [bars.pop(name) for name, shares in list(bars.items()) if sum(shares.values()) < least]
+    """Draw the energy by component; those below a thousandth of it are put together, and all but the largest 40."""
+    # A share that no bar can show, such as one below zero, is not drawn.
+    bars = {
+        c.name: {share: 100 * portion(joules, result.energy.total_j) for share, joules in c.energy_j}
+        for c in result.components
+    }
+    largest = sorted(bars, key=lambda name: -sum(bars[name].values()))[:_MOST_BARS]
+    small = [bars.pop(name) for name, shares in list(bars.items()) if sum(shares.values()) < 0.1 or name not in largest]
     rest = {share: sum(shares[share] for shares in small) for share, _ in _SHARES}
     ordered = sorted(bars.items(), key=lambda bar: sum(bar[1].values()))
     parts = [("others", rest), *ordered] if small else ordered
@@ -113,21 +137,20 @@ def _breakdown(result: Result) -> Figure:
         for share, colour in _SHARES:
             if not any(shares[share] for _, shares in parts):
                 continue
-            widths = [100 * shares[share] / result.energy.total_j for _, shares in parts]
-            axes.barh([name for name, _ in parts], widths, left=left, color=colour, label=share, height=0.7)
+            widths = [shares[share] for _, shares in parts]
+            axes.barh([label(name) for name, _ in parts], widths, left=left, color=colour, label=share, height=0.7)
             left = [a + b for a, b in zip(left, widths, strict=True)]
         for place, end in enumerate(left):
             axes.annotate(
                 f"{end:.1f}", (end, place), xytext=(2, 0), textcoords="offset points", va="center", fontsize=6
             )
-        axes.set_xlim(0, 1.12 * max(left))
+        axes.set_xlim(0, 1.12 * max(left, default=0) or 1)
         axes.set_xlabel(f"share of {typeset(format_si(result.energy.total_j, 'J'))}, %")
         axes.legend(loc="lower right")
     return figure
 
 
-def _roofline(result: Result) -> Figure:
-    spots = roofline(result)
+def _roofline(spots: Sequence[Spot]) -> Figure:
     path, peak, bytes_per_s = spots[0].path, spots[0].peak, spots[0].bytes_per_s
     spots = [spot for spot in spots if spot.path == path]
     ridge = peak / bytes_per_s
@@ -140,7 +163,7 @@ def _roofline(result: Result) -> Figure:
         axes.loglog([low, ridge, high], [low * bytes_per_s, peak, peak], color="black", linewidth=1)
         axes.loglog([s.intensity for s in spots], [s.rate for s in spots], "o", color=_BLUE)
         for s in spots:
-            axes.annotate(s.layer, (s.intensity, s.rate), xytext=(4, -7), textcoords="offset points")
+            axes.annotate(label(s.layer), (s.intensity, s.rate), xytext=(4, -7), textcoords="offset points")
         roof = f"multipliers {format_si(peak, 'OPS')}"
         axes.annotate(roof, (high, peak), xytext=(0, 3), textcoords="offset points", ha="right")
         axes.set(xlim=(low, high), ylim=(bottom, 2 * peak))
@@ -149,7 +172,7 @@ def _roofline(result: Result) -> Figure:
             axis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.yaxis.set_major_formatter(partial(_tick, "OPS"))
-        axes.set_xlabel(f"operations per byte of {path} ({typeset(format_si(bytes_per_s, 'B/s'))})")
+        axes.set_xlabel(f"operations per byte of {label(path)} ({typeset(format_si(bytes_per_s, 'B/s'))})")
         axes.set_ylabel("operations per second")
     return figure
 
@@ -161,12 +184,12 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
             (~found.allowed, "x", _GREY, "breaks a constraint"),
             (found.best, "o", _VERMILION, "on the front"),
         )
-        for which, mark, colour, label in groups:
+        for which, mark, colour, meaning in groups:
             chosen = [c for c, belongs in zip(found.done, which, strict=True) if belongs]
             if not chosen:
                 continue
-            points = [c.mean[across.name] for c in chosen], [c.mean[up.name] for c in chosen]
-            axes.plot(*points, mark, color=colour, label=label)
+            points = [_shown(c.mean[across.name]) for c in chosen], [_shown(c.mean[up.name]) for c in chosen]
+            axes.plot(*points, mark, color=colour, label=meaning)
         for metric, axis in ((across, axes.xaxis), (up, axes.yaxis)):
             prefixed = metric.unit in PREFIXED
             if prefixed:
@@ -179,7 +202,8 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
 
 def _curve_axes(found: Front) -> tuple[str, str | None] | None:
     """Return the key with the most different numbers, and the other key that varies, if there is at most one."""
-    values = {key: {c.keys[key] for c in found.done} for key in found.done[0].keys}
+    shared = [key for key in found.done[0].keys if all(key in c.keys for c in found.done)]
+    values = {key: {c.keys[key] for c in found.done} for key in shared}
     varied = {key: texts for key, texts in values.items() if len(texts) > 1}
     numbers = [key for key, texts in varied.items() if len(texts) > 2 and all(_number(text) for text in texts)]
     if not numbers or len(varied) > 2:
@@ -195,27 +219,33 @@ def _curves(found: Front, metric: Metric, along: str, other: str | None) -> Figu
     for c in found.done:
         groups.setdefault(c.keys[other] if other else "", []).append(c)
     with _axes(height_in=2.3 + 0.13 * len(groups)) as (figure, axes):
-        for (label, configurations), (colour, mark) in zip(groups.items(), _LINES, strict=False):
+        for (text, configurations), (colour, mark) in zip(groups.items(), _LINES, strict=False):
             line = sorted(configurations, key=lambda c: _at(c.keys[along]))
-            mean = [c.mean[metric.name] for c in line]
+            mean = [_shown(c.mean[metric.name]) for c in line]
             # A mean of equal values may come out a rounding error beyond them.
-            below = [max(m - c.lowest[metric.name], 0) for m, c in zip(mean, line, strict=True)]
-            above = [max(c.highest[metric.name] - m, 0) for m, c in zip(mean, line, strict=True)]
+            below = [max(m - _shown(c.lowest[metric.name]), 0) for m, c in zip(mean, line, strict=True)]
+            above = [max(_shown(c.highest[metric.name]) - m, 0) for m, c in zip(mean, line, strict=True)]
             axes.errorbar(
-                [_at(c.keys[along]) for c in line], mean, yerr=(below, above), label=typeset(label), fmt=f"{mark}-",
+                [_at(c.keys[along]) for c in line], mean, yerr=(below, above), label=label(text), fmt=f"{mark}-",
                 color=colour, linewidth=0.9, elinewidth=0.5, capsize=1.5,
             )  # fmt: skip
         unit = next((match[2] for c in found.done if (match := _number(c.keys[along])) and match[2]), "")
-        axes.set_xlabel(typeset(along.rpartition(".")[2].replace("_", " ")) + (f", {typeset(unit)}" if unit else ""))
+        axes.set_xlabel(label(along.rpartition(".")[2].replace("_", " ")) + (f", {typeset(unit)}" if unit else ""))
         axes.set_ylabel(typeset(FIGURES[metric.name]) + (f", {typeset(metric.unit)}" if metric.unit else ""))
         if other:
-            title = typeset(other.rpartition(".")[2].replace("_", " "))
+            title = label(other.rpartition(".")[2].replace("_", " "))
             figure.legend(title=title, loc="outside upper center", ncols=min(len(groups), 3))
     return figure
 
 
+def _shown(value: float) -> float:
+    """Return a figure as it is drawn: NaN, which no mark stands for, where no axis can show it."""
+    return value if abs(value) < LARGEST else math.nan
+
+
 def _number(text: str) -> re.Match[str] | None:
-    return re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([^0-9\s]*)", text)
+    match = re.fullmatch(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*([^0-9\s]*)", text)
+    return match if match and abs(float(match[1])) < LARGEST else None
 
 
 def _at(text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accelsim.report.headline import drawable
 from accelsim.result import Result
 
 
@@ -26,6 +27,11 @@ class Spot:
     @property
     def intensity(self) -> float:
         return self.operations / self.bytes
+
+    @property
+    def drawable(self) -> bool:
+        """Whether it has a place on the roofline."""
+        return all(map(drawable, (self.intensity, self.rate, self.peak, self.bytes_per_s, self.roof)))
 
     @property
     def compute_bound(self) -> bool:

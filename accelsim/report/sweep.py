@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
 from accelsim.explore.store import Configuration, Store
 from accelsim.report.console import PlainTable
+from accelsim.report.headline import LARGEST, portion
 from accelsim.schema import format_figure
 
 _ROWS = 24
@@ -57,7 +57,7 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
             row += [
                 format_figure(mean, metric.unit) + (f" ±{format_figure(spread / 2, metric.unit)}" if spread else "")
             ]
-            row += [Text(_bar(_share(values[i, j], values[:, j])), "cyan")]
+            row += [Text(_bar(_share(values[i, j].item(), values[:, j].tolist())), "cyan")]
         for metric in dict.fromkeys(limited):
             of_limit = done[i].mean.get(metric.name)
             row += ["-" if of_limit is None else format_figure(of_limit, metric.unit)]
@@ -79,7 +79,7 @@ def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swe
             continue
         row = [f"{key.removeprefix('components.')} {steps[0]} .. {steps[-1]}"]
         for metric in objectives:
-            means = [float(np.mean([c.mean[metric.name] for c in done if c.keys.get(key) == step])) for step in steps]
+            means = [_mean([c.mean[metric.name] for c in done if c.keys.get(key) == step]) for step in steps]
             row.append("".join(_LEVELS[round(_share(mean, means) * (len(_LEVELS) - 1))] for mean in means))
         table.add_row(*row)
     return table
@@ -103,6 +103,10 @@ def _summary(found: Front) -> Text:
     return Text(text)
 
 
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
 def _in_order(text: str) -> tuple[float, str]:
     """Sort the values of a key by the number that they begin with, if they do."""
     number = text.partition(" ")[0]
@@ -116,10 +120,11 @@ def _keys(configuration: Configuration) -> str:
     return ", ".join(f"{key}={value}" for key, value in configuration.keys.items())
 
 
-def _share(value: float, among: Sequence[float] | np.ndarray) -> float:
-    """Return where a value lies between the smallest and the largest: 0 .. 1."""
-    low, high = min(among), max(among)
-    return float((value - low) / (high - low)) if high > low else 0.0
+def _share(value: float, among: Sequence[float]) -> float:
+    """Return where a value lies between the smallest and the largest that can be drawn: 0 .. 1."""
+    known = [one for one in among if abs(one) < LARGEST]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    return portion(value - low, high - low)
 
 
 def _bar(share: float) -> str:

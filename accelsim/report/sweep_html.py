@@ -177,8 +177,8 @@ def _figure(metric: Metric, done: Sequence[Configuration]) -> Axis:
 
 def _clipped(c: Configuration) -> float | None:
     """Return the clipped share of the conversions of all layers, in per cent."""
-    conversions = c.mean.get("adc_conversions")
-    return 100 * c.mean["adc_clipped"] / conversions if conversions else None
+    conversions, clipped = c.mean.get("adc_conversions"), c.mean.get("adc_clipped")
+    return 100 * clipped / conversions if conversions and clipped is not None else None
 
 
 def _card(metric: Metric, found: Front) -> dict[str, Any]:

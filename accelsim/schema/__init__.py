@@ -62,7 +62,7 @@ from accelsim.schema.quantity import (
     parse_quantity,
 )
 from accelsim.schema.registered import Registered
-from accelsim.schema.source import Overrides, Source, load_yaml, override_texts, parse_yaml
+from accelsim.schema.source import Overrides, Source, file_bytes, load_yaml, override_texts, parse_yaml
 
 __all__ = [
     "Area",
@@ -126,6 +126,7 @@ __all__ = [
     "Voltage",
     "check_schema_tag",
     "effects_of",
+    "file_bytes",
     "format_figure",
     "format_si",
     "json_schema",

@@ -181,8 +181,8 @@ def override_texts(overrides: Overrides | None) -> dict[str, str]:
     return texts
 
 
-def load_yaml(path: str | PathLike[str]) -> Source:
-    """A YAML file as plain data; raises InputError for whatever is wrong with the file."""
+def file_bytes(path: str | PathLike[str]) -> bytes:
+    """Return what is in a YAML file; raises InputError where it cannot be read, or is over the limit."""
     name = fspath(path)
     try:
         with open(name, "rb") as stream:
@@ -198,6 +198,12 @@ def load_yaml(path: str | PathLike[str]) -> Source:
     if len(raw) > limits.current().yaml_bytes:
         message, hint = limits.over("yaml_bytes")
         raise InputError.of(message, file=name, hint=hint)
+    return raw
+
+
+def load_yaml(path: str | PathLike[str]) -> Source:
+    """A YAML file as plain data; raises InputError for whatever is wrong with the file."""
+    name, raw = fspath(path), file_bytes(path)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -171,3 +171,23 @@ def test_no_file_mixes_two_sources_or_signatures(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2, "what is stale is replaced"
     new.flush()
     assert new.load(one) is None and not list(tmp_path.iterdir())
+
+
+def test_damaged_code_is_compiled_anew(tmp_path):
+    files, key = _CodeFiles(tmp_path, "kernel", "stamp"), (("float32",), "cpu", "bytecode")
+    files.save(key, "code")
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    assert files.load(key) == "code"
+    for damaged in (b"", whole[:20], whole[:-1], whole + b"x", bytes([whole[0] ^ 1]) + whole[1:], whole[:-3] + b"abc"):
+        file.write_bytes(damaged)
+        assert files.load(key) is None
+    file.unlink()
+    file.mkdir()
+    assert files.load(key) is None, "not a file"
+
+
+def test_code_that_cannot_be_written_is_told_to_nobody(tree):
+    """The folder is taken away between the choice of it and the first compilation."""
+    taken = KERNEL.replace("\none, two", "\nactivation._add._cache._impl.locator._cache_path = '/proc/no'\none, two")
+    assert run(tree, taken)[:3] == [3.0, 0, 1]

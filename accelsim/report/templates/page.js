@@ -50,7 +50,8 @@ function ticksOf(scale, wanted) {
   }
   const rough = (scale.high - scale.low) / wanted, power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((m) => m * power >= rough);
-  for (let v = Math.ceil(scale.low / step - 1e-9) * step; v <= scale.high + step * 1e-9; v += step) {
+  // Values that differ by a rounding error alone are further apart than what is added: a bounded number of times.
+  for (let v = Math.ceil(scale.low / step - 1e-9) * step, n = 0; v <= scale.high + step * 1e-9 && n <= 2 * wanted; v += step, n++) {
     ticks.push(Math.abs(v) < step * 1e-6 ? 0 : v);
   }
   return ticks;
