@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -630,7 +631,7 @@ def import_(
     problems = []
     for pair in bits:
         op, equals, width = pair.rpartition("=")
-        if not width.strip().isdigit() or (equals and not op.strip()):
+        if not re.fullmatch("[0-9]{1,9}", width.strip()) or (equals and not op.strip()):
             problems.append(
                 Problem(f"'--bits {pair}' is not a number of bits, or OP=BITS", hint="--bits 4, --bits fc=8")
             )

@@ -44,7 +44,9 @@ class Limits:
     network_values: int = _limit(200_000_000, "values in all tensors", "values of all generated tensors of a network")
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
+    operating_points: int = _limit(200, "operating points", "operating points of a chip, each of which is priced")
     frames: int = _limit(10_000_000, "frames", "frames of the inputs")
+    axes: int = _limit(200, "axes", "axes of a sweep or search")
     points: int = _limit(100_000, "points", "points of a sweep, its seeds included")
     memory: int | None = _limit(None, BYTES, "memory of a process")
 

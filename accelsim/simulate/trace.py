@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, show
 from accelsim.schedule.job import Schedule
 from accelsim.schema.quantity import parse_quantity
 from accelsim.simulate.engine import Clocking, Timeline
@@ -18,6 +18,7 @@ from accelsim.simulate.ledger import STATES
 LONGEST = 10_000_000
 """Events after which a trace is cut: they take about half a GiB here, and a viewer gives up sooner."""
 
+_LONGEST_END = 100  # characters
 _STATE = {state: code for code, state in enumerate(STATES)}
 
 
@@ -41,6 +42,8 @@ class Window:
         if not colon or not (begin or end):
             raise InputError.of(f"'{text}' is not a window BEGIN:END", hint=hint)
         counts = [side.isdecimal() for side in (begin, end) if side]
+        if max(len(begin), len(end)) > _LONGEST_END:
+            raise InputError.of(f"the window {show(text)} has an end of more than {_LONGEST_END} characters", hint=hint)
         if any(counts) and not all(counts):
             raise InputError.of(f"'{text}' mixes a time and a number of frames", hint=hint)
         read = int if all(counts) else lambda side: round(parse_quantity(side, "time") * 1e12)
