@@ -31,6 +31,18 @@ for chip, overrides in json.load(sys.stdin):
     result = record(run_in_full(chip, overrides=overrides, seed=1), "")
     print(json.dumps(result.model_dump(mode="json", by_alias=True, exclude={"versions"})), flush=True)
 """
+_CORE = """
+import ctypes, numpy
+for line in open("/proc/self/maps"):
+    if "openblas" in line:
+        library = ctypes.CDLL(line.split()[-1])
+        for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.restype = ctypes.c_char_p
+                print(function().decode())
+                raise SystemExit
+"""
 _FLAGS = {"Prescott": "pni", "Nehalem": "sse4_2", "Sandybridge": "avx", "Haswell": "avx2", "SkylakeX": "avx512f"}
 """Processors that OpenBLAS has kernels for, and what one must know to run them, in the words of /proc/cpuinfo."""
 
@@ -106,18 +118,18 @@ def _there(chips: Sequence[str]) -> list[str]:
     return [chip for chip in chips if chip not in features or (data_folder() / "an4_mfcc13.npz").exists()]
 
 
-def test_openblas_takes_the_kernels_that_it_is_told(tmp_path):
-    """Else the variants of the processor would be one."""
-    code = "from threadpoolctl import threadpool_info; import numpy; print(threadpool_info()[0]['architecture'])"
-    pytest.importorskip("threadpoolctl")
+def test_openblas_takes_other_kernels_for_each_processor():
+    """Else the variants would be one."""
     cores = [name.removeprefix("as ") for name in VARIANTS if name.startswith("as ") and _runs_here(name)]
     told = [
         subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "OPENBLAS_CORETYPE": core}, capture_output=True, text=True
-        ).stdout.strip()
+            [sys.executable, "-c", _CORE], env={**os.environ, "OPENBLAS_CORETYPE": core}, capture_output=True, text=True
+        ).stdout
         for core in cores
     ]
-    assert told == cores
+    if "" in told:
+        pytest.skip("this NumPy has no OpenBLAS that says its processor")
+    assert len(set(told)) == len(cores)
 
 
 def test_quick_chips_in_several_variants_at_once(tmp_path):
