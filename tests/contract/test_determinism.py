@@ -53,7 +53,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "cold": {"NUMBA_CACHE_DIR": "cold"},
     "any processor": {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": "generic"},
 }
-_QUICK = ("rsnn28nm", "memristor_tile", "s4d_digital28", "isaac_tile", "tiles_and_pes", "wake_word_digital28")
+_QUICK = ("rsnn28nm", "s4d_digital28", "tiles_and_pes", "wake_word_digital28", "neurram_core")
 _ALWAYS = (("as Nehalem", "two threads"), ("as Haswell", "other hashes"))
 """Variants, several at once, that quick chips are always tried in."""
 
