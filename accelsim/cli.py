@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -307,10 +309,12 @@ def compare(
         raise InputError.of("--against is for papers; architectures have no verdicts")
     if len(what) < 2 and table is not None:
         raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
-    if against is not None and not against.is_file():
+    if against is not None and not os.path.isfile(against):
         raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
-    before = against.read_text(encoding="utf-8") if against is not None else None  # --out may be the same file
-    if studies is not None and not studies.is_dir():
+    from accelsim import limits
+
+    before = None if against is None else limits.read_text(against, "text_bytes")  # --out may be the same file
+    if studies is not None and not os.path.isdir(studies):
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     from accelsim.result import check_writable
 
@@ -359,7 +363,7 @@ def compare(
             }
             for comparison in comparisons
         ]
-        _say_json(json.dumps(pages[0] if what else pages, indent=2))
+        _say_json(_json(pages[0] if what else pages))
     else:
         for comparison in comparisons:
             _print(comparison_table(comparison))
@@ -417,7 +421,7 @@ def _compare_chips(
             for figure, row in zip(figures, rows, strict=True):
                 figure |= {"first": row.values[0], "second": row.values[1], "ratio": row.ratios[0]}
         names = [result.arch.name for result in results]
-        _say_json(json.dumps({"chips": names, "figures": figures}, indent=2))
+        _say_json(_json({"chips": names, "figures": figures}))
         return
     _print(chips_table(results, rows))
     _print(power_rules(results))
@@ -630,7 +634,7 @@ def import_(
     problems = []
     for pair in bits:
         op, equals, width = pair.rpartition("=")
-        if not width.strip().isdigit() or (equals and not op.strip()):
+        if not re.fullmatch(r"\s*[0-9]{1,9}\s*", width) or (equals and not op.strip()):
             problems.append(
                 Problem(f"'--bits {pair}' is not a number of bits, or OP=BITS", hint="--bits 4, --bits fc=8")
             )
@@ -654,7 +658,7 @@ def import_(
             "ops": len(made.graph.ops), "macs": size.macs, "parameters": size.parameters,
             "state_values": size.state_values,
         }  # fmt: skip
-        _say_json(json.dumps(figures, indent=2))
+        _say_json(_json(figures))
         return
     for file in ("workload.yaml", "weights.safetensors", "import.md"):
         _say(f"wrote {out / file}", err=True)
@@ -697,7 +701,7 @@ def schema(
     """Print the JSON schema of a kind of file, for editors and other tools."""
     from accelsim.explore.validate import schema_of
 
-    _say_json(json.dumps(schema_of(name), indent=2))
+    _say_json(_json(schema_of(name)))
 
 
 @app.command(
@@ -721,13 +725,12 @@ def schedule(
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
     from accelsim.engines.memory import memory_of
-    from accelsim.pipeline import split_overrides
+    from accelsim.pipeline import network_on, split_overrides
     from accelsim.report.console import memory_line, placement_table, rows_table, schedule_table
-    from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
-    network = load_workload(workload or chip.spec.workload, for_network)
+    network = network_on(chip, workload, for_network)
     deployment = deploy(network, chip)
     if placement is not None:
         from accelsim.placement import placement_text
@@ -894,7 +897,7 @@ _MUCH_MEMORY = 500_000_000  # few runs of a second or two come near it
 def _say_memory(memory: Memory) -> None:
     """Say what a run takes before it begins, unless it is little."""
     if memory.total() >= _MUCH_MEMORY:
-        typer.echo(f"needs {memory.text()}", err=True)
+        _say(f"needs {memory.text()}", err=True)
 
 
 def _command() -> str:
@@ -917,6 +920,21 @@ def _printing(where: str = "standard output") -> Iterator[None]:
         raise
     except OSError as error:
         raise AccelsimError(f"cannot write to {where}: {error.strerror}") from None
+
+
+def _json(data: Any) -> str:
+    """Return plain data as JSON, in which a figure that is not finite is a text, as in a record."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(part) for part in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return value
+
+    return json.dumps(plain(data), indent=2, allow_nan=False)
 
 
 def _say_json(text: str) -> None:

@@ -39,7 +39,7 @@ class Limits:
     record_bytes: int = _limit(5_000_000, BYTES, "size of a result.json, and of one in a store")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
-    model_values: int = _limit(200_000_000, "values in all tensors", "values of an imported model")
+    model_values: int = _limit(25_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
     network_values: int = _limit(200_000_000, "values in all tensors", "values of all generated tensors of a network")
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
@@ -118,6 +118,19 @@ def check(
     if found > getattr(current(), name):
         message, hint = over(name, found, what)
         raise InputError.of(message, file=file, line=line, hint=hint)
+
+
+def read_text(path: Path, name: str) -> str:
+    """Return the text of a file no larger than a limit; raises InputError where there is none, or no UTF-8 in it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(getattr(current(), name) + 1)
+        check(name, len(content), file=path)
+        return content.decode()
+    except OSError as error:
+        raise InputError.of(f"cannot be read: {error.strerror}", file=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError.of(f"cannot be read: no UTF-8 at byte {error.start:,}", file=path) from None
 
 
 def _enough(found: float, unit: str) -> str:

@@ -25,7 +25,6 @@ from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.simulate.engine import Service
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -78,7 +77,7 @@ def run_in_full(
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
         check_prices(point)
-    network = stages.load_workload(workload or chip.spec.workload, for_network)
+    network = network_on(chip, workload, for_network, stages.load_workload)
     deployment = deploy(network, chip)
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
@@ -118,7 +117,6 @@ def operate(
 ) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
-    _check_length(chip, service, frames)
     timeline = (stages or Stages()).simulate(
         schedule,
         links(chip, schedule),
@@ -135,20 +133,15 @@ def operate(
     return Outcome(chip, timeline, ledger, bill)
 
 
-_LONGEST_PS = 2.0**62
-
-
-def _check_length(chip: Architecture, service: Service, frames: int) -> None:
-    """Raise InputError for a run of more picoseconds than 64 bits can count: the sum over all jobs, one by one."""
-    pacing = chip.spec.pacing
-    longest = frames * pacing.frame_period * 1e12 if pacing.mode == "real_time" and pacing.frame_period else 0.0
-    for (_, member), cycles in service.items():
-        longest += float(np.sum(cycles, dtype=np.float64)) * chip.period_ps(part_of(member))
-    if longest > _LONGEST_PS:
-        raise InputError.of(
-            f"'{chip.spec.name}' would work for {longest * 1e-12:.3g} s, more than the {_LONGEST_PS * 1e-12:.3g} s "
-            "that can be counted in picoseconds: look at its clocks, its times (read_time, rate) and its frame period"
-        )
+def network_on(
+    chip: Architecture, workload: str | Path | None, overrides: Overrides,
+    load: Callable[..., Workload] = load_workload,
+) -> Workload:  # fmt: skip
+    """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
+    if workload:
+        return load(workload, overrides)
+    with chip.at(("workload",)):
+        return load(chip.spec.workload, overrides)
 
 
 def programmed_again(
@@ -297,7 +290,9 @@ def _judged(
     try:
         return judge.score(outputs, batch.references, lambda done, total: tell("score", done, total))
     except ValueError as error:
-        raise InputError.of(f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}") from None
+        message = f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}"
+        with network.at(("score",)):
+            raise InputError.of(message) from None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal, Self
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accelsim import limits
 from accelsim.errors import LONGEST_LIST, LONGEST_TEXT, InputError, Problem, show
@@ -20,6 +20,8 @@ Interval = tuple[float, float]
 """5 % and 95 % points."""
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 """How many of something; a store keeps whole numbers of 64 bits."""
+Heard = Annotated[int, Field(ge=0, lt=1 << 31)]
+"""How much was said in an utterance: sums over all of them are whole numbers of 64 bits."""
 Positive = Annotated[float, Field(gt=0)]
 """A time or a rate that something is divided by."""
 
@@ -123,9 +125,16 @@ class UtteranceRecord(Record):
     The error rate of run r is 100 sum(errors[r]) / sum(lengths) in percent. ``reference``: errors of the float network.
     """
 
-    lengths: list[Count]
-    errors: list[list[Count]]
-    reference: list[Count] | None = None
+    lengths: list[Heard]
+    errors: list[list[Heard]]
+    reference: list[Heard] | None = None
+
+    @model_validator(mode="after")
+    def _of_the_same_utterances(self) -> Self:
+        counted = [*self.errors, *([] if self.reference is None else [self.reference])]
+        if not self.errors or any(len(one) != len(self.lengths) for one in counted):
+            raise ValueError(f"errors and reference are to be of the {len(self.lengths):,} utterances of lengths")
+        return self
 
 
 class FurtherRecord(Record):
@@ -429,13 +438,7 @@ class Result(OperationRecord):
     @classmethod
     def read(cls, path: Path) -> Result:
         """Read the record in a file; raises InputError where there is none, or where it is too large."""
-        try:
-            with path.open("rb") as file:
-                content = file.read(limits.current().record_bytes + 1)
-            limits.check("record_bytes", len(content), file=path)
-            return cls.from_json(content.decode(), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError.of(f"cannot be read: {error}", file=path) from None
+        return cls.from_json(limits.read_text(path, "record_bytes"), str(path))
 
     def write(self, folder: Path) -> Path:
         """Write ``result.json`` into a folder, made if need be, and return its path.

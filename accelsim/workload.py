@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -38,6 +39,8 @@ from accelsim.schema import (
     override_texts,
     parse,
 )
+from accelsim.schema.names import Label
+from accelsim.schema.source import Location
 from accelsim.schema.workload import (
     AudioInputs,
     Context,
@@ -77,7 +80,7 @@ class WorkloadSpec(Model):
     `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
-    name: str
+    name: Label
     description: str = ""
     weights: str | None = None
     generated_weights: GeneratedWeights | None = None
@@ -151,6 +154,10 @@ class Workload:
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit the data; None where there is none."""
 
+    def at(self, location: Location) -> AbstractContextManager[None]:
+        """Give the place of a key path of the workload's file to the problems that come up within and have none."""
+        return nullcontext() if self.source is None else self.source.at(location)
+
     def scorer(self, *, reference: bool = False) -> Judge:
         """Return the judge of the outputs of the hardware, or of the float ``reference``.
 
@@ -164,7 +171,9 @@ class Workload:
             row_s = self.spec.inputs.period() * self.graph.given.stride
             return judge.paced(row_s) if isinstance(judge, PacedJudge) else judge
         except ValueError as error:
-            raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
+            file = spec.decoder_file()
+            with self.at(("score",) if file is None else ("score", "decoder")):
+                raise InputError.of(str(error) if file is None else f"{error} in {file}") from None
 
 
 @dataclass(frozen=True)
@@ -278,7 +287,7 @@ def _read_source(path: Path) -> tuple[Source, list[Path]]:
         return source, [path]
     variant = parse(Variant, source)
     path_of_base = path.parent / f"{variant.base}.yaml"
-    if not path_of_base.is_file():
+    if not os.path.isfile(path_of_base):
         near = did_you_mean(variant.base, [file.stem for file in path.parent.glob("*.yaml") if file != path])
         raise InputError([source.problem(f"no workload '{variant.base}' beside this one", ("base",), near)])
     base = load_yaml(path_of_base)
@@ -296,6 +305,11 @@ def workload_name(workload: str | Path) -> str | None:
 
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
     """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+    with workload.at(("inputs",)):
+        return _batch(workload, progress)
+
+
+def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None) -> Batch:
     inputs, score = workload.spec.inputs, workload.spec.score
     if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
@@ -307,13 +321,13 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
     if isinstance(inputs, FeatureInputs):
-        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
+        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, workload)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
         file = workload.folder / inputs.path
         steps = workload.spec.time_steps if inputs.spikes else None
-        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, score)
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, workload)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:
@@ -321,7 +335,7 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
             spoken = read_folder(workload.folder / inputs.path)
         else:
             spoken = load(inputs.dataset, inputs.split)
-        heard = _chosen(spoken, inputs, score)
+        heard = _chosen(spoken, inputs, workload)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
@@ -335,7 +349,8 @@ def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | N
     utterances = chosen[: len(codes)]
     empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
     if empty_ones or not codes:
-        raise InputError.of(f"utterances shorter than one frame: {', '.join(empty_ones) or 'the set is empty'}")
+        message = f"utterances shorter than one frame: {', '.join(empty_ones[:12]) or 'the set is empty'}"
+        raise InputError([_at(workload, message, ("inputs",))])
     frames = np.concatenate(codes)[:most]
     ends = np.cumsum([len(c) for c in codes])
     said = [None if inputs.seconds is not None else _said(one, score) for one in utterances]
@@ -407,17 +422,23 @@ def _unknown_units(
         )
         hint = did_you_mean(label, getattr(score, score.vocabulary))
         where = ("score", score.vocabulary)
-        problem = workload.source.problem(message, where, hint) if workload.source else Problem(message, hint=hint)
-        raise InputError([problem])
+        raise InputError([_at(workload, message, where, hint)])
     return len(strange)
 
 
-def _chosen(utterances: list[Spoken], inputs: Heard, score: Score | None) -> list[Spoken]:
+def _at(workload: Workload, message: str, where: tuple[str, ...], hint: str | None = None) -> Problem:
+    """Return a problem at the line of a workload that says so, where a file says it."""
+    return workload.source.problem(message, where, hint) if workload.source else Problem(message, hint=hint)
+
+
+def _chosen(utterances: list[Spoken], inputs: Heard, workload: Workload) -> list[Spoken]:
     """Return the utterances that a workload reads: the first few, and where it is scored of those with a reference."""
+    score = workload.spec.score
     if score is not None:
         utterances = [one for one in utterances if _said(one, score)]
         if not utterances:
-            raise InputError.of(f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'")
+            message = f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'"
+            raise InputError([_at(workload, message, ("inputs",))])
     return utterances[: inputs.utterances]
 
 
@@ -447,7 +468,8 @@ def _read_tensors(path: Path, digest: hashlib._Hash, source: Source, where: tupl
     try:
         return load(raw)
     except Exception as error:  # whatever the library makes of a damaged file
-        raise InputError.of(f"not a whole safetensors file: {error or type(error).__name__}", file=path) from None
+        reason = f"type {error} is not read" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise InputError.of(f"not a whole safetensors file: {reason}", file=path) from None
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 import warnings
 from contextlib import suppress
@@ -28,6 +29,8 @@ DEFAULT_GB = 2.0
 FEWEST_CELLS = 1 << 15
 """Fewer are solved sooner than a file is found."""
 
+_HEADER = 128
+"""Bytes that NumPy writes before the numbers of such a file."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -83,14 +86,19 @@ def _read(path: Path, shape: tuple[int, ...]) -> Effective | None:
     arrays, rows, columns = shape
     lower = np.tril_indices(rows)
     split = arrays * rows * columns
+    size = _DIGEST + 8 * (split + arrays * len(lower[0]))
     try:
-        content = np.load(path, allow_pickle=False)
-        if content.dtype != np.uint8 or content.size != _DIGEST + 8 * (split + arrays * len(lower[0])):
+        status = path.stat()
+        # What is longer than a header and the numbers is none of ours: it is not read, whatever it claims to hold.
+        if not stat.S_ISREG(status.st_mode) or not size <= status.st_size <= size + _HEADER:
+            return None
+        content = np.fromfile(path, np.uint8, size, offset=status.st_size - size)
+        if content.size != size:
             return None
         if hashlib.sha256(content[_DIGEST:].data).digest() != content[:_DIGEST].tobytes():
             return None
         os.utime(path)  # used now
-    except (OSError, ValueError, EOFError):
+    except OSError:
         return None
     values = content[_DIGEST:].view(np.float64)
     drivers = np.empty((arrays, rows, rows))

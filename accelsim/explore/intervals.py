@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -23,6 +23,9 @@ Drawn = NDArray[np.float64]
 
 RATES = ("accuracy.value", "accuracy.loss", "accuracy.reference_value")
 """Figures whose spread is over utterances and programmings."""
+
+_MOST_AT_ONCE = 4_000_000
+"""Numbers of drawn utterances in memory: 32 MB."""
 
 _COST = re.compile(
     r"(operating_points\..+\.)?(energy|power_w|efficiency|area_mm2|programming\.energy_j|components\..+\.(energy_j|area_mm2))"
@@ -117,12 +120,15 @@ def error_rates(heard: Heard, which: str, name: str) -> Drawn:
     ones, so that their ratio is a paired bootstrap. ``accuracy.loss``: less the rate of the float network on the same
     draw.
     """
-    weights = _utterances(heard)
-    said = np.maximum(weights @ np.array(heard.lengths), 1)
-    reference = np.zeros(SAMPLES) if heard.reference is None else 100 * (weights @ np.array(heard.reference)) / said
+    lengths, counted = np.array(heard.lengths), np.array(heard.errors).T
+    ours = np.zeros(len(lengths), np.int64) if heard.reference is None else np.array(heard.reference)
+    parts = [(weights @ lengths, weights @ ours, weights @ counted) for weights in _utterances(heard)]
+    said, references, errors = (np.concatenate(part) for part in zip(*parts, strict=True))
+    said = np.maximum(said, 1)
+    reference = 100 * references / said
     if which == "accuracy.reference_value":
         return reference
-    rates = 100 * (weights @ np.array(heard.errors).T) / said[:, None]
+    rates = 100 * errors / said[:, None]
     means = programmings(rates, name)
     return means - reference if which == "accuracy.loss" else means
 
@@ -141,11 +147,16 @@ def programmings(values: NDArray[np.float64], name: str) -> Drawn:
     return means + math.sqrt(count / (count - 1)) * (np.take_along_axis(values, picks, axis=1).mean(axis=1) - means)
 
 
-def _utterances(heard: Heard) -> NDArray[np.int64]:
-    """Return how often each utterance is drawn: [4096, utterances], the same for the same utterances."""
+def _utterances(heard: Heard) -> Iterator[NDArray[np.int64]]:
+    """Yield how often each utterance is drawn: [4096, utterances] in all, the same for the same utterances.
+
+    A few draws at a time: of many utterances all of them together are gigabytes.
+    """
     count = len(heard.lengths)
     generator = _generator(heard.dataset, *map(str, heard.lengths))
-    return generator.multinomial(count, np.full(count, 1 / count), size=SAMPLES)
+    at_once = max(1, min(SAMPLES, _MOST_AT_ONCE // count))
+    for done in range(0, SAMPLES, at_once):
+        yield generator.multinomial(count, np.full(count, 1 / count), size=min(at_once, SAMPLES - done))
 
 
 def _generator(*names: str) -> np.random.Generator:
@@ -212,5 +223,9 @@ def spread_of(draws: Drawn | float, heard: Heard | None) -> Spread:
 
 
 def needed(spread: Spread, distance: float) -> int:
-    """Return how much speech would tell two values ``distance`` apart: width ~ 1 / sqrt(n), and width < distance."""
-    return math.ceil(round(spread.n * ((spread.high - spread.low) / distance) ** 2, 6))
+    """Return how much speech would tell two values ``distance`` apart: width ~ 1 / sqrt(n), and width < distance.
+
+    0 where no amount would.
+    """
+    found = spread.n * ((spread.high - spread.low) / distance) ** 2 if distance else math.inf
+    return math.ceil(round(found, 6)) if math.isfinite(found) else 0

@@ -27,18 +27,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from accelsim import limits
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.cost import extrapolated, prices_of
-from accelsim.errors import InputError
+from accelsim.errors import LONGEST_LIST, InputError, Problem, show
 from accelsim.explore.intervals import Evidence, Heard, heard_in
 from accelsim.explore.metrics import METRICS
 from accelsim.explore.paths import value_at
 from accelsim.explore.reuse import cells_of, functional
 from accelsim.explore.store import Store
 from accelsim.explore.sweep import Sweep
-from accelsim.pipeline import split_overrides
-from accelsim.result import Result, written_whole
-from accelsim.workload import load_workload
+from accelsim.pipeline import network_on, split_overrides
+from accelsim.result import Result, problems_of, written_whole
+from accelsim.text import csv_row, from_cell
 
 SHELF = "reports/studies"
 
@@ -129,19 +132,8 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "architecture",
-            "workload",
-            "seed",
-            *(SET + key for key in settings),
-            "values",
-            "costs",
-            *figures,
-            "components",
-            *_HEARD,
-        ]
-    )
+    head = ["architecture", "workload", "seed", *(SET + key for key in settings), "values", "costs"]
+    writer.writerow(csv_row([*head, *figures, "components", *_HEARD]))
     for row in rows:
         heard = row.heard
         spoken: list[str] = [""] * len(_HEARD)
@@ -151,48 +143,101 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
             spoken = [heard.dataset, heard.counted, _numbers(heard.lengths), errors, reference]
         values = ["" if (value := row.figures.get(name)) is None else repr(value) for name in figures]
         set_ = [row.settings.get(key, "") for key in settings]
-        writer.writerow(
-            [
-                row.architecture,
-                row.workload or "",
-                row.seed,
-                *set_,
-                row.values,
-                row.costs,
-                *values,
-                json.dumps(row.components),
-                *spoken,
-            ]
-        )
+        about = [row.architecture, row.workload or "", row.seed, *set_, row.values, row.costs]
+        writer.writerow(csv_row([*about, *values, json.dumps(row.components), *spoken]))
     with written_whole(path) as file:
         file.write(text.getvalue().encode())
 
 
 def read_table(path: Path) -> list[StudyRow]:
-    """Read the table of a study; raises InputError where it is none."""
+    """Read the table of a study; raises InputError with what is wrong with the lines of one that is none."""
+    csv.field_size_limit(limits.current().text_bytes)
+    reader = csv.reader(io.StringIO(limits.read_text(path, "text_bytes"), newline=""), strict=True)
+    rows, problems = [], []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [_read(line) for line in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError.of(f"cannot read {path}: {error}") from None
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError.of(f"{path} is no table of a study: {error!r}", hint="accelsim sweep .. --table") from None
+        header = next(reader, [])
+        _check_header(header, path)
+        for line in reader:
+            if line:
+                try:
+                    rows.append(_read(header, line))
+                except ValueError as error:
+                    problems.append(Problem(str(error), path, reader.line_num, _HINT))
+    except csv.Error as error:
+        raise InputError.of(f"cannot be read: {error}", file=path, line=reader.line_num) from None
+    if problems:
+        raise InputError(problems[:LONGEST_LIST])
+    return rows
 
 
-def _read(line: Mapping[str, str]) -> StudyRow:
-    settings = {key.removeprefix(SET): text for key, text in line.items() if key.startswith(SET) and text}
-    known = {"architecture", "workload", "seed", "values", "costs", "components", *_HEARD}
-    figures = {
-        key: float(text) if text else None for key, text in line.items() if key not in known and not key.startswith(SET)
-    }
-    heard = None
-    if line["lengths"]:
-        errors = tuple(_integers(one) for one in line["errors"].split(";"))
-        reference = _integers(line["reference"]) or None
-        heard = Heard(line["dataset"], line["counted"], _integers(line["lengths"]), errors, reference)
-    parts = json.loads(line["components"])
-    files = line["architecture"], line["workload"] or None
-    return StudyRow(*files, settings, int(line["seed"]), line["values"], line["costs"], figures, heard, parts)
+_HINT = "accelsim sweep .. --table"
+_KNOWN = ("architecture", "workload", "seed", "values", "costs", "components", *_HEARD)
+_LONGEST = (1 << 31) - 1
+"""No utterance is longer; sums over all of them are whole numbers of 64 bits."""
+_LARGEST = 1e100
+"""Products of a few figures, and their squares, are still numbers."""
+_PARTS: TypeAdapter[dict[str, dict[str, float]]] = TypeAdapter(
+    dict[str, dict[str, float]], config=ConfigDict(strict=True)
+)
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    missing = [f"no column '{name}'" for name in _KNOWN if name not in header]
+    twice = [f"more than one column {show(name)}" for name in dict.fromkeys(header) if header.count(name) > 1]
+    if found := [*missing, *twice]:
+        problems = (Problem(f"no table of a study: {what}", path, 1, _HINT) for what in found[:LONGEST_LIST])
+        raise InputError(problems)
+
+
+def _read(header: list[str], line: list[str]) -> StudyRow:
+    """Return a row of the table; raises ValueError that says what is wrong with it."""
+    if len(line) != len(header):
+        raise ValueError(f"{len(line)} cells, of {len(header)} columns")
+    cells = dict(zip(header, map(from_cell, line), strict=True))
+    settings = {key.removeprefix(SET): text for key, text in cells.items() if key.startswith(SET) and text}
+    figures = {key: _figure(key, text) for key, text in cells.items() if key not in _KNOWN and not key.startswith(SET)}
+    files = cells["architecture"], cells["workload"] or None
+    (seed,) = _integers("seed", cells["seed"], 1, limits.LARGEST_SEED)
+    try:
+        parts = _PARTS.validate_json(cells["components"])
+    except ValidationError as error:
+        raise ValueError(problems_of(error, "components")[0].message) from None
+    return StudyRow(*files, settings, seed, cells["values"], cells["costs"], figures, _heard(cells), parts)
+
+
+def _heard(cells: Mapping[str, str]) -> Heard | None:
+    """Return what was heard in a row, whose numbers of utterances are the same for all that was counted."""
+    if not cells["lengths"]:
+        return None
+    lengths = _integers("lengths", cells["lengths"])
+    errors = tuple(_integers("errors", one, len(lengths)) for one in cells["errors"].split(";"))
+    reference = _integers("reference", cells["reference"], len(lengths)) if cells["reference"].strip() else None
+    if not lengths:
+        raise ValueError("'lengths' is empty")
+    return Heard(cells["dataset"], cells["counted"], lengths, errors, reference)
+
+
+def _figure(name: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{show(name)}: {show(text)} is not a number") from None
+    if value and not 1 / _LARGEST < abs(value) < _LARGEST:
+        raise ValueError(f"{show(name)}: {show(text)} is out of bounds")
+    return value
+
+
+def _integers(name: str, text: str, count: int | None = None, most: int = _LONGEST) -> tuple[int, ...]:
+    """Return whole numbers from a text with spaces between them, as many as there have to be; raises ValueError."""
+    words = text.split()
+    if count is not None and len(words) != count:
+        raise ValueError(f"'{name}': {len(words):,} numbers, expected {count:,}")
+    for word in words:
+        if not (word.isascii() and word.isdigit() and len(word) < 20 and int(word) <= most):
+            raise ValueError(f"'{name}': {show(word)} is no whole number from 0 to {most}")
+    return tuple(map(int, words))
 
 
 def evidence(name: str, rows: Sequence[StudyRow], paths: Sequence[str], where: str) -> Evidence:
@@ -223,7 +268,7 @@ class _Files:
         if key not in self._found:
             for_chip, for_network = split_overrides(settings)
             chip = load_architecture(architecture, for_chip)
-            network = load_workload(workload or chip.spec.workload, for_network)
+            network = network_on(chip, workload, for_network)
             self._found[key] = chip, network.sha256
         return self._found[key]
 
@@ -312,7 +357,3 @@ def _of_values(name: str) -> bool:
 
 def _numbers(values: Iterable[int]) -> str:
     return " ".join(map(str, values))
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split()))

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any, BinaryIO
 
 MEMORY = 1 << 30
 """Bytes of address space that the process may have beyond what it has when it starts."""
+SECONDS = 8
+"""CPU time that a file may take."""
 DEEPEST = 12
 MOST_ITEMS = 50_000
 
@@ -22,6 +25,7 @@ def serve(lines: BinaryIO, out: BinaryIO) -> None:
     limit()
     for line in lines:
         path, largest = json.loads(line)
+        limit_time()
         try:
             tree, blob = read(path, largest)
             answer: dict[str, Any] = {"tree": tree, "bytes": len(blob)}
@@ -42,6 +46,17 @@ def limit() -> None:
     with open("/proc/self/statm") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY // 2, now + MEMORY // 2))
+
+
+def limit_time() -> None:
+    """Let the system end this process when the next file takes too long, where it can."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    soon = int(time.process_time()) + SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soon if most == resource.RLIM_INFINITY else min(soon, most), most))
 
 
 def reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import limits
 from accelsim.data.files import beside, is_file
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.written import as_yaml, table
@@ -26,11 +27,15 @@ from accelsim.ops.op import FEATURES
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
+from accelsim.schema.names import LONGEST_LABEL, Label
+from accelsim.text import in_markdown, printable
 from accelsim.weights import save_weights
 from accelsim.workload import Workload, load_workload
 
 LARGEST_FILE = 100_000_000
 """Bytes of the largest model file that is read unless more is asked for."""
+LONGEST_NAME = 200
+"""Letters of a node's name that are said, and kept."""
 NO_FILE = "features.npz"
 """The file of features that a workload reads whose inputs are not said."""
 
@@ -48,7 +53,11 @@ class Options(Model):
     split: str = "test"
     features: str = "log_mel"
     frame_period: str = "10 ms"
-    name: str | None = None
+    name: Label | None = None
+
+    def named(self, path: Path) -> str:
+        """Return the name of the workload: that of the model's file, as far as it can be shown, where none is given."""
+        return self.name or printable(path.stem).strip()[:LONGEST_LABEL].strip() or "network"
 
     def inputs(self, width: int) -> dict[str, Any]:
         """Return the ``inputs`` of a workload whose network reads rows of so many features."""
@@ -114,14 +123,25 @@ IMPORTERS: Registry[type[Importer]] = Registry("accelsim.importers", "model form
 
 @dataclass
 class Refusals:
-    """Nodes of a model that cannot be taken, collected until `stop`."""
+    """Nodes of a model that cannot be taken, collected until `stop`; ``values``: of the tensors made so far."""
 
     file: Path
     found: list[Problem] = field(default_factory=list)
+    values: int = 0
 
     def add(self, node: str, op: str, reason: str, hint: str | None = None) -> None:
         """Note a node that cannot be taken."""
-        self.found.append(Problem(f"node '{node}' ({op}): {reason}", self.file, hint=hint))
+        self.found.append(
+            Problem(f"node '{node[:LONGEST_NAME]}' ({op[:LONGEST_NAME]}): {reason}", self.file, hint=hint)
+        )
+
+    def count(self, tensors: Iterable[NDArray[Any]]) -> None:
+        """Count what tensors hold; raises InputError where all so far are over the limit.
+
+        A small file may name one constant as the weights of many nodes, and each node gets its own.
+        """
+        self.values += sum(tensor.size for tensor in tensors)
+        limits.check("model_values", self.values, file=self.file)
 
     def stop(self) -> None:
         """Raise InputError with all that were noted, if any."""
@@ -198,13 +218,16 @@ class Names:
 
     def __init__(self, taken: Iterable[str] = (FEATURES,)) -> None:
         self.taken = set(taken)
+        self._last: dict[str, int] = {}
 
     def new(self, name: str) -> str:
         """Return a name that nothing has yet, that of a node if it is free; names are one printable line."""
-        name = re.sub(r"[^\x21-\x7e]+", "_", name)[:200] or "node"
-        found, number = name, 2
+        name = re.sub(r"[^\x21-\x7e]+", "_", name)[:LONGEST_NAME] or "node"
+        found, number = name, self._last.get(name, 1)
         while found in self.taken:
-            found, number = f"{name}#{number}", number + 1
+            number += 1
+            found = f"{name}#{number}"
+        self._last[name] = number
         self.taken.add(found)
         return found
 
@@ -274,11 +297,11 @@ def _page(imported: Imported, made: Workload) -> str:
     size = size_of(made.graph, made.tensors)
     approximate = [note for note in imported.notes if note.how == "approximate"]
     lines = [
-        f"# {made.spec.name}",
+        f"# {in_markdown(made.spec.name)}",
         "",
-        made.spec.description,
+        in_markdown(made.spec.description),
         "",
-        *(f"- {remark}" for remark in imported.remarks),
+        *(f"- {in_markdown(remark)}" for remark in imported.remarks),
         f"- {len(imported.notes)} nodes: {len(imported.notes) - len(approximate)} exact, {len(approximate)} "
         f"approximate; {len(made.graph.ops)} ops here.",
         f"- {size.macs:,.0f} multiply-accumulates for a row of the outputs, {size.parameters:,} parameters, "

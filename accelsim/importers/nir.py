@@ -60,6 +60,8 @@ FRACTION_BITS = 3
 """The last bit of a weight is 2^3 of a membrane, where the words allow it."""
 MOST_PRODUCTS = 2_000_000_000
 """Of the comparison on random inputs, which has fewer utterances for a large network."""
+MOST_DRAWN = 1 << 25
+"""Spikes of the widest layer in it."""
 LOSS = 256
 """A threshold is so many times what leaks round off a membrane on average, where the words allow it."""
 
@@ -134,7 +136,10 @@ class Nir(Importer):
         if not isinstance(tree.get("node"), dict):
             raise InputError.of("no NIR file: it has no group 'node'", file=path)
         nodes, edges = _flat(path, tree["node"])
-        return _Network(path, nodes, edges, options).imported()
+        network = _Network(path, nodes, edges, options)
+        network.refused.count(value for node in nodes.values() for value in vars(node).values()
+                              if isinstance(value, np.ndarray))  # fmt: skip
+        return network.imported()
 
 
 def _flat(path: Path, root: Tree) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -726,7 +731,7 @@ class _Network:
         if options.order is not None:
             said.append(f"order: membranes take the {options.order} current")
         workload: dict[str, Any] = {
-            "name": options.name or self.path.stem,
+            "name": options.named(self.path),
             "description": f"Imported from {self.path.name} (NIR): {', '.join(said)}.",
             "inputs": {"source": "file", "path": NO_FILE, "frame_period": f"{dt * 1e6:.10g} us", "width": width,
                        "spikes": True},
@@ -750,10 +755,14 @@ class _Network:
             heard = read_features(Path(options.spikes), width, steps=1)
             starts = np.cumsum([0, *(len(one.codes) for one in heard)])
             return {"spikes": np.concatenate([one.codes for one in heard]), "starts": starts}
-        if options.utterances * options.rows * width > 1 << 28:
-            raise InputError.of("more random inputs than fit into memory", hint="fewer utterances or rows: -O rows=10")
-        products = sum(tensor.size for name, tensor in self.tensors.items() if name.endswith("weight"))
-        utterances = max(min(options.utterances, MOST_PRODUCTS // (products * options.rows)), 1)
+        weights = [tensor for name, tensor in self.tensors.items() if name.endswith("weight")]
+        widest = max([width, *(tensor.shape[-1] for tensor in weights)])
+        if options.rows * widest > MOST_DRAWN:
+            message = f"random inputs of {options.rows:,} rows do not fit into memory"
+            raise InputError.of(message, file=self.path, hint="fewer rows: -O rows=10")
+        products = sum(tensor.size for tensor in weights)
+        most = min(MOST_PRODUCTS // (products * options.rows), MOST_DRAWN // (widest * options.rows))
+        utterances = max(min(options.utterances, most), 1)
         random = np.random.default_rng(options.seed)
         drawn = random.random((utterances * options.rows, 1, width), np.float32) < options.rate
         return {"spikes": drawn.astype(np.uint8), "starts": np.arange(utterances + 1) * options.rows}
@@ -781,6 +790,9 @@ class _Network:
             values, _ = op.float_values([real[name] for name in op.reads()], exact, None)
             real[op.name] = Signal(values, starts, graph.edges[op.name])
             lines += self._changed(op, whole[op.name].values, values, starts)
+            for name in {*op.reads(), op.name}:
+                if graph.last_reader.get(name, op.name) == op.name:
+                    del whole[name], real[name]
         rows = f"{len(starts) - 1} utterances of {origin}, {starts[-1]:,} time steps"
         return [f"Integers against the float network on {rows}: {'; '.join(lines)}."]
 

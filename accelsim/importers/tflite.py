@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import limits
 from accelsim.errors import InputError, Problem
 from accelsim.importers.flatbuffer import DamagedError
 from accelsim.importers.importer import (
@@ -257,6 +258,7 @@ class Translation:
 
     def emit(self, name: str, op: str, **keys: Any) -> str:
         """Add an op, and return its name: the first of those of its tensor, which has all that were merged into it."""
+        limits.check("ops", len(self.ops) + 1, file=self.refused.file)
         name = self.names.new(name.partition(";")[0])
         self.ops.append({"name": name, "op": op, **{key: value for key, value in keys.items() if value is not None}})
         self.made.append(name)
@@ -392,6 +394,7 @@ class Translation:
         self, name: str, weight: NDArray[Any], scales: NDArray[np.float32], bias: NDArray[Any] | None, read: Tensor
     ) -> None:
         """Keep the tensors of an op, which reads the codes of ``read``."""
+        self.refused.count([weight, scales] if bias is None else [weight, scales, bias])
         self.scales[name] = _scale(read)
         self.tensors[f"{name}.weight"] = weight
         self.tensors[f"{name}.weight_scale"] = scales
@@ -576,6 +579,7 @@ class Translation:
             rounding=None if micro else "double_away",  # of LiteRT's only kernel for an LSTM
         )  # fmt: skip
         self.weigh(name, of_input[0], of_input[1], np.concatenate(biases), self.codes(node, 0))
+        self.refused.count(of_state)
         self.tensors[f"{name}.recurrent_weight"] = of_state[0]
         self.tensors[f"{name}.recurrent_weight_scale"] = of_state[1]
         return self.give(node, self.new(name, view, units, given))
@@ -1124,7 +1128,7 @@ class Tflite(Importer):
         elif graph.mixes:
             remarks.append(f"A run takes a clip of {graph.step} rows: each utterance must have just so many.")
         workload: dict[str, Any] = {
-            "name": options.name or path.stem,
+            "name": options.named(path),
             "description": f"Imported from {path.name} (TFLite, int8), see import.md.",
             "inputs": options.inputs(graph.width),
             **graph.features,

@@ -23,6 +23,10 @@ TYPES = {
 }  # fmt: skip
 _NUMBERS = {"float32", "int32", "uint8", "int64", "int16", "int8"}
 MOST_NODES = 20_000
+MOST_READ = 100_000
+"""Inputs and outputs of all nodes of a subgraph."""
+MOST_SCALES = 4_000_000
+"""Scales of all its tensors."""
 MOST_OPS = 1000
 """Different ops, and subgraphs."""
 MOST_DIMENSIONS = 8
@@ -86,8 +90,15 @@ class Subgraph:
         self._tables = table.tables(0)
         self._buffers, self._whole = buffers, whole
         self._tensors: dict[int, Tensor] = {}
+        self._scales = 0
         count = len(self._tables)
-        self.nodes = [_node(one, ops, count) for one in table.tables(3, MOST_NODES)]
+        self.nodes: list[Node] = []
+        read = 0
+        for one in table.tables(3, MOST_NODES):
+            self.nodes.append(_node(one, ops, count))
+            read += len(self.nodes[-1].inputs) + len(self.nodes[-1].outputs)
+            if read > MOST_READ:  # nodes may share one long list, so few bytes can say much
+                raise DamagedError(f"its nodes read and give more than {MOST_READ:,} tensors")
         self.inputs, self.outputs = (_indices(table, field, count, 0) for field in (1, 2))
 
     def __len__(self) -> int:
@@ -96,7 +107,11 @@ class Subgraph:
     def tensor(self, index: int) -> Tensor:
         """Return a tensor; raises DamagedError for what the format does not allow in it."""
         if index not in self._tensors:
-            self._tensors[index] = _tensor(self._tables[index], self._buffers, self._whole)
+            made = _tensor(self._tables[index], self._buffers, self._whole)
+            self._scales += len(made.scales)
+            if self._scales > MOST_SCALES:  # tensors may share one long list
+                raise DamagedError(f"its tensors have more than {MOST_SCALES:,} scales")
+            self._tensors[index] = made
         return self._tensors[index]
 
 

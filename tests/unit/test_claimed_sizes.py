@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import bz2
-import io
 import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from chips import random_weights, write_speech_network
+from claims import flac, npy, wav, zipped
 
 from accelsim import limits
 from accelsim.data.files import LOUDEST, read_arrays, read_lines, read_recording, read_table
@@ -36,20 +35,6 @@ def allocates_little(most: int = 30 * MEGABYTE) -> Iterator[None]:
         assert tracemalloc.get_traced_memory()[1] < most
     finally:
         tracemalloc.stop()
-
-
-def npy(shape: Any, descr: Any = "|u1", data: bytes = b"", version: int = 1) -> bytes:
-    """Return an array as NumPy writes it, with any claims in its header."""
-    text = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode() + b"\n"
-    head = b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text))
-    return head + text + data
-
-
-def npz(path: Path, arrays: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", kind) as archive:
-        for name, raw in arrays.items():
-            archive.writestr(f"{name}.npy", raw)
-    return path
 
 
 HEADERS = {
@@ -73,7 +58,8 @@ HEADERS = {
 @pytest.mark.parametrize("what", HEADERS)
 def test_an_array_that_claims_what_it_has_not(what: str, tmp_path: Path) -> None:
     raw, message = HEADERS[what]
-    path = npz(tmp_path / "x.npz", {"codes": raw})
+    path = tmp_path / "x.npz"
+    path.write_bytes(zipped({"codes.npy": raw}))
     with allocates_little(), pytest.raises(InputError, match=rf"{path}: .*{message}"):
         read_arrays(path, ["codes"])
 
@@ -97,7 +83,8 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 def test_other_compression_than_of_numpy_is_refused(tmp_path: Path) -> None:
     """Python's zipfile unpacks bzip2 without a bound: a few hundred bytes come to megabytes."""
     assert len(bz2.compress(bytes(45 * MEGABYTE))) < 300
-    path = npz(tmp_path / "x.npz", {"codes": npy((4, 6), data=bytes(24))}, zipfile.ZIP_BZIP2)
+    path = tmp_path / "x.npz"
+    path.write_bytes(zipped({"codes.npy": npy((4, 6), data=bytes(24))}, zipfile.ZIP_BZIP2))
     with pytest.raises(InputError, match="compressed in another way"):
         read_arrays(path, ["codes"])
 
@@ -126,25 +113,6 @@ def test_more_utterances_than_any_set_has(tmp_path: Path) -> None:
 
 
 # Recordings
-
-
-def wav(rate: int, samples: int, claimed: int | None = None, channels: int = 1) -> bytes:
-    raw = b"\1\0" * samples * channels
-    size = 2 * channels * (samples if claimed is None else claimed)
-    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate & 0xFFFFFFFF, 2 * rate & 0xFFFFFFFF, 2, 16)
-    data = b"data" + struct.pack("<I", size & 0xFFFFFFFF) + raw
-    return b"RIFF" + struct.pack("<I", (len(head) + len(data) + 4) & 0xFFFFFFFF) + b"WAVE" + head + data
-
-
-def flac(samples: int, claimed: int | None = None, rate: int = 16_000) -> bytes:
-    """Return a FLAC file of silence, which claims any number of samples, up to 2^36."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.zeros(samples, np.int16), rate, format="FLAC")
-    raw = bytearray(buffer.getvalue())
-    if claimed is not None:  # STREAMINFO: the last 36 bits of 8 bytes at 18, behind rate, channels, bits
-        word = int.from_bytes(raw[18:26], "big") >> 36 << 36 | claimed
-        raw[18:26] = word.to_bytes(8, "big")
-    return bytes(raw)
 
 
 CLAIMS: dict[str, tuple[bytes, str]] = {

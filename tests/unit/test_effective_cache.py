@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_other_cells_and_another_solver_are_other_files(folder, monkeypatch) -> 
     assert len(list(folder.iterdir())) == 4
 
 
-@pytest.mark.parametrize("damage", ["short", "bits", "empty", "text", "pickle"])
+@pytest.mark.parametrize("damage", ["short", "bits", "empty", "text", "pickle", "claim", "long"])
 def test_damaged_files_are_solved_and_written_anew(folder, monkeypatch, damage: str) -> None:
     plain = cached_effective(cells(1), WIRES)
     (path,) = folder.iterdir()
@@ -85,6 +86,8 @@ def test_damaged_files_are_solved_and_written_anew(folder, monkeypatch, damage: 
     assert len(content) == FILE
     content[-1] ^= 1
     broken = {"short": content[:-9], "bits": content, "empty": b"", "text": b"no array"}
+    claim = re.sub(rb"\(\d+,\), }( *)", lambda m: b"(%d,), }" % 10**13 + b" " * (len(m[1]) - 3), content[:128])
+    broken |= {"claim": claim + content[200:], "long": content[:128] + content}
     if damage == "pickle":
         np.save(path, np.array([{}], object), allow_pickle=True)
     else:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from accelsim import limits
 from accelsim.importers.importer import How, Names, Note, Refusals
 from accelsim.importers.onnx.codes import INTEGERS, Codes, float32
 from accelsim.importers.onnx.fold import Const, Quantised, Refused, attribute
@@ -27,6 +28,8 @@ LARGEST_ROW = 1 << 22
 """Values of the widest row."""
 MOST_TAPS = 1 << 16
 """Steps of the longest window, state or padding."""
+MOST_FOLLOWED = 64
+"""Nodes behind an op that are looked at for what can be folded into it."""
 MOST_RANGES = 4096
 """Pieces that the values of a row are moved in."""
 FLOAT16_LARGEST = 65504.0
@@ -200,6 +203,8 @@ class Lowering:
             raise Refused(str(error)) from None
         if given.width != width(order):
             raise Refused(f"it gives rows of {width(order)} values, and op '{kind}' rows of {given.width}")
+        self.refusals.count({**(reference or {}), **(tensors or {})}.values())
+        limits.check("ops", len(self.ops) + 1, file=self.refusals.file)
         self.ops.append(op)
         self.items.append(item)
         self.edges[taken] = given
@@ -348,9 +353,7 @@ class Lowering:
         folded: list[Node] = []
         clamps: list[Node] = []
         low, high, moved = -math.inf, math.inf, False
-        seen: set[str] = set()
-        while name not in seen:  # a damaged file may go round in circles
-            seen.add(name)
+        for _ in range(MOST_FOLLOWED):  # a damaged file may go round in circles
             readers = self.consumers.get(name, [])
             if name in self.results or len(readers) != 1 or list(readers[0].inputs).count(name) != 1:
                 break
@@ -392,16 +395,14 @@ class Lowering:
 
     def is_result(self, name: str) -> bool:
         """Return whether a value is an output of the graph, maybe after it is quantised or dequantised."""
-        seen: set[str] = set()
-        while name not in self.results:
-            if name in seen:
-                return False
-            seen.add(name)
+        for _ in range(MOST_FOLLOWED):
+            if name in self.results:
+                return True
             readers = self.consumers.get(name, [])
             if len(readers) != 1 or readers[0].op not in STATES_PASS or not readers[0].outputs:
                 return False
             name = readers[0].outputs[0]
-        return True
+        return False
 
 
 def ranges_of(index: NDArray[np.int64]) -> list[list[int]]:

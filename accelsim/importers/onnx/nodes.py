@@ -88,7 +88,9 @@ def _given(lowering: Lowering, node: Node, read: Read) -> list[Anything]:
     constant = all(isinstance(one, Const) or one is None for one in read)
     if constant and node.op in FOLDED:
         arrays = [one.array if isinstance(one, Const) else None for one in read]
-        return [Const(array) for array in fold(node, arrays, lowering.version)]
+        folded = fold(node, arrays, lowering.version)
+        lowering.refusals.count(array for array in folded if array.base is None)
+        return [Const(array) for array in folded]
     if rule is None:
         raise Refused("this op is not supported")
     state = next((one for one in read if isinstance(one, State)), None)

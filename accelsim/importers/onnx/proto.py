@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,8 +25,14 @@ MOST_NODES = 100_000
 MOST_DIMS = 8
 DEEPEST = 4
 """How deep graphs may lie within graphs (branches of If)."""
-LARGEST_VALUE = 1 << 28
-"""Bytes of a tensor that are spelt out as numbers, not as raw data."""
+MOST_PORTS = 1_000
+"""Inputs and outputs of a graph."""
+MOST_FIELDS = 3_000_000
+"""Fields of all messages together: a few seconds."""
+MOST_SPELT = 1 << 23
+"""Numbers of a constant that are spelt out one by one, not as raw data."""
+MOST_LISTED = 1 << 16
+"""Numbers of an attribute."""
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
@@ -179,17 +186,29 @@ def _integer(value: Any, kind: int) -> int:
     return _signed(value)
 
 
-def _integers(value: Any, kind: int) -> list[int]:
+def _integers(value: Any, kind: int, most: int) -> NDArray[np.int64]:
     """Return a repeated integer, packed or one."""
     if kind == VARINT:
-        return [_signed(value)]
+        return np.array([_signed(value)], np.int64)
     if kind != LENGTH:
         raise Malformed("expected whole numbers")
-    found, at = [], 0
-    while at < len(value):
-        number, at = _varint(value, at, len(value))
-        found.append(_signed(number))
-    return found
+    if len(value) > most * 10:
+        raise Malformed(f"a list of {len(value):,} bytes, at most {most:,} numbers are read")
+    raw = np.frombuffer(value, np.uint8)
+    last = np.flatnonzero(raw < 128)
+    if len(raw) and (not len(last) or last[-1] != len(raw) - 1):
+        raise Malformed("the last number of a list does not end")
+    if len(last) > most:
+        raise Malformed(f"a list of {len(last):,} numbers, at most {most:,} are read")
+    first = np.concatenate([[0], last[:-1] + 1]).astype(np.int64) if len(last) else last
+    lengths = last - first + 1
+    if lengths.max(initial=0) > 10:
+        raise Malformed("a number of more than 10 bytes")
+    found = np.zeros(len(last), np.uint64)
+    for place in range(int(lengths.max(initial=0))):
+        there = lengths > place
+        found[there] |= (raw[first[there] + place] & 127).astype(np.uint64) << np.uint64(7 * place)
+    return found.view(np.int64)
 
 
 def _fixed(value: Any, kind: int, letter: str) -> NDArray[Any]:
@@ -200,22 +219,38 @@ def _fixed(value: Any, kind: int, letter: str) -> NDArray[Any]:
     return np.frombuffer(value, f"<{letter}{size}")
 
 
+def _more(listed: list[Any], numbers: NDArray[Any]) -> None:
+    """Add numbers to a list of an attribute or of sizes, which stays short."""
+    if len(listed) + len(numbers) > MOST_LISTED:
+        raise Malformed(f"a list of more than {MOST_LISTED:,} numbers")
+    listed += numbers.tolist()
+
+
 class _Reader:
     def __init__(self, folder: Path, largest: int) -> None:
         self.folder, self.largest = folder, largest
         self.external: dict[str, memoryview] = {}
         self.nodes = 0
+        self.left = MOST_FIELDS
+
+    def fields(self, data: memoryview) -> Iterator[tuple[int, int, Any]]:
+        """Yield the fields of a message as `_fields`, so many in all."""
+        for field_ in _fields(data):
+            self.left -= 1
+            if self.left < 0:
+                raise Malformed(f"more than {MOST_FIELDS:,} fields")
+            yield field_
 
     def model(self, data: memoryview) -> OnnxModel:
         found = OnnxModel(Graph(), {})
         graphs = 0
-        for number, kind, value in _fields(data):
+        for number, kind, value in self.fields(data):
             if number == 7:
                 graphs += 1
                 found.graph = self.graph(_message(value, kind), 0)
             elif number == 8:
                 domain, version = "", 0
-                for n, k, v in _fields(_message(value, kind)):
+                for n, k, v in self.fields(_message(value, kind)):
                     if n == 1:
                         domain = _text(v, k)
                     elif n == 2:
@@ -224,7 +259,7 @@ class _Reader:
             elif number == 2:
                 found.producer = _text(value, kind)
             elif number == 25:
-                names = [_text(v, k) for n, k, v in _fields(_message(value, kind)) if n == 1]
+                names = [_text(v, k) for n, k, v in self.fields(_message(value, kind)) if n == 1]
                 found.functions += names[:1]
         if graphs != 1:
             raise Malformed(f"expected one graph, found {graphs}: not an ONNX model")
@@ -234,7 +269,7 @@ class _Reader:
         if depth > DEEPEST:
             raise Malformed(f"graphs lie more than {DEEPEST} deep within graphs")
         graph = Graph()
-        for number, kind, value in _fields(data):
+        for number, kind, value in self.fields(data):
             if number == 1:
                 self.nodes += 1
                 if self.nodes > MOST_NODES:
@@ -251,11 +286,13 @@ class _Reader:
                 graph.outputs.append(self.value_info(_message(value, kind)))
             elif number == 15:
                 raise Malformed("sparse constants are not read")
+            if len(graph.inputs) > MOST_PORTS or len(graph.outputs) > MOST_PORTS:
+                raise Malformed(f"more than {MOST_PORTS:,} inputs or outputs")
         return graph
 
     def node(self, data: memoryview, depth: int) -> Node:
         node = Node("", "", "", [], [], {})
-        for number, kind, value in _fields(data):
+        for number, kind, value in self.fields(data):
             if number == 1:
                 node.inputs.append(_text(value, kind))
             elif number == 2:
@@ -276,7 +313,7 @@ class _Reader:
     def attribute(self, data: memoryview, depth: int) -> Attribute:
         name, kind_of, found = "", 0, {}
         lists: dict[int, list[Any]] = {7: [], 8: [], 9: [], 10: [], 11: []}
-        for number, kind, value in _fields(data):
+        for number, kind, value in self.fields(data):
             if number == 1:
                 name = _text(value, kind)
             elif number == 20:
@@ -294,9 +331,9 @@ class _Reader:
             elif number == 6:
                 found[5] = self.graph(_message(value, kind), depth + 1)
             elif number == 7:
-                lists[7] += _fixed(value, kind, "f").tolist()
+                _more(lists[7], _fixed(value, kind, "f"))
             elif number == 8:
-                lists[8] += _integers(value, kind)
+                _more(lists[8], _integers(value, kind, MOST_LISTED))
             elif number == 9:
                 lists[9].append(bytes(_message(value, kind)))
             elif number == 10:
@@ -317,27 +354,26 @@ class _Reader:
 
     def value_info(self, data: memoryview) -> ValueInfo:
         info = ValueInfo("")
-        for number, kind, value in _fields(data):
+        for number, kind, value in self.fields(data):
             if number == 1:
                 info.name = _text(value, kind)
             elif number == 2:
-                for n, k, v in _fields(_message(value, kind)):
+                for n, k, v in self.fields(_message(value, kind)):
                     if n == 1:
                         self._tensor_type(_message(v, k), info)
         return info
 
-    @staticmethod
-    def _tensor_type(data: memoryview, info: ValueInfo) -> None:
-        for number, kind, value in _fields(data):
+    def _tensor_type(self, data: memoryview, info: ValueInfo) -> None:
+        for number, kind, value in self.fields(data):
             if number == 1:
                 info.type = _integer(value, kind)
             elif number == 2:
                 info.shape = []
-                for n, k, v in _fields(_message(value, kind)):
+                for n, k, v in self.fields(_message(value, kind)):
                     if n != 1:
                         continue
                     size: int | str | None = None
-                    for n2, k2, v2 in _fields(_message(v, k)):
+                    for n2, k2, v2 in self.fields(_message(v, k)):
                         if n2 == 1:
                             size = _integer(v2, k2)
                         elif n2 == 2:
@@ -347,13 +383,14 @@ class _Reader:
                         raise Malformed(f"'{info.name}' has more than {MOST_DIMS} dimensions")
 
     def tensor(self, data: memoryview) -> Tensor:
-        name, kind_of, dims, raw, outside = "", 0, [], None, False
+        name, kind_of, raw, outside = "", 0, None, False
+        dims: list[int] = []
         numbers: list[NDArray[Any]] = []
-        spelt: list[int] = []
+        spelt: list[NDArray[np.int64]] = []
         entries: dict[str, str] = {}
-        for number, kind, value in _fields(data):
+        for number, kind, value in self.fields(data):
             if number == 1:
-                dims += _integers(value, kind)
+                _more(dims, _integers(value, kind, MOST_LISTED))
             elif number == 2:
                 kind_of = _integer(value, kind)
             elif number == 3:
@@ -363,25 +400,22 @@ class _Reader:
             elif number == 10:
                 numbers.append(_fixed(value, kind, "d"))
             elif number in (5, 7, 11):
-                if kind == LENGTH and len(value) * 8 > LARGEST_VALUE:
-                    raise Malformed(f"constant '{name}' is spelt out in {len(value):,} bytes")
-                spelt += _integers(value, kind)
-                if len(spelt) * 8 > LARGEST_VALUE:
-                    raise Malformed(f"constant '{name}' is spelt out in more than {LARGEST_VALUE // 8:,} numbers")
+                spelt.append(_integers(value, kind, MOST_SPELT))
             elif number == 8:
                 name = _text(value, kind)
             elif number == 9:
                 raw = _message(value, kind)
             elif number == 13:
-                pair = {n: _text(v, k) for n, k, v in _fields(_message(value, kind)) if n in (1, 2)}
+                pair = {n: _text(v, k) for n, k, v in self.fields(_message(value, kind)) if n in (1, 2)}
                 entries[pair.get(1, "")] = pair.get(2, "")
             elif number == 14:
                 outside = _integer(value, kind) == 1
         if len(dims) > MOST_DIMS or any(size < 0 or size >= 1 << 31 for size in dims):
             raise Malformed(f"constant '{name}' has the shape {dims[:9]}")
         count = math.prod(dims)
+        whole = np.concatenate([np.zeros(0, np.int64), *spelt])
         if kind_of in (UINT4, INT4):
-            return self._four_bits(name, kind_of, dims, self._outside(name, entries) if outside else raw, spelt)
+            return self._four_bits(name, kind_of, dims, self._outside(name, entries) if outside else raw, whole)
         if kind_of == STRING:
             return Tensor(name, np.array("", "U1"))  # nothing that computes reads texts
         if kind_of not in DTYPES:
@@ -396,18 +430,19 @@ class _Reader:
         if kind_of in (FLOAT, DOUBLE):
             array = np.concatenate(numbers).astype(dtype) if numbers else np.zeros(0, dtype)
         elif kind_of == FLOAT16:
-            array = np.array([number & 0xFFFF for number in spelt], np.uint16).view(dtype)
+            array = whole.astype(np.uint16).view(dtype)
         else:
-            wide = np.array([number & 0xFFFFFFFFFFFFFFFF for number in spelt], np.uint64)
-            array = wide.astype(np.int64).astype(dtype) if dtype.kind != "u" else wide.astype(dtype)
+            array = whole.view(np.uint64).astype(dtype) if dtype.kind == "u" else whole.astype(dtype)
         if array.size != count:
             raise Malformed(f"constant '{name}' of shape {dims} has {array.size:,} numbers")
         return Tensor(name, array.reshape(dims))
 
     @staticmethod
-    def _four_bits(name: str, kind_of: int, dims: list[int], raw: Bytes | None, spelt: list[int]) -> Tensor:
+    def _four_bits(
+        name: str, kind_of: int, dims: list[int], raw: Bytes | None, spelt: NDArray[np.int64]
+    ) -> Tensor:  # fmt: skip
         """Return 4-bit numbers as int8, of which two lie in a byte, the first in its low half."""
-        packed = np.array([n & 255 for n in spelt], np.uint8) if raw is None else np.frombuffer(raw, np.uint8)
+        packed = spelt.astype(np.uint8) if raw is None else np.frombuffer(raw, np.uint8)
         count = math.prod(dims)
         if packed.size != (count + 1) // 2:
             raise Malformed(f"constant '{name}' of shape {dims} has {packed.size:,} bytes of 4-bit numbers")
@@ -427,7 +462,7 @@ class _Reader:
         if not path.is_relative_to(self.folder.resolve()) or Path(location).is_absolute():
             raise Malformed(f"external data of '{name}' lies at '{location}', outside the folder of the model")
         if location not in self.external:
-            if not path.is_file():
+            if not os.path.isfile(path):
                 raise Malformed(f"external data of '{name}': no file '{location}' beside the model")
             self.external[location] = _mapped(path, self.largest)
         data = self.external[location]
