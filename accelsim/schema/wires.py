@@ -12,6 +12,7 @@ from annotated_types import Ge
 from pydantic import Field, GetJsonSchemaHandler, field_validator
 from pydantic_core import core_schema
 
+from accelsim.schema.names import Label
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import PositiveLength, PositiveResistance, Quantity, Temperature, format_si
 
@@ -49,7 +50,7 @@ class WireTable(Model):
     At T they have 1 + ``temperature_coefficient`` |T - ``reference_temperature``| times as much.
     """
 
-    name: str
+    name: Label
     description: str = ""
     source: str
     temperature_coefficient: Annotated[float, Ge(0)]
