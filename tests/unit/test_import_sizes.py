@@ -236,4 +236,4 @@ def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
     path.write_bytes((Path(__file__).parents[1] / "fuzz" / "seeds" / "small.tflite").read_bytes())
     made = write(import_model(path), tmp_path / "out")
     assert made.spec.name == "a\\udcff\\x1b[31m"
-    assert "a\\udcff" in (tmp_path / "out" / "import.md").read_text()
+    assert (tmp_path / "out" / "import.md").read_text().startswith(r"# a\\udcff\\x1b")
