@@ -117,17 +117,18 @@ def operate(
 ) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
-    timeline = (stages or Stages()).simulate(
-        schedule,
-        links(chip, schedule),
-        service,
-        clocking(chip, schedule),
-        frames,
-        tokens=activity.tokens,
-        arbitration=arbitration(chip, schedule),
-        domains=domains(chip, schedule),
-        progress=lambda done: tell("cycles", done, frames),
-    )
+    with chip.at(("pacing",)):
+        timeline = (stages or Stages()).simulate(
+            schedule,
+            links(chip, schedule),
+            service,
+            clocking(chip, schedule),
+            frames,
+            tokens=activity.tokens,
+            arbitration=arbitration(chip, schedule),
+            domains=domains(chip, schedule),
+            progress=lambda done: tell("cycles", done, frames),
+        )
     ledger = close_books(schedule, service, timeline, activity, supplies(chip))
     bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)
