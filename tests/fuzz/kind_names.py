@@ -16,9 +16,9 @@ from small import smalls, text
 HOSTILE = (
     "\x1b[31mred", "\x9b2J", "a\x07b", "\u202ecod", "a\u200bb", "\ufeffbom", "a\u2028b", "[bold]b[/]", "[/x]",
     ":smile:", "<script>alert(1)</script>", "</script>", "&amp;", "\"'>", "a|b", "`x`", "$\\frac{1}{0}$", "=1+1",
-    "@SUM(A1)", "+cmd|x", "-1+1", "..", "../x", "a/b", "a\\b", "CON", "x" * 300, "x" * 70, "a b", " a", "a\nb", "a\tb", "\u6f22",
-    "\U0001f600", "%s", "{0}", "a->b", "a[3]", "a of b", "*", "?", "#", "~", "features", "\u0301" * 20, "a\x00b", "\ud7ff",
-    "1", "true", "",
+    "@SUM(A1)", "+cmd|x", "-1+1", "..", "../x", "a/b", "a\\b", "CON", "x" * 300, "x" * 70, "a b", " a", "a\nb", "a\tb",
+    "\U0001f600", "%s", "{0}", "a->b", "a[3]", "a of b", "*", "?", "#", "~", "features", "\u0301" * 20, "a\x00b",
+    "\u6f22", "1", "true", "",
 )  # fmt: skip
 
 
