@@ -46,14 +46,7 @@ class Secrets:
                 ["search", "chip.yaml", "-w", "net.yaml", *axes, "--trials", "1", "-o", "out", "--storage", secret],
                 ["search", "chip.yaml", "-w", "net.yaml", *axes, "--trials", "1", "-o", "out", f"--storage={secret}"],
                 ["sweep", "chip.yaml", "-w", "net.yaml", *axes, "-o", "out", "--scheduler", secret],
-                ["run", "chip.yaml", "-w", secret],
-                ["run", secret],
                 ["run", "chip.yaml", "-w", "net.yaml", "-s", f"description={secret}", "--out", "out"],
-                ["validate", secret],
-                ["report", secret],
-                ["import", secret, "--out", "out"],
-                ["data", "get", secret],
-                ["schema", secret],
             )
         )
         return Case(files, argv)
