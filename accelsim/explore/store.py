@@ -192,15 +192,18 @@ class Store:
         """Begin a store in a folder; raises InputError where one is, or where it cannot be written."""
         check_writable(folder)
         path = folder / FILE
+        hint = "go on with --resume, or choose another folder"
+        there = InputError.of(f"{path} holds results already", hint=hint)
         if cls.begun(folder):
-            hint = "go on with --resume, or choose another folder"
-            raise InputError.of(f"{path} holds results already", hint=hint)
+            raise there
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError.of(f"cannot write to the output folder {folder}: {error.strerror}") from None
         store = cls(folder, _connect(path, new=True))
         with store._transaction():
+            if store._read("SELECT name FROM sqlite_master"):  # another writer has been faster
+                raise there
             for table, columns in _COLUMNS.items():
                 listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
                 key = "" if table in ("points", "meta") else ", PRIMARY KEY (point, position)"
