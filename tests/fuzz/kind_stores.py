@@ -164,6 +164,11 @@ class Stores:
     weight = 1.0
     check = staticmethod(check_page)
 
+    @property
+    def warm(self) -> tuple[Case, ...]:
+        report = Case({"run/results.sqlite": _example()}, ["report", "run", "--out", "out"])
+        return report, Case({"out/results.sqlite": _sweep()}, [*_SWEEP, "--resume"]), Case({}, _SWEEP)
+
     def case(self, rng: random.Random) -> Case:
         draw = rng.random()
         if draw < 0.75:
