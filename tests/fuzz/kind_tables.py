@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import random
+import sqlite3
 import tempfile
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -39,8 +40,8 @@ figures:
   - {name: MACs, value: 1000, unit: "1", tag: derived, role: predicted, run: fast, path: layers.fc.macs_performed,
      tolerance: 0.1}
 """
-_FILES = {"small.yaml": _STUDY, "paper.yaml": _PAPER}
-_COMPARE = ["compare", "paper.yaml", "--studies", "studies"]
+FILES = {"small.yaml": _STUDY, "paper.yaml": _PAPER}
+COMPARE = ["compare", "paper.yaml", "--studies", "studies"]
 _TEXTS = (
     "", " ", "0", "-1", "1", "nan", "inf", "-inf", "1e308", "-1e308", "1e400", "5e-324", "9" * 30, "9" * 5000, "1.5",
     "none", "a b", "1 2 3", "1 2 3;4 5", ";", "1;2;3", "0 0 0", "-5 5 0", "1e3", "[]", "{}", "null", '{"a": 1}', "NaN",
@@ -50,8 +51,8 @@ _TEXTS = (
 
 
 @cache
-def _rows() -> tuple[Mapping[str, str], ...]:
-    """Return the table of the study, of digests of today's files; what was heard in it is made up."""
+def _study() -> tuple[str, bytes]:
+    """Return the table of the study as text, and its store."""
     from accelsim.cli import app
 
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +60,20 @@ def _rows() -> tuple[Mapping[str, str], ...]:
         study.write_bytes(_STUDY)
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             app(["sweep", str(study), "-o", f"{folder}/out", "--table", str(table)], standalone_mode=False)
-        rows = list(csv.DictReader(io.StringIO(table.read_text())))
+        with closing(sqlite3.connect(f"{folder}/out/results.sqlite")) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        return table.read_text(), Path(folder, "out/results.sqlite").read_bytes()
+
+
+def study_store() -> bytes:
+    """Return the store of the study."""
+    return _study()[1]
+
+
+@cache
+def _rows() -> tuple[Mapping[str, str], ...]:
+    """Return the rows of the table, of digests of today's files; what was heard in it is made up."""
+    rows = list(csv.DictReader(io.StringIO(_study()[0])))
     heard = {"dataset": "a test", "counted": "phones", "lengths": "10 12 9", "errors": "2 3 1;2 2 2"}
     made_up = {**heard, "reference": "1 1 1", "accuracy.value": "20.5", "layers.fc.macs_performed": "1003"}
     return tuple(row | made_up for row in rows)
@@ -128,14 +142,14 @@ class Tables:
 
     @property
     def warm(self) -> tuple[Case, ...]:
-        return (Case(_FILES | {"studies/small.csv": _whole()}, _COMPARE),)
+        return (Case(FILES | {"studies/small.csv": _whole()}, COMPARE),)
 
     def case(self, rng: random.Random) -> Case:
         if rng.random() < 0.25:
-            files = _FILES | {"studies/small.csv": _whole(), "page.md": _page(rng)}
-            return Case(files, [*_COMPARE, "--against", "page.md"])
-        files = _FILES | {"studies/small.csv": _damaged(rng)}
-        return Case(files, rng.choice((_COMPARE, [*_COMPARE, "--json"])))
+            files = FILES | {"studies/small.csv": _whole(), "page.md": _page(rng)}
+            return Case(files, [*COMPARE, "--against", "page.md"])
+        files = FILES | {"studies/small.csv": _damaged(rng)}
+        return Case(files, rng.choice((COMPARE, [*COMPARE, "--json"])))
 
 
 KIND = Tables()
