@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -633,7 +634,7 @@ def import_(
     problems = []
     for pair in bits:
         op, equals, width = pair.rpartition("=")
-        if not width.strip().isdigit() or (equals and not op.strip()):
+        if not re.fullmatch(r"\s*[0-9]{1,9}\s*", width) or (equals and not op.strip()):
             problems.append(
                 Problem(f"'--bits {pair}' is not a number of bits, or OP=BITS", hint="--bits 4, --bits fc=8")
             )

@@ -25,7 +25,6 @@ from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.simulate.engine import Service
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -118,7 +117,6 @@ def operate(
 ) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
-    _check_length(chip, service, frames)
     timeline = (stages or Stages()).simulate(
         schedule,
         links(chip, schedule),
@@ -133,22 +131,6 @@ def operate(
     ledger = close_books(schedule, service, timeline, activity, supplies(chip))
     bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)
-
-
-_LONGEST_PS = 2.0**62
-
-
-def _check_length(chip: Architecture, service: Service, frames: int) -> None:
-    """Raise InputError for a run of more picoseconds than 64 bits can count: the sum over all jobs, one by one."""
-    pacing = chip.spec.pacing
-    longest = frames * pacing.frame_period * 1e12 if pacing.mode == "real_time" and pacing.frame_period else 0.0
-    for (_, member), cycles in service.items():
-        longest += float(np.sum(cycles, dtype=np.float64)) * chip.period_ps(part_of(member))
-    if longest > _LONGEST_PS:
-        raise InputError.of(
-            f"'{chip.spec.name}' would work for {longest * 1e-12:.3g} s, more than the {_LONGEST_PS * 1e-12:.3g} s "
-            "that can be counted in picoseconds: look at its clocks, its times (read_time, rate) and its frame period"
-        )
 
 
 def programmed_again(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec
+from accelsim.components.kind import ComponentSpec, Width
 from accelsim.kernels.converter_errors import ConverterErrors
 from accelsim.kernels.converters import AdcTransfer
 from accelsim.schema import Effect
@@ -34,7 +34,7 @@ class Memory(ComponentSpec):
         ),
     }
     stores: str
-    width_bits: PositiveInt
+    width_bits: Width
 
     @abstractmethod
     def capacity(self) -> int:
@@ -113,7 +113,7 @@ class Interconnect(ComponentSpec):
     effects = {
         "width_bits": Effect(counts="less", cycles="less", energy="more", area="more"),
     }
-    width_bits: PositiveInt
+    width_bits: Width
 
     @abstractmethod
     def way(self, name: str, start: int, end: int) -> tuple[str, ...]:

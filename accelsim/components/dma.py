@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.kind import ComponentSpec, Counts, Width, component_kind
 from accelsim.schema import Effect
 
 
@@ -26,7 +26,7 @@ class Dma(ComponentSpec):
         "setup_cycles": Effect(cycles="more", given="what a descriptor takes"),
     }
     engines: PositiveInt = 1
-    width_bits: PositiveInt
+    width_bits: Width
     setup_cycles: PositiveInt
 
     def instances(self) -> int:

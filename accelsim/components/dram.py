@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 
-from accelsim.components.kind import ComponentSpec, Counts, StandbyState, component_kind
+from accelsim.components.kind import ComponentSpec, Counts, StandbyState, Width, component_kind
 from accelsim.schema import Effect, PositiveDataSize, PositiveTime
 
 _FINEST_SHARE = 10**6
@@ -43,7 +43,7 @@ class Dram(ComponentSpec):
         "self_refresh_exit": Effect(cycles="more", energy="either", given="tXSR of the data sheet"),
     }
     capacity: PositiveDataSize
-    width_bits: PositiveInt
+    width_bits: Width
     row_bytes: PositiveInt
     cycles_per_activate: Annotated[int, Ge(0)]
     refresh_share: Annotated[float, Ge(0), Le(0.5)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
-from accelsim.components.kind import Counts, component_kind
+from accelsim.components.kind import Counts, Width, component_kind
 from accelsim.schema import Effect
 
 
@@ -22,8 +22,8 @@ class Edram(Memory):
         "port_bits": Effect(cycles="less", energy="more", area="more"),
     }
     entries: PositiveInt
-    width_bits: PositiveInt
-    port_bits: PositiveInt
+    width_bits: Width
+    port_bits: Width
 
     def capacity(self) -> int:
         return self.entries

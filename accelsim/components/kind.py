@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from accelsim.registry import Registry
 from accelsim.schema import Effect, Model, format_si, keeps_values
@@ -20,6 +21,12 @@ Number = Literal["float32", "float16"]
 """Format of a digital unit's numbers, see `accelsim.kernels.number`."""
 
 NUMBER_BITS = {"float32": 32, "float16": 16}
+
+
+WIDEST = 1 << 20
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+"""Bits of a word or of a path: a million wires side by side are wider than a chip, and a word of them is still a number
+that can be computed with."""
 
 
 class StandbyState(NamedTuple):

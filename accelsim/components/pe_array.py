@@ -34,7 +34,7 @@ class PeArray(ComponentSpec):
     }
     sets: PositiveInt
     pes: PositiveInt
-    weight_bits: Annotated[int, Ge(1)]
+    weight_bits: Annotated[int, Ge(1), Le(32)]
     accumulator_bits: Annotated[int, Ge(2), Le(32)]
     switch_cycles: Annotated[int, Ge(0)] = 1
 

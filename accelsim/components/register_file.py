@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
-from accelsim.components.kind import TILE_COUNTS, Counts, component_kind, of_busiest, rows_of
+from accelsim.components.kind import TILE_COUNTS, Counts, Width, component_kind, of_busiest, rows_of
 from accelsim.schema import Effect
 
 
@@ -27,7 +27,7 @@ class RegisterFile(Memory):
     }
     entries: PositiveInt
     tiles: PositiveInt = 1
-    width_bits: PositiveInt
+    width_bits: Width
     writes_per_cycle: PositiveInt = 1
 
     def instances(self) -> int:

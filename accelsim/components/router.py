@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.kind import ComponentSpec, Counts, Width, component_kind
 from accelsim.schema import Effect
 
 
@@ -22,7 +22,7 @@ class Router(ComponentSpec):
         "shared_by": Effect(energy="less", area="less"),
     }
     ports: PositiveInt
-    flit_bits: PositiveInt
+    flit_bits: Width
     shared_by: PositiveInt = 1
 
     def dimensions(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from accelsim.components.abstract import Memory
-from accelsim.components.kind import ComponentSpec, Counts, component_kind
+from accelsim.components.kind import ComponentSpec, Counts, Width, component_kind
 from accelsim.schema import Effect
 
 COUNTS = {"bank_accesses": "accesses of the busiest bank"}
@@ -27,7 +27,7 @@ class Banks(ComponentSpec):
         "cycles_per_access": Effect(cycles="more", given="what an access takes at this clock"),
     }
     rows: PositiveInt
-    width_bits: PositiveInt
+    width_bits: Width
     banks: PositiveInt = 1
     cycles_per_access: PositiveInt = 1
 

@@ -14,7 +14,7 @@ from accelsim.components import KINDS
 from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
-from accelsim.errors import InputError
+from accelsim.errors import InputError, Problem
 from accelsim.kernels.arrays import Drops
 from accelsim.ops.op import FEATURES, Signal, outputs_of
 from accelsim.placement import Problems
@@ -223,10 +223,20 @@ def _check_lengths(deployment: Deployment, batch: Batch, starts: NDArray[np.int6
 def service_of(
     schedule: Schedule, architecture: Architecture, activity: Activity
 ) -> dict[tuple[str, str], NDArray[np.int64]]:
-    """Return the busy cycles per frame of every (job, component): the component's closed form of its counts."""
+    """Return the busy cycles per frame of every (job, component): the component's closed form of its counts.
+
+    Raises InputError where they are more than 64 bits hold.
+    """
     service = {}
     for job in schedule.jobs:
         for name in job.members():
-            spec = architecture.components()[part_of(name)]
-            service[job.name, name] = KINDS[spec.kind].service_cycles(spec, activity.counts[job.name, name])
+            part = part_of(name)
+            spec = architecture.components()[part]
+            cycles = KINDS[spec.kind].service_cycles(spec, activity.counts[job.name, name])
+            if (cycles < 0).any():
+                message = f"'{part}' would work for more cycles in '{job.name}' than can be counted: look at its sizes"
+                where = ("components", part)
+                source = architecture.source
+                raise InputError([source.problem(message, where) if source else Problem(message)])
+            service[job.name, name] = cycles
     return service

@@ -25,6 +25,7 @@ from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.read_noise import NoiseModel
 
 FEWEST_FRAMES = 16
+_WIDEST = 512  # bits of a word that no sum of float64 saturates, and whose ends are still such numbers
 _MAGIC = 1.5 * 2.0**52  # x + magic - magic rounds to a whole number, halves to even, for |x| < 2^51
 
 
@@ -58,7 +59,7 @@ class Words:
 
     def bounds(self, bits: int) -> tuple[float, float]:
         """Return the smallest and largest value of a word of so many bits, in weight units."""
-        low, high = signed_range(bits)
+        low, high = signed_range(min(bits, _WIDEST))
         return low * self.step, high * self.step
 
     def hold(self, adc: Adcs, shape: tuple[int, int, int], cell_bits: int, dac: DacTransfer) -> bool:

@@ -59,7 +59,7 @@ def bank_steps(active, banks, skip):  # type: ignore[no-untyped-def]
             steps[t] = rows_per_bank
             rows[t] = inputs
             continue
-        for k in range(banks):
+        for k in range(min(banks, inputs)):
             count = 0
             for i in range(k * rows_per_bank, min((k + 1) * rows_per_bank, inputs)):
                 count += active[t, i] != 0

@@ -116,7 +116,7 @@ def _kinds() -> dict[str, _Kind]:
         ("conductance", "S", "50 uS", 1e-21, 1e9, None),  # the inverses of resistances
         ("resistance", "ohm", "10 kohm", 1e-9, 1e21, None),  # a superconductor's joint; quartz
         ("current", "A", "10 uA", 1e-24, 1e6, None),  # an electron in two days; an aluminium smelter
-        ("data size", "bit", "64 KiB", 1, 2.0**60, 0),  # a bit; more than a data centre, and still counted in 64 bits
+        ("data size", "bit", "64 KiB", 1, 1e18, 0),  # a bit; more than a data centre, and still counted in 64 bits
         ("data rate", "bit/s", "12.8 GB/s", 1e-6, 1e18, None),  # a bit in 12 days; a thousand stacks of memory
         ("energy per bit", "J/bit", "4 pJ/bit", 1e-30, 1.0, None),  # as energies; a joule for a bit
         ("energy per bit and length", "J/bit/m", "0.08 pJ/bit/mm", 1e-30, 1e3, None),  # as energies; 1 J/bit/mm

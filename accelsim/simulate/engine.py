@@ -12,7 +12,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from accelsim.errors import DeadlockError
+from accelsim.errors import DeadlockError, InputError
 from accelsim.schedule.job import Job, Schedule, Tokens
 from accelsim.simulate.arbiter import Arbiter
 from accelsim.simulate.channel import Channel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from accelsim.simulate.trace import Trace
 
 NEVER = 2**62
+"""Picoseconds that no run reaches, 53 days: sums of two times and all products by whole ticks stay within 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,10 @@ def simulate(
     ``trace``: told of every job, wait and channel as they happen.
 
     Raises DeadlockError when the run stops with jobs undone or tokens left over, ValueError for tokens that are freed
-    before they were taken, or of which not as many are taken and freed as are put.
+    before they were taken, or of which not as many are taken and freed as are put, and InputError for a run of 2^62 ps
+    (53 days) or more.
     """
+    _check_length(service, clocking, frames)
     policies = arbitration or {}
     run = _Run(schedule, links, service, clocking, frames, tokens or {}, policies, domains, progress, trace)
     may_repeat = trace is None and process_order is None and not tokens
@@ -150,6 +153,23 @@ def simulate(
         if timeline is not None:
             return timeline
     return run.result(process_order)
+
+
+def _check_length(service: Service, clocking: Clocking, frames: int) -> None:
+    """Raise InputError for a run that is too long whatever its jobs wait for: the sum over all of them, one by one."""
+    longest = float(frames) * clocking.frame_period_ps
+    for (_, member), cycles in service.items():
+        longest += float(np.broadcast_to(cycles, (frames,)).sum(dtype=np.float64)) * clocking.period_ps[member]
+    if longest >= NEVER:
+        raise _too_long(longest)
+
+
+def _too_long(ps: float) -> InputError:
+    return InputError.of(
+        f"the run would last {ps * 1e-12:.3g} s, more than the {NEVER * 1e-12:.3g} s that can be counted in "
+        "picoseconds",
+        hint="look at the chip's clocks, its times (read_time, rate, latency, wake) and its frame period",
+    )
 
 
 _FEWEST_REPEATS = 4
@@ -304,6 +324,8 @@ class _Run:
         self.env.run()
         self._check_complete()
         end = max(int(self.env.now), self.frames * self.frame_ticks)
+        if end * self.tick >= NEVER:
+            raise _too_long(end * self.tick)
         for sleeper in self.sleepers.values():
             sleeper.rest(end)
         return self.timeline(end)

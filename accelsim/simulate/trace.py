@@ -18,6 +18,9 @@ from accelsim.simulate.ledger import STATES
 LONGEST = 10_000_000
 """Events after which a trace is cut: they take about half a GiB here, and a viewer gives up sooner."""
 
+_LONGEST_TEXT = 200
+"""Characters of a window."""
+
 _STATE = {state: code for code, state in enumerate(STATES)}
 
 
@@ -38,13 +41,16 @@ class Window:
         """Read ``'0ms:5ms'``, ``':5 ms'`` or, in frames, ``'10:12'``; raises InputError."""
         hint = "write 0ms:5ms for a time, 10:12 for the frames 10 and 11"
         begin, colon, end = (part.strip() for part in text.partition(":"))
-        if not colon or not (begin or end):
+        if not colon or not (begin or end) or len(text) > _LONGEST_TEXT:
             raise InputError.of(f"'{text}' is not a window BEGIN:END", hint=hint)
         counts = [side.isdecimal() for side in (begin, end) if side]
         if any(counts) and not all(counts):
             raise InputError.of(f"'{text}' mixes a time and a number of frames", hint=hint)
         read = int if all(counts) else lambda side: round(parse_quantity(side, "time") * 1e12)
-        window = cls(read(begin) if begin else None, read(end) if end else None, all(counts))
+        try:
+            window = cls(read(begin) if begin else None, read(end) if end else None, all(counts))
+        except InputError as error:
+            raise InputError.of(f"'{text}' is not a window BEGIN:END: {error}", hint=hint) from None
         if (window.begin or 0) < 0 or (window.end is not None and window.end <= (window.begin or 0)):
             raise InputError.of(f"the window '{text}' is empty", hint=hint)
         return window

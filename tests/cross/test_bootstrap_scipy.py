@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
 from accelsim.explore.intervals import Heard, error_rates, spread_of
+
+_GENERATOR = "rng" if "rng" in inspect.signature(bootstrap).parameters else "random_state"  # before SciPy 1.15
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -16,7 +20,7 @@ def test_rates_and_paired_ratios(seed: int) -> None:
     first = random.binomial(lengths, random.beta(1, 8, 91))
     second = random.binomial(lengths, np.clip(first / lengths + 0.02, 0, 1))
     options = {"paired": True, "vectorized": True, "confidence_level": 0.9, "method": "percentile", "n_resamples": 8000,
-               "rng": np.random.default_rng(3)}  # fmt: skip
+               _GENERATOR: np.random.default_rng(3)}  # fmt: skip
 
     def rate(errors, said, axis):
         return 100 * errors.sum(axis=axis) / said.sum(axis=axis)

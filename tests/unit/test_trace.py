@@ -289,3 +289,9 @@ def test_a_cut_trace_is_told(accelsim, monkeypatch: pytest.MonkeyPatch) -> None:
     code, err = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "vcd")
     assert code == 0
     assert "the trace ends at " in err and "after 50 events" in err and "--trace-window" in err
+
+
+@pytest.mark.parametrize("text", ["1e309ms:", "1:" + "9" * 5000, "0ms:1e400 s"])
+def test_a_window_of_no_number_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is not a window BEGIN:END"):
+        Window.parse(text)
