@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
+from accelsim import limits
 from accelsim.components import KINDS, ComponentSpec
 from accelsim.components.abstract import Converter
 from accelsim.components.crossbar import Crossbar
@@ -45,6 +47,7 @@ from accelsim.schema import (
 from accelsim.schema.compiler import Compiler
 from accelsim.schema.converters import MeasuredConverters
 from accelsim.schema.cost import EVERY, SECTIONS, ClockPrice, CostTable
+from accelsim.schema.names import Label, Name
 from accelsim.schema.placement import EngineSpec, PlacementSpec
 from accelsim.schema.power import PowerDomain, PowerGate
 from accelsim.schema.source import Location
@@ -58,8 +61,6 @@ _OTHERS = {"energy": ("standby",), "standby": ("leakage",), "leakage": ("standby
 """Sections of the same kind that may hold a price of a section."""
 
 _POINT_KEYS = ("clocks", "technology", "pacing", "power")
-_TAKEN = {"[": "marks its copies in tiles", "->": "marks channels", " of ": "marks what a channel carries"}
-"""What no name of a component may hold."""
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
 
 POWER_RULES = {"gated": "{}", "ungated": "{all: {parts: ['*'], clock_gate: false}}"}
@@ -194,18 +195,18 @@ class ArchitectureSpec(Model):
         "programming_runs": Effect(values="either"),
     }
     """What numeric keys and whole sections may change, as for a component; a section that is not here, everything."""
-    name: str
+    name: Label
     description: str = ""
     workload: str
-    clocks: Annotated[dict[str, ClockDomain], Field(min_length=1)]
+    clocks: Annotated[dict[Name, ClockDomain], Field(min_length=1)]
     technology: Technology
-    power: dict[str, PowerDomain] = {}
+    power: dict[Name, PowerDomain] = {}
     """What is clocked and supplied together; a component in no domain has its clock gated and stays on."""
     pacing: Pacing
-    components: Annotated[dict[str, AnySpec], Field(min_length=1)]
+    components: Annotated[dict[Name, AnySpec], Field(min_length=1)]
     channels: list[ChannelSpec] = []
     arbitration: dict[str, Literal["oldest_first", "fixed_priority", "round_robin"]] = {}
-    engines: dict[str, EngineSpec] = {}
+    engines: dict[Name, EngineSpec] = {}
     """Groups of components that together run ops; left out where every part of an engine is there once."""
     placement: dict[str, PlacementSpec] = {}
     """Layer, a pattern such as ``*.ff1``, or a kind of op such as ``op:conv`` -> where and how it lies on the chip."""
@@ -213,7 +214,7 @@ class ArchitectureSpec(Model):
     """How graphs are compiled for an NPU."""
     programming_runs: PositiveInt = 1
     """How often the memristor cells are programmed anew, to see how far the error rate spreads."""
-    operating_points: dict[str, dict[str, str]] = {}
+    operating_points: dict[Name, dict[str, str]] = {}
     """Name -> keys of clocks, technology or pacing that differ there; every run reports time and cost at each."""
     calibrated: list[Calibration] = []
     assumptions: list[str] = []
@@ -238,6 +239,10 @@ class Architecture:
     """The file that says all this, for the lines of what does not fit a network; None where there is none."""
     converters: Mapping[str, MeasuredConverters] = field(default_factory=dict)
     """The measured converters of each component that has some, by the component's name."""
+
+    def at(self, location: Location) -> AbstractContextManager[None]:
+        """Give the place of a key path of the chip's file to the problems that come up within and have none."""
+        return nullcontext() if self.source is None else self.source.at(location)
 
     def components(self) -> Mapping[str, ComponentSpec]:
         """Return the components by name, in the order of the file."""
@@ -327,24 +332,28 @@ def load_architecture(name: str | Path, overrides: Overrides | None = None) -> A
     check_schema_tag(source, "arch")
     settings = override_texts(overrides)
     architecture = _checked(path, source, settings)
-    points = {
-        point: _checked(path, source, {**settings, **others})
-        for point, others in architecture.spec.operating_points.items()
-    }
+    points = {point[0]: _checked(path, source, settings, point) for point in architecture.spec.operating_points.items()}
     return dataclasses.replace(architecture, operating_points=points)
 
 
-def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Architecture:
+def _checked(
+    path: Path, source: Source, overrides: Mapping[str, str], point: tuple[str, Mapping[str, str]] | None = None
+) -> Architecture:
+    """Return the chip that a file describes with some overrides; ``point``: one of its own, and what differs there."""
+    name, differs = point or ("", {})
     as_written = source.data
     for key, value in (*_settings_of_others(as_written, overrides), *overrides.items()):
         source = source.override(key, value)
+    for key, value in differs.items():
+        source = source.override(key, value, said=("operating_points", name, key))
     spec = parse(ArchitectureSpec, source)
     fitted = [c for c in spec.calibrated if _value(as_written, c.key) == _value(source.data, c.key)]
     spec = spec.model_copy(update={"calibrated": fitted})  # another value than the file's was fitted to nothing
     spec, clock_problems = _clocked(spec, source)
     spec, wire_files, wire_problems = _wired(path, spec, source)
-    cost_path = _beside(path, spec.technology.cost, "cost")
-    cost = load_cost(cost_path)
+    with source.at(("technology", "cost")):
+        cost_path = _beside(path, spec.technology.cost, "cost")
+        cost = load_cost(cost_path)
     devices, device_files, device_problems = _devices(path, spec, source)
     converters, converter_files, converter_problems = _converters(path, spec, source)
     assumed = {key: of for key, of in spec.ranges.items() if _value(as_written, key) == _value(source.data, key)}
@@ -366,7 +375,7 @@ def _checked(path: Path, source: Source, overrides: Mapping[str, str]) -> Archit
         raise InputError(problems)
     files = (path, *cost_files(cost_path), *device_files, *converter_files, *wire_files)
     digest = hashlib.sha256(b"".join(map(file_bytes, files)))
-    digest.update(repr(sorted(overrides.items())).encode())
+    digest.update(repr(sorted({**overrides, **differs}.items())).encode())
     return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source, converters)
 
 
@@ -406,9 +415,10 @@ def _wired(path: Path, spec: ArchitectureSpec, source: Source) -> tuple[Architec
             continue
         technology, found = spec.technology, {}
         for key, geometry in component.geometries().items():
-            node = technology.node or load_cost(_beside(path, technology.cost, "cost")).node
             where = ("components", name, "wires", key)
             try:
+                with source.at(("technology", "cost")):
+                    node = technology.node or load_cost(_beside(path, technology.cost, "cost")).node
                 found[key], file = ohm_per_cell(geometry, node, technology.temperature, path.parent)
                 files[file] = None
             except ValueError as error:
@@ -528,7 +538,7 @@ def cost_files(path: Path) -> list[Path]:
 def _cost_files(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     """Yield a table's file and those of its bases; ``above``: the tables that stand on it."""
     yield path
-    named = _bases_of(path, file_bytes(path)) if path.is_file() else ()
+    named = _bases_of(path, file_bytes(path)) if os.path.isfile(path) else ()
     for place, name in named:
         problem = partial(load_yaml(path).problem, location=place)
         try:
@@ -671,8 +681,6 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
         seen.add(channel.name())
     for name, component in spec.components.items():
         where = ("components", name)
-        if taken := next((sign for sign in _TAKEN if sign in name), None):
-            problems.append(source.problem(f"the name '{name}' holds '{taken}', which {_TAKEN[taken]}", where))
         if name not in wired and KINDS[component.kind].actions:
             problems.append(source.problem(f"component '{name}' is connected to nothing", where))
         if component.clock is not None and component.clock not in spec.clocks:
@@ -687,6 +695,9 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
 
 def _point_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     """An operating point may move time and price alone, because every one shares the values of the run."""
+    if len(spec.operating_points) > limits.current().operating_points:
+        message, hint = limits.over("operating_points", len(spec.operating_points))
+        return [source.problem(message, ("operating_points",), hint)]
     return [
         source.problem(f"an operating point cannot change '{key}'", ("operating_points", point, key), _POINT_HINT)
         for point, settings in spec.operating_points.items()

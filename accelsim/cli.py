@@ -309,12 +309,12 @@ def compare(
         raise InputError.of("--against is for papers; architectures have no verdicts")
     if len(what) < 2 and table is not None:
         raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
-    if against is not None and not against.is_file():
+    if against is not None and not os.path.isfile(against):
         raise InputError.of(f"no such file: {against}", hint="--against PAGE.md, which --out PAGE.md made")
     from accelsim import limits
 
     before = None if against is None else limits.read_text(against, "text_bytes")  # --out may be the same file
-    if studies is not None and not studies.is_dir():
+    if studies is not None and not os.path.isdir(studies):
         raise InputError.of(f"no such folder: {studies}", hint="--studies DIR, with the folders of finished sweeps")
     from accelsim.result import check_writable
 
@@ -725,13 +725,12 @@ def schedule(
     from accelsim.architecture import load_architecture
     from accelsim.engines.deploy import deploy
     from accelsim.engines.memory import memory_of
-    from accelsim.pipeline import split_overrides
+    from accelsim.pipeline import network_on, split_overrides
     from accelsim.report.console import memory_line, placement_table, rows_table, schedule_table
-    from accelsim.workload import load_workload
 
     for_chip, for_network = split_overrides(_overrides(set_))
     chip = load_architecture(architecture, for_chip)
-    network = load_workload(workload or chip.spec.workload, for_network)
+    network = network_on(chip, workload, for_network)
     deployment = deploy(network, chip)
     if placement is not None:
         from accelsim.placement import placement_text
@@ -898,7 +897,7 @@ _MUCH_MEMORY = 500_000_000  # few runs of a second or two come near it
 def _say_memory(memory: Memory) -> None:
     """Say what a run takes before it begins, unless it is little."""
     if memory.total() >= _MUCH_MEMORY:
-        typer.echo(f"needs {memory.text()}", err=True)
+        _say(f"needs {memory.text()}", err=True)
 
 
 def _command() -> str:
@@ -996,8 +995,8 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         recorded, power = trace(done, window, tell)
     if recorded.cut:
         _say(
-            f"the trace ends at {recorded.end_ps * 1e-9:g} ms, after {recorded.longest} events: take a --trace-window "
-            "that begins there for what follows",
+            f"the trace ends at {recorded.end_ps * 1e-9:g} ms, after {recorded.longest:,} events: take a "
+            "--trace-window that begins there for what follows, or more of them: --limit events=1e7",
             err=True,
         )
     if TraceFormat.PERFETTO in formats:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import Self
 
@@ -12,6 +12,9 @@ from accelsim.text import masked, printable, printable_lines
 
 LONGEST_LIST = 12
 LONGEST_TEXT = 60
+LONGEST_MESSAGE = 2000
+MOST_PROBLEMS = 1000
+"""So many are shown; nobody reads on, and a file may have a million."""
 LEAST_LIKENESS = 0.59
 
 
@@ -29,7 +32,11 @@ class Problem:
         if self.file is not None:
             line = "" if self.line is None else f":{self.line}"
             text = f"{masked(fspath(self.file))}{line}: {text}"
-        return printable(text).strip()
+        shown = printable(text).strip()
+        if len(shown) <= LONGEST_MESSAGE:
+            return shown
+        half = LONGEST_MESSAGE // 2
+        return f"{shown[:half]}...{shown[3 - half :]}"  # what it says may be at the end, behind a long name
 
 
 class AccelsimError(Exception):
@@ -68,12 +75,27 @@ class InputError(AccelsimError):
         """An error of a single problem."""
         return cls([Problem(message, file, line, hint)])
 
+    def at(self, file: str | PathLike[str], line: int | None) -> Self:
+        """The same error, with a place for those of its problems that have none."""
+        return type(self)(p if p.file is not None else replace(p, file=file, line=line) for p in self.problems)
+
+    def said_at(self, places: Mapping[str, tuple[str, int | None]]) -> Self:
+        """The same error, where a file sets what ``--set KEY`` would: with the file and line of each key, by key."""
+        moved = {f"--set {key}": place for key, place in places.items()}
+        found = [(p, *moved.get(str(p.file), (p.file, p.line))) for p in self.problems]
+        return type(self)(replace(p, file=file, line=line) for p, file, line in found)
+
     def __str__(self) -> str:
-        return "\n".join(map(str, self.problems))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        more = len(self.problems) - len(lines)
+        return "\n".join([*lines, f"and {more:,} more"] if more else lines)
 
 
 class DataError(InputError):
-    """A data set that is known is not on this machine."""
+    """A data set that is known is not on this machine: no fault of the file that names it."""
+
+    def at(self, file: str | PathLike[str], line: int | None) -> Self:
+        return self
 
 
 class DeadlockError(AccelsimError):

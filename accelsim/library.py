@@ -34,7 +34,7 @@ _SHELVES = {
 def root() -> Path:
     """Return the folder of accelsim's own ``arch/`` and ``workloads/``: the wheel's copy, or the source tree."""
     shipped = _PACKAGE / "_library"
-    return shipped if shipped.is_dir() else _PACKAGE.parent
+    return shipped if os.path.isdir(shipped) else _PACKAGE.parent
 
 
 def plugin_points() -> list[metadata.EntryPoint]:
@@ -51,7 +51,7 @@ def folder_of(point: metadata.EntryPoint) -> Path:
         spec = None
     for place in (spec and spec.submodule_search_locations) or ():
         folder = Path(place, *inner)
-        if any((folder / shelf).is_dir() for shelf in ("arch", "workloads")):
+        if any(os.path.isdir(folder / shelf) for shelf in ("arch", "workloads")):
             return folder
     reason = "no such package" if spec is None else "the package has no folder arch or workloads"
     raise InputError.of(f"cannot read library '{point.name}' from {declaration(point)}: {reason}")

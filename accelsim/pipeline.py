@@ -77,7 +77,7 @@ def run_in_full(
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
         check_prices(point)
-    network = stages.load_workload(workload or chip.spec.workload, for_network)
+    network = network_on(chip, workload, for_network, stages.load_workload)
     deployment = deploy(network, chip)
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
@@ -117,20 +117,36 @@ def operate(
 ) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
-    timeline = (stages or Stages()).simulate(
-        schedule,
-        links(chip, schedule),
-        service,
-        clocking(chip, schedule),
-        frames,
-        tokens=activity.tokens,
-        arbitration=arbitration(chip, schedule),
-        domains=domains(chip, schedule),
-        progress=lambda done: tell("cycles", done, frames),
-    )
+    try:
+        timeline = (stages or Stages()).simulate(
+            schedule,
+            links(chip, schedule),
+            service,
+            clocking(chip, schedule),
+            frames,
+            tokens=activity.tokens,
+            arbitration=arbitration(chip, schedule),
+            domains=domains(chip, schedule),
+            progress=lambda done: tell("cycles", done, frames),
+        )
+    except InputError as error:  # a run that is too long: what of the chip makes it so is in its file
+        if (source := chip.source) is None:
+            raise
+        raise InputError(source.problem(each.message, ("clocks",), each.hint) for each in error.problems) from None
     ledger = close_books(schedule, service, timeline, activity, supplies(chip))
     bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)
+
+
+def network_on(
+    chip: Architecture, workload: str | Path | None, overrides: Overrides,
+    load: Callable[..., Workload] = load_workload,
+) -> Workload:  # fmt: skip
+    """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
+    if workload:
+        return load(workload, overrides)
+    with chip.at(("workload",)):
+        return load(chip.spec.workload, overrides)
 
 
 def programmed_again(
@@ -279,7 +295,9 @@ def _judged(
     try:
         return judge.score(outputs, batch.references, lambda done, total: tell("score", done, total))
     except ValueError as error:
-        raise InputError.of(f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}") from None
+        message = f"workload '{network.spec.name}' cannot be scored on {batch.source}: {error}"
+        with network.at(("score",)):
+            raise InputError.of(message) from None
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,7 @@ class Problems:
 
     where: str
     source: Source | None = None
+    network: Workload | None = None
     found: dict[str, Problem] = field(default_factory=dict)
 
     @classmethod
@@ -189,27 +190,30 @@ class Problems:
         where = f"'{chip.spec.name}'"
         if network is not None:
             where = f"workload '{network.spec.name}' on {where}"
-        return cls("" if network is None and chip.source is not None else where, chip.source)
+        return cls("" if network is None and chip.source is not None else where, chip.source, network)
 
     def add(self, message: str, hint: str | None = None, at: Location | None = None) -> None:
         """Note a problem; ``at``: the key of the chip's file that is to be changed, if it is one.
 
-        Where none is given, it is the component that the message names last, as 'name'.
+        Where none is given, it is the component that the message names last, as 'name', or else the op that it names
+        first, which has its line in the network's file. What names neither is said of the chip's file.
         """
         text = f"{self.where}: {message}" if self.where else message
-        at = at or self._component_in(message)
-        if at is not None and self.source is not None:
-            self.found.setdefault(message, self.source.problem(text, at, hint))
-        else:
-            self.found.setdefault(message, Problem(text, hint=hint))
+        file, line = self._place_of(message, at)
+        self.found.setdefault(message, Problem(text, file, line, hint))
 
-    def _component_in(self, message: str) -> Location | None:
-        if self.source is None or not isinstance(self.source.data, dict):
-            return None
-        components = self.source.data.get("components", {})
-        quoted = re.findall(r"(layer |matrix )?'([^']*)'", message)
-        named = [name for layer, name in quoted if not layer and name in components]
-        return ("components", named[-1]) if named else None
+    def _place_of(self, message: str, at: Location | None) -> tuple[str | None, int | None]:
+        named = [] if at is not None else re.findall(r"(layer |matrix )?'([^']*)'", message)
+        if at is None and self.source is not None and isinstance(self.source.data, dict):
+            components = self.source.data.get("components", {})
+            parts = [name for layer, name in named if not layer and name in components]
+            at = ("components", parts[-1]) if parts else None
+        if at is None and self.network is not None and self.network.source is not None:
+            places = self.network.graph.places
+            ops = [places[name] for _, name in named if name in places]
+            if ops:
+                return self.network.source.where(("graph", ops[0]))
+        return (None, None) if self.source is None else self.source.where(at or ())
 
     def stop(self) -> None:
         """Raise InputError with all problems so far, if there are any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import threading
 import traceback
@@ -45,7 +46,7 @@ def load_plugin(path: str | Path) -> None:
     with _LOADING:
         if str(file) in _FILES:
             return
-        if not file.is_file() or file.suffix != ".py":
+        if not os.path.isfile(file) or file.suffix != ".py":
             raise InputError.of(f"no such plug-in: {path}", hint="--plugin takes a Python file, FILE.py")
         name = f"accelsim_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
         spec = importlib.util.spec_from_file_location(name, file)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
@@ -54,7 +55,7 @@ class Origin:
     @property
     def sha256(self) -> str | None:
         """The SHA-256 of the module's source file; None where the module has no file to read."""
-        if self.file is None or not Path(self.file).is_file():
+        if self.file is None or not os.path.isfile(self.file):
             return None
         return hashlib.sha256(Path(self.file).read_bytes()).hexdigest()
 

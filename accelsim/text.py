@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 # Of 'scheme://user:password@host'; a password may hold anything but blanks, an '@' as well.
 _PASSWORD_OF_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
@@ -12,6 +13,8 @@ _PASSWORD_OF_WHOLE_URL = re.compile(r"(?<=://)([^/@:]*):.*@", re.DOTALL)
 _PASSWORD_OF_QUERY = re.compile(
     r"(?i)((?:password|passwd|passphrase|pwd|token|secret|api_?key|access_?key)(?:=|%3d))(?!\*\*\*)(?:(?!%3b|%26)[^&;\s'\"])+"
 )
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?(?: ?[A-Za-z/%^0-9\u00b0\u00b5\u03bc\u03a9]*)?")
 _BLANKS = re.compile(r"\s+")
 
 
@@ -42,6 +45,36 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return a text of our own layout, its line feeds and runs of spaces kept, with all else as in `printable`."""
     return "\n".join(map(_escaped, masked(text).split("\n")))
+
+
+def in_markdown(text: str) -> str:
+    """Return a text on one line, with nothing in it that Markdown would take for its own."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", printable(text))
+
+
+def in_code(text: str) -> str:
+    """Return a text as a code span of Markdown, where nothing can be escaped."""
+    return "`" + printable(text).replace("`", "'") + "`"
+
+
+def csv_row(row: Iterable[Any]) -> list[Any]:
+    """Return a row of a CSV table, its texts as `cell` has them."""
+    return [cell(one) if isinstance(one, str) else one for one in row]
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a CSV table; `from_cell` reads it back.
+
+    What a spreadsheet would compute, as it begins like a formula and is no number, gets an apostrophe in front, which
+    spreadsheets read as 'text follows'.
+    """
+    formula = text.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    return printable_lines(f"'{text}" if formula else text)
+
+
+def from_cell(text: str) -> str:
+    """Return the text that `cell` made a cell of."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
 
 def _escaped(line: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -38,6 +39,8 @@ from accelsim.schema import (
     override_texts,
     parse,
 )
+from accelsim.schema.names import Label
+from accelsim.schema.source import Location
 from accelsim.schema.workload import (
     AudioInputs,
     Context,
@@ -77,7 +80,7 @@ class WorkloadSpec(Model):
     `accelsim.kernels.requantise`; an int8 network reads features as codes - 128.
     """
 
-    name: str
+    name: Label
     description: str = ""
     weights: str | None = None
     generated_weights: GeneratedWeights | None = None
@@ -151,6 +154,10 @@ class Workload:
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit the data; None where there is none."""
 
+    def at(self, location: Location) -> AbstractContextManager[None]:
+        """Give the place of a key path of the workload's file to the problems that come up within and have none."""
+        return nullcontext() if self.source is None else self.source.at(location)
+
     def scorer(self, *, reference: bool = False) -> Judge:
         """Return the judge of the outputs of the hardware, or of the float ``reference``.
 
@@ -164,7 +171,9 @@ class Workload:
             row_s = self.spec.inputs.period() * self.graph.given.stride
             return judge.paced(row_s) if isinstance(judge, PacedJudge) else judge
         except ValueError as error:
-            raise InputError.of(str(error), file=self.folder / (spec.decoder_file() or "")) from None
+            file = spec.decoder_file()
+            with self.at(("score",) if file is None else ("score", "decoder")):
+                raise InputError.of(str(error) if file is None else f"{error} in {file}") from None
 
 
 @dataclass(frozen=True)
@@ -278,7 +287,7 @@ def _read_source(path: Path) -> tuple[Source, list[Path]]:
         return source, [path]
     variant = parse(Variant, source)
     path_of_base = path.parent / f"{variant.base}.yaml"
-    if not path_of_base.is_file():
+    if not os.path.isfile(path_of_base):
         near = did_you_mean(variant.base, [file.stem for file in path.parent.glob("*.yaml") if file != path])
         raise InputError([source.problem(f"no workload '{variant.base}' beside this one", ("base",), near)])
     base = load_yaml(path_of_base)
@@ -296,6 +305,11 @@ def workload_name(workload: str | Path) -> str | None:
 
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
     """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+    with workload.at(("inputs",)):
+        return _batch(workload, progress)
+
+
+def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None) -> Batch:
     inputs, score = workload.spec.inputs, workload.spec.score
     if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)

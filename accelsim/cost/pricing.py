@@ -150,11 +150,13 @@ def price_list(architecture: Architecture) -> PriceList:
 def check_prices(architecture: Architecture) -> None:
     """Look every price of an architecture up before it runs; raises InputError with all that are not to be had."""
     problems: dict[str, Problem] = {}
-    for _, lookup in _lookups(architecture, lambda name, action: True):
+    for (name, _), lookup in _lookups(architecture, lambda name, action: True):
         try:
-            lookup()
+            with architecture.at(("components", name)):
+                lookup()
         except InputError as error:
-            problems |= {str(problem): problem for problem in error.problems}
+            for problem in error.problems:
+                problems.setdefault(problem.message, problem)  # said of the first of a kind alone
     if problems:
         raise InputError(list(problems.values()))
 

@@ -5,6 +5,7 @@ AN4 has 130 test utterances by ten speakers; a file may hold fewer, and a run te
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def load_an4(split: str, folder: Path | None = None) -> list[Spoken]:
     if split not in ("train", "test"):
         raise ValueError(f"AN4 has the splits train and test, found '{split}'")
     path = (folder or data_folder()) / FILE
-    if not path.exists():
+    if not os.path.exists(path):
         raise FileNotFoundError(path)
     recordings, table = read_packed(path, "mfcc", "floats", (WIDTH // 3,), ("utt", "speaker", "split", "text"))
     empty = [str(name) for name, mfcc in zip(table["utt"], recordings, strict=True) if not len(mfcc)]
@@ -115,7 +116,7 @@ DOWNLOAD = Download(
 
 
 def _read(split: str) -> list[Featured]:
-    dictionary = load_dictionary() if (data_folder() / DICTIONARY).exists() else {}
+    dictionary = load_dictionary() if os.path.exists(data_folder() / DICTIONARY) else {}
     return [
         Featured(
             name=spoken.name,

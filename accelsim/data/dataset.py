@@ -116,7 +116,7 @@ def reading(name: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         download = DATASETS[name].download
-        there = download is not None and any((data_folder() / mark).exists() for mark in download.marks)
+        there = download is not None and any(os.path.exists(data_folder() / mark) for mark in download.marks)
         raise (_unreadable(name, error) if there else missing(name)) from None
     except Exception as error:  # a reader of a plug-in may use any library
         raise _unreadable(name, error) from None

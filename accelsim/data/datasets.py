@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
     folder, download = data_folder(), known.download
     if download is None:
         raise InputError.of(f"{name} has no source to get it from")
-    if any((folder / mark).exists() for mark in download.marks):
+    if any(os.path.exists(folder / mark) for mark in download.marks):
         report(f"{name} is already in {folder}")
         return folder
     if download.checksum is None:
@@ -98,7 +99,7 @@ def unpack(archive: Path, folder: Path) -> None:
         source.extractall(aside, filter="data")
         for entry in sorted(Path(aside).iterdir()):
             target = folder / entry.name
-            if not target.exists():
+            if not os.path.exists(target):
                 entry.rename(target)
                 continue
             for part in sorted(entry.iterdir()):  # another part of the same corpus is there already

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -54,9 +55,9 @@ def audiomnist(folder: Path, wanted: Wanted) -> list[Digit] | None:
 
 
 def _recordings(folder: Path, packed: str, tree: str, wanted: Wanted) -> list[Digit] | None:
-    if (folder / packed).exists():
+    if os.path.exists(folder / packed):
         found = _packed(folder / packed, wanted)
-    elif (folder / tree).is_dir():
+    elif os.path.isdir(folder / tree):
         found = _files(folder / tree, wanted)
     else:
         return None

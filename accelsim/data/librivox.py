@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from accelsim import library
@@ -13,7 +14,7 @@ from accelsim.errors import InputError
 def sample_folder() -> Path:
     """The folder of the LibriVox sample, in a source checkout or inside an installed package."""
     folder = library.root() / "workloads" / "rsnn_phoneme" / "sample"
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     raise InputError.of("the LibriVox sample is not part of this installation", hint="reinstall accelsim")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.files import read_audio, read_lines, read_table
 from accelsim.data.librivox import sample_folder
@@ -21,11 +23,11 @@ def _read(split: str) -> list[Utterance]:
     folder, listed = data_folder(), sample_folder() / "mini_librispeech.tsv"
     rows = [row for row in read_table(listed, ("utt", "split", "phones")).values() if row["split"] == split]
     manifest, root = folder / "librispeech_mini" / "manifest.tsv", folder / "LibriSpeech" / "train-clean-5"
-    if manifest.exists():
+    if os.path.exists(manifest):
         texts = {row["utt"]: row["transcript"] for row in read_table(manifest, ("utt", "transcript")).values()}
         paths = {row["utt"]: manifest.parent / f"{row['utt']}.opus" for row in rows}
         lists = dict.fromkeys(paths, manifest)
-    elif root.is_dir():
+    elif os.path.isdir(root):
         chapters = {row["utt"]: root.joinpath(*row["utt"].split("-")[:2]) for row in rows}
         paths = {name: chapter / f"{name}.flac" for name, chapter in chapters.items()}
         lists = {name: chapters[name] / f"{name.rpartition('-')[0]}.trans.txt" for name in paths}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def fold_timit(labels: list[str]) -> tuple[str, ...]:
 
 def _read(split: str) -> list[Utterance]:
     folder = data_folder()
-    if (folder / "timit_sample_16k_int16.npz").exists():
+    if os.path.exists(folder / "timit_sample_16k_int16.npz"):
         utterances = _timit_npz(folder / "timit_sample_16k_int16.npz")
-    elif (folder / "timit").is_dir():
+    elif os.path.isdir(folder / "timit"):
         utterances = _timit_tree(folder / "timit")
     else:
         raise missing("timit_sample")

@@ -16,6 +16,7 @@ from accelsim.kernels.cells import RESTING, CellProgram, drifted
 from accelsim.kernels.crossbar import Curves, Terms
 from accelsim.registry import Registry
 from accelsim.schema import Effect, Model, PositiveTime, format_si
+from accelsim.schema.names import Label
 
 LARGEST_CELL_BITS = 6
 
@@ -58,7 +59,7 @@ class Device(Model):
     """A memristor device. ``drift`` is a switch: nothing drifts unless it is given."""
 
     kind: str
-    name: str
+    name: Label
     description: str = ""
     source: str
     drift: Drift | None = None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
@@ -23,12 +24,13 @@ from accelsim.explore.space import Axis, points_of
 from accelsim.explore.store import Store
 from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
-from accelsim.library import find, names
-from accelsim.pipeline import Progress, run, run_in_full, split_overrides
+from accelsim.library import find, find_workload, names
+from accelsim.pipeline import Progress, network_on, run, run_in_full, split_overrides
 from accelsim.record import record
 from accelsim.result import Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
+from accelsim.schema.source import Location
 from accelsim.workload import load_workload, workload_name
 
 CHIP_METRICS = (
@@ -127,6 +129,10 @@ class ChipRow:
 
 def load_paper(name: str | Path) -> Paper:
     """Read and check a file of published figures by name or path; raises InputError."""
+    return _read_paper(name)[0]
+
+
+def _read_paper(name: str | Path) -> tuple[Paper, Source]:
     source = load_yaml(find(name, "arch/papers"))
     check_schema_tag(source, "paper")
     paper = parse(Paper, source)
@@ -136,6 +142,13 @@ def load_paper(name: str | Path) -> Paper:
         if isinstance(spec, StudyRun)
         for problem in _study_problems(spec, source, key)
     ]
+    looks: list[tuple[Location, Callable[[], Any]]] = [(("architecture",), partial(find, paper.architecture, "arch"))]
+    looks += [
+        (("runs", key, "workload"), partial(find_workload, spec.workload))
+        for key, spec in paper.runs.items()
+        if isinstance(spec, PaperRun)
+    ]
+    problems += source.problems_of(looks)
     for index, figure in enumerate(paper.figures):
         for key, path in (("path", figure.path), ("per", figure.per)):
             wrong = wrong_part(Result, path.split(".")) if path is not None else None
@@ -146,7 +159,7 @@ def load_paper(name: str | Path) -> Paper:
         problems += _unjudgeable(paper, figure, source, index)
     if problems:
         raise InputError(problems)
-    return paper
+    return paper, source
 
 
 def _unjudgeable(paper: Paper, figure: Figure, source: Source, index: int) -> list[Problem]:
@@ -214,7 +227,7 @@ def compare(
     `accelsim.explore.studies`, or from the folder ``studies``, which has such tables, or the stores of finished sweeps,
     each named after its sweep's file. Raises InputError.
     """
-    paper = load_paper(name)
+    paper, source = _read_paper(name)
     needed = [r for r in paper.runs if any(r in figure.runs() for figure in paper.figures)]
     needed.sort(key=lambda key: not isinstance(paper.runs[key], StudyRun))  # a table that is refused costs no run
     results: dict[str, Result] = {}
@@ -225,16 +238,20 @@ def compare(
             on_run(key, done, len(needed))
         spec = paper.runs[key]
         paths = _paths(paper, key)
+        settings = {} if isinstance(spec, StudyRun) else spec.set
         try:
             if isinstance(spec, StudyRun):
                 found[key] = _studied(key, spec, studies, paths)
                 continue
-            full = run_in_full(paper.architecture, spec.workload, overrides=spec.set, seed=seed, progress=progress)
+            full = run_in_full(paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress)
         except DataError as error:
             missing[key] = str(error)
             continue
+        except InputError as error:
+            raise error.said_at({name: source.where(("runs", key, "set", name)) for name in settings}) from None
         results[key] = record(full, f"compare {paper.name}")
-        found[key] = of_result(key, results[key], full, paths)
+        with source.at(("runs", key)):
+            found[key] = of_result(key, results[key], full, paths)
     return Comparison(paper, tuple(_row(figure, found) for figure in paper.figures), results, missing)
 
 
@@ -415,7 +432,7 @@ def _check_chips(
             for point in (chip, *chip.operating_points.values()):
                 check_point(point)
                 check_prices(point)
-            deploy(load_workload(workload or chip.spec.workload, for_network), chip)
+            deploy(network_on(chip, workload, for_network), chip)
         except InputError as error:
             problems += error.problems
     if problems:

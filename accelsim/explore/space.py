@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -63,6 +63,8 @@ class Axis:
     choices: tuple[tuple[str, ...], ...] = ()
     """The steps: one value for each key."""
     range: Range | None = None
+    place: tuple[str, int | None] | None = field(default=None, compare=False)
+    """File and line that ask for it; None where that is the command line."""
 
     def count(self) -> int | None:
         """Return the number of steps; None for a range without a step."""
@@ -179,7 +181,9 @@ def _grid(axes: Sequence[Axis], seeds: int) -> list[dict[str, str]]:
         count = axis.count()
         if count is None:
             hint = "write a:b:step, or draw points with --method lhs --points N"
-            raise InputError.of(f"a grid needs a step for the range of '{axis.keys[0]}'", hint=hint)
+            file, line = axis.place or (None, None)
+            message = f"a grid needs a step for the range of '{axis.keys[0]}'"
+            raise InputError.of(message, file=file, line=line, hint=hint)
         counts.append(count)
     _check_number([*counts, seeds] if seeds > 1 else counts, "draw some: --method lhs --points N")
     steps = itertools.product(*map(range, counts))

@@ -49,6 +49,7 @@ from accelsim.errors import AccelsimError, InputError, Problem, show
 from accelsim.explore.metrics import METRICS, read_constraints
 from accelsim.explore.space import Point
 from accelsim.result import Identity, Result, check_writable, problems_of
+from accelsim.text import csv_row
 
 FILE = "results.sqlite"
 SCHEMA = "accelsim/store@1"
@@ -191,15 +192,18 @@ class Store:
         """Begin a store in a folder; raises InputError where one is, or where it cannot be written."""
         check_writable(folder)
         path = folder / FILE
+        hint = "go on with --resume, or choose another folder"
+        there = InputError.of(f"{path} holds results already", hint=hint)
         if cls.begun(folder):
-            hint = "go on with --resume, or choose another folder"
-            raise InputError.of(f"{path} holds results already", hint=hint)
+            raise there
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError.of(f"cannot write to the output folder {folder}: {error.strerror}") from None
         store = cls(folder, _connect(path, new=True))
         with store._transaction():
+            if store._read("SELECT name FROM sqlite_master"):  # another writer has been faster
+                raise there
             for table, columns in _COLUMNS.items():
                 listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
                 key = "" if table in ("points", "meta") else ", PRIMARY KEY (point, position)"
@@ -212,7 +216,7 @@ class Store:
     def begun(cls, folder: Path) -> bool:
         """Tell whether a folder holds a store, or anything else of its name; one killed at its birth has no tables."""
         path = folder / FILE
-        if not path.is_file():
+        if not os.path.isfile(path):
             return False
         store = cls(folder, _connect(path))
         tables = store._read("SELECT name FROM sqlite_master")
@@ -223,7 +227,7 @@ class Store:
     def open(cls, folder: Path) -> Store:
         """Open the store in a folder; raises InputError where there is none, or one that this accelsim cannot read."""
         path = folder / FILE
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError.of(
                 f"no results in {folder}", hint=f"a folder that `accelsim sweep --out` made has a {FILE}"
             )
@@ -327,8 +331,7 @@ class Store:
             paths.append(self.folder / f"{table}.csv")
             with _written(paths[-1]) as temporary, temporary.open("x", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(columns)
-                writer.writerows(rows)
+                writer.writerows(map(csv_row, [columns, *rows]))
         return paths
 
     def export_parquet(self) -> list[Path]:

@@ -39,9 +39,9 @@ from accelsim.explore.paths import value_at
 from accelsim.explore.reuse import cells_of, functional
 from accelsim.explore.store import Store
 from accelsim.explore.sweep import Sweep
-from accelsim.pipeline import split_overrides
+from accelsim.pipeline import network_on, split_overrides
 from accelsim.result import Result, problems_of, written_whole
-from accelsim.workload import load_workload
+from accelsim.text import csv_row, from_cell
 
 SHELF = "reports/studies"
 
@@ -132,19 +132,8 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
     figures = list(dict.fromkeys(name for row in rows for name in row.figures))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "architecture",
-            "workload",
-            "seed",
-            *(SET + key for key in settings),
-            "values",
-            "costs",
-            *figures,
-            "components",
-            *_HEARD,
-        ]
-    )
+    head = ["architecture", "workload", "seed", *(SET + key for key in settings), "values", "costs"]
+    writer.writerow(csv_row([*head, *figures, "components", *_HEARD]))
     for row in rows:
         heard = row.heard
         spoken: list[str] = [""] * len(_HEARD)
@@ -154,19 +143,8 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
             spoken = [heard.dataset, heard.counted, _numbers(heard.lengths), errors, reference]
         values = ["" if (value := row.figures.get(name)) is None else repr(value) for name in figures]
         set_ = [row.settings.get(key, "") for key in settings]
-        writer.writerow(
-            [
-                row.architecture,
-                row.workload or "",
-                row.seed,
-                *set_,
-                row.values,
-                row.costs,
-                *values,
-                json.dumps(row.components),
-                *spoken,
-            ]
-        )
+        about = [row.architecture, row.workload or "", row.seed, *set_, row.values, row.costs]
+        writer.writerow(csv_row([*about, *values, json.dumps(row.components), *spoken]))
     with written_whole(path) as file:
         file.write(text.getvalue().encode())
 
@@ -215,7 +193,7 @@ def _read(header: list[str], line: list[str]) -> StudyRow:
     """Return a row of the table; raises ValueError that says what is wrong with it."""
     if len(line) != len(header):
         raise ValueError(f"{len(line)} cells, of {len(header)} columns")
-    cells = dict(zip(header, line, strict=True))
+    cells = dict(zip(header, map(from_cell, line), strict=True))
     settings = {key.removeprefix(SET): text for key, text in cells.items() if key.startswith(SET) and text}
     figures = {key: _figure(key, text) for key, text in cells.items() if key not in _KNOWN and not key.startswith(SET)}
     files = cells["architecture"], cells["workload"] or None
@@ -290,7 +268,7 @@ class _Files:
         if key not in self._found:
             for_chip, for_network = split_overrides(settings)
             chip = load_architecture(architecture, for_chip)
-            network = load_workload(workload or chip.spec.workload, for_network)
+            network = network_on(chip, workload, for_network)
             self._found[key] = chip, network.sha256
         return self._found[key]
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import NonNegativeInt, PositiveInt
+
 import accelsim
+from accelsim import limits
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.errors import InputError, Problem
-from accelsim.explore.metrics import metric_named, read_constraints
+from accelsim.explore.metrics import Metric, metric_named, read_constraint, read_constraints
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
 from accelsim.explore.store import FILE, Outcome, Store
 from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
+from accelsim.library import find, find_workload
 from accelsim.limits import LARGEST_SEED
-from accelsim.pipeline import WORKLOAD_PREFIX, split_overrides
+from accelsim.pipeline import WORKLOAD_PREFIX, network_on, split_overrides
 from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
-from accelsim.workload import load_workload
+from accelsim.schema.source import Location
 
 OBJECTIVES = ("energy_per_frame_j", "error_percent", "area_mm2")
 Progress = Callable[[str, int | None, int | None], None]
@@ -38,9 +44,9 @@ class SweepSpec(Model):
     workload: str | None = None
     axes: list[dict[str, Any]]
     method: Literal["grid", "random", "lhs"] = "grid"
-    points: int | None = None
-    seed: int = 0
-    seeds: int = 1
+    points: PositiveInt | None = None
+    seed: NonNegativeInt = 0
+    seeds: PositiveInt = 1
     objectives: list[str] = list(OBJECTIVES)
     constraints: list[str] = []
     """Such as ``area<=2 mm2``: only configurations that keep all of them are on the front."""
@@ -76,6 +82,10 @@ class Sweep:
         kept = tuple(axis for axis in self.axes if not keys & set(axis.keys))
         chosen = {name: value for name, value in options.items() if value is not None}
         return replace(self, axes=(*kept, *given), **chosen)
+
+    def metrics(self) -> list[Metric]:
+        """Return the objectives, each once; raises InputError for one that is no metric."""
+        return list(dict.fromkeys(metric_named(name) for name in dict.fromkeys(self.objectives)))
 
 
 def sweep(
@@ -127,13 +137,18 @@ def load_sweep(path: str | Path) -> Sweep:
     source = load_yaml(path)
     check_schema_tag(source, "sweep")
     spec = parse(SweepSpec, source)
-    axes, problems = [], []
-    for index, settings in enumerate(spec.axes):
-        try:
-            axes.append(read_axis(settings))
-        except InputError as error:
-            problems += [source.problem(p.message, ("axes", index), p.hint) for p in error.problems]
-    if problems:
+    axes: list[Axis] = []
+
+    def read(index: int) -> None:
+        axes.append(replace(read_axis(spec.axes[index]), place=source.where(("axes", index))))
+
+    looks: list[tuple[Location, Callable[[], Any]]] = [(("architecture",), partial(find, spec.architecture, "arch"))]
+    if spec.workload is not None:
+        looks.append((("workload",), partial(find_workload, spec.workload)))
+    looks += [(("axes", i), partial(read, i)) for i in range(len(spec.axes))]
+    looks += [(("objectives", i), partial(metric_named, one)) for i, one in enumerate(spec.objectives)]
+    looks += [(("constraints", i), partial(read_constraint, one)) for i, one in enumerate(spec.constraints)]
+    if problems := source.problems_of(looks):
         raise InputError(problems)
     options = spec.model_dump(exclude={"axes", "objectives", "constraints"})
     objectives, constraints = tuple(spec.objectives), tuple(spec.constraints)
@@ -142,7 +157,7 @@ def load_sweep(path: str | Path) -> Sweep:
 
 def is_sweep_file(name: str) -> bool:
     """Tell whether a name is that of a file of schema ``accelsim/sweep@...``; raises InputError for a broken file."""
-    if not Path(name).is_file():
+    if not os.path.isfile(name):
         return False
     data = load_yaml(name).data
     return isinstance(data, dict) and str(data.get("schema")).startswith("accelsim/sweep@")
@@ -163,9 +178,13 @@ def run_sweep(
     chip = load_architecture(what.architecture)
     axes = full_axes(what.axes, chip)
     _check_options(what, jobs)
+    places = {key: axis.place for axis in axes for key in axis.keys if axis.place is not None}
     fixed, axes = fixed_and_varied(axes)
     points = points_of(axes, what.method, what.points, what.seed, what.seeds)
-    check_axes(what.architecture, what.workload, fixed, axes)
+    try:
+        check_axes(what.architecture, what.workload, fixed, axes)
+    except InputError as error:
+        raise error.said_at(places) from None
     asked = describe(what, fixed, axes, chip) | {
         "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds,
     }  # fmt: skip
@@ -195,19 +214,20 @@ def closing_on_error(store: Store) -> Iterator[Store]:
 def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:
     """Return the axes with whole keys: ``adc.units`` is short for ``components.adc.units``.
 
-    Raises InputError for a key that is set twice.
+    Raises InputError for a key that is set twice, and for more axes than the limit.
     """
+    limits.check("axes", len(axes))
     taken = {*type(chip.spec).model_fields, WORKLOAD_PREFIX.rstrip(".")}
 
     def full(key: str) -> str:
         first = key.partition(".")[0]
         return f"components.{key}" if first not in taken and first in chip.spec.components else key
 
-    whole = tuple(Axis(tuple(map(full, axis.keys)), axis.choices, axis.range) for axis in axes)
-    keys = [key for axis in whole for key in axis.keys]
-    twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    whole = tuple(replace(axis, keys=tuple(map(full, axis.keys))) for axis in axes)
+    asked = [(key, axis.place or (None, None)) for axis in whole for key in axis.keys]
+    twice = [one for index, one in enumerate(asked) if one[0] in (key for key, _ in asked[:index])]
     if twice:
-        raise InputError(Problem(f"'{key}' is set twice") for key in twice)
+        raise InputError(Problem(f"'{key}' is set twice", *place) for key, place in twice)
     return whole
 
 
@@ -231,9 +251,9 @@ def check_axes(architecture: str, workload: str | None, fixed: Mapping[str, str]
         loaded.add(key)
         for_chip, for_network = split_overrides(settings)
         try:
-            network = load_architecture(architecture, for_chip).spec.workload
+            chip = load_architecture(architecture, for_chip)
             if for_network or len(loaded) == 1 or "workload" in for_chip:
-                load_workload(workload or network, for_network)
+                network_on(chip, workload, for_network)
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
@@ -242,7 +262,7 @@ def check_axes(architecture: str, workload: str | None, fixed: Mapping[str, str]
 
 def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: Architecture) -> dict[str, Any]:
     """Return what the store's meta table says of a sweep or search."""
-    network = load_workload(what.workload or chip.spec.workload)
+    network = network_on(chip, what.workload, {})
     return {
         "architecture": {"name": chip.spec.name, "sha256": chip.sha256},
         "workload": {"name": network.spec.name, "sha256": network.sha256},
@@ -251,7 +271,7 @@ def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: 
         "axes": [axis.asked() for axis in axes],
         "swept": [key for axis in axes for key in axis.keys],
         "seed": what.seed,
-        "objectives": [metric_named(name).name for name in what.objectives],
+        "objectives": [metric.name for metric in what.metrics()],
         "constraints": list(what.constraints),
         "accelsim": accelsim.__version__,
         "command": what.command,

@@ -9,7 +9,7 @@ from accelsim.architecture import ArchitectureSpec, load_architecture, load_conv
 from accelsim.cost import check_point
 from accelsim.devices import AnyDevice, load_device
 from accelsim.devices.wire_tables import load_wire_table
-from accelsim.errors import InputError, did_you_mean
+from accelsim.errors import InputError, did_you_mean, show
 from accelsim.explore.comparison import load_paper
 from accelsim.explore.sweep import SweepSpec, load_sweep
 from accelsim.placement import check_chip, load_placement
@@ -40,7 +40,8 @@ def validate_file(path: Path) -> str:
     """Check one file by its ``schema:`` tag and say what it is; raises InputError with all its problems."""
     if path.suffix == ".json":
         return f"a result of {Result.from_json(_text(path), str(path)).arch.name}"
-    data = load_yaml(path).data
+    source = load_yaml(path)
+    data = source.data
     tag = data.get("schema") if isinstance(data, dict) else None
     kind = str(tag).removeprefix("accelsim/").split("@")[0]
     if kind == "arch":
@@ -67,7 +68,8 @@ def validate_file(path: Path) -> str:
     if kind == "sweep":
         return f"sweep of {load_sweep(path).architecture}"
     hint = did_you_mean(kind, SCHEMAS) if tag else "write for example 'schema: accelsim/arch@1'"
-    raise InputError.of(f"unknown schema {tag!r}" if tag else "missing key 'schema'", file=str(path), hint=hint)
+    message = f"unknown schema {show(tag)}" if tag else "missing key 'schema'"
+    raise InputError([source.problem(message, ("schema",), hint)])
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -85,4 +87,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError.of(f"cannot read {path}: {error}") from None
+        raise InputError.of(f"cannot be read: {error}", file=path) from None

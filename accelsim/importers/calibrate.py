@@ -7,6 +7,7 @@ Symmetric codes q = clamp(round(x / s), -(2^(b - 1) - 1), 2^(b - 1) - 1), see `a
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,8 +63,12 @@ def read_recordings(
     mono audio at 16 kHz. Raises InputError with all that cannot be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        near = did_you_mean(folder.name, (p.name for p in folder.parent.glob("*"))) if folder.parent.is_dir() else None
+    if not os.path.isdir(folder):
+        near = (
+            did_you_mean(folder.name, (p.name for p in folder.parent.glob("*")))
+            if os.path.isdir(folder.parent)
+            else None
+        )
         raise InputError.of(f"no folder for calibration at {folder}", hint=near)
     parts: list[NDArray[Any]] = []
     ends = [0]

@@ -73,7 +73,7 @@ class ConformerImporter(Importer):
                        "PyTorch's gives other values.")  # fmt: skip
         kinds = ", ".join(sorted({kind for _, kind in layers}))
         return network.imported(
-            options.name or path.stem, f"{len(layers)} Conformer layers of {width} ({kinds}).", options, remarks
+            options.named(path), f"{len(layers)} Conformer layers of {width} ({kinds}).", options, remarks
         )
 
 

@@ -27,6 +27,8 @@ from accelsim.ops.op import FEATURES
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
+from accelsim.schema.names import LONGEST_LABEL, Label
+from accelsim.text import in_markdown, printable
 from accelsim.weights import save_weights
 from accelsim.workload import Workload, load_workload
 
@@ -51,7 +53,11 @@ class Options(Model):
     split: str = "test"
     features: str = "log_mel"
     frame_period: str = "10 ms"
-    name: str | None = None
+    name: Label | None = None
+
+    def named(self, path: Path) -> str:
+        """Return the name of the workload: that of the model's file, as far as it can be shown, where none is given."""
+        return self.name or printable(path.stem).strip()[:LONGEST_LABEL].strip() or "network"
 
     def inputs(self, width: int) -> dict[str, Any]:
         """Return the ``inputs`` of a workload whose network reads rows of so many features."""
@@ -291,11 +297,11 @@ def _page(imported: Imported, made: Workload) -> str:
     size = size_of(made.graph, made.tensors)
     approximate = [note for note in imported.notes if note.how == "approximate"]
     lines = [
-        f"# {made.spec.name}",
+        f"# {in_markdown(made.spec.name)}",
         "",
-        made.spec.description,
+        in_markdown(made.spec.description),
         "",
-        *(f"- {remark}" for remark in imported.remarks),
+        *(f"- {in_markdown(remark)}" for remark in imported.remarks),
         f"- {len(imported.notes)} nodes: {len(imported.notes) - len(approximate)} exact, {len(approximate)} "
         f"approximate; {len(made.graph.ops)} ops here.",
         f"- {size.macs:,.0f} multiply-accumulates for a row of the outputs, {size.parameters:,} parameters, "

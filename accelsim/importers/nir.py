@@ -731,7 +731,7 @@ class _Network:
         if options.order is not None:
             said.append(f"order: membranes take the {options.order} current")
         workload: dict[str, Any] = {
-            "name": options.name or self.path.stem,
+            "name": options.named(self.path),
             "description": f"Imported from {self.path.name} (NIR): {', '.join(said)}.",
             "inputs": {"source": "file", "path": NO_FILE, "frame_period": f"{dt * 1e6:.10g} us", "width": width,
                        "spikes": True},

@@ -69,7 +69,7 @@ class S4dImporter(Importer):
         refusals.stop()
         unit = 1.0 / options.feature_scale
         return network.imported(
-            options.name or path.stem, f"An S4D module of {network.edge.width} channels (zero-order hold).", options,
+            options.named(path), f"An S4D module of {network.edge.width} channels (zero-order hold).", options,
             remarks, reference_unit=unit,
         )  # fmt: skip
 

@@ -1128,7 +1128,7 @@ class Tflite(Importer):
         elif graph.mixes:
             remarks.append(f"A run takes a clip of {graph.step} rows: each utterance must have just so many.")
         workload: dict[str, Any] = {
-            "name": options.name or path.stem,
+            "name": options.named(path),
             "description": f"Imported from {path.name} (TFLite, int8), see import.md.",
             "inputs": options.inputs(graph.width),
             **graph.features,

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from accelsim.text import in_markdown
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@-]*")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"}
 """What YAML does not take for text, in any case."""
@@ -27,7 +29,7 @@ def as_yaml(data: Mapping[str, Any]) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
+    return ["| " + " | ".join(map(in_markdown, line)) + " |" for line in lines]
 
 
 def _flow(value: Any) -> str:
@@ -39,7 +41,13 @@ def _flow(value: Any) -> str:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return _number(value)
-    return json.dumps(value)
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """Return a text in double quotes, where JSON writes in two escapes what YAML writes in one."""
+    whole = json.dumps(text.encode(errors="replace").decode(), ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in whole)
 
 
 def _number(value: float) -> str:

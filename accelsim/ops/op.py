@@ -25,6 +25,7 @@ from accelsim.kernels.number import Arithmetic, FloatExceptions, Number, Values,
 from accelsim.kernels.requantise import LANES, Rounding, Scaling, quantised
 from accelsim.ops import plain, plain_integer
 from accelsim.registry import Registry
+from accelsim.schema.names import OpName
 from accelsim.schema.parse import Model
 
 FEATURES = "features"
@@ -138,7 +139,7 @@ class RowWindow:
 class Op(Model):
     """One op of a network. Subclasses say what it reads and gives, and compute it."""
 
-    name: str
+    name: OpName
     op: str
     takes: ClassVar[frozenset[Kind]] = frozenset({"real", "codes"})
     """The kinds of edges that it can read."""
@@ -368,7 +369,7 @@ class QuantisedOp(DatapathOp):
 class ShortForm(Model):
     """A short way to write several ops: it is replaced by them before anything else looks at a graph."""
 
-    name: str
+    name: OpName
     op: str
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +15,7 @@ from accelsim.report.headline import EXTRAPOLATED, between, warnings
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
-from accelsim.text import printable
+from accelsim.text import in_code, in_markdown
 
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -76,16 +75,17 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     lines = [_PREAMBLE, tally(comparisons), "", *_from_studies(comparisons)]
     for comparison in comparisons:
         paper = comparison.paper
-        lines += [f"## {paper.title}", "", f"{paper.reference}; `{paper.architecture}`.", ""]
+        title, reference = in_markdown(paper.title), in_markdown(paper.reference)
+        lines += [f"## {title}", "", f"{reference}; {in_code(paper.architecture)}.", ""]
         lines += ["| " + " | ".join(COLUMNS) + " |", "|---|---:|---|---:|---:|---:|---|---|"]
         for row in comparison.rows:
-            *cells, verdict = _cells(row)
+            *cells, verdict = map(in_markdown, _cells(row))
             if row.verdict is not None:
                 verdict = verdict.replace(row.verdict, f"{_MARK[row.verdict]}{row.verdict}{_MARK[row.verdict]}", 1)
             lines.append("| " + " | ".join((*cells, verdict)) + " |")
         notes = [f"- {row.figure.name}: {row.figure.note}" for row in comparison.rows if row.figure.note]
         notes += [f"- not run: {reason}" for reason in dict.fromkeys(comparison.missing.values())]
-        lines += ["", *notes, ""] if notes else [""]
+        lines += ["", *map(in_markdown, notes), ""] if notes else [""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -125,8 +125,9 @@ def changed(comparisons: Sequence[Comparison], page: str) -> list[str]:
     Figures of the papers compared that are on one side alone are among them, but for those without a value here.
     """
     now = verdicts_of(markdown(comparisons))
-    titles = {one.paper.title for one in comparisons}
-    unseen = {(one.paper.title, row.figure.name) for one in comparisons for row in one.rows if row.ours is None}
+    titles = {in_markdown(one.paper.title) for one in comparisons}
+    nothing = [(one.paper.title, row.figure.name) for one in comparisons for row in one.rows if row.ours is None]
+    unseen = {(in_markdown(title), in_markdown(name)) for title, name in nothing}
     before = {key: verdict for key, verdict in verdicts_of(page).items() if key[0] in titles and key not in unseen}
 
     def word(verdicts: Mapping[tuple[str, str], str], key: tuple[str, str]) -> str:
@@ -170,7 +171,10 @@ def chips_table(results: Sequence[Result], rows: Sequence[ChipRow]) -> Table:
 def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: str) -> str:
     """Return the same table as a Markdown page, with what was recognised, and what is calibrated or assumed."""
     names = _names(results)
-    heads = [f"{_text(name)}<br>{_text(result.workload.name)}" for name, result in zip(names, results, strict=True)]
+    heads = [
+        f"{in_markdown(name)}<br>{in_markdown(result.workload.name)}"
+        for name, result in zip(names, results, strict=True)
+    ]
     heads += [f"{place(index)} / first" for index in range(1, len(results))]
     lines = ["# Chips side by side", "", "Made by", "", "```sh", command, "```", "", _CHIPS]
     lines += ["| " + " | ".join(("figure", *heads)) + " |", "|---|" + "---:|" * len(heads)]
@@ -178,27 +182,27 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
         name, *cells = _chip_cells(row, results)
         values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
         lines.append("| " + " | ".join((name, *values)) + " |")
-    lines += ["", _text(power_rules(results))]
+    lines += ["", in_markdown(power_rules(results))]
     late = [(name, text) for name, result in zip(names, results, strict=True) for text in warnings(result)]
     if late:
-        lines += ["", "## Late", "", *(f"- {_text(name)}: {text}" for name, text in late)]
+        lines += ["", "## Late", "", *(f"- {in_markdown(name)}: {in_markdown(text)}" for name, text in late)]
     lines += ["", "## How far power and area may be off", "", _SPREAD]
     for name, result in zip(names, results, strict=True):
         u = result.uncertainty
         power, area = between(u.power_w, "W"), f"{u.area_mm2[0]:.4g} to {u.area_mm2[1]:.4g} mm2"
-        lines.append(f"- {_text(name)}: {power}; {area}")
+        lines.append(f"- {in_markdown(name)}: {power}; {area}")
     lines += ["", "## Where the accuracy comes from", ""]
-    lines += [f"- {_text(name)}: {_recognised(result)}" for name, result in zip(names, results, strict=True)]
+    lines += [f"- {in_markdown(name)}: {_recognised(result)}" for name, result in zip(names, results, strict=True)]
     lines += ["", "## Predicted, calibrated, assumed", "", _ROLES]
     for name, result in zip(names, results, strict=True):
-        lines.append(f"- {_text(name)}")
+        lines.append(f"- {in_markdown(name)}")
         hidden = {"plugins"} if result.provenance.extrapolated else {"plugins", "extrapolated"}
         kept = result.provenance.model_dump(exclude=hidden)
         for role, told in kept.items():
-            lines.append(f"    - {role}: " + ("; ".join(map(_text, told)) or "nothing"))
+            lines.append(f"    - {role}: " + ("; ".join(map(in_markdown, told)) or "nothing"))
         if plugins := result.provenance.plugins:
             used = (f"{one.name} of {one.distribution or one.module}" for one in plugins)
-            lines.append("    - plug-ins: " + "; ".join(map(_text, used)))
+            lines.append("    - plug-ins: " + "; ".join(map(in_markdown, used)))
     return "\n".join(lines) + "\n"
 
 
@@ -222,18 +226,13 @@ def _recognised(result: Result) -> str:
     """Return on what a chip was scored, and how well the float network does there."""
     a, utterances = result.accuracy, result.performance.utterances
     if a is None:
-        return f"no accuracy: `{result.workload.name}` recognises nothing"
+        return f"no accuracy: {in_code(result.workload.name)} recognises nothing"
     heard = f"{utterances:,} utterance{'s' if utterances > 1 else ''}"
-    text = f"{a.metric} {a.value:.2f} {a.unit} on `{a.dataset}`, {heard}, {a.n:,} {a.counted}"
+    text = f"{a.metric} {a.value:.2f} {a.unit} on {in_code(a.dataset)}, {heard}, {a.n:,} {a.counted}"
     text += f"; 95 % interval {a.low:.1f} to {a.high:.1f}"
     if a.runs:
         text += f", mean of {len(a.runs)} programmings"
     return text + ("" if a.reference_value is None else f"; the network in float {a.reference_value:.2f} {a.unit}")
-
-
-def _text(text: str) -> str:
-    """Return a text from a file on one line, with nothing in it that Markdown would take for its own."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", printable(text))
 
 
 def _from_studies(comparisons: Sequence[Comparison]) -> list[str]:
@@ -246,7 +245,10 @@ def _from_studies(comparisons: Sequence[Comparison]) -> list[str]:
                 if row.ours is not None and isinstance(spec, StudyRun):
                     listed = figures.setdefault((spec.file(), comparison.paper.title), [])
                     listed += [row.figure.name] if row.figure.name not in listed else []
-    lines = [f"- `{file}`, of {title}: {'; '.join(listed)}" for (file, title), listed in figures.items()]
+    lines = [
+        f"- {in_code(file)}, of {in_markdown(title)}: {in_markdown('; '.join(listed))}"
+        for (file, title), listed in figures.items()
+    ]
     return [_STUDIES, *lines, ""] if lines else []
 
 

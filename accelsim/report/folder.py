@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -52,12 +53,12 @@ def write_report(
 
 def _kind(folder: Path) -> str:
     """Return the name of the file that a folder holds, a result or a store; raises InputError."""
-    found = [name for name in (RESULT, FILE) if (folder / name).is_file()]
+    found = [name for name in (RESULT, FILE) if os.path.isfile(folder / name)]
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError.of(f"{folder} holds both {RESULT} and {FILE}", hint="move one of them to a folder of its own")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError.of(f"no folder {folder}", hint="the one that --out of run, sweep or search named")
     below = sorted(path.parent for name in (RESULT, FILE) for path in folder.glob(f"*/{name}"))
     hint = f"try {below[0]}" if below else "the one that --out of run, sweep or search named"

@@ -8,6 +8,7 @@ from annotated_types import Gt
 from pydantic import Field, model_validator
 
 from accelsim.schema.effects import Effect
+from accelsim.schema.names import Label
 from accelsim.schema.parse import Model
 
 _MEASURED = Effect(values="either", counts="either", given="measured on converters")
@@ -28,7 +29,7 @@ class MeasuredConverter(Model):
 class MeasuredConverters(Model):
     """Converters as they were measured: one for all, one for each unit of every tile, or one for each of the chip."""
 
-    name: str
+    name: Label
     description: str = ""
     source: str
     converters: Annotated[list[MeasuredConverter], Field(min_length=1)]

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
+from accelsim.schema.names import Label, Name, as_name
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import (
     Length,
@@ -53,6 +54,10 @@ class Origin:
     window: Window | None = None
 
 
+def _one_or_every(kind: str) -> str:
+    return kind if kind == EVERY else as_name(kind)
+
+
 class Price(Model):
     """What every row says: whose price it is, at which size, where the number comes from.
 
@@ -63,7 +68,7 @@ class Price(Model):
     the same kind another action of an energy, or another section, ``standby`` or ``leakage``.
     """
 
-    kind: str
+    kind: Annotated[str, AfterValidator(_one_or_every)]
     at: dict[str, Size | PositiveLength | PositiveTime] = {}
     source: str
     tag: Tag
@@ -97,7 +102,7 @@ class Modelled(Price):
 class EnergyPrice(Modelled):
     """Energy of one action of one instance."""
 
-    action: str
+    action: Name
     value: PositiveEnergy | None = None
     low: PositiveEnergy | None = None
     high: PositiveEnergy | None = None
@@ -139,7 +144,7 @@ class StandbyPrice(Modelled):
     leakage``: static logic, which at rest draws its leakage alone.
     """
 
-    state: str | None = None
+    state: Name | None = None
     value: NonNegativePower | None = None
     low: NonNegativePower | None = None
     high: NonNegativePower | None = None
@@ -184,7 +189,7 @@ class LeakagePrice(Price):
 class LeakageBracket(Model):
     """Leakage that others measured or computed, to bracket a calibrated one; per KiB of SRAM, at its own V and T."""
 
-    name: str
+    name: Label
     per_kib: PositivePower
     voltage: PositiveVoltage
     temperature: Temperature
@@ -285,13 +290,13 @@ class CostTable(Model):
     rows come from: rows whose ``source`` names the same one first are wrong together, all others apart.
     """
 
-    name: str
+    name: Label
     description: str = ""
     base: Annotated[list[Base], BeforeValidator(_listed, json_schema_input_type=str | Base | list[str | Base])] = []
     node: Length
     voltage: PositiveVoltage
     temperature: Temperature
-    laws: dict[str, dict[str, Law]] = {}
+    laws: dict[Name, dict[Name, Law]] = {}
     sources: list[str] = []
     energy: list[EnergyPrice] = []
     clock: list[ClockPrice] = []

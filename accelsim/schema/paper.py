@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from accelsim.errors import did_you_mean
+from accelsim.schema.names import Label, Name
 from accelsim.schema.parse import Model
 
 Role = Literal["input", "calibrated", "predicted", "bookkeeping"]
@@ -85,7 +86,7 @@ class Figure(Model):
     own, where chip, workload and settings are those of ``run``.
     """
 
-    name: str
+    name: Label
     value: float
     unit: str
     tag: Literal["stated", "derived"]
@@ -148,11 +149,11 @@ class Figure(Model):
 class Paper(Model):
     """The published figures of one system, and the runs that reproduce them."""
 
-    name: str
+    name: Name
     title: str
     reference: str
     architecture: str
-    runs: dict[str, AnyRun]
+    runs: dict[Name, AnyRun]
     figures: list[Figure]
 
     @model_validator(mode="after")

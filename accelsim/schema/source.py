@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numbers
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -25,6 +26,7 @@ Location = tuple[Key, ...]
 Overrides = Mapping[str, str | float | bool]
 """Dotted key -> value, as text in YAML, a number or a boolean."""
 
+_LONGEST_PATH = 1000  # parts between dots, far more than levels: names hold dots
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _INT = re.compile(rf"[-+]?{_DIGITS}")
 _BASED_INT = re.compile(r"[-+]?0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)")
@@ -81,17 +83,36 @@ class Source:
         file, line = self.where(location)
         return Problem(message, file, line, hint)
 
-    def override(self, path: str, value_text: str, prefix: str = "") -> Source:
+    @contextmanager
+    def at(self, location: Location = ()) -> Iterator[None]:
+        """Give the place of a key path to the problems of an InputError that comes up within and have none."""
+        try:
+            yield
+        except InputError as error:
+            raise error.at(*self.where(location)) from None
+
+    def problems_of(self, looks: Iterable[tuple[Location, Callable[[], object]]]) -> list[Problem]:
+        """What InputErrors of several calls tell, what has no place at the key path beside the call."""
+        problems: list[Problem] = []
+        for location, look in looks:
+            try:
+                with self.at(location):
+                    look()
+            except InputError as error:
+                problems += error.problems
+        return problems
+
+    def override(self, path: str, value_text: str, prefix: str = "", said: Location | None = None) -> Source:
         """This source with the value at a dotted path replaced, as `--set path=value` does.
 
         List items go by index, or by their `name`: `graph.l0.threshold`. `prefix` is what the user wrote before
-        the path, for messages. Raises InputError.
+        the path, for messages. `said`: the key path of this file that says so, where it is not the command line.
+        Raises InputError.
         """
-        file = f"--set {prefix}{path}"
-        value, place = _read(value_text, file, limits.current(), one_value=True)
-        place = _without_lines(place, file)
-
-        return self._with(self._locate(path, file), value, place)
+        file, line = (f"--set {prefix}{path}", None) if said is None else self.where(said)
+        shown = file if line is None else f"{file}:{line}"
+        value, place = _read(value_text, shown, limits.current(), one_value=True)
+        return self._with(self._locate(path, file, line), value, _on_one_line(place, file, line))
 
     def based_on(self, base: Source, location: Location) -> Source:
         """Another source with the values that this one gives by dotted paths in the mapping at ``location``.
@@ -104,7 +125,7 @@ class Source:
         found = base
         for path, value in settings.items():
             file, line = self.where((*location, path))
-            where = found._locate(path, f"{file}:{line}" if line else file)
+            where = found._locate(path, file, line)
             found = found._with(where, value, _Place(line, place.parts[path].parts, file))
         return found
 
@@ -124,11 +145,13 @@ class Source:
         data, new_place = replace(self.data, self._place, where)
         return Source(self.path, data, new_place)
 
-    def _locate(self, path: str, file: str) -> Location:
+    def _locate(self, path: str, file: str, line: int | None) -> Location:
         """The location that a dotted path names; its last key may be new."""
         data: Any = self.data
         location: Location = ()
         parts = path.split(".")
+        if len(parts) > _LONGEST_PATH:
+            raise InputError.of(f"no key with {len(parts):,} parts in {self.path}", file=file)
         while parts:
             if isinstance(data, dict):
                 # A key may itself hold dots, so the longest that exists wins.
@@ -144,7 +167,7 @@ class Source:
             else:
                 taken, key = 1, None
             if key is None:
-                raise InputError.of(f"no '{path}' in {self.path}", file=file, hint=self._nearest_path(path))
+                raise InputError.of(f"no '{path}' in {self.path}", file=file, line=line, hint=self._nearest_path(path))
             data = data[key]
             location = (*location, key)
             parts = parts[taken:]
@@ -211,7 +234,7 @@ def load_yaml(path: str | PathLike[str]) -> Source:
         raise InputError.of("not UTF-8 text", file=name, line=line) from None
     data, place = _read(text, name, limits.current())
     if data is None:
-        raise InputError.of("the file is empty", file=name)
+        raise InputError.of("the file is empty", file=name, line=1)
     return Source(name, data, place)
 
 
@@ -438,8 +461,8 @@ def _dotted(data: Any, prefix: str = "") -> Iterator[str]:
         yield from _dotted(value, f"{prefix}{key}.")
 
 
-def _without_lines(place: _Place, file: str) -> _Place:
-    return _Place(None, {key: _without_lines(part, file) for key, part in place.parts.items()}, file)
+def _on_one_line(place: _Place, file: str, line: int | None) -> _Place:
+    return _Place(line, {key: _on_one_line(part, file, line) for key, part in place.parts.items()}, file)
 
 
 def _nearest_file(path: Path) -> str | None:

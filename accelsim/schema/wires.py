@@ -12,6 +12,7 @@ from annotated_types import Ge
 from pydantic import Field, GetJsonSchemaHandler, field_validator
 from pydantic_core import core_schema
 
+from accelsim.schema.names import Label
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import PositiveLength, PositiveResistance, Quantity, Temperature, format_si
 
@@ -49,7 +50,7 @@ class WireTable(Model):
     At T they have 1 + ``temperature_coefficient`` |T - ``reference_temperature``| times as much.
     """
 
-    name: str
+    name: Label
     description: str = ""
     source: str
     temperature_coefficient: Annotated[float, Ge(0)]
@@ -91,4 +92,5 @@ class _OhmOrGeometry(Quantity):
         return {"type": "string", "description": "A resistance of at least 0 ohm, or a geometry of a table of wires."}
 
 
-OhmPerCell = Annotated[float, _OhmOrGeometry("resistance", at_least=0)]
+OhmPerCell = Annotated[float, _OhmOrGeometry("resistance", at_least=0, at_most=1e6)]
+"""Of a cell's length of wire: metals have up to 30 ohm, doped silicon some kiloohm; 1 Mohm is a cell in HRS."""

@@ -22,7 +22,7 @@ QUICK = (CHIP, "-w", str(ROOT / "workloads" / "rsnn_paper_activity"), "-s", "wor
 
 @dataclass(frozen=True)
 class Command:
-    """A command line of accelsim, what lies in its folder before, and how it is done once more after a failure.
+    """A command line of accelsim, which may be done once more after a failure.
 
     ``before``: command lines that make what it needs. ``writes``: the folder that it writes to.
     """
@@ -30,7 +30,6 @@ class Command:
     name: str
     argv: Sequence[str]
     before: Sequence[Sequence[str]] = ()
-    again: Sequence[str] | None = None
     writes: str = "out"
 
 
@@ -46,9 +45,9 @@ COMMANDS = [
     Command("table", ("run", *QUICK)),
     Command("validate", ("validate", CHIP)),
     Command("schedule", ("schedule", *QUICK, "--placement", "out/placement.yaml")),
-    Command("sweep", _sweep(*_TABLES), again=_sweep(*_TABLES, "--resume")),
+    Command("sweep", _sweep(*_TABLES, "--resume")),
     Command("parquet", _sweep("--resume", "--export", "parquet"), before=[_sweep()]),
-    Command("jobs", _sweep("--jobs", "2"), again=_sweep("--jobs", "2", "--resume")),
+    Command("jobs", _sweep("--jobs", "2", "--resume")),
     Command("compare", ("compare", *QUICK[:1], *QUICK, "--out", "out/page.md", "--table", "out/table.csv")),
     Command("report", ("report", "was", "--format", "html,svg,pdf,png", "--out", "out"),
             before=[("run", *QUICK, "--out", "was")]),
@@ -140,7 +139,7 @@ def wrong(machine: Machine, what: Undisturbed, fault: Fault, work: Path) -> list
         found.append(f"half-written: {half}")
     if outcome.code != 0 and {k: v for k, v in there.items() if _named(k)} == contents(what.prepared / command.writes):
         return found  # nothing is there that could disturb it
-    again = machine.run(command.again or command.argv, work)
+    again = machine.run(command.argv, work)
     if again.code != 0:
         found.append(f"done once more: exit code {again.code}: {again.err.strip()[-200:]}")
     else:

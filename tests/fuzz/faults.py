@@ -336,6 +336,9 @@ def _child(asked: Mapping[str, Any], ours: socket.socket, streams: tuple[int, in
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for target, source in zip((1, 2), streams, strict=True):
         os.dup2(source, target)
+    # Made anew, as for every process: what they remember of the streams before is another kind of file.
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     listener = _install()
     ours.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", listener))])

@@ -397,8 +397,9 @@ def test_prices_that_are_not_to_be_had_stop_the_run_before_it_starts() -> None:
     bits = {"components.adc.precision_bits": "1", "components.adc.range_bits": "2"}
     with pytest.raises(InputError) as error:
         accelsim.run("memristor_tile", overrides=bits)
+    there, why = f"{find('memristor_tile', 'arch')}:22", "the survey's regression is undefined below 4 bits, found 3"
     assert [str(problem) for problem in error.value.problems] == [
-        f"no price for the {what} in cost table 'cmos28': the survey's regression is undefined below 4 bits, found 3"
+        f"{there}: no price for the {what} in cost table 'cmos28': {why}"
         for what in ("energy of adc convert", "area of adc", "standby of adc")
     ]
     with pytest.raises(InputError, match="5 nm is outside what cost table 'cmos28' holds for: 7 to 130 nm"):

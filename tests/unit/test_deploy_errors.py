@@ -129,20 +129,23 @@ def test_an_op_that_no_engine_runs(tmp_path: Path, capsys: pytest.CaptureFixture
     network = write_random_network(tmp_path, features=7, hidden=[9, 5], classes=3, steps=1, frames=2)
     on = "workload 'random_network' on 'memristor_conformer': "
     found = said(capsys, "run", chip(tmp_path, "memristor_conformer", placement=""), "-w", network)
-    for problem, layers, op in zip(found, ("layers 'l0', 'l1'", "layer 'out'"), ("lif", "spike_sum"), strict=True):
+    lines = [f"workload.yaml:{line_of(network, f'name: {name},')}: " for name in ("l0", "out")]
+    each = zip(found, lines, ("layers 'l0', 'l1'", "layer 'out'"), ("lif", "spike_sum"), strict=True)
+    for problem, line, layers, op in each:
         assert problem == (
-            f"{on}no engine of the chip runs {layers} ({op}); 'crossbar_tiles': a crossbar_tiles does not run {op}; "
-            f"'digital': a digital does not run {op}; no spike_pes: it needs a controller, LIF units, a memory with "
-            "'stores: membranes', a set of spike-driven PEs, a zero-skip unit, a memory with 'stores: spikes'"
+            f"{line}{on}no engine of the chip runs {layers} ({op}); 'crossbar_tiles': a crossbar_tiles does not run "
+            f"{op}; 'digital': a digital does not run {op}; no spike_pes: it needs a controller, LIF units, a memory "
+            "with 'stores: membranes', a set of spike-driven PEs, a zero-skip unit, a memory with 'stores: spikes'"
         )
     path = chip(
         tmp_path, "memristor_conformer", placement=HEAD + "  'l*': {engine: digital}\n  out: {engine: digital}\n"
     )
-    line = line_of(path, "'l*'")
+    there = line_of(path, "'l*'")
     assert said(capsys, "run", path, "-w", network) == [
-        f"chip.yaml:{line}: {on}'digital' cannot run layers 'l0', 'l1' (lif), placed there: a digital does not run lif",
-        f"chip.yaml:{line + 1}: {on}'digital' cannot run layer 'out' (spike_sum), placed there: a digital does not run "
-        "spike_sum",
+        f"chip.yaml:{there}: {on}'digital' cannot run layers 'l0', 'l1' (lif), placed there: a digital does not run "
+        "lif",
+        f"chip.yaml:{there + 1}: {on}'digital' cannot run layer 'out' (spike_sum), placed there: a digital does not "
+        "run spike_sum",
     ]
 
 

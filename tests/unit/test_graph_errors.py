@@ -88,7 +88,7 @@ def problems(folder: Path, layers: Any, keys: dict[str, Any], name: str = "memri
          r"layer 'y' has 8-bit inputs, 'array' takes 7 bits"),
         # Graphs whose rates do not fit.
         (["{name: a, op: attention, input: features, heads: 2}", "{name: y, op: max_pool, input: a, size: [2, 1]}"], {},
-         r"layer 'a' attends over 2 rows for one of the outputs: pool or stride before it"),
+         r".*/workload.yaml:8: layer 'a' attends over 2 rows for one of the outputs: pool or stride before it"),
     ],
 )  # fmt: skip
 def test_a_graph_that_does_not_fit(tmp_path: Path, layers: Any, keys: dict[str, Any], message: str) -> None:

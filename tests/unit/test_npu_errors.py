@@ -30,10 +30,13 @@ WIDE = [
 
 
 def said(error: InputError) -> str:
-    """Return all problems, a line each, without folders and without the names of workload and chip in front."""
+    """Return all problems, a line each, without folders and without the names of workload and chip in front.
+
+    Those of the network come first, wherever the files lie.
+    """
     return "\n".join(
         re.sub(r"^/.*/arch/\w+\.yaml:[0-9]+: |workload '.*?' on '.*?': |^/.*/(?=workload\.yaml)", "", str(problem))
-        for problem in error.problems
+        for problem in sorted(error.problems, key=lambda one: not str(one.file).endswith("workload.yaml"))
     )
 
 
@@ -73,27 +76,29 @@ def problems(folder: Path, layers: list[str], keys: dict[str, Any], name: str = 
         ([QKV, "{name: n, op: layer_norm, input: qkv}", "{name: g, op: silu, input: n}",
           HEADS.replace("qkv,", "g,"), Y],
          {"compiler.layout": "BSC", "compiler.cpu": "[conv]", "compiler.fallback": "{BSC: [silu, layer_norm]}"},
-         r"layer 'n' \(layer_norm\): the NPU does not take it in layout BSC, and the CPU has no kernel for it "
-         r"\('compiler\.cpu'\)\n"
-         r"layer 'g' \(silu\): the NPU does not take it in layout BSC, and the CPU has no kernel for it .*"),
+         r"workload\.yaml:9: layer 'n' \(layer_norm\): the NPU does not take it in layout BSC, and the CPU has no "
+         r"kernel for it \('compiler\.cpu'\)\n"
+         r"workload\.yaml:10: layer 'g' \(silu\): the NPU does not take it in layout BSC, and the CPU has no kernel "
+         r"for it .*"),
         # What is no stream.
         ([QKV, "{name: heads, op: attention, input: qkv, heads: 1}", Y], {},
-         r"layer 'heads' attends over whole utterances: a graph that runs chunk by chunk says how long they are, "
-         r"'chunk: \.\.' and 'left: \.\.'"),
+         r"workload\.yaml:9: layer 'heads' attends over whole utterances: a graph that runs chunk by chunk says how "
+         r"long they are, 'chunk: \.\.' and 'left: \.\.'"),
         ([*SMALL[:2], "{name: q2, op: linear, input: heads, outputs: 6, weight_bits: 16}",
           "{name: h2, op: attention, input: q2, heads: 1, chunk: 2, left: 4}"], {},
          r"attention has chunks of different lengths: 2, 4"),
         ([*SMALL[:2], "{name: p, op: max_pool, input: heads, size: [2, 1]}"], {},
-         r"layer 'heads' attends over rows of another rate than the outputs'"),
+         r"workload\.yaml:9: layer 'heads' attends over rows of another rate than the outputs'"),
         (["{name: c, op: conv, input: features, channels: 3, kernel: [5, 3], weight_bits: 16, stride: [2, 1]}",
           "{name: d, op: depthwise, input: c, taps: 3, weight_bits: 16}", QKV.replace("features", "d"), *SMALL[1:]],
          {"components.dma.engines": 1},
-         r"layer 'c' looks 1 rows ahead: the end of a chunk would wait for the next one \(a convolution .*\)\n"
-         r"layer 'd' looks 1 rows ahead: .* \(a convolution looks back alone with 'causal: true', .*\)\n"
-         r"'dma' has one engine: .*"),
+         r"workload\.yaml:8: layer 'c' looks 1 rows ahead: the end of a chunk would wait for the next one "
+         r"\(a convolution .*\)\n"
+         r"workload\.yaml:9: layer 'd' looks 1 rows ahead: .* \(a convolution looks back alone with 'causal: true', "
+         r".*\)\n'dma' has one engine: .*"),
         (["{name: c, op: conv, input: features, channels: 3, weight_bits: 16}", QKV.replace("features", "c"),
           *SMALL[1:]], {},
-         r"layer 'c' looks 1 rows ahead: .*"),
+         r"workload\.yaml:8: layer 'c' looks 1 rows ahead: .*"),
         # Numbers.
         (SMALL, {"components.array.number": "int8", "components.array.accumulator": "int32"},
          r"layer 'qkv' has float16 weights, 'array' multiplies int8\nlayer 'y' has float16 weights, .*"),
@@ -246,7 +251,9 @@ def test_recurrent_layers_are_refused() -> None:
     with pytest.raises(InputError) as error:
         deploy(load_workload("rsnn_paper_activity"), chip({}, "edge_npu"))
     first = said(error.value).splitlines()[0]
-    assert first.startswith("no engine of the chip runs layers 'l0', 'l1' (lif); 'npu': a npu does not run lif"), first
+    assert first.startswith(
+        "workload.yaml:17: no engine of the chip runs layers 'l0', 'l1' (lif); 'npu': a npu does not run lif"
+    ), first
 
 
 def test_chunks_of_workload_and_attention(tmp_path: Path) -> None:

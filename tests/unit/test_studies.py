@@ -250,7 +250,7 @@ def test_what_is_no_table(tmp_path: Path, text: str) -> None:
     if not text:
         assert read_table(tmp_path / "t.csv") == []
         return
-    with pytest.raises(InputError, match=r"t\.csv is no table of a study"):
+    with pytest.raises(InputError, match=r"t\.csv: no table of a study"):
         read_table(tmp_path / "t.csv")
 
 

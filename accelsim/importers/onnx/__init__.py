@@ -66,7 +66,7 @@ class OnnxImporter(Importer):
         if options.calibrate is None and {"bits", "calibration"} & options.model_fields_set:
             raise InputError.of("--bits and --calibration need --calibrate FOLDER, which ranges are taken from")
         lowered, found = lowered_model(model, path, options)
-        name = options.name or path.stem
+        name = options.named(path)
         if options.calibrate is None:
             return imported(lowered, model, name, options, found)
         if lowered.quantised:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -461,7 +462,7 @@ class _Reader:
         if not path.is_relative_to(self.folder.resolve()) or Path(location).is_absolute():
             raise Malformed(f"external data of '{name}' lies at '{location}', outside the folder of the model")
         if location not in self.external:
-            if not path.is_file():
+            if not os.path.isfile(path):
                 raise Malformed(f"external data of '{name}': no file '{location}' beside the model")
             self.external[location] = _mapped(path, self.largest)
         data = self.external[location]
