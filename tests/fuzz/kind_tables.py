@@ -90,7 +90,7 @@ def _whole() -> bytes:
 def _damaged(rng: random.Random) -> bytes:
     rows = [dict(row) for row in _rows()]
     header = list(rows[0])
-    lines = [header, *([row[name] for name in header] for row in rows)]
+    lines = [list(header), *([row[name] for name in header] for row in rows)]
     heard = ("dataset", "counted", "lengths", "errors", "reference", "accuracy.value", "layers.fc.macs_performed")
     told = [header.index(name) for name in (*heard, *heard, "components", "seed", "architecture", "workload")]
     for _ in range(rng.choice((1, 1, 2, 4))):
