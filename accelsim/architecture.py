@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
+from accelsim import limits
 from accelsim.components import KINDS, ComponentSpec
 from accelsim.components.abstract import Converter
 from accelsim.components.crossbar import Crossbar
@@ -694,6 +695,9 @@ def _wiring_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
 
 def _point_problems(spec: ArchitectureSpec, source: Source) -> list[Problem]:
     """An operating point may move time and price alone, because every one shares the values of the run."""
+    if len(spec.operating_points) > limits.current().operating_points:
+        message, hint = limits.over("operating_points", len(spec.operating_points))
+        return [source.problem(message, ("operating_points",), hint)]
     return [
         source.problem(f"an operating point cannot change '{key}'", ("operating_points", point, key), _POINT_HINT)
         for point, settings in spec.operating_points.items()

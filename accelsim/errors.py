@@ -12,6 +12,9 @@ from accelsim.text import masked, printable, printable_lines
 
 LONGEST_LIST = 12
 LONGEST_TEXT = 60
+LONGEST_MESSAGE = 2000
+MOST_PROBLEMS = 1000
+"""So many are shown; nobody reads on, and a file may have a million."""
 LEAST_LIKENESS = 0.59
 
 
@@ -29,7 +32,11 @@ class Problem:
         if self.file is not None:
             line = "" if self.line is None else f":{self.line}"
             text = f"{masked(fspath(self.file))}{line}: {text}"
-        return printable(text).strip()
+        shown = printable(text).strip()
+        if len(shown) <= LONGEST_MESSAGE:
+            return shown
+        half = LONGEST_MESSAGE // 2
+        return f"{shown[:half]}...{shown[3 - half :]}"  # what it says may be at the end, behind a long name
 
 
 class AccelsimError(Exception):
@@ -79,7 +86,9 @@ class InputError(AccelsimError):
         return type(self)(replace(p, file=file, line=line) for p, file, line in found)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.problems))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        more = len(self.problems) - len(lines)
+        return "\n".join([*lines, f"and {more:,} more"] if more else lines)
 
 
 class DataError(InputError):

@@ -9,7 +9,7 @@ from typing import Any
 
 from accelsim.architecture import load_architecture
 from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean
-from accelsim.explore.metrics import Constraint, Metric, metric_named, read_constraints
+from accelsim.explore.metrics import Constraint, Metric, read_constraints
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Axis, Point
 from accelsim.explore.store import Outcome, Store
@@ -52,7 +52,7 @@ def run_search(
     tell("check", None, None)
     chip = load_architecture(what.architecture)
     fixed, axes = fixed_and_varied(full_axes(what.axes, chip))
-    objectives = [metric_named(name) for name in what.objectives]
+    objectives = what.metrics()
     sampler = sampler or ("tpe" if len(objectives) == 1 else "nsga2")
     limits = _checked(sampler, trials, axes, what.constraints)
     check_axes(what.architecture, what.workload, fixed, axes)

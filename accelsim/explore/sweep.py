@@ -14,9 +14,10 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 import accelsim
+from accelsim import limits
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.errors import InputError, Problem
-from accelsim.explore.metrics import metric_named, read_constraint, read_constraints
+from accelsim.explore.metrics import Metric, metric_named, read_constraint, read_constraints
 from accelsim.explore.reuse import is_functional
 from accelsim.explore.space import METHODS, Axis, Point, points_of, read_axes, read_axis
 from accelsim.explore.store import FILE, Outcome, Store
@@ -81,6 +82,10 @@ class Sweep:
         kept = tuple(axis for axis in self.axes if not keys & set(axis.keys))
         chosen = {name: value for name, value in options.items() if value is not None}
         return replace(self, axes=(*kept, *given), **chosen)
+
+    def metrics(self) -> list[Metric]:
+        """Return the objectives, each once; raises InputError for one that is no metric."""
+        return list(dict.fromkeys(metric_named(name) for name in dict.fromkeys(self.objectives)))
 
 
 def sweep(
@@ -209,8 +214,9 @@ def closing_on_error(store: Store) -> Iterator[Store]:
 def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:
     """Return the axes with whole keys: ``adc.units`` is short for ``components.adc.units``.
 
-    Raises InputError for a key that is set twice.
+    Raises InputError for a key that is set twice, and for more axes than the limit.
     """
+    limits.check("axes", len(axes))
     taken = {*type(chip.spec).model_fields, WORKLOAD_PREFIX.rstrip(".")}
 
     def full(key: str) -> str:
@@ -265,7 +271,7 @@ def describe(what: Sweep, fixed: Mapping[str, str], axes: Sequence[Axis], chip: 
         "axes": [axis.asked() for axis in axes],
         "swept": [key for axis in axes for key in axis.keys],
         "seed": what.seed,
-        "objectives": [metric_named(name).name for name in what.objectives],
+        "objectives": [metric.name for metric in what.metrics()],
         "constraints": list(what.constraints),
         "accelsim": accelsim.__version__,
         "command": what.command,

@@ -26,6 +26,7 @@ Location = tuple[Key, ...]
 Overrides = Mapping[str, str | float | bool]
 """Dotted key -> value, as text in YAML, a number or a boolean."""
 
+_LONGEST_PATH = 1000  # parts between dots, far more than levels: names hold dots
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _INT = re.compile(rf"[-+]?{_DIGITS}")
 _BASED_INT = re.compile(r"[-+]?0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)")
@@ -149,6 +150,8 @@ class Source:
         data: Any = self.data
         location: Location = ()
         parts = path.split(".")
+        if len(parts) > _LONGEST_PATH:
+            raise InputError.of(f"no key with {len(parts):,} parts in {self.path}", file=file)
         while parts:
             if isinstance(data, dict):
                 # A key may itself hold dots, so the longest that exists wins.

@@ -248,9 +248,9 @@ def _left_over(case: Case, base: Path) -> Iterator[str]:
 def _nameable(case: Case) -> list[str]:
     """Return what a message may point at: files of the case, arguments, the usage."""
     names = [os.path.basename(name) for name in case.files]
-    arguments = [text.partition("=")[0] for text in case.argv if len(text) > 1] + [f"'{text}'" for text in case.argv]
-    arguments += [text for text in case.argv if len(text) == 1 and not text.isalnum()]
-    return [*names, *arguments, "Usage:", "--"]
+    parts = [part for text in case.argv for part in (text, *re.split(r"[=<>,;]+", text))]
+    arguments = [part for part in parts if len(part) > 1 or (part and not part.isalnum())]
+    return [*names, *arguments, *(f"'{part}'" for part in parts), "Usage:", "--"]
 
 
 def _remove(base: Path) -> None:
