@@ -995,8 +995,8 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
         recorded, power = trace(done, window, tell)
     if recorded.cut:
         _say(
-            f"the trace ends at {recorded.end_ps * 1e-9:g} ms, after {recorded.longest} events: take a --trace-window "
-            "that begins there for what follows",
+            f"the trace ends at {recorded.end_ps * 1e-9:g} ms, after {recorded.longest:,} events: take a "
+            "--trace-window that begins there for what follows, or more of them: --limit events=1e7",
             err=True,
         )
     if TraceFormat.PERFETTO in formats:

@@ -32,7 +32,7 @@ class Limits:
     """
 
     yaml_bytes: int = _limit(10_000_000, BYTES, "size of a YAML file")
-    yaml_values: int = _limit(1_000_000, "values once its aliases are expanded", "values of a YAML file")
+    yaml_values: int = _limit(200_000, "values once its aliases are expanded", "values of a YAML file")
     yaml_depth: int = _limit(100, "levels of nesting", "how deep a YAML file is nested", most=250)  # Python's stack
     recording_bytes: int = _limit(100_000_000, BYTES, "size of a recording, and of what it becomes in memory")
     data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")
@@ -41,13 +41,14 @@ class Limits:
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
     model_values: int = _limit(25_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
-    network_values: int = _limit(200_000_000, "values in all tensors", "values of all generated tensors of a network")
+    network_values: int = _limit(500_000_000, "values in all tensors", "values of all generated tensors of a network")
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
     operating_points: int = _limit(200, "operating points", "operating points of a chip, each of which is priced")
     frames: int = _limit(10_000_000, "frames", "frames of the inputs")
     axes: int = _limit(200, "axes", "axes of a sweep or search")
     points: int = _limit(100_000, "points", "points of a sweep, its seeds included")
+    events: int = _limit(5_000_000, "events", "events of a trace, which is cut there; they take half a GB")
     memory: int | None = _limit(None, BYTES, "memory of a process")
 
     def memory_bytes(self) -> int | None:
@@ -199,6 +200,25 @@ def read_memory(text: str) -> int:
     if size is None:
         raise InputError.of(f"'{text}' is not a size", file="--memory", hint="for example 4GB")
     return size
+
+
+def check_memory(size: float, what: str) -> tuple[str, str] | None:
+    """Return the message and hint where so many bytes more are more than this process may hold, None where they fit."""
+    most, total = current().memory_bytes(), held_memory() + size
+    if most is None or total <= most:
+        return None
+    enough = size_text(_round_up(1.1 * total)).replace(" ", "")
+    return f"{what} takes about {rounded(total)}, more than {memory_words(most)}", f"allow it: --memory {enough}"
+
+
+def memory_words(most: int) -> str:
+    """Return how much memory there is, and why no more."""
+    return f"the {rounded(most)} that {'are free' if current().memory is None else '--memory allows'}"
+
+
+def rounded(size: float) -> str:
+    """Return bytes with two digits: ``0.8 GB``."""
+    return size_text(float(f"{size:.2g}"))
 
 
 def free_memory() -> int | None:

@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
+from accelsim import limits
 from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
@@ -372,6 +373,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
 def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:
     """Yield the features of each utterance, trimmed and cut as its inputs ask for; ``told`` gets what was cut off."""
     features = inputs.features
+    size = 0.0
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
     for one in heard:
         audio = one.audio if inputs.trim_db is None else trimmed(one.audio, inputs.trim_db)
@@ -379,6 +381,8 @@ def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips])
         if inputs.length_s is not None:
             spare = inputs.length_s - len(audio) / SAMPLE_RATE_HZ
             audio = of_length(audio, inputs.length_s)
+        size += len(audio) / (features.hop_s * SAMPLE_RATE_HZ) * inputs.width()
+        limits.check("data_bytes", size, f"features of {inputs.origin()}", file=inputs.origin())
         codes = features.codes(audio)
         cut_s = max(-spare, (len(codes) - len(codes[:most])) * features.hop_s)
         told.append(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -92,15 +94,20 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive below `folder`; tarfile's 'data' filter refuses paths and links that lead outside.
 
-    Everything is unpacked aside first and then moved into place, so that a killed run leaves no half of a set.
+    Everything is unpacked aside first and then moved into place, so that a killed run leaves no half of a set. Raises
+    InputError for an archive that is damaged, and where it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(archive) as source, tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as aside:
-        source.extractall(aside, filter="data")
-        for entry in sorted(Path(aside).iterdir()):
-            target = folder / entry.name
-            if not os.path.exists(target):
-                entry.rename(target)
-                continue
-            for part in sorted(entry.iterdir()):  # another part of the same corpus is there already
-                part.rename(target / part.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(archive) as source, tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as aside:
+            source.extractall(aside, filter="data")
+            for entry in sorted(Path(aside).iterdir()):
+                target = folder / entry.name
+                if not os.path.exists(target):
+                    entry.rename(target)
+                elif entry.is_dir() and os.path.isdir(target):  # another part of the same corpus is there already
+                    for part in sorted(entry.iterdir()):
+                        part.rename(target / part.name)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError.of(f"cannot be unpacked into {folder}: {reason}", file=archive) from None

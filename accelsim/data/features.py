@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -40,6 +40,18 @@ def out_of_range(settings: object, limits: Sequence[tuple[str, float, float]]) -
         for key, low, high in limits
         if not low <= (value := getattr(settings, key)) <= high
     ]
+
+
+MOST_AT_ONCE = 1 << 24
+"""Samples of the frames whose spectra are taken at once: beyond it memory grows with the features alone."""
+
+
+def by_blocks(frames: npt.NDArray[Any], function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return a function of the rows of frames [frames, samples], of some at a time, end to end."""
+    rows = max(MOST_AT_ONCE // max(frames.shape[1], 1) // 64, 1) * 64  # whole vectors of every width
+    if len(frames) <= rows:
+        return function(frames)
+    return np.concatenate([function(frames[at : at + rows]) for at in range(0, len(frames), rows)])
 
 
 @dataclass(frozen=True)
@@ -124,10 +136,15 @@ class LogMel:
         fft_size = self._fft_size()
         flat = audio.astype(np.float32)
         flat[1:] -= np.float32(self.pre_emphasis) * audio[:-1]
-        frames = np.lib.stride_tricks.sliding_window_view(flat, window)[::hop]
-        spectrum = rfft(frames * np.hanning(window).astype(np.float32), fft_size, axis=1)
-        power = spectrum.real**2 + spectrum.imag**2
-        return np.log(power @ mel_filters(self.bands, fft_size, self.low_hz, self.high_hz) + np.float32(self.floor))
+        shape = np.hanning(window).astype(np.float32)
+        filters = mel_filters(self.bands, fft_size, self.low_hz, self.high_hz)
+
+        def energies(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            spectrum = rfft(frames * shape, fft_size, axis=1)
+            power = spectrum.real**2 + spectrum.imag**2
+            return np.log(power @ filters + np.float32(self.floor))
+
+        return by_blocks(np.lib.stride_tricks.sliding_window_view(flat, window)[::hop], energies)
 
     def running_mean(self, energies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The causal mean m[t] of the class equation for log energies [frames, bands], same shape."""

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -17,7 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.features import KIND_SAID, SAMPLE_RATE_HZ, out_of_range
+from accelsim.data.features import KIND_SAID, SAMPLE_RATE_HZ, by_blocks, out_of_range
 
 _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("window_s", 0.001, 1.0),
@@ -96,6 +97,12 @@ class Spectrum:
 
     def spectrum(self, audio: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return S of mono 16 kHz audio, [frames, fft_size / 2 + 1]; raises ValueError unless audio is mono."""
+        return self._of_spectra(audio, lambda spectra: spectra)
+
+    def _of_spectra(
+        self, audio: NDArray[np.floating], function: Callable[[NDArray[np.float64]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Return a function of S, which gets some of its rows at a time."""
         if audio.ndim != 1:
             raise ValueError(f"audio must be one-dimensional (mono), got shape {audio.shape}")
         from scipy.fft import rfft
@@ -110,18 +117,21 @@ class Spectrum:
             x = np.concatenate([x[:1], x[1:] - self.pre_emphasis * x[:-1]])
         if self.center:
             if len(x) <= size // 2:
-                return np.zeros((0, size // 2 + 1))
+                return function(np.zeros((0, size // 2 + 1)))
             x = np.pad(x, size // 2, mode="reflect")
             before = (size - length) // 2
             window, length = np.pad(window, (before, size - length - before)), size
         if len(x) < length:
-            return np.zeros((0, size // 2 + 1))
-        frames = np.lib.stride_tricks.sliding_window_view(x, length)[::hop]
-        if self.per_frame:
-            frames = frames - frames.mean(axis=1, keepdims=True)
-            frames = frames - self.pre_emphasis * np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-        magnitude = np.abs(rfft(frames * window, size, axis=1))
-        return np.asarray(magnitude**2 if self.power == 2 else magnitude)
+            return function(np.zeros((0, size // 2 + 1)))
+
+        def given(frames: NDArray[np.float64]) -> NDArray[Any]:
+            if self.per_frame:
+                frames = frames - frames.mean(axis=1, keepdims=True)
+                frames = frames - self.pre_emphasis * np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
+            magnitude = np.abs(rfft(frames * window, size, axis=1))
+            return function(magnitude**2 if self.power == 2 else magnitude)
+
+        return by_blocks(np.lib.stride_tricks.sliding_window_view(x, length)[::hop], given)
 
     def values(self, audio: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the real features of mono 16 kHz audio, [frames, width]."""
@@ -129,7 +139,10 @@ class Spectrum:
 
     def codes(self, audio: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Return the input codes of the network for mono 16 kHz audio, uint8 [frames, width]."""
-        scaled = self.values(audio) / self.code_scale + self.code_offset
+        return self._of_spectra(audio, self._coded)
+
+    def _coded(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
+        scaled = values / self.code_scale + self.code_offset
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
@@ -178,7 +191,7 @@ class MelSpectrogram(Spectrum):
         filters = mel_triangles(
             self.bands, self.size(), self.low_hz, self.high_hz, self.mel_scale, self.triangles, self.equal_area
         )
-        energies = self.spectrum(audio) @ filters
+        energies = self._of_spectra(audio, lambda spectra: spectra @ filters)
         if self.logarithm == "none":
             return np.asarray(energies)
         energies = energies + self.floor if self.floor_by == "add" else np.maximum(energies, self.floor)
@@ -191,6 +204,9 @@ class MelSpectrogram(Spectrum):
 
     def values(self, audio: NDArray[np.floating]) -> NDArray[np.float64]:
         return self.log_energies(audio)
+
+    def codes(self, audio: NDArray[np.floating]) -> NDArray[np.uint8]:
+        return self._coded(self.values(audio))
 
 
 @dataclass(frozen=True)

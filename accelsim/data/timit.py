@@ -83,7 +83,7 @@ def _spans(wav: Path, suffix: str) -> list[tuple[int, str]]:
 def _column(path: Path, number: int, line: str) -> str:
     """Return what a line of samples says; raises InputError for one of another form."""
     parts = line.split(maxsplit=2)
-    if len(parts) < 3 or not parts[0].isdigit() or not parts[1].isdigit():
+    if len(parts) < 3 or not all(part.isascii() and part.isdigit() for part in parts[:2]):
         raise InputError.of(f"expected 'first sample, last sample, label', found {show(line)}", file=path, line=number)
     return parts[2].strip()
 

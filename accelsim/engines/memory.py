@@ -16,7 +16,7 @@ from accelsim.workload import Batch
 # Bytes, measured. Machine code with the libraries that it needs; it takes half as much where it is read from the disk.
 # A component in a job and frame: its counts, its cycles and its ticks; a job in a frame: its durations and tokens, as
 # Python's numbers; a frame: when it came and went. Of what an op reads and gives half is there twice while it works.
-_CODE = 100_000_000
+_CODE = 80_000_000
 _COPIES = 0.5
 _SERVED, _OF_JOB, _OF_FRAME = 32, 40, 200
 
@@ -39,7 +39,7 @@ class Memory:
 
     def text(self) -> str:
         """Return it in words: ``about 0.8 GB``."""
-        return f"about {_rounded(self.total())}"
+        return f"about {limits.rounded(self.total())}"
 
     def frames_within(self, most: int) -> int:
         """Return how many frames there may be for so many bytes, 0 where there is no room for one."""
@@ -59,10 +59,9 @@ def check_memory(deployment: Deployment, batch: Batch) -> Memory:
     memory, most = memory_of(deployment, len(batch.features)), limits.current().memory_bytes()
     if most is None or memory.total() <= most:
         return memory
-    free = "are free" if limits.current().memory is None else "--memory allows"
     network, chip = deployment.network.spec.name, deployment.chip.spec.name
     run = f"a run of '{network}' on '{chip}' over {memory.frames:,} frames"
-    message = f"{run} needs {memory.text()}, more than the {_rounded(most)} that {free}"
+    message = f"{run} needs {memory.text()}, more than {limits.memory_words(most)}"
     hints = []
     if frames := memory.frames_within(most):
         what, number = "frames", frames
@@ -70,12 +69,8 @@ def check_memory(deployment: Deployment, batch: Batch) -> Memory:
             what, number = "utterances", int(np.searchsorted(batch.starts, frames, "right")) - 1
         if number:
             hints.append(f"take fewer: --set workload.inputs.{what}={number}")
-    hints.append(f"or allow it: --memory {_rounded(1.05 * memory.total()).replace(' ', '')}")
+    hints.append(f"or allow it: --memory {limits.rounded(1.05 * memory.total()).replace(' ', '')}")
     raise InputError.of(message, hint=", ".join(hints).removeprefix("or "))
-
-
-def _rounded(size: float) -> str:
-    return limits.size_text(float(f"{size:.2g}"))
 
 
 def _of_values(deployment: Deployment) -> float:
@@ -85,7 +80,7 @@ def _of_values(deployment: Deployment) -> float:
     """
     graph, placement = deployment.network.graph, deployment.placement
     if isinstance(deployment.network.spec.inputs, RandomInputs):
-        return sum(2.0 * edge.width * edge.steps / edge.stride for edge in graph.edges.values())
+        return sum(edge.width / edge.stride for edge in graph.edges.values())
     sizes = {name: _bytes_of(edge) / edge.stride for name, edge in graph.edges.items()}
     live, most = {FEATURES: sizes[FEATURES]}, 0.0
     for op in graph.ops:

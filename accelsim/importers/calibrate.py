@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.files import read_arrays, read_audio
+from accelsim.data.files import beside, cuts, file_size, read_arrays, read_audio
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.importer import Imported, Note
 from accelsim.ops.graph import Graph
@@ -64,12 +64,7 @@ def read_recordings(
     """
     folder = Path(folder)
     if not os.path.isdir(folder):
-        near = (
-            did_you_mean(folder.name, (p.name for p in folder.parent.glob("*")))
-            if os.path.isdir(folder.parent)
-            else None
-        )
-        raise InputError.of(f"no folder for calibration at {folder}", hint=near)
+        raise InputError.of(f"no folder for calibration at {folder}", hint=did_you_mean(folder.name, beside(folder)))
     parts: list[NDArray[Any]] = []
     ends = [0]
     problems: list[Problem] = []
@@ -77,8 +72,8 @@ def read_recordings(
         kind = path.suffix.lower()
         try:
             if kind in (".npz", ".safetensors"):
-                if path.stat().st_size > LARGEST_FILE:
-                    raise InputError.of(f"{path.stat().st_size / 1e6:.0f} MB of features, at most "
+                if (size := file_size(path, "data_bytes")) > LARGEST_FILE:
+                    raise InputError.of(f"{size / 1e6:.0f} MB of features, at most "
                                         f"{LARGEST_FILE / 1e6:.0f} are read", file=path)  # fmt: skip
                 rows, starts = _arrays(path, width)
             elif kind in (".wav", ".flac"):
@@ -114,14 +109,20 @@ def _arrays(path: Path, width: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     if name is None:
         raise InputError.of("no array 'codes' or 'features'", file=path, hint=did_you_mean("features", there))
     rows = found[name]
-    right = rows.dtype == np.uint8 if name == "codes" else rows.dtype.kind == "f" and np.isfinite(rows).all()
+    right = rows.dtype == np.uint8 if name == "codes" else rows.dtype.kind == "f" and _in_float32(rows)
     if rows.ndim != 2 or rows.shape[1] != width or not right:
         wanted = f"uint8 [frames, {width}]" if name == "codes" else f"finite floats [frames, {width}]"
         raise InputError.of(f"'{name}': expected {wanted}, found {list(rows.shape)} of {rows.dtype}", file=path)
-    starts = found.get("starts", np.zeros(1, np.int64)).reshape(-1)
-    if starts.dtype.kind not in "iu" or (len(starts) and ((np.diff(starts) < 0).any() or starts[0] != 0)):
-        raise InputError.of("'starts': expected whole numbers that ascend from 0", file=path)
-    return rows, starts.astype(np.int64)
+    try:
+        starts = cuts("starts", found.get("starts", np.zeros(1, np.int64)), len(rows))
+    except ValueError as error:
+        raise InputError.of(f"{error}", file=path) from None
+    return rows, starts
+
+
+def _in_float32(rows: NDArray[np.floating[Any]]) -> bool:
+    """Return whether the values, and the span from the least to the largest, are finite in float32."""
+    return bool((np.abs(rows) <= np.float64(np.finfo(np.float32).max / 2)).all())
 
 
 def feature_codes(rows: NDArray[np.floating[Any]]) -> tuple[float, int]:

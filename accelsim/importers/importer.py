@@ -282,7 +282,8 @@ def write(imported: Imported, folder: str | Path) -> Workload:
             arrays: dict[str, Any] = dict(imported.inputs)
             np.savez_compressed(file, **arrays)
     first = ("name", "description")
-    head: dict[str, Any] = {key: workload.pop(key) for key in first if key in workload}
+    # Both may have the name of the file in them, which may be no text at all.
+    head: dict[str, Any] = {key: printable(workload.pop(key)) for key in first if key in workload}
     text = as_yaml({"schema": "accelsim/workload@1", **head, **files, **workload})
     with written_whole(folder / "workload.yaml") as file:
         file.write(text.encode())

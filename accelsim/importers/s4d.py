@@ -60,7 +60,8 @@ class S4dImporter(Importer):
         module = kernel.removesuffix("kernel.")
         name = module.rstrip(".") or "s4d"
         try:
-            network, remarks = _module(state, kernel, module, name, options)
+            with np.errstate(all="ignore"):  # of parameters that are out of all bounds; what comes of them is checked
+                network, remarks = _module(state, kernel, module, name, options)
         except ValueError as error:
             refusals.add(name, "S4D", str(error))
             refusals.stop()

@@ -411,7 +411,13 @@ class Translation:
             of = self.tensors[f"{op}.{end}_scale" if end.endswith("weight") else f"{op}.weight_scale"]
             scales = np.repeat(of, tensor.shape[-1] // of.size) if of.size > 1 else of
             found[name] = tensor * (scales if end.endswith("weight") else scales * np.float32(self.scales[op]))
-        return {name: tensor.astype(np.float32) for name, tensor in found.items()}
+        with np.errstate(over="ignore"):
+            found = {name: tensor.astype(np.float32) for name, tensor in found.items()}
+        for name, tensor in found.items():
+            if not np.isfinite(tensor).all():
+                self.refused.add(name, "tensor", "its real numbers do not lie in the range of float32")
+        self.refused.stop()
+        return found
 
     def weights(self, node: Node, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return constant int8 weights and their scales, one or one of each output, which lie along ``axis``."""

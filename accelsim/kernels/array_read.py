@@ -23,6 +23,7 @@ TOLERANCE = 1e-12
 """Of the largest voltage: how far Kirchhoff's voltage law may be off at any node."""
 
 SWEEPS = 20_000
+_LOOK = 1000
 
 
 class ArrayRead(NamedTuple):
@@ -123,8 +124,8 @@ def _relax_one(  # type: ignore[no-untyped-def]
     scale = max(np.abs(volts).max(), 1e-300)
     for i in range(rows):
         across[i] = volts[i]
-    error = np.inf
-    for _ in range(most):
+    error = earlier = np.inf
+    for sweep in range(most):
         for i in range(rows):
             for j in range(columns):
                 g = 0.0
@@ -189,6 +190,11 @@ def _relax_one(  # type: ignore[no-untyped-def]
         error /= scale
         if error <= tolerance:
             break
+        if sweep % _LOOK == _LOOK - 1:
+            # At this pace, with room of a thousand, the sweeps that are left do not bring it there.
+            if sweep >= _LOOK and not error * (error / earlier) ** ((most - sweep) / _LOOK) <= 1e3 * tolerance:
+                break
+            earlier = error
     return error
 
 

@@ -16,6 +16,8 @@ from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, FEATURES, Edge, Op, ShortForm, Tensors
 from accelsim.schema import messages_of
 
+_BYTES_OF_WEIGHT = 2  # integers of 8 bits, or float16
+
 
 class GraphError(ValueError):
     """Something is wrong with one op of a graph; ``place``: its place in the list that the file gives."""
@@ -129,7 +131,10 @@ class Graph:
         return self.edges[name].distances
 
     def check_sizes(self) -> None:
-        """Raise GraphError for the first op that has more values in a tensor, or with those before, than the limits."""
+        """Raise GraphError for the first op that has more values in a tensor, or with those before, than the limits.
+
+        Or where all of them would take more memory than there is.
+        """
         most, total = limits.current(), 0
         sizes: dict[str, int] = {}
         for op in self.ops:
@@ -142,6 +147,8 @@ class Graph:
                     raise GraphError(self.places[op.name], *limits.over("tensor_values", values, what))
                 if total > most.network_values:
                     raise GraphError(self.places[op.name], *limits.over("network_values"))
+        if refused := limits.check_memory(_BYTES_OF_WEIGHT * total, f"a network of {total:,} values"):
+            raise GraphError(self.places[self.last.name], *refused)
 
     def tensor_problems(
         self, tensors: Tensors, *, reference: bool = False, cut_short: bool = False

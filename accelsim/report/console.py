@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accelsim.engines.memory import Memory
-from accelsim.limits import size_text
+from accelsim.limits import rounded
 from accelsim.plugins import Listed
 from accelsim.report.headline import columns, headlines, notes, portion, share, warnings
 from accelsim.result import AdcRecord, LayerRecord, Result
@@ -211,7 +211,7 @@ def plugin_table(entries: Sequence[Listed]) -> Table:
 
 def memory_line(memory: Memory) -> str:
     """Return what a run would take of this machine's memory, in words."""
-    fixed, each = size_text(float(f"{memory.total():.2g}")), size_text(float(f"{1000 * memory.per_frame:.2g}"))
+    fixed, each = rounded(memory.total()), rounded(1000 * memory.per_frame)
     return f"memory of a run: about {fixed}, and {each} for every 1,000 frames of the input"
 
 

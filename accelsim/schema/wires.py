@@ -92,4 +92,5 @@ class _OhmOrGeometry(Quantity):
         return {"type": "string", "description": "A resistance of at least 0 ohm, or a geometry of a table of wires."}
 
 
-OhmPerCell = Annotated[float, _OhmOrGeometry("resistance", at_least=0)]
+OhmPerCell = Annotated[float, _OhmOrGeometry("resistance", at_least=0, at_most=1e6)]
+"""Of a cell's length of wire: metals have up to 30 ohm, doped silicon some kiloohm; 1 Mohm is a cell in HRS."""

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import limits
 from accelsim.errors import InputError
 from accelsim.schedule.job import Schedule
 from accelsim.schema.quantity import parse_quantity
 from accelsim.simulate.engine import Clocking, Timeline
 from accelsim.simulate.ledger import STATES
-
-LONGEST = 10_000_000
-"""Events after which a trace is cut: they take about half a GiB here, and a viewer gives up sooner."""
 
 _LONGEST_TEXT = 200
 """Characters of a window."""
@@ -74,8 +72,8 @@ class Window:
 class Trace:
     """Recorder for `simulate`: what happened from ``begin_ps`` up to ``end_ps``.
 
-    After ``longest`` events (`LONGEST`) it is ``cut``: ``end_ps`` moves to the time that it has come to, up to which it
-    is whole.
+    After ``longest`` events, or those of the limit, it is ``cut``: ``end_ps`` moves to the time that it has come to, up
+    to which it is whole.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class Trace:
         self.end_ps = end_ps
         self.cut = False
         self._tick = clocking.tick_ps()
-        self.longest = LONGEST if longest is None else longest
+        self.longest = limits.current().events if longest is None else longest
         self._component = {name: place for place, name in enumerate(self.components)}
         self._job = {name: place for place, name in enumerate(self.jobs)}
         self._channel = {name: place for place, name in enumerate(self.channels)}

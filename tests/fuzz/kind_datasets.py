@@ -53,8 +53,6 @@ def tree(rng: random.Random) -> tuple[str, dict[str, bytes]]:
     name = rng.choice(("sx42.phn", "sx42.txt"))
     if rng.random() < 0.5:
         files[name] = rng.choice(LISTS) if rng.random() < 0.5 else damaged(rng, files[name])
-    elif rng.random() < 0.1:
-        del files[name]
     return "timit_sample", {f"timit/dr2-faem0/{end}": raw for end, raw in files.items()}
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from chips import random_weights, write_speech_network
 from claims import flac, npy, wav, zipped
 
 from accelsim import limits
+from accelsim.data.features import LogMel
 from accelsim.data.files import LOUDEST, read_arrays, read_lines, read_recording, read_table
 from accelsim.data.folder import read_folder
 from accelsim.data.from_file import read_features
+from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
 from accelsim.errors import InputError
 from accelsim.workload import load_batch, load_workload
 
@@ -151,6 +154,37 @@ def test_samples_that_squares_of_overflow_are_refused(tmp_path: Path) -> None:
         read_recording(path)
     soundfile.write(path, np.array([0.0, -LOUDEST, 0.1], np.float32), 16_000, subtype="FLOAT")
     assert read_recording(path)[0].min() == -LOUDEST
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        LogMel(window_s=0.5, hop_s=0.002), Spectrum(window_s=0.5, hop_s=0.002), Mfcc(window_s=0.5, hop_s=0.002),
+        MelSpectrogram(window_s=0.5, hop_s=0.002, per_frame=True, window="povey"),
+        Mfcc(window_s=0.5, hop_s=0.002, center=True, logarithm="db", top_db=80.0),
+    ],
+    ids=lambda features: type(features).__name__,
+)  # fmt: skip
+def test_memory_of_features_is_theirs_not_that_of_all_spectra(features: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second every 2 ms: 250 times the audio. In blocks the codes are the same."""
+    audio = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    whole = features.codes(audio)
+    monkeypatch.setattr("accelsim.data.features.MOST_AT_ONCE", 1 << 19)
+    with allocates_little(20 * MEGABYTE):
+        assert np.array_equal(features.codes(audio), whole)
+
+
+def test_features_of_all_utterances_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "workload.yaml"
+    path.write_text(
+        "schema: accelsim/workload@1\nname: small\ngenerated_weights: {seed: 1}\n"
+        "inputs: {source: speech, dataset: librivox_sample, split: test, features: {bands: 6}}\n"
+        "graph:\n  - {name: l0, op: lif, input: features, neurons: 4, weight_bits: 4, input_shift: -3, beta: 0.75, "
+        "recurrent_shift: 1, threshold: 40, reset: subtract}\n"
+        "  - {name: out, op: spike_sum, input: l0, neurons: 3, weight_bits: 4}\n"
+    )
+    with limits.within(data_bytes=10_000), pytest.raises(InputError, match="larger than 10 kB: features of librivox"):
+        load_batch(load_workload(path))
 
 
 # Tables and folders

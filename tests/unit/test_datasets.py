@@ -80,9 +80,33 @@ def test_archive_that_leads_outside_is_refused(tmp_path):
         member = tarfile.TarInfo("../outside.txt")
         member.size = 1
         tar.addfile(member, io.BytesIO(b"x"))
-    with pytest.raises(tarfile.TarError):
+    with pytest.raises(InputError, match=rf"{archive}: cannot be unpacked into .*outside the destination"):
         unpack(archive, tmp_path / "inside")
     assert not (tmp_path / "outside.txt").exists()
+
+
+def test_archives_that_are_damaged_or_in_the_way(tmp_path):
+    """One message each, nothing half-unpacked; what is there already stays."""
+    whole = tmp_path / "whole.tar.gz"
+    with tarfile.open(whole, "w:gz") as tar:
+        for name in ("a/one", "a/two", "b"):
+            member = tarfile.TarInfo(name)
+            member.size = 5000
+            tar.addfile(member, io.BytesIO(os.urandom(5000)))
+    raw = whole.read_bytes()
+    for number, damaged in enumerate((b"", b"no archive", raw[:200], raw[:9000], raw[:100] + b"\xff" * 50 + raw[150:])):
+        (tmp_path / "x.tar.gz").write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be unpacked"):
+            unpack(tmp_path / "x.tar.gz", tmp_path / str(number))
+        assert not list((tmp_path / str(number)).iterdir())
+    (tmp_path / "there/a").mkdir(parents=True)
+    (tmp_path / "there/b").mkdir()
+    (tmp_path / "there/a/one").write_text("mine")
+    unpack(whole, tmp_path / "there")
+    assert (tmp_path / "there/a/two").stat().st_size == 5000 and (tmp_path / "there/b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be unpacked into"):
+        unpack(whole, tmp_path / "file")
 
 
 def test_timit_labels_fold_to_cmudict_phones():

@@ -466,8 +466,15 @@ def test_what_is_too_large_is_refused_at_its_op() -> None:
     assert refused.value.hint == "raise it: --limit tensor_values=1.6e8"
     with limits.within(tensor_values=1e9, network_values=1.5e8), pytest.raises(GraphError, match="in all tensors"):
         graph.check_sizes()
-    with limits.within(tensor_values=1e9):
+    with limits.within(tensor_values=1e9, memory=1e9):
         graph.check_sizes()
+    little = limits.held_memory() + 1e8
+    with (
+        limits.within(tensor_values=1e9, memory=little),
+        pytest.raises(GraphError, match="values takes about") as refused,
+    ):
+        graph.check_sizes()
+    assert refused.value.hint is not None and refused.value.hint.startswith("allow it: --memory ")
 
 
 def test_integer_weights_are_drawn_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

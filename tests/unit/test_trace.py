@@ -284,9 +284,8 @@ def test_bad_traces_leave_no_trace(accelsim, tmp_path: Path, arguments: tuple[st
     assert not list(tmp_path.glob("runs/*trace*"))
 
 
-def test_a_cut_trace_is_told(accelsim, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accelsim.simulate.trace.LONGEST", 50)
-    code, err = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "vcd")
+def test_a_cut_trace_is_told(accelsim) -> None:
+    code, err = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "vcd", "--limit", "events=50")
     assert code == 0
     assert "the trace ends at " in err and "after 50 events" in err and "--trace-window" in err
 
