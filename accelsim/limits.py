@@ -32,7 +32,7 @@ class Limits:
     """
 
     yaml_bytes: int = _limit(10_000_000, BYTES, "size of a YAML file")
-    yaml_values: int = _limit(1_000_000, "values once its aliases are expanded", "values of a YAML file")
+    yaml_values: int = _limit(200_000, "values once its aliases are expanded", "values of a YAML file")
     yaml_depth: int = _limit(100, "levels of nesting", "how deep a YAML file is nested", most=250)  # Python's stack
     recording_bytes: int = _limit(100_000_000, BYTES, "size of a recording, and of what it becomes in memory")
     data_bytes: int = _limit(500_000_000, BYTES, "size of any other data file, and of an array in it")

@@ -117,7 +117,7 @@ def operate(
 ) -> Outcome:
     """Simulate and price what happened at one operating point; the values stay the same."""
     service = service_of(schedule, chip, activity)
-    try:
+    with chip.at(("clocks",)):  # a run that is too long: what of the chip makes it so is in its file
         timeline = (stages or Stages()).simulate(
             schedule,
             links(chip, schedule),
@@ -129,10 +129,6 @@ def operate(
             domains=domains(chip, schedule),
             progress=lambda done: tell("cycles", done, frames),
         )
-    except InputError as error:  # a run that is too long: what of the chip makes it so is in its file
-        if (source := chip.source) is None:
-            raise
-        raise InputError(source.problem(each.message, ("clocks",), each.hint) for each in error.problems) from None
     ledger = close_books(schedule, service, timeline, activity, supplies(chip))
     bill = price(chip, schedule, activity, ledger)
     return Outcome(chip, timeline, ledger, bill)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 # Of 'scheme://user:password@host'; a password may hold anything but blanks, an '@' as well.
-_PASSWORD_OF_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
-_PASSWORD_OF_WHOLE_URL = re.compile(r"(?<=://)([^/@:]*):.*@", re.DOTALL)
+# A path made of a URL has one slash left of two.
+_PASSWORD_OF_URL = re.compile(r"(:/{1,3}[^/@:\s]*):\S*@")
+_PASSWORD_OF_WHOLE_URL = re.compile(r"(:/{1,3}[^/@:]*):.*@", re.DOTALL)
 # Of a query, or of one that is itself quoted for a URL, as odbc_connect is.
 _PASSWORD_OF_QUERY = re.compile(
     r"(?i)((?:password|passwd|passphrase|pwd|token|secret|api_?key|access_?key)(?:=|%3d))(?!\*\*\*)(?:(?!%3b|%26)[^&;\s'\"])+"
@@ -20,7 +21,7 @@ _BLANKS = re.compile(r"\s+")
 
 def masked(text: str) -> str:
     """Return a text without the passwords of the URLs in it: ``postgresql://u:***@host``, ``?password=***``."""
-    if "://" in text:
+    if ":/" in text:
         text = _PASSWORD_OF_URL.sub(r"\1:***@", text)
     return _PASSWORD_OF_QUERY.sub(r"\1***", text) if "=" in text or "%3" in text else text
 

@@ -108,6 +108,7 @@ def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder:
 
 
 _MOST_BARS = 40
+_MOST_SPOTS = 500
 _LONGEST_LABEL = 40
 
 
@@ -152,7 +153,7 @@ def _breakdown(result: Result) -> Figure:
 
 def _roofline(spots: Sequence[Spot]) -> Figure:
     path, peak, bytes_per_s = spots[0].path, spots[0].peak, spots[0].bytes_per_s
-    spots = [spot for spot in spots if spot.path == path]
+    spots = [spot for spot in spots if spot.path == path][:_MOST_SPOTS]
     ridge = peak / bytes_per_s
     low = min(ridge, *(s.intensity for s in spots)) / 4
     high = max(ridge, *(s.intensity for s in spots)) * 4

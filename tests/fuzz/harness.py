@@ -336,7 +336,8 @@ def keep(kind: str, case: Case, fault: str) -> Path:
 
 def _suffix(name: str) -> str:
     suffix = Path(name).suffix
-    return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,12}", suffix) else ""
+    # Ruff would read a .md or a .py, and they are no text.
+    return suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,12}", suffix) and suffix not in (".md", ".py") else ""
 
 
 def kept() -> list[Path]:

@@ -157,7 +157,8 @@ class Options:
                 key, values = axis(rng, CHIP)
                 return [name, f"{key}={values if isinstance(values, str) else ','.join(map(str, values))}"]
             return overrides(rng, CHIP) if rng.random() < 0.8 else [name, rng.choice(WORDS)]
-        value = rng.choice(WORDS) if rng.random() < 0.2 else rng.choice(VALUES[name])
+        writes = name in ("--out", "--table", "--placement")  # a word would be a place beside `may_write`
+        value = rng.choice(WORDS) if rng.random() < 0.2 and not writes else rng.choice(VALUES[name])
         return [rng.choice([one for one in option.opts]), value] if rng.random() < 0.8 else [f"{name}={value}"]
 
     @staticmethod

@@ -38,8 +38,13 @@ def record() -> Mapping[str, Any]:
 class Records:
     name = "records"
     weight = 1.0
-    warm = (["report", "--help"],)
     check = staticmethod(check_page)
+
+    @property
+    def warm(self) -> tuple[Case, ...]:
+        files = {"run/result.json": json.dumps(record()).encode()}
+        report = ["report", "run", "--out", "out", "--format"]
+        return Case(files, [*report, "html"]), Case(files, [*report, "svg"]), Case(files, [*report, "png,pdf"])
 
     def case(self, rng: random.Random) -> Case:
         content = damaged_json.spoilt_text(rng, damaged_json.damaged(rng, record()))

@@ -7,7 +7,7 @@ import json
 import random
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -15,13 +15,14 @@ from pathlib import Path
 import damaged_json
 from harness import Case
 from kind_records import check_page
+from kind_tables import COMPARE, FILES, study_store
 from pages import full_run, small_sweep
 
 _SWEEP = [
     "sweep", "rsnn28nm", "-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=1", "-s",
     "clocks.main.frequency=100 kHz,200 kHz", "--objectives", "energy,power", "-o", "out",
 ]  # fmt: skip
-_TABLES = ("points", "layers", "components", "meta")
+_SEARCH = ["search", *_SWEEP[1:-2], "--trials", "2", "-o", "out"]
 _CELLS = (
     None, 0, -1, 1, 7, 10**18, -(2**63), 2**63 - 1, 1e308, -1e308, 5e-324, float("inf"), -float("inf"), "", "x", "1",
     "done", "failed", b"", b"\x00\xff", "NaN", "a\x00b", "x" * 30_000, "null", "[]", "{}", "{", "[1]", '{"a": 1}',
@@ -47,6 +48,17 @@ def _sweep() -> bytes:
 
 
 @cache
+def _searched() -> Mapping[str, bytes]:
+    """Return what a search of two points leaves: its store, and what Optuna keeps."""
+    from accelsim.cli import app
+
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        app([*_SEARCH[:-1], folder], standalone_mode=False)
+        study = (Path(folder) / "study.sqlite").read_bytes()
+        return {"out/results.sqlite": _content(Path(folder)), "out/study.sqlite": study}
+
+
+@cache
 def _example() -> bytes:
     """Return a store of seven configurations, one of which failed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -59,8 +71,13 @@ def _content(folder: Path) -> bytes:
     return (folder / "results.sqlite").read_bytes()
 
 
+def _tables(at: sqlite3.Connection) -> list[str]:
+    """Return the tables of a database: ours, or those of Optuna."""
+    return [name for (name,) in at.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+
+
 def _cell(rng: random.Random, at: sqlite3.Connection) -> None:
-    table = rng.choice(_TABLES[:3])
+    table = rng.choice(_tables(at))
     column = rng.choice([row[1] for row in at.execute(f"PRAGMA table_info({table})")])
     where = "" if rng.random() < 0.5 else f" WHERE rowid = {rng.randrange(1, 9)}"
     at.execute(f'UPDATE OR REPLACE {table} SET "{column}" = ?{where}', [rng.choice(_CELLS)])
@@ -75,7 +92,7 @@ def _metric(rng: random.Random, at: sqlite3.Connection) -> None:
 
 
 def _invalid_text(rng: random.Random, at: sqlite3.Connection) -> None:
-    table = rng.choice(_TABLES)
+    table = rng.choice(_tables(at))
     column = rng.choice([row[1] for row in at.execute(f"PRAGMA table_info({table})")])
     at.execute(f"UPDATE OR REPLACE {table} SET \"{column}\" = CAST(x'41ff42' AS TEXT)")
 
@@ -106,7 +123,7 @@ def _meta(rng: random.Random, at: sqlite3.Connection) -> None:
 
 
 def _rows(rng: random.Random, at: sqlite3.Connection) -> None:
-    table = rng.choice(_TABLES)
+    table = rng.choice(_tables(at))
     if rng.random() < 0.7:
         at.execute(f"DELETE FROM {table} WHERE random() % 3 = 0 OR {rng.randrange(3)} = 0")
     elif table == "points":
@@ -116,7 +133,7 @@ def _rows(rng: random.Random, at: sqlite3.Connection) -> None:
 
 
 def _schema(rng: random.Random, at: sqlite3.Connection) -> None:
-    table = rng.choice(_TABLES)
+    table = rng.choice(_tables(at))
     column = rng.choice([row[1] for row in at.execute(f"PRAGMA table_info({table})")])
     rng.choice(
         (
@@ -164,16 +181,34 @@ class Stores:
     weight = 1.0
     check = staticmethod(check_page)
 
+    @property
+    def warm(self) -> tuple[Case, ...]:
+        store = {"run/results.sqlite": _example()}
+        report = ["report", "run", "--out", "out", "--format"]
+        return (
+            Case(store, [*report, "html"]), Case(store, [*report, "svg"]), Case({}, _SWEEP),
+            Case({"out/results.sqlite": _sweep()}, [*_SWEEP, "--resume"]), Case(_searched(), [*_SEARCH, "--resume"]),
+        )  # fmt: skip
+
     def case(self, rng: random.Random) -> Case:
         draw = rng.random()
-        if draw < 0.75:
+        if draw < 0.65:
             files = {"run/results.sqlite": _damaged(rng, _example())}
             if rng.random() < 0.05:
                 files |= {"run/results.sqlite-wal": bytes(rng.randrange(256) for _ in range(5000))}
-            report = ["report", "run", "--out", "out"]
+            formats = "svg" if rng.random() < 0.1 else "html"
             # SQLite makes files of its own beside the one that it reads.
-            return Case(files, report, may_write=("out", "run"))
-        return Case({"out/results.sqlite": _damaged(rng, _sweep())}, [*_SWEEP, "--resume"])
+            return Case(files, ["report", "run", "--out", "out", "--format", formats], may_write=("out", "run"))
+        if draw < 0.7:
+            files = FILES | {"studies/small/results.sqlite": _damaged(rng, study_store())}
+            return Case(files, COMPARE, may_write=("out", "studies"))
+        if draw < 0.76:
+            files = dict(_searched())
+            for name in rng.choice((list(files), [rng.choice(list(files))])):
+                files[name] = _damaged(rng, files[name])
+            return Case(files, [*_SEARCH, "--resume"])
+        more = rng.choice(([], [], ["--export", "csv"], ["--table", "out/a.csv"]))
+        return Case({"out/results.sqlite": _damaged(rng, _sweep())}, [*_SWEEP, "--resume", *more])
 
 
 KIND = Stores()

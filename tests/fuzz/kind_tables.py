@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import random
+import sqlite3
 import tempfile
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +40,8 @@ figures:
   - {name: MACs, value: 1000, unit: "1", tag: derived, role: predicted, run: fast, path: layers.fc.macs_performed,
      tolerance: 0.1}
 """
+FILES = {"small.yaml": _STUDY, "paper.yaml": _PAPER}
+COMPARE = ["compare", "paper.yaml", "--studies", "studies"]
 _TEXTS = (
     "", " ", "0", "-1", "1", "nan", "inf", "-inf", "1e308", "-1e308", "1e400", "5e-324", "9" * 30, "9" * 5000, "1.5",
     "none", "a b", "1 2 3", "1 2 3;4 5", ";", "1;2;3", "0 0 0", "-5 5 0", "1e3", "[]", "{}", "null", '{"a": 1}', "NaN",
@@ -48,8 +51,8 @@ _TEXTS = (
 
 
 @cache
-def _rows() -> tuple[Mapping[str, str], ...]:
-    """Return the table of the study, of digests of today's files; what was heard in it is made up."""
+def _study() -> tuple[str, bytes]:
+    """Return the table of the study as text, and its store."""
     from accelsim.cli import app
 
     with tempfile.TemporaryDirectory() as folder:
@@ -57,16 +60,37 @@ def _rows() -> tuple[Mapping[str, str], ...]:
         study.write_bytes(_STUDY)
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             app(["sweep", str(study), "-o", f"{folder}/out", "--table", str(table)], standalone_mode=False)
-        rows = list(csv.DictReader(io.StringIO(table.read_text())))
+        with closing(sqlite3.connect(f"{folder}/out/results.sqlite")) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        return table.read_text(), Path(folder, "out/results.sqlite").read_bytes()
+
+
+def study_store() -> bytes:
+    """Return the store of the study."""
+    return _study()[1]
+
+
+@cache
+def _rows() -> tuple[Mapping[str, str], ...]:
+    """Return the rows of the table, of digests of today's files; what was heard in it is made up."""
+    rows = list(csv.DictReader(io.StringIO(_study()[0])))
     heard = {"dataset": "a test", "counted": "phones", "lengths": "10 12 9", "errors": "2 3 1;2 2 2"}
     made_up = {**heard, "reference": "1 1 1", "accuracy.value": "20.5", "layers.fc.macs_performed": "1003"}
     return tuple(row | made_up for row in rows)
 
 
+def _whole() -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(_rows()[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_rows())
+    return text.getvalue().encode()
+
+
 def _damaged(rng: random.Random) -> bytes:
     rows = [dict(row) for row in _rows()]
     header = list(rows[0])
-    lines = [header, *([row[name] for name in header] for row in rows)]
+    lines = [list(header), *([row[name] for name in header] for row in rows)]
     heard = ("dataset", "counted", "lengths", "errors", "reference", "accuracy.value", "layers.fc.macs_performed")
     told = [header.index(name) for name in (*heard, *heard, "components", "seed", "architecture", "workload")]
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -116,17 +140,16 @@ class Tables:
     name = "tables"
     weight = 0.5
 
+    @property
+    def warm(self) -> tuple[Case, ...]:
+        return (Case(FILES | {"studies/small.csv": _whole()}, COMPARE),)
+
     def case(self, rng: random.Random) -> Case:
-        files = {"small.yaml": _STUDY, "paper.yaml": _PAPER}
-        argv = ["compare", "paper.yaml", "--studies", "studies"]
         if rng.random() < 0.25:
-            whole = io.StringIO()
-            writer = csv.DictWriter(whole, list(_rows()[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(_rows())
-            files |= {"studies/small.csv": whole.getvalue().encode(), "page.md": _page(rng)}
-            return Case(files, [*argv, "--against", "page.md"])
-        return Case(files | {"studies/small.csv": _damaged(rng)}, rng.choice((argv, [*argv, "--json"])))
+            files = FILES | {"studies/small.csv": _whole(), "page.md": _page(rng)}
+            return Case(files, [*COMPARE, "--against", "page.md"])
+        files = FILES | {"studies/small.csv": _damaged(rng)}
+        return Case(files, rng.choice((COMPARE, [*COMPARE, "--json"])))
 
 
 KIND = Tables()

@@ -43,6 +43,7 @@ def test_only_text_of_our_own_layout_keeps_its_lines() -> None:
     ("secret", "shown"),
     [
         ("postgresql://user:s3cr:et@host/db", "postgresql://user:***@host/db"),
+        ("no such file: postgresql:/user:s3cret@host/db", "no such file: postgresql:/user:***@host/db"),
         ("at redis://:s3cret@host, then", "at redis://:***@host, then"),
         ("mysql://u:s3@cret@host/db?ssl=1", "mysql://u:***@host/db?ssl=1"),
         ("postgresql://host/db?user=u&password=s3cret&x=1", "postgresql://host/db?user=u&password=***&x=1"),

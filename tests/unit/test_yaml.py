@@ -113,7 +113,7 @@ def test_alias_bomb_is_refused_at_once():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
     start = time.perf_counter()
-    assert re.search(r"more than 1,000,000 values once its aliases", refused(parse_yaml, "\n".join(lines)))
+    assert re.search(r"more than 200,000 values once its aliases", refused(parse_yaml, "\n".join(lines)))
     assert time.perf_counter() - start < 5
 
 
