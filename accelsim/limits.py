@@ -45,7 +45,6 @@ class Limits:
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")
     ops: int = _limit(10_000, "ops", "ops of a graph, with those that short forms stand for")
     operating_points: int = _limit(200, "operating points", "operating points of a chip, each of which is priced")
-    frames: int = _limit(10_000_000, "frames", "frames of the inputs")
     axes: int = _limit(200, "axes", "axes of a sweep or search")
     points: int = _limit(100_000, "points", "points of a sweep, its seeds included")
     events: int = _limit(5_000_000, "events", "events of a trace, which is cut there; they take half a GB")

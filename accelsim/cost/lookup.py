@@ -267,13 +267,13 @@ def _power_law(at: Sequence[float], points: Sequence[np.ndarray], where: float) 
     if not (where > 0 and np.all(np.asarray(points) > 0)):
         raise ValueError("a power law has no 0")
     order = np.argsort(at)
-    x = np.log(np.asarray(at, float)[order])
-    y = np.log(np.asarray(points)[order])
+    x = logarithms(np.asarray(at, float)[order])
+    y = logarithms(np.asarray(points)[order])
     if len(x) == 1:
-        return np.exp(y[0])
+        return exponentials(y[0])
     right = int(np.clip(np.searchsorted(x, math.log(where)), 1, len(x) - 1))
     share = (math.log(where) - x[right - 1]) / (x[right] - x[right - 1])
     found = y[right - 1] + share * (y[right] - y[right - 1])
     if not np.all(np.abs(found) < _FARTHEST):
         raise ValueError(f"no power law reaches from {min(at):g} .. {max(at):g} to {where:g}")
-    return np.exp(found)
+    return exponentials(found)

@@ -38,6 +38,10 @@ _MOST_DECADES = 100
 
 FINEST_NM, COARSEST_NM = 1.0, 1000.0
 
+# Of the C library: NumPy's own differ in their last bit between its versions and between processors.
+logarithms = np.vectorize(math.log, otypes=[np.float64])
+exponentials = np.vectorize(math.exp, otypes=[np.float64])
+
 CELSIUS_ZERO_K = 273.15
 
 
@@ -180,7 +184,7 @@ def _along(node: float, nodes_nm: tuple[int, ...], values: tuple[float, ...]) ->
     nm = node * 1e9
     if not FINEST_NM - 1e-9 <= nm <= COARSEST_NM + 1e-6:
         raise ValueError(f"no scaling rule for {nm:g} nm, expected {FINEST_NM:g} to {COARSEST_NM:g} nm")
-    x, y = np.log(nodes_nm[::-1]), np.log(values[::-1])
+    x, y = logarithms(nodes_nm[::-1]), logarithms(values[::-1])
     right = int(np.clip(np.searchsorted(x, math.log(nm)), 1, len(x) - 1))
     share = (math.log(nm) - x[right - 1]) / (x[right] - x[right - 1])
     return math.exp(y[right - 1] + share * (y[right] - y[right - 1]))

@@ -79,10 +79,10 @@ def fastest_decision(window: Window, node: float, voltage: float) -> float:
 
 def limits(window: Window, node: float) -> NodeWindow:
     """Return the supplies of a node (metre): between two nodes of a window as their logarithms lie, beyond its ends."""
-    at = np.log([one.node for one in window.nodes])
+    at = logarithms([one.node for one in window.nodes])
 
     def between(values: list[float]) -> float:
-        return float(np.exp(np.interp(math.log(node), at, np.log(values))))
+        return math.exp(np.interp(math.log(node), at, logarithms(values)))
 
     nearest = min(window.nodes, key=lambda one: abs(math.log(one.node / node)))
     return nearest.model_copy(
@@ -104,7 +104,7 @@ def settling_s(crossbar: Crossbar, lowest_siemens: float, bits: int, node: float
     which no source at hand prices by speed, come on top: the estimate is a low end.
     """
     ohm = [
-        float(np.exp(np.interp(math.log(node * 1e9), np.log(_WIRE_NODES_NM), np.log(values))))
+        math.exp(np.interp(math.log(node * 1e9), logarithms(_WIRE_NODES_NM), logarithms(values)))
         for values in (_ROW_OHM, _COLUMN_OHM)
     ]
     cells = (crossbar.columns, crossbar.rows)

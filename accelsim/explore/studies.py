@@ -43,6 +43,7 @@ from accelsim.pipeline import network_on, split_overrides
 from accelsim.result import Result, problems_of, written_whole
 from accelsim.text import csv_row, from_cell
 
+csv.field_size_limit(_LONGEST_CELL := (1 << 31) - 1)  # of the process; what is read is bounded as a whole
 SHELF = "reports/studies"
 
 SET = "set:"
@@ -151,7 +152,6 @@ def write_table(path: Path, rows: Sequence[StudyRow]) -> None:
 
 def read_table(path: Path) -> list[StudyRow]:
     """Read the table of a study; raises InputError with what is wrong with the lines of one that is none."""
-    csv.field_size_limit(limits.current().text_bytes)
     reader = csv.reader(io.StringIO(limits.read_text(path, "text_bytes"), newline=""), strict=True)
     rows, problems = [], []
     try:
