@@ -32,7 +32,7 @@ CORPUS = HERE / "corpus"
 EXIT_CODES = (0, 1, 2, 130, 143)
 CPU_SECONDS = 10.0
 PEAK_BYTES = 1_000_000_000
-"""Of a child, with what it shares with the warm parent: about 0.2 GB, as much as a process of its own would need."""
+"""Of a child: what it took beyond the warm parent's memory, and what a process of its own has at the start."""
 FOLDERS = ("ACCELSIM_DATA", "ACCELSIM_CACHE")
 """Variables that name a folder; those of a case are relative to its working folder."""
 TRACEBACK = "Traceback (most recent call last)"
@@ -188,7 +188,7 @@ def lay(case: Case, folder: Path) -> None:
 def faults(case: Case, outcome: Outcome, base: Path) -> list[str]:
     """Return what is wrong with how a case ended: the first line of each names it, without the case's own values."""
     found, work = [], base / "work"
-    printed = outcome.out + outcome.err
+    printed, said = outcome.out + outcome.err, outcome.err + outcome.err.replace(",", "")  # numbers as they were given
     if TRACEBACK in printed:
         found.append(f"{_where(printed)}\n{printed[printed.index(TRACEBACK) :][-6000:]}")
     elif outcome.code is not None and outcome.code not in EXIT_CODES:
@@ -210,7 +210,7 @@ def faults(case: Case, outcome: Outcome, base: Path) -> list[str]:
     found += _left_over(case, base)
     if outcome.code not in (None, 0) and not outcome.err.strip():
         found.append(f"exit code {outcome.code} without a message")
-    elif outcome.code == 2 and not any(name in outcome.err for name in _nameable(case)):
+    elif outcome.code == 2 and not any(name in said for name in _nameable(case)):
         found.append(f"a message that names neither file nor option\n{outcome.err[:2000]}")
     if case.check is not None:
         try:
