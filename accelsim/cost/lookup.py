@@ -12,7 +12,9 @@ import numpy as np
 
 from accelsim.cost.models import MODELS
 from accelsim.cost.scaling import (
+    exponentials,
     leakage_factor,
+    logarithms,
     node_area_factor,
     node_energy_factor,
     node_energy_spread,

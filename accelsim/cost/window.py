@@ -17,7 +17,7 @@ from accelsim.components.abstract import Converter
 from accelsim.components.adc import Adc
 from accelsim.components.crossbar import Crossbar
 from accelsim.cost.lookup import OperatingPoint
-from accelsim.cost.scaling import COARSEST_NM, FINEST_NM, node_delay_factor, speed_factor
+from accelsim.cost.scaling import COARSEST_NM, FINEST_NM, logarithms, node_delay_factor, speed_factor
 from accelsim.devices import Device
 from accelsim.errors import InputError, Problem
 from accelsim.kernels.read_noise import BOLTZMANN

@@ -43,7 +43,8 @@ from accelsim.pipeline import network_on, split_overrides
 from accelsim.result import Result, problems_of, written_whole
 from accelsim.text import csv_row, from_cell
 
-csv.field_size_limit(_LONGEST_CELL := (1 << 31) - 1)  # of the process; what is read is bounded as a whole
+csv.field_size_limit((1 << 31) - 1)  # of the whole process; a table is bounded as a whole
+
 SHELF = "reports/studies"
 
 SET = "set:"
