@@ -254,12 +254,14 @@ def _cluster(scheduler: str) -> Iterator[Any]:
         client = Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         hint = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
-        raise InputError.of(f"no Dask scheduler answers at {scheduler}: {error}", hint=hint) from None
+        raise InputError.of(
+            f"no Dask scheduler answers at {scheduler}: {error}", file="--scheduler", hint=hint
+        ) from None
     try:
         versions = client.run(_version)
         if not versions:
             hint = f"dask worker {scheduler}"
-            raise InputError.of(f"the Dask scheduler at {scheduler} has no workers", hint=hint)
+            raise InputError.of(f"the Dask scheduler at {scheduler} has no workers", file="--scheduler", hint=hint)
         other = {found for found in versions.values() if found != accelsim.__version__}
         if other:
             raise InputError.of(

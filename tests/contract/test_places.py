@@ -69,7 +69,9 @@ WITHOUT_A_FILE: dict[str, str] = {
 BINARY = "of a file without lines: recordings, arrays, models, weights"
 WITHOUT_A_LINE: dict[str, str] = {
     "explore/sweep.py": FOLDER,
+    "explore/workers.py": OPTION,
     "data/an4.py": BINARY,
+    "data/datasets.py": BINARY,
     "data/digits.py": BINARY,
     "data/files.py": BINARY,
     "data/folder.py": FOLDER,
