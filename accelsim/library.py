@@ -82,6 +82,8 @@ def find(name: str | Path, folder: str, suffix: str = ".yaml") -> Path:
     path = Path(name)
     bare = path.name == str(path)
     # Unlike the methods of Path these say no to a name that no file can have.
+    if os.path.isdir(path) and not bare:
+        raise InputError.of(f"{path} is a directory, expected a file")
     if os.path.isfile(path) or (os.path.exists(path) and not bare):
         return path
     if not bare:

@@ -191,8 +191,8 @@ def _relax_one(  # type: ignore[no-untyped-def]
         if error <= tolerance:
             break
         if sweep % _LOOK == _LOOK - 1:
-            # At this pace, with room of a thousand, the sweeps that are left do not bring it there.
-            if sweep >= _LOOK and not error * (error / earlier) ** ((most - sweep) / _LOOK) <= 1e3 * tolerance:
+            # At this pace, with room of ten, the sweeps that are left do not bring it there.
+            if sweep >= _LOOK and not error * (error / earlier) ** ((most - sweep) / _LOOK) <= 10 * tolerance:
                 break
             earlier = error
     return error

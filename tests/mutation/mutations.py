@@ -275,7 +275,7 @@ _DATA = {
         "accelsim/cost/lookup.py": [
             ('return self.clock(kind, "gated")', 'return self.clock(kind, "clocked")', BILLS),
             ("/ row.utilization", "", COST),
-            ("(dimensions[dimension] / row.at[dimension])", "(row.at[dimension] / dimensions[dimension])", COST),
+            ("(_size(dimension, dimensions) / row", "(1 / _size(dimension, dimensions) / row", COST),
         ],
         "accelsim/cost/pricing.py": [
             ("_PERCENTILES = (5, 95)", "_PERCENTILES = (10, 90)", f"{RECORD} {COST}"),
@@ -359,7 +359,7 @@ _DATA = {
         "accelsim/ops/op.py": [
             ("offsets = -zero * weight.reshape", "offsets = zero * weight.reshape", INTEGERS),
             ("return self.low is None, self.high is None", "return True, True", INTEGERS),
-            ("sums = 255 * np.abs(weight", "sums = 1 * np.abs(weight", INTEGER_ERRORS),
+            ("sums += 255 * np.abs(rows", "sums += 1 * np.abs(rows", INTEGER_ERRORS),
         ],
         "accelsim/ops/conv.py": [
             ("np.repeat(rows, times, axis=2)", "np.tile(rows, (1, 1, times))", INTEGERS),

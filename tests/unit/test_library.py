@@ -51,7 +51,7 @@ def test_a_folder_of_the_same_name_does_not_hide_the_library(tmp_path, monkeypat
         ("cmos82", "arch/cost", r"no cost table named 'cmos82', and no such file \(did you mean 'cmos28'\?\)"),
         ("zzz", "arch/papers", r"no paper named 'zzz', and no such file \(one of: .*rsnn28nm.*\)"),
         ("there/rsnn28mn.yaml", "arch", r"no such file: there/rsnn28mn.yaml \(did you mean 'rsnn28nm'\?\)"),
-        ("a" * 5000, "arch", r"no architecture named 'a+', and no such file .*"),
+        ("a" * 5000, "arch", r"no architecture named 'a+\.\.\..*"),
         ("rsnn\0", "arch", r"no architecture named 'rsnn\\x00', and no such file .*"),
     ],
 )

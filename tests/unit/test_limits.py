@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -133,3 +134,10 @@ def test_what_is_free_here():
     free = limits.free_memory()
     assert free is None or free > 10**6
     assert Limits(memory=5).memory_bytes() == 5
+
+
+def test_every_limit_is_used_somewhere():
+    package = Path(limits.__file__).parent
+    code = "\n".join(path.read_text() for path in package.rglob("*.py") if path != Path(limits.__file__))
+    unused = [one.name for one in fields(Limits) if f'"{one.name}"' not in code and f".{one.name}" not in code]
+    assert unused == []
