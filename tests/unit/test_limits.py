@@ -30,12 +30,12 @@ def test_they_hold_within_a_block_alone():
 
 
 def test_a_wrong_one_is_refused_with_all_the_others():
-    with pytest.raises(InputError) as error, limits.within(point=5, ops=0, frames=1.5, yaml_depth=1e6):
+    with pytest.raises(InputError) as error, limits.within(point=5, ops=0, utterances=1.5, yaml_depth=1e6):
         pass
     assert str(error.value).splitlines() == [
         "no limit 'point' (did you mean 'points'?)",
         "limit 'ops' must be a whole number above 0, found 0",
-        "limit 'frames' must be a whole number above 0, found 1.5",
+        "limit 'utterances' must be a whole number above 0, found 1.5",
         "limit 'yaml_depth' must be at most 250, found 1,000,000",
     ]
 
