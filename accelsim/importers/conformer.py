@@ -56,8 +56,8 @@ class ConformerImporter(Importer):
                 f"no Conformer layers: expected parameters like 'conformer_layers.0.{_TORCHAUDIO}' (torchaudio) or "
                 f"'layers.0.{_SPEECHBRAIN}' (SpeechBrain)", file=path,
             )  # fmt: skip
-        width = state.shape(layers[0][0] + (_TORCHAUDIO if layers[0][1] == "torchaudio" else _SPEECHBRAIN))[0]
         try:
+            width = state.rows(layers[0][0] + (_TORCHAUDIO if layers[0][1] == "torchaudio" else _SPEECHBRAIN))
             if problem := heads_problem(width, options.heads):
                 raise ValueError(problem)
             network = Network(features(width, options))
@@ -167,14 +167,14 @@ class _Layer:
         x = self._norm(f"{name}0.", x)
         x = self._linear(f"{name}{first}.", x, self.width)
         x = self._plain(f"{name}silu", "silu", x)
-        hidden = self.state.shape(f"{self.prefix}{name}{first}.weight")[0]
+        hidden = self.state.rows(f"{self.prefix}{name}{first}.weight")
         return self._linear(f"{name}{second}.", x, hidden, self.width), ""
 
     def _speechbrain_feed_forward(self, x: str, name: str) -> tuple[str, str]:
         x = self._norm(f"{name}0.", x)
         x = self._linear(f"{name}1.ffn.0.", x, self.width)
         x = self._plain(f"{name}silu", "silu", x)
-        hidden = self.state.shape(f"{self.prefix}{name}1.ffn.0.weight")[0]
+        hidden = self.state.rows(f"{self.prefix}{name}1.ffn.0.weight")
         return self._linear(f"{name}1.ffn.3.", x, hidden, self.width), "Swish taken for granted"
 
     def _attention(self, x: str, norm: str, name: str) -> tuple[str, str]:
@@ -215,7 +215,7 @@ class _Layer:
         name, d = "conv_module.sequential.", self.width
         if self.options.causal:
             raise ValueError("'causal' is an option of SpeechBrain's layers")
-        channels = self.state.shape(f"{self.prefix}{name}2.weight")[0] if f"{self.prefix}{name}2.weight" in (
+        channels = self.state.rows(f"{self.prefix}{name}2.weight") if f"{self.prefix}{name}2.weight" in (
             self.state) else d  # fmt: skip
         if f"{self.prefix}{name}3.running_mean" not in self.state:
             raise ValueError(

@@ -50,6 +50,12 @@ class State:
         """Return a shape without reading the numbers."""
         return tuple(self.file.get_slice(name).get_shape())
 
+    def rows(self, name: str) -> int:
+        """Return the first size of a parameter without reading the numbers; raises ValueError where it has none."""
+        if not (shape := self.shape(name)):
+            raise ValueError(f"'{name}' has the shape [], expected a list or a matrix")
+        return shape[0]
+
     def get(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
         """Return a parameter as float32; raises ValueError where it is missing, or not of this shape (None: any)."""
         if name not in self:

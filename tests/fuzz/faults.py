@@ -291,11 +291,12 @@ class _Supervisor:
                 if name == "fcntl" and arguments[1] not in _LOCKS:
                     return None
                 descriptor = arguments[_FD_OF_MMAP] if name == "mmap" else arguments[0]
-                if descriptor in (1, 2) and name in ("write", "writev"):
-                    return Call(name, "stdout" if descriptor == 1 else "stderr")
                 if descriptor > 1 << 20:
                     return None  # memory without a file
                 path = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+                if descriptor in (1, 2) and name in ("write", "writev"):
+                    # What a command has given up on goes to /dev/null, which takes all.
+                    return None if path == os.devnull else Call(name, "stdout" if descriptor == 1 else "stderr")
         except OSError:
             return None  # no such descriptor, or its process died
         if not any(path == root or path.startswith(root + "/") for root in self.roots):
