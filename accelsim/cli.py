@@ -896,7 +896,7 @@ _MUCH_MEMORY = 500_000_000  # few runs of a second or two come near it
 
 def _say_memory(memory: Memory) -> None:
     """Say what a run takes before it begins, unless it is little."""
-    if memory.total() >= _MUCH_MEMORY:
+    if memory.added() >= _MUCH_MEMORY:
         _say(f"needs {memory.text()}", err=True)
 
 

@@ -96,6 +96,8 @@ class Synaptogen(Device):
         volts = self.reference_voltage
         if not float(np.polyval(self.low_curve, volts)) > max(float(np.polyval(self.high_curve, volts)), 0.0):
             raise ValueError("the conductance range is reversed: 'low_curve' must carry more current than 'high_curve'")
+        if not np.isfinite(self.population).all():
+            raise ValueError("the mixture gives cells resistances beyond any number: its first feature is log10(ohm)")
         if self.set_voltage >= 0:
             raise ValueError("the set voltage must be below 0 V")
         if self.reset_voltage < self.full_reset_voltage:
@@ -138,7 +140,8 @@ class Synaptogen(Device):
         drawn += parameters.mean[component]
         x = parameters.feedback[:, :FEATURES] @ generator.standard_normal((FEATURES, cells))
         rows = [drawn[:, n] + drawn[:, FEATURES + n] * np.polyval(parameters.gamma[n], x[n]) for n in range(FEATURES)]
-        rows[0] = 10 ** rows[0]
+        with np.errstate(over="ignore"):  # checked when the file is read
+            rows[0] = 10 ** rows[0]
         return np.array(rows)
 
     def typical_currents(self, read_voltage: float) -> tuple[float, float]:

@@ -34,7 +34,19 @@ from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.number import Arithmetic
 from accelsim.kernels.ssm import side
 from accelsim.ops.attention import AttentionOp
-from accelsim.ops.op import ANY_LENGTH, EXACT, Datapath, DatapathOp, Edge, Op, Signal, VectorOp, WeightedOp, evaluate
+from accelsim.ops.op import (
+    ANY_LENGTH,
+    EXACT,
+    Datapath,
+    DatapathOp,
+    Edge,
+    Op,
+    Signal,
+    VectorOp,
+    WeightedOp,
+    evaluate,
+    magnitudes,
+)
 from accelsim.ops.recurrent import RecurrentOp
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
 from accelsim.placement import ENGINES, Parts, Problems, of_class, stores
@@ -304,10 +316,9 @@ class Digital(Engine):
         if isinstance(op, S4dOp):
             return op.largest_sum(self.tensors)
         if isinstance(op, RecurrentOp):
-            both = (self.tensors[f"{op.name}.{end}"].astype(np.int64) for end in ("weight", "recurrent_weight"))
-            return max(128 * int(np.abs(weight).sum(axis=0).max(initial=0)) for weight in both)
-        weights = np.abs(self.tensors[op.tensor_name("weight")].astype(np.int64))
-        sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0)
+            both = (self.tensors[f"{op.name}.{end}"] for end in ("weight", "recurrent_weight"))
+            return max(128 * int(magnitudes(weight).max(initial=0)) for weight in both)
+        sums = magnitudes(self.tensors[op.tensor_name("weight")])
         if op.output is not None:
             return -signed_range(op.input_bits)[0] * int(sums.max(initial=0))
         if op.gives == "real":

@@ -33,9 +33,13 @@ class Memory:
     per_frame: float
     frames: int
 
+    def added(self) -> int:
+        """Return what the run takes on top of what the process holds already."""
+        return self.fixed + round(self.per_frame * self.frames)
+
     def total(self) -> int:
         """Return what the process holds at its peak."""
-        return self.held + self.fixed + round(self.per_frame * self.frames)
+        return self.held + self.added()
 
     def text(self) -> str:
         """Return it in words: ``about 0.8 GB``."""

@@ -667,11 +667,7 @@ class WeightedOp(QuantisedOp):
 
     def _overflow(self, weight: NDArray[np.int8], tensors: Tensors) -> str | None:
         """Return what is wrong with sums that 32 bits do not hold, whatever the codes."""
-        rows = weight.reshape(-1, weight.shape[-1])
-        sums = np.zeros(weight.shape[-1], np.int64)
-        step = max(_AT_ONCE // rows.shape[1], 1)
-        for first in range(0, len(rows), step):
-            sums += 255 * np.abs(rows[first : first + step].astype(np.int16)).sum(axis=0, dtype=np.int64)
+        sums = 255 * magnitudes(weight)
         bias = tensors.get(self.tensor_name("bias"))
         if bias is not None and bias.shape == sums.shape and bias.dtype.kind == "i":
             sums = sums + np.abs(bias.astype(np.int64))
@@ -979,6 +975,16 @@ def integer_weights(random: np.random.Generator, shape: tuple[int, ...], bits: i
         drawn = normal(random, part.shape, max(largest / 3, 1))
         part[:] = np.where(drawn < 0, -1, 1) if bits == 1 else np.clip(np.rint(drawn), -largest, largest)
     return weights.reshape(shape)
+
+
+def magnitudes(weight: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return sum |w| over all that goes into each output: [.., outputs] -> [outputs], without a copy in wide words."""
+    rows = weight.reshape(-1, weight.shape[-1])
+    sums = np.zeros(rows.shape[1], np.int64)
+    step = max(_AT_ONCE // max(rows.shape[1], 1), 1)
+    for first in range(0, len(rows), step):
+        sums += np.abs(rows[first : first + step].astype(np.int16)).sum(axis=0, dtype=np.int64)
+    return sums
 
 
 def _mean_square(weights: NDArray[np.int8]) -> float:

@@ -44,7 +44,7 @@ class Window:
         counts = [side.isdecimal() for side in (begin, end) if side]
         if any(counts) and not all(counts):
             raise InputError.of(f"'{text}' mixes a time and a number of frames", hint=hint)
-        read = int if all(counts) else lambda side: round(parse_quantity(side, "time") * 1e12)
+        read = int if all(counts) else lambda side: round(min(parse_quantity(side, "time") * 1e12, 2.0**62))
         try:
             window = cls(read(begin) if begin else None, read(end) if end else None, all(counts))
         except InputError as error:

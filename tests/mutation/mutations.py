@@ -359,7 +359,7 @@ _DATA = {
         "accelsim/ops/op.py": [
             ("offsets = -zero * weight.reshape", "offsets = zero * weight.reshape", INTEGERS),
             ("return self.low is None, self.high is None", "return True, True", INTEGERS),
-            ("sums += 255 * np.abs(rows", "sums += 1 * np.abs(rows", INTEGER_ERRORS),
+            ("sums = 255 * magnitudes(weight)", "sums = 1 * magnitudes(weight)", INTEGER_ERRORS),
         ],
         "accelsim/ops/conv.py": [
             ("np.repeat(rows, times, axis=2)", "np.tile(rows, (1, 1, times))", INTEGERS),

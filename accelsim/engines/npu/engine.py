@@ -62,7 +62,7 @@ from accelsim.engines.npu.work import (
 from accelsim.errors import did_you_mean
 from accelsim.kernels.activation import LARGEST_CODE
 from accelsim.ops.attention import AttentionOp, PositionsOp
-from accelsim.ops.op import FEATURES, FLOAT_BITS, OPS, Op, VectorOp, WeightedOp
+from accelsim.ops.op import FEATURES, FLOAT_BITS, OPS, Op, VectorOp, WeightedOp, magnitudes
 from accelsim.ops.recurrent import RecurrentOp
 from accelsim.placement import ENGINES, Problems, of_class
 from accelsim.schedule.job import Job
@@ -275,11 +275,9 @@ class Npu(Engine):
         elif op.in_float() and number == "int8":
             self.problems.add(f"layer '{op.name}' has float16 weights, '{name}' multiplies int8")
         elif not op.in_float() and number == "float16":
-            weights = self.tensors[op.tensor_name("weight")]
-            weights = weights.reshape(-1, weights.shape[-1])
             symmetric = op.gives == "real" and op.output is None
             code = LARGEST_CODE if symmetric else 1 << (op.input_bits - 1)
-            largest = code * int(np.abs(weights.astype(np.int64)).sum(axis=0).max(initial=0))
+            largest = code * int(magnitudes(self.tensors[op.tensor_name("weight")]).max(initial=0))
             if largest >= (limit := _WHOLE[self.array.accumulator]):
                 self.problems.add(
                     f"layer '{op.name}' has sums up to {largest:,}, {self.array.accumulator} sums of '{name}' hold "
