@@ -82,6 +82,8 @@ def find(name: str | Path, folder: str, suffix: str = ".yaml") -> Path:
     path = Path(name)
     bare = path.name == str(path)
     # Unlike the methods of Path these say no to a name that no file can have.
+    if not str(name):
+        raise InputError.of(f"no name of {_article(_SHELVES.get(folder, folder))}, found an empty text")
     if os.path.isdir(path) and not bare:
         raise InputError.of(f"{path} is a directory, expected a file")
     if os.path.isfile(path) or (os.path.exists(path) and not bare):
@@ -127,9 +129,13 @@ def _only(what: str, name: str, candidates: list[Path]) -> Path | None:
     """Return the candidate that exists; raises InputError where two do."""
     found = [path for path in dict.fromkeys(candidates) if os.path.isfile(path)]
     if len(found) > 1:
-        article, files = "an" if what[0] in "aeiou" else "a", " and ".join(map(str, found))
-        raise InputError.of(f"two libraries have {article} {what} named '{name}': {files}", hint="give the path of one")
+        files = " and ".join(map(str, found))
+        raise InputError.of(f"two libraries have {_article(what)} named '{name}': {files}", hint="give the path of one")
     return found[0] if found else None
+
+
+def _article(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
 
 
 def _unknown(message: str, hint: str | None) -> InputError:

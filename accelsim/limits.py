@@ -39,7 +39,7 @@ class Limits:
     record_bytes: int = _limit(5_000_000, BYTES, "size of a result.json, and of one in a store")
     text_bytes: int = _limit(20_000_000, BYTES, "size of a list or table of a data set")
     utterances: int = _limit(300_000, "utterances", "utterances of a data set")  # LibriSpeech has 281,241
-    model_values: int = _limit(25_000_000, "values in all tensors", "values of an imported model")
+    model_values: int = _limit(60_000_000, "values in all tensors", "values of an imported model")
     tensor_values: int = _limit(100_000_000, "values in a tensor", "values of a generated tensor")
     network_values: int = _limit(500_000_000, "values in all tensors", "values of all generated tensors of a network")
     state_values: int = _limit(10_000_000, "values of state", "what a layer keeps from one row to the next")

@@ -44,9 +44,9 @@ _MOST: Mapping[type[_Row], float] = {
     ClockPrice: largest("energy"),
     StandbyPrice: largest("power"),
     AreaPrice: largest("area"),
-    LeakagePrice: largest("power"),
+    LeakagePrice: 1e30,  # exponential in voltage and temperature, which `technology.extrapolate` takes far
 }
-"""What a price comes to at the most, in SI units, as a file's own numbers."""
+"""What a price comes to at the most, in SI units: as a file's own numbers, but for leakage."""
 
 _OWN = frozenset({"standby", "leakage"})
 """Sections of the kind itself that may hold another of its prices."""

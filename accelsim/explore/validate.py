@@ -87,4 +87,5 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError.of(f"cannot be read: {error}", file=path) from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError.of(f"cannot be read: {reason}", file=path) from None

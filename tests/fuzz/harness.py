@@ -250,7 +250,7 @@ def _nameable(case: Case) -> list[str]:
     names = [os.path.basename(name) for name in case.files]
     parts = [part for text in case.argv for part in (text, *re.split(r"[=<>,;]+", text))]
     arguments = [part for part in parts if len(part) > 1 or (part and not part.isalnum())]
-    return [*names, *arguments, *(f"'{part}'" for part in parts), "Usage:", "--"]
+    return [*names, *arguments, *(f"'{part}'" for part in parts), "an empty text", "Usage:", "--"]
 
 
 def _remove(base: Path) -> None:

@@ -135,9 +135,9 @@ def test_a_long_chain_is_walked_once(tmp_path: Path) -> None:
 def test_one_constant_as_the_weights_of_many_nodes(tmp_path: Path) -> None:
     """A file of 1 MB came to any number of matrices."""
     pytest.importorskip("onnx")
-    path = onnx_model(tmp_path / "x.onnx", *chain("MatMul", 200, 512))
+    path = onnx_model(tmp_path / "x.onnx", *chain("MatMul", 300, 512))
     with pytest.raises(
-        InputError, match=rf"{path}: more than 25,000,000 values in all tensors .raise it: --limit model"
+        InputError, match=rf"{path}: more than 60,000,000 values in all tensors .raise it: --limit model"
     ):
         import_model(path)
     with limits.within(model_values=3e6), pytest.raises(InputError, match="more than 3,000,000 values"):

@@ -51,14 +51,14 @@ class Toy(Importer):
         graph = [
             {"name": "conv", "op": "conv", "input": "features", "channels": 5, "kernel": [3, 1], "stride": [2, 1],
              "causal": True, "bands": 1, "weight_bits": 16},
-            {"name": "a b", "op": "linear", "input": "conv", "outputs": outputs, "weight_bits": 16},
+            {"name": "a|b", "op": "linear", "input": "conv", "outputs": outputs, "weight_bits": 16},
         ]  # fmt: skip
         tensors = {
             "conv.weight": np.full((3, 1, 40, 5), options.gain, np.float16),
-            "a b.weight": np.ones((5, outputs), np.float16),
-            "a b.bias": np.ones(outputs, np.float32),
+            "a|b.weight": np.ones((5, outputs), np.float16),
+            "a|b.bias": np.ones(outputs, np.float32),
         }
-        notes = [Note("n|1", "CONV", ("conv",)), Note("n2", "DENSE", ("a b",), "approximate", "in float16")]
+        notes = [Note("n|1", "CONV", ("conv",)), Note("n2", "DENSE", ("a|b",), "approximate", "in float16")]
         workload: dict[str, Any] = {"name": options.name or path.stem, "description": "A toy: it plays."}
         workload |= {"inputs": options.inputs(40), "graph": graph}
         return Imported(workload, tensors, tensors, notes, ["Played with."])
@@ -87,7 +87,7 @@ SPEECH = {"dataset": "librivox_sample"}
 
 def test_what_is_written_is_a_checked_workload_with_a_page(model: Path, tmp_path: Path) -> None:
     made = write(import_model(model, SPEECH), tmp_path / "out")
-    assert [op.name for op in made.graph.ops] == ["conv", "a b"]
+    assert [op.name for op in made.graph.ops] == ["conv", "a|b"]
     assert made.reference is not None
     # A row of the outputs is a row of the convolution: 3 x 40 x 5 and 5 x 4; it keeps taps before the newest row.
     size = size_of(made.graph, made.tensors)
