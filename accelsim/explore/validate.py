@@ -39,7 +39,7 @@ SCHEMAS: dict[str, Any] = {
 def validate_file(path: Path) -> str:
     """Check one file by its ``schema:`` tag and say what it is; raises InputError with all its problems."""
     if path.suffix == ".json":
-        return f"a result of {Result.from_json(_text(path), str(path)).arch.name}"
+        return f"a result of {Result.read(path).arch.name}"
     source = load_yaml(path)
     data = source.data
     tag = data.get("schema") if isinstance(data, dict) else None
@@ -81,11 +81,3 @@ def schema_of(name: str) -> dict[str, Any]:
     for registry in registries():
         registry.values()  # an editor is to know what plug-ins add
     return json_schema(SCHEMAS[name], name)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError.of(f"cannot be read: {reason}", file=path) from None
