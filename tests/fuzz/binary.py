@@ -126,7 +126,7 @@ def damaged_safetensors(rng: random.Random, tensors: Mapping[str, NDArray[Any]])
         for _ in range(rng.choice((1, 1, 2))):
             name = rng.choice(list(tensors))
             other = changed(rng, tensors[name])
-            tensors[name] = other if other.dtype.name in _STORED else tensors[name][..., :1]
+            tensors[name] = other if other.dtype.name in _STORED else np.atleast_1d(tensors[name])[..., :1]
             if rng.random() < 0.3:
                 tensors[rng.choice((*NAMES, name + "x"))] = tensors.pop(name)
     head, data = safetensors_of(tensors)

@@ -144,7 +144,8 @@ def _rename(rng: random.Random, data: Any, paths: Sequence[Path_], others: Seque
 
 
 def _word(rng: random.Random, data: Any, paths: Sequence[Path_], others: Sequence[Any]) -> Any:
-    return _put(data, rng.choice(paths), deepcopy(rng.choice(WORDS)))
+    word = deepcopy(rng.choice(WORDS))
+    return _put(data, rng.choice(paths), word) if paths else word  # of what was emptied nothing else is left
 
 
 def _number(rng: random.Random, data: Any, paths: Sequence[Path_], others: Sequence[Any]) -> Any:
