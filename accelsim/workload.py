@@ -22,7 +22,7 @@ from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import beside, is_file, read_whole
 from accelsim.data.folder import digest_of, read_folder
 from accelsim.data.from_file import read_features
-from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.errors import InputError, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
@@ -322,13 +322,13 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
     if isinstance(inputs, FeatureInputs):
-        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, workload)
+        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
         file = workload.folder / inputs.path
         steps = workload.spec.time_steps if inputs.spikes else None
-        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, workload)
+        ready = _chosen(read_features(file, inputs.width(), workload.spec.input_bits, steps), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:
@@ -336,7 +336,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
             spoken = read_folder(workload.folder / inputs.path)
         else:
             spoken = load(inputs.dataset, inputs.split)
-        heard = _chosen(spoken, inputs, workload)
+        heard = _chosen(spoken, inputs, score)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
@@ -351,7 +351,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
     empty_ones = [u.name for u, c in zip(utterances, codes, strict=True) if not len(c)]
     if empty_ones or not codes:
         message = f"utterances shorter than one frame: {', '.join(empty_ones[:12]) or 'the set is empty'}"
-        raise InputError([_at(workload, message, ("inputs",))])
+        raise InputError.of(message)
     frames = np.concatenate(codes)[:most]
     ends = np.cumsum([len(c) for c in codes])
     said = [None if inputs.seconds is not None else _said(one, score) for one in utterances]
@@ -425,24 +425,17 @@ def _unknown_units(
             f"{inputs.origin()}; {len(strange):,} of {len(heard):,} labels are unknown"
         )
         hint = did_you_mean(label, getattr(score, score.vocabulary))
-        where = ("score", score.vocabulary)
-        raise InputError([_at(workload, message, where, hint)])
+        with workload.at(("score", score.vocabulary)):
+            raise InputError.of(message, hint=hint)
     return len(strange)
 
 
-def _at(workload: Workload, message: str, where: tuple[str, ...], hint: str | None = None) -> Problem:
-    """Return a problem at the line of a workload that says so, where a file says it."""
-    return workload.source.problem(message, where, hint) if workload.source else Problem(message, hint=hint)
-
-
-def _chosen(utterances: list[Spoken], inputs: Heard, workload: Workload) -> list[Spoken]:
+def _chosen(utterances: list[Spoken], inputs: Heard, score: Score | None) -> list[Spoken]:
     """Return the utterances that a workload reads: the first few, and where it is scored of those with a reference."""
-    score = workload.spec.score
     if score is not None:
         utterances = [one for one in utterances if _said(one, score)]
         if not utterances:
-            message = f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'"
-            raise InputError([_at(workload, message, ("inputs",))])
+            raise InputError.of(f"no utterance of {inputs.origin()} has a reference for the score '{score.kind}'")
     return utterances[: inputs.utterances]
 
 

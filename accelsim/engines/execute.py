@@ -14,7 +14,7 @@ from accelsim.components import KINDS
 from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError
 from accelsim.kernels.arrays import Drops
 from accelsim.ops.op import FEATURES, Signal, outputs_of
 from accelsim.placement import Problems
@@ -235,8 +235,7 @@ def service_of(
             cycles = KINDS[spec.kind].service_cycles(spec, activity.counts[job.name, name])
             if (cycles < 0).any():
                 message = f"'{part}' would work for more cycles in '{job.name}' than can be counted: look at its sizes"
-                where = ("components", part)
-                source = architecture.source
-                raise InputError([source.problem(message, where) if source else Problem(message)])
+                with architecture.at(("components", part)):
+                    raise InputError.of(message)
             service[job.name, name] = cycles
     return service

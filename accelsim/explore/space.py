@@ -200,16 +200,11 @@ def _drawn(axes: Sequence[Axis], method: str, count: int | None, seed: int, seed
 
 
 def _latin_hypercube(rng: np.random.Generator, count: int, axes: int) -> np.ndarray:
-    """Return points (count, axes) in (0, 1], one in each of the ``count`` slices of every axis (McKay et al. 1979).
+    """Return points (count, axes) in (0, 1], one in each of the ``count`` slices of every axis (McKay et al. 1979)."""
+    from scipy.stats import qmc
 
-    The draws are those of ``scipy.stats.qmc``, whose argument for the generator has another name before SciPy 1.15.
-    """
-    (rng,) = rng.spawn(1)
-    within = rng.random((count, axes))
-    slices = np.tile(np.arange(1, count + 1), (axes, 1))
-    for row in slices:
-        rng.shuffle(row)
-    return (slices.T - within) / count
+    # The generator by the name that SciPy 1.12 has for it; 1.15 calls it rng, takes both, and draws the same.
+    return np.asarray(qmc.LatinHypercube(max(axes, 1), seed=rng).random(count)[:, :axes])
 
 
 def _merged(settings: Iterator[dict[str, str]]) -> dict[str, str]:
