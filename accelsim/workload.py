@@ -6,13 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Len
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim import limits
@@ -29,13 +29,14 @@ from accelsim.library import find_workload
 from accelsim.limits import LARGEST_SEED
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
+from accelsim.result import written_whole
 from accelsim.schema import (
     Model,
     Overrides,
     Registered,
     Source,
     check_schema_tag,
-    file_bytes,
+    given,
     load_yaml,
     override_texts,
     parse,
@@ -52,7 +53,9 @@ from accelsim.schema.workload import (
     RandomInputs,
     SpeechInputs,
 )
+from accelsim.schema.written import as_yaml
 from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
+from accelsim.weights import as_safetensors, contiguous, save_weights
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
@@ -154,6 +157,52 @@ class Workload:
     sha256: str
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit the data; None where there is none."""
+    as_given: _Given | None = field(default=None, compare=False, repr=False)
+    """The file, or the mapping of Python, before ``settings``."""
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What overrides set, as text."""
+
+    def __repr__(self) -> str:
+        values = sum(tensor.size for tensor in self.tensors.values())
+        changed = f", {len(self.settings)} set" if self.settings else ""
+        inputs = self.spec.inputs
+        spoken = "random activity" if isinstance(inputs, RandomInputs) else inputs.origin()
+        return f"<Workload {self.spec.name}: {len(self.graph.ops)} layers, {values:,} weights, {spoken}{changed}>"
+
+    def with_(self, overrides: Overrides) -> Workload:
+        """Return the workload with some keys set to other values, checked as a whole.
+
+        ``overrides``: dotted key -> value, see `load_workload`; what was set before stays. Raises InputError.
+
+        >>> accelsim.load_workload("imssa").with_({"inputs.utterances": 4})
+        """
+        assert self.as_given is not None  # every workload is loaded
+        texts = override_texts(overrides)
+        return _load(self.as_given, {k: v for k, v in self.settings.items() if k not in texts} | texts)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the workload into a folder, ``workload.yaml`` and its tensors, and return the path of the first.
+
+        Comments of its own file are not taken over; inputs that lie beside it are named by their whole path. Raises
+        InputError where the folder cannot be written.
+        """
+        assert self.source is not None
+        folder, data = Path(folder), dict(self.source.data)
+        tensors = {"weights": self.tensors, "reference_weights": self.reference, "score.decoder": self.decoder}
+        for key, found in tensors.items():
+            first, _, last = key.partition(".")
+            if found is None or first not in data:  # weights that are drawn are in no file
+                continue
+            file = f"{(last or first).replace('_', '-')}.safetensors"
+            save_weights(folder / file, found)
+            data[first] = {**data[first], last: file} if last else file
+        inputs = data["inputs"]
+        for key in _FILES_OF_INPUTS:
+            if isinstance(inputs.get(key), str):
+                inputs = {**inputs, key: os.path.abspath(self.folder / inputs[key])}
+        with written_whole(folder / "workload.yaml") as file_:
+            file_.write(as_yaml({"schema": "accelsim/workload@1", **data, "inputs": inputs}).encode())
+        return folder / "workload.yaml"
 
     def at(self, location: Location) -> AbstractContextManager[None]:
         """Give the place of a key path of the workload's file to the problems that come up within and have none."""
@@ -203,43 +252,102 @@ class Batch:
         return Signal(self.features, self.starts, edge)
 
 
-def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workload:
-    """Read and check a workload by name, folder or path.
+@dataclass(frozen=True)
+class _Given:
+    """What a workload is loaded from: its keys, and the tensors that Python gives in the place of files, by key."""
 
-    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers and booleans too. Raises
-    InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the
-    weight range.
+    source: Source
+    tensors: Mapping[str, Tensors]
+
+
+AnyWorkload = str | Path | Mapping[str, Any] | Workload
+"""A workload by name, folder or path, the keys of its file as a mapping, or one that is loaded."""
+
+_FILES_OF_INPUTS = ("path", "manifest")
+_TENSORS = ("weights", "reference_weights")
+"""Keys that name a file of tensors, in whose place Python may give the tensors."""
+
+
+def load_workload(workload: AnyWorkload, overrides: Overrides | None = None) -> Workload:
+    """Read and check a workload.
+
+    ``workload``: a name of the library, a folder or a path, a mapping with the keys of such a file, in which
+    ``weights`` and ``reference_weights`` may be mappings of arrays, name -> array, instead of the names of files; or a
+    workload that is loaded. ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers,
+    lists and mappings too. Raises InputError with every problem of the file, and of its tensors: missing, truncated,
+    wrong shape or type, out of the weight range.
+
+    >>> accelsim.load_workload("rsnn_paper_activity", {"inputs.frames": 20})
     """
-    path = find_workload(name)
-    source, files = _read_source(path)
-    settings = override_texts(overrides)
+    if isinstance(workload, Workload):
+        return workload.with_(overrides) if overrides else workload
+    if isinstance(workload, Mapping):
+        return _load(_given(workload), override_texts(overrides))
+    return _load(_Given(_read_source(find_workload(workload)), {}), override_texts(overrides))
+
+
+def _given(keys: Mapping[str, Any]) -> _Given:
+    """Return the keys of a workload in Python, without the tensors among them, in whose place names of files stand."""
+    named = {key: f"{key}.safetensors" for key in _TENSORS if isinstance(keys.get(key), Mapping)}
+    source = given({"schema": "accelsim/workload@1", **keys, **named}, "workload")
+    return _Given(source, {key: contiguous(keys[key], f"workload: {key}") for key in named})
+
+
+def save_weights_of(
+    workload: AnyWorkload, path: str | Path, tensors: Mapping[str, ArrayLike], *, reference: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:  # fmt: skip
+    """Write tensors as a workload reads them, see `accelsim.save_weights`; its own files need not be there yet."""
+    if isinstance(workload, Workload):
+        assert workload.source is not None
+        source, graph = workload.source, workload.graph
+    else:
+        source = _given(workload).source if isinstance(workload, Mapping) else _read_source(find_workload(workload))
+        graph = _graph(parse(WorkloadSpec, source), source)
+    found = graph.laid_out(contiguous(tensors, path), reference=reference)
+    _check_tensors(graph, found, source, str(path), reference=reference, cut_short=False)
+    return save_weights(path, found, metadata)
+
+
+def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
+    source, folder = what.source, Path(what.source.path).parent
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
-    content = b"".join(map(file_bytes, files))
-    digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
+    digest = hashlib.sha256(source.content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
     tensors: Tensors = {}
     reference = None
+
+    def read(key: str, file: str) -> Tensors:
+        found = what.tensors.get(key)
+        if found is None or file != what.source.data[key]:  # another file was set
+            return _read_tensors(folder / file, digest, source, (key,))
+        found = graph.laid_out(found, reference=key == "reference_weights")
+        digest.update(as_safetensors(found))
+        return found
+
     if spec.generated_weights is not None:
         tensors = generated_tensors(graph, spec.generated_weights.seed)
         _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
-        tensors = _read_tensors(path.parent / spec.weights, digest, source, ("weights",))
+        tensors = read("weights", spec.weights)
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        reference = _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        reference = read("reference_weights", spec.reference_weights)
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
-    if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
+    if isinstance(spec.inputs, FileInputs) and is_file(features := folder / spec.inputs.path):
         digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
-    if isinstance(spec.inputs, FolderInputs) and os.path.isdir(recordings := path.parent / spec.inputs.path):
+    if isinstance(spec.inputs, FolderInputs) and os.path.isdir(recordings := folder / spec.inputs.path):
         digest.update(digest_of(recordings))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
-        decoder = _read_tensors(path.parent / decoder_file, digest, source, ("score", "decoder"))
-    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source)
+        decoder = _read_tensors(folder / decoder_file, digest, source, ("score", "decoder"))
+    workload = Workload(
+        spec, graph, tensors, reference, decoder, folder, digest.hexdigest(), source, what, settings
+    )  # fmt: skip
     if spec.score is not None:
         workload.scorer()
     return workload
@@ -280,12 +388,12 @@ class Variant(Model):
     set: Annotated[dict[str, Any], Len(1)]
 
 
-def _read_source(path: Path) -> tuple[Source, list[Path]]:
-    """Return a workload's data, and the files that it stands in: with a base it is that file's, changed."""
+def _read_source(path: Path) -> Source:
+    """Return a workload's data; with a base it is that file's, changed, and its content that of both files."""
     source = load_yaml(path)
     check_schema_tag(source, "workload")
     if not isinstance(source.data, dict) or "base" not in source.data:
-        return source, [path]
+        return source
     variant = parse(Variant, source)
     path_of_base = path.parent / f"{variant.base}.yaml"
     if not os.path.isfile(path_of_base):
@@ -295,13 +403,15 @@ def _read_source(path: Path) -> tuple[Source, list[Path]]:
     check_schema_tag(base, "workload")
     if "base" in base.data:
         raise InputError([source.problem(f"'{variant.base}' has itself a base: name that one", ("base",))])
-    return source.based_on(base, ("set",)), [path, path_of_base]
+    return replace(source.based_on(base, ("set",)), content=source.content + base.content)
 
 
-def workload_name(workload: str | Path) -> str | None:
+def workload_name(workload: AnyWorkload) -> str | None:
     """Return the ``name`` in a workload's file, found by name, folder or path, without its tensors."""
-    data = _read_source(find_workload(workload))[0].data
-    return data.get("name") if isinstance(data, dict) else None
+    if isinstance(workload, Workload):
+        return workload.spec.name
+    data = workload if isinstance(workload, Mapping) else _read_source(find_workload(workload)).data
+    return data.get("name") if isinstance(data, Mapping) else None
 
 
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:

@@ -39,7 +39,7 @@ from accelsim.importers.importer import (
     Options,
     Refusals,
 )
-from accelsim.importers.written import as_yaml
+from accelsim.schema.written import as_yaml
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, Datapath, Op, Signal, largest_weight
 from accelsim.schema import parse, parse_yaml
