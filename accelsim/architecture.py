@@ -25,7 +25,7 @@ from accelsim.devices import Device, parse_device
 from accelsim.devices.wire_tables import ohm_per_cell
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
-from accelsim.result import written_whole
+from accelsim.result import check_writable, written_whole
 from accelsim.schema import (
     ClockFrequency,
     Effect,
@@ -290,11 +290,14 @@ class Architecture:
 
         Raises InputError where it cannot be written, or could not be read there.
         """
-        text = self.to_yaml(Path(path).parent)
-        _load(parse_yaml(text, str(path)), {})  # before anything is there
-        with written_whole(Path(path)) as file:
+        path = Path(path)
+        check_writable(path.parent)
+        os.makedirs(path.parent, exist_ok=True)
+        text = self.to_yaml(path.parent)
+        _load(parse_yaml(text, str(path)), {})  # before the file is there
+        with written_whole(path) as file:
             file.write(text.encode())
-        return Path(path)
+        return path
 
     def at(self, location: Location) -> AbstractContextManager[None]:
         """Give the place of a key path of the chip's file to the problems that come up within and have none."""
@@ -389,7 +392,7 @@ def load_architecture(architecture: AnyArchitecture, overrides: Overrides | None
     YAML, a number, True, False, None, or lists and mappings of those. Raises InputError with every problem at once.
 
     >>> accelsim.load_architecture("rsnn28nm", {"clocks.main.frequency": "1 MHz"})
-    <Architecture rsnn28nm: 15 components, 1 MHz, ..., 1 set>
+    <Architecture rsnn28nm: 12 components, 1 MHz, cmos28_rsnn, 1 set>
     """
     if isinstance(architecture, Architecture):
         return architecture.with_(overrides) if overrides else architecture

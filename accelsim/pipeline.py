@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import AnyArchitecture, Architecture, load_architecture
 from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, check_pace, deploy
@@ -25,7 +24,7 @@ from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.workload import AnyWorkload, Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""
@@ -34,8 +33,8 @@ WORKLOAD_PREFIX = "workload."
 
 
 def run(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     seed: int = 0,
@@ -44,10 +43,9 @@ def run(
 ) -> Result:
     """Simulate one workload on one architecture and return the record.
 
-    ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
-    architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
-    prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
-    "components.pe.sets": 4}``.
+    ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
+    the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
+    the prefix ``workload.``.
     Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
     `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
@@ -55,8 +53,8 @@ def run(
 
 
 def run_in_full(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     seed: int = 0,
@@ -135,11 +133,11 @@ def operate(
 
 
 def network_on(
-    chip: Architecture, workload: str | Path | None, overrides: Overrides,
+    chip: Architecture, workload: AnyWorkload | None, overrides: Overrides,
     load: Callable[..., Workload] = load_workload,
 ) -> Workload:  # fmt: skip
     """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
-    if workload:
+    if workload is not None and workload != "":
         return load(workload, overrides)
     with chip.at(("workload",)):
         return load(chip.spec.workload, overrides)

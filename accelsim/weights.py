@@ -16,14 +16,7 @@ _KINDS = "iuf"
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, ArrayLike], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write tensors into a safetensors file, whole or not at all, and return its path.
-
-    ``tensors``: name -> array of whole numbers or floats, any shape and memory layout: ``array.T`` and ``array[::2]``
-    are written as they read. (``safetensors.numpy.save_file`` writes the memory behind such a view, in its order: a
-    tensor of the right shape with wrong values.) ``metadata``: texts for the file's head. What is written is read back
-    and compared. Raises InputError for names without a text, for anything but numbers, for NaN and infinity, for a
-    folder that cannot be written.
-    """
+    """Write tensors into a safetensors file, whole or not at all, and return its path; see `accelsim.save_weights`."""
     raw = as_safetensors(contiguous(tensors, path), metadata)
     with written_whole(Path(path)) as file:
         file.write(raw)

@@ -174,7 +174,8 @@ class Workload:
 
         ``overrides``: dotted key -> value, see `load_workload`; what was set before stays. Raises InputError.
 
-        >>> accelsim.load_workload("imssa").with_({"inputs.utterances": 4})
+        >>> accelsim.load_workload("s4d_digits").with_({"inputs.utterances": 4})
+        <Workload s4d_digits: 1 layers, 84 weights, zero_one/test, 1 set>
         """
         assert self.as_given is not None  # every workload is loaded
         texts = override_texts(overrides)
@@ -278,6 +279,7 @@ def load_workload(workload: AnyWorkload, overrides: Overrides | None = None) -> 
     wrong shape or type, out of the weight range.
 
     >>> accelsim.load_workload("rsnn_paper_activity", {"inputs.frames": 20})
+    <Workload rsnn_paper_activity: 3 layers, 0 weights, random activity, 1 set>
     """
     if isinstance(workload, Workload):
         return workload.with_(overrides) if overrides else workload

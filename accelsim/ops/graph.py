@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from accelsim import limits
@@ -16,6 +19,8 @@ from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, FEATURES, Edge, Op, ShortForm, Tensors
 from accelsim.schema import messages_of
 
+_TYPES = (np.int8, np.int16, np.int32, np.float32, np.float16)
+"""What tensors of a network are stored as, from the narrowest on."""
 _BYTES_OF_WEIGHT = 2  # integers of 8 bits, or float16
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from accelsim import limits
-from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.limits import Limits
 
 MAX_DIGITS = 100

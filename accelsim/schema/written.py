@@ -56,7 +56,7 @@ def _block(key: str, value: Any, indent: str) -> Iterator[str]:
 
 
 def _is_plain(text: str) -> bool:
-    return bool(_WORD.fullmatch(text) and text.lower() not in _WORDS or _QUANTITY.fullmatch(text))
+    return bool((_WORD.fullmatch(text) and text.lower() not in _WORDS) or _QUANTITY.fullmatch(text))
 
 
 def _quoted(text: str) -> str:
