@@ -183,8 +183,8 @@ class Batch:
 
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
-    spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's outputs cannot stand for;
-    clips: what was cut off.
+    spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
+    outputs cannot stand for; clips: what was cut off.
     """
 
     features: NDArray[np.uint8]

@@ -133,7 +133,13 @@ def ledger() -> Ledger:
 
 def hand_made(**changes: object) -> Run:
     batch = Batch(
-        np.zeros((FRAMES, 48), np.uint8), np.array(STARTS), ("x", "y", "z"), "made up", None, AUDIO_S, 1e-4,
+        np.zeros((FRAMES, 48), np.uint8),
+        np.array(STARTS),
+        ("x", "y", "z"),
+        "made up",
+        None,
+        AUDIO_S,
+        1e-4,
         spoken_by=("ann", "bob", "cid"),
     )
     execution = Execution(None, {}, ACTIVITY, np.array(STARTS), np.array(STARTS))
