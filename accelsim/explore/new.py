@@ -85,7 +85,8 @@ def new_chip(name: str, begin: str | Path | None, out: str | Path | None = None)
     the file, by default ``<name>.yaml``. Raises InputError for a name that is none, a file that is there already, a
     chip ``begin`` that does not load.
     """
-    file = _free(Path(out) if out is not None else Path(f"{_named(name)}.yaml"))
+    name = _named(name)
+    file = _free(Path(out) if out is not None else Path(f"{name}.yaml"))
     path = find(_given(begin, "chip", names("arch")), "arch")
     chip, source = load_architecture(path), load_yaml(path)
     comments: dict[Location, str] = {(key,): text for key, text in CHIP_KEYS.items()}
@@ -118,7 +119,8 @@ def new_network(name: str, begin: str | Path | None, out: str | Path | None = No
     It has workload.yaml, with a comment on every key and every first layer of a kind, and the files of tensors that it
     names. ``out``: the folder, by default ``<name>``. Raises InputError as `new_chip` does.
     """
-    folder = _free(Path(out) if out is not None else Path(_named(name)))
+    name = _named(name)
+    folder = _free(Path(out) if out is not None else Path(name))
     path = find_workload(_given(begin, "network", workload_names()))
     source = load_yaml(path)
     if isinstance(source.data, dict) and "base" in source.data:
@@ -240,9 +242,13 @@ def _commented(source: Source, name: str, head: list[str], comments: Mapping[Loc
             made += [*([""] if not indent and made and made[-1] else []), *_wrapped(above[number], indent), *rest]
         made.append(f"name: {name}" if number == source.line(("name",)) else line)
     text = "\n".join(made) + "\n"
-    with source.at(("name",)):
-        if parse_yaml(text, source.path).data != {**source.data, "name": name}:
-            raise InputError.of("comments do not fit into this file", hint="write each of its keys on a line of its own")
+    try:
+        same = parse_yaml(text, source.path).data == {**source.data, "name": name}
+    except InputError:
+        same = False
+    if not same:
+        hint = "write each of its keys on a line of its own"
+        raise InputError([source.problem("comments do not fit into this file", ("name",), hint)])
     return text
 
 
