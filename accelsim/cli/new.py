@@ -19,7 +19,7 @@ app.add_typer(new_app, name="new")
 _Name = Annotated[str, typer.Argument(help="Name of the new one.", metavar="NAME")]
 
 
-@new_app.command("chip", epilog="Example:\n\n  accelsim new chip mychip --from memristor_tile; accelsim run mychip.yaml")
+@new_app.command("chip", epilog="Example:\n\n  accelsim new chip mine --from memristor_tile; accelsim run mine.yaml")
 def new_chip(
     name: _Name,
     begin: Annotated[str | None, typer.Option("--from", metavar="CHIP", help="Name or path of the chip.")] = None,

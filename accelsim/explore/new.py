@@ -37,11 +37,11 @@ CHIP_KEYS = {
     "and the voltage and temperature at which it is read.",
     "pacing": "`real_time`: a frame of the input arrives every `frame_period`; `back_to_back`: as soon as there is "
     "room.",
-    "power": "Power domains: which parts are clocked and switched off together. A part in no domain has its clock gated "
-    "while it is idle, and stays on.",
+    "power": "Power domains: which parts are clocked and switched off together. A part in no domain has its clock "
+    "gated while it is idle, and stays on.",
     "components": "The parts of the chip, each with a name of your own and a kind.",
-    "channels": "Which part hands what to which. `capacity` and `latency`: a queue of so many tokens, which take so many "
-    "cycles; `lockstep: true`: both work on the same job at the same time.",
+    "channels": "Which part hands what to which. `capacity` and `latency`: a queue of so many tokens, which take so "
+    "many cycles; `lockstep: true`: both work on the same job at the same time.",
     "arbitration": "Who goes first where several want a shared part: oldest_first, fixed_priority or round_robin.",
     "engines": "Groups of parts that run ops together; left out where every part of an engine is there once.",
     "placement": "Which engine runs which layers: a layer's name, a pattern such as `*.ff1`, or `op:conv`. "
@@ -58,10 +58,10 @@ CHIP_KEYS = {
 NETWORK_KEYS = {
     "name": "What the network is called in tables and reports.",
     "description": "What it is and how it was trained, in a sentence or two.",
-    "weights": "Its integers, in a safetensors file beside this one. Without weights yet: `generated_weights: {seed: 1}` "
-    "instead, without `reference_weights` and `score`, gives cycles, energy and area.",
-    "generated_weights": "Weights drawn from a seed: they recognise nothing, and serve for cycles, energy and area. With "
-    "trained ones: `weights: FILE.safetensors` instead.",
+    "weights": "Its integers, in a safetensors file beside this one. Without weights yet: "
+    "`generated_weights: {seed: 1}` instead, without `reference_weights` and `score`, gives cycles, energy and area.",
+    "generated_weights": "Weights drawn from a seed: they recognise nothing, and serve for cycles, energy and area. "
+    "With trained ones: `weights: FILE.safetensors` instead.",
     "reference_weights": "The same network in float, which is scored beside the integers.",
     "reference_unit": "The float network reads (code - offset) / unit where the integers read codes.",
     "time_steps": "How often spiking layers run in each frame.",
@@ -140,8 +140,8 @@ def new_network(name: str, begin: str | Path | None, out: str | Path | None = No
             seen.add(item.op)
             comments["graph", place] = f"{item.op}: {_doc(OPS[item.op])}\n\n{_left_out(item)}"
     head = [
-        f"A network of your own, begun from {path.parent.name if path.stem == 'workload' else path.stem}, whose tensors "
-        "lie beside this file. Change what you like, then:",
+        f"A network of your own, begun from {path.parent.name if path.stem == 'workload' else path.stem}, whose "
+        "tensors lie beside this file. Change what you like, then:",
         "",
         f"  accelsim validate {folder / 'workload.yaml'}     says what is wrong, with the shapes of the tensors",
         f"  accelsim run CHIP -w {folder}     on a chip of `accelsim list`, or a file",
