@@ -236,7 +236,7 @@ def _commented(source: Source, name: str, head: list[str], comments: Mapping[Loc
             continue  # what was said of the file that it is made of
         if number in above:
             indent = line[: len(line) - len(line.lstrip())]
-            rest = []
+            rest: list[str] = []
             while made and made[-1].startswith(f"{indent}#") and number != first:
                 rest.insert(0, made.pop())  # the file's own comment on the key stays beside it
             made += [*([""] if not indent and made and made[-1] else []), *_wrapped(above[number], indent), *rest]
