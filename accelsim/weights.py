@@ -17,7 +17,7 @@ _KINDS = "iuf"
 
 def save_weights(path: str | Path, tensors: Mapping[str, ArrayLike], metadata: Mapping[str, str] | None = None) -> Path:
     """Write tensors into a safetensors file, whole or not at all, and return its path; see `accelsim.save_weights`."""
-    raw = as_safetensors(contiguous(tensors, path), metadata)
+    raw = as_safetensors(contiguous(tensors, path), path, metadata)
     with written_whole(Path(path)) as file:
         file.write(raw)
     return Path(path)
@@ -46,7 +46,9 @@ def contiguous(tensors: Mapping[str, ArrayLike], place: str | Path) -> dict[str,
     return found
 
 
-def as_safetensors(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> bytes:
+def as_safetensors(
+    tensors: Mapping[str, NDArray[Any]], place: str | Path, metadata: Mapping[str, str] | None = None
+) -> bytes:
     """Return contiguous tensors as the bytes of a safetensors file, read back and compared; raises InputError."""
     from safetensors.numpy import load, save
 
@@ -54,7 +56,9 @@ def as_safetensors(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, s
     again = load(raw)
     wrong = [name for name, array in tensors.items() if not _same(array, again.get(name))]
     if wrong or again.keys() != tensors.keys():
-        raise InputError(Problem(f"tensor '{name}' does not read back as it was given") for name in wrong or [""])
+        raise InputError(
+            Problem(f"tensor '{name}' does not read back as it was given", place) for name in wrong or [""]
+        )
     return raw
 
 

@@ -332,7 +332,7 @@ def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
         if found is None or file != what.source.data[key]:  # another file was set
             return _read_tensors(folder / file, digest, source, (key,))
         found = graph.laid_out(found, reference=key == "reference_weights")
-        digest.update(as_safetensors(found))
+        digest.update(as_safetensors(found, f"workload: {key}"))
         return found
 
     if spec.generated_weights is not None:
