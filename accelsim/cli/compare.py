@@ -16,13 +16,14 @@ from accelsim.cli.options import (
     PluginOption,
     PowerOption,
     PowerRule,
+    QuietOption,
     SeedOption,
     SetOption,
     WorkloadOption,
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import command_line, json_text, progress, say, say_json, show
+from accelsim.cli.say import command_line, json_text, progress, say, say_json, show, warn
 from accelsim.errors import InputError
 
 
@@ -64,6 +65,7 @@ def compare(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
@@ -145,7 +147,7 @@ def compare(
                 show(f"not run: {reason}", "yellow")
         show(tally(comparisons))
     if before is not None and (other := changed(comparisons, before)):
-        say("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
+        warn("\n".join([f"verdicts that are not those of {against}:", *other]))
         raise typer.Exit(1)
 
 

@@ -16,12 +16,13 @@ from accelsim.cli.options import (
     MemoryOption,
     ObjectivesOption,
     PluginOption,
+    QuietOption,
     ResumeOption,
     SeedOption,
     WorkloadOption,
     names_of,
 )
-from accelsim.cli.say import command_line, progress, say, show
+from accelsim.cli.say import command_line, progress, say, show, warn
 from accelsim.errors import InputError, Problem
 from accelsim.limits import LARGEST_SEED
 
@@ -61,6 +62,7 @@ def sweep(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
     from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
@@ -113,6 +115,7 @@ def search(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Let Optuna look for the best values of some keys, under constraints."""
     from accelsim.explore.search import run_search
@@ -138,7 +141,7 @@ def _end_of_points(store: Store, out: Path) -> None:
     say(f"results in {out}", err=True)
     unmet = front_of(store).unmet()
     if unmet:
-        say(f"error: {unmet}", err=True)
+        warn(f"error: {unmet}")
     if unmet or not store.done():
         raise typer.Exit(1)
 

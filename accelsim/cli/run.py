@@ -18,6 +18,7 @@ from accelsim.cli.options import (
     PluginOption,
     PowerOption,
     PowerRule,
+    QuietOption,
     SeedOption,
     SetOption,
     TraceFormat,
@@ -27,7 +28,7 @@ from accelsim.cli.options import (
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import command_line, progress, say, say_json, show
+from accelsim.cli.say import command_line, is_quiet, progress, say, say_json, show, warn
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def run(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = overrides_of(set_) | power_rule(power)
@@ -86,12 +88,13 @@ def run(
         say(f"wrote {result.write(out)}", err=True)
         if trace:
             _write_traces(done, window, trace, out)
-    if as_json:
+    if as_json or is_quiet():
         from accelsim.report.headline import warnings
 
         for text in warnings(result):
-            say(f"warning: {text}", err=True)
-        say_json(result.to_json())
+            warn(f"warning: {text}")
+        if as_json:
+            say_json(result.to_json())
         return
     from accelsim.explore import paper_beside
     from accelsim.report.console import summary
