@@ -22,7 +22,7 @@ from accelsim.cli.options import (
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import command_line, json_text, progress, say, say_json, show
+from accelsim.cli.say import Runs, command_line, json_text, progress, say, say_json, show
 from accelsim.errors import InputError
 
 
@@ -100,13 +100,11 @@ def compare(
         from accelsim.explore import compare as run_comparison
         from accelsim.explore import compare_all
 
-        def on_run(name: str, done: int, total: int) -> None:
-            tell(f"run {name}", done, total)
-
+        told = Runs(tell)
         if what:
-            comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=tell, on_run=on_run)]
+            comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=told.stage, on_run=told.begin)]
         else:
-            comparisons = list(compare_all(studies=studies, seed=seed, progress=tell, on_run=on_run))
+            comparisons = list(compare_all(studies=studies, seed=seed, progress=told.stage, on_run=told.begin))
     from accelsim.report.comparison import changed, comparison_table, markdown, tally
 
     if out is not None and out.suffix == ".md":
@@ -161,10 +159,10 @@ def _compare_chips(
     with progress() as tell:
         from accelsim.explore import compare_chips
 
+        told = Runs(tell)
         results, rows = compare_chips(
-            chips, workload, overrides=overrides, seed=seed, progress=tell,
-            on_run=lambda name, done, total: tell(f"run {name}", done, total),
-        )  # fmt: skip
+            chips, workload, overrides=overrides, seed=seed, progress=told.stage, on_run=told.begin
+        )
     from accelsim.report.comparison import chips_markdown, chips_table, place, power_rules
     from accelsim.report.headline import warnings
 
