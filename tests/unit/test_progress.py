@@ -65,7 +65,7 @@ def test_how_much_of_the_values_is_done() -> None:
     assert [one for one in stages if one[0].startswith("values")] == [
         ("values of phones, programming run 1 of 2", 0.0), ("values of phones, programming run 2 of 2", 0.5)
     ]  # fmt: skip
-    assert max(share for stage, share in stages if stage == "cycles") == 1
+    assert 0.98 < max(share for stage, share in stages if stage == "cycles") <= 1
 
 
 def test_the_share_of_a_layer_is_that_of_its_work() -> None:
