@@ -21,6 +21,7 @@ from accelsim.cli.options import (
     QuietOption,
     SeedOption,
     SetOption,
+    StrictOption,
     TraceFormat,
     TraceOption,
     WindowOption,
@@ -53,6 +54,7 @@ def run(
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
     as_json: JsonOption = False,
+    strict: StrictOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
@@ -88,18 +90,21 @@ def run(
         say(f"wrote {result.write(out)}", err=True)
         if trace:
             _write_traces(done, window, trace, out)
-    if as_json or is_quiet():
-        from accelsim.report.headline import warnings
+    from accelsim.report.headline import warnings
 
-        for text in warnings(result):
+    told = warnings(result)
+    if as_json or is_quiet():
+        for text in told:
             warn(f"warning: {text}")
         if as_json:
             say_json(result.to_json())
-        return
-    from accelsim.explore import paper_beside
-    from accelsim.report.console import summary
+    else:
+        from accelsim.explore import paper_beside
+        from accelsim.report.console import summary
 
-    show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result)))
+    if strict and told:
+        raise typer.Exit(1)
 
 
 @app.command(
