@@ -151,6 +151,15 @@ class FurtherRecord(Record):
     reference_value: float | None = None
 
 
+class SpeakerRecord(Record):
+    """``value``: of one speaker's utterances alone, as that of all of them; ``n``: of what is counted."""
+
+    name: str
+    value: float
+    n: Count
+    reference_value: float | None = None
+
+
 class AccuracyRecord(Record):
     """``value``: on the simulated hardware, ``reference_value``: the float network on the same data; same unit.
 
@@ -176,6 +185,10 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: Count | None = None
     """How many people spoke what was scored, where that is known."""
+    by_speaker: list[SpeakerRecord] = []
+    """Each of them, where there are several: ``low`` and ``high`` are over utterances and do not hold this spread."""
+    speaker_sd: float | None = None
+    """Sample standard deviation of their values."""
     unknown: Count = 0
     """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
     further: list[FurtherRecord] = []
@@ -413,6 +426,10 @@ class Result(OperationRecord):
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     clips: ClipRecord = ClipRecord()
+    skipped: dict[str, Count] = {}
+    """Bad recordings that were left out, by kind, see `accelsim.data.recordings.KINDS`."""
+    doubtful: dict[str, Count] = {}
+    """How many of the recordings that were heard are of such a kind, clipped for example, by kind."""
     layers: list[LayerRecord]
     components: list[ComponentRecord]
     leakage_bracket: list[Bracket]

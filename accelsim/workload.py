@@ -204,9 +204,9 @@ class Batch:
 
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
-    speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
-    clips: what was cut off; skipped: bad recordings that were left out, by kind; doubtful: how many of the
-    utterances are of such a kind, by kind.
+    spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
+    outputs cannot stand for; clips: what was cut off; skipped: bad recordings that were left out, by kind; doubtful:
+    how many of the utterances are of such a kind, by kind.
     """
 
     features: NDArray[np.uint8]
@@ -216,11 +216,16 @@ class Batch:
     references: tuple[tuple[str, ...], ...] | None
     audio_seconds: float
     frame_period_s: float
-    speakers: int | None = None
+    spoken_by: tuple[str, ...] = ()
     unknown: int = 0
     clips: Clips = WHOLE
     skipped: Mapping[str, int] = field(default_factory=dict)
     doubtful: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def speakers(self) -> int | None:
+        """How many people spoke; None where that of an utterance is unknown."""
+        return len({*self.spoken_by}) if self.spoken_by and all(self.spoken_by) else None
 
     def signal(self, edge: Edge) -> Signal:
         """Return the features as the signal of their edge."""
@@ -360,9 +365,7 @@ def _hearing(source: Source, given: Given) -> Source:
         new = {"source": "array"}
     if new["source"] in ("speech", "recordings", "folder", "array"):
         if before.get("source") not in ("speech", "recordings", "folder", "array") and "features" not in new:
-            message = (
-                f"recordings need features, which this workload's inputs (source: {before.get('source')}) have not"
-            )
+            message = f"recordings need features, which 'source: {before.get('source')}' has not"
             hint = "give 'features' beside them, as the network was trained with"
             raise InputError([source.problem(message, ("inputs",), hint)])
         new = {**{key: before[key] for key in _OF_AUDIO if key in before}, **new}
@@ -431,7 +434,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         references=None if None in said else tuple(words for words in said if words is not None),
         audio_seconds=len(frames) * period,
         frame_period_s=period,
-        speakers=None if isinstance(inputs, FileInputs) else len({u.speaker for u in utterances}),
+        spoken_by=tuple(u.speaker for u in utterances),
         unknown=unknown,
         clips=_together(told),
         skipped={} if own is None else own.skipped,

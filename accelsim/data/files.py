@@ -171,7 +171,7 @@ def read_channels(
             rate_hz = file.samplerate
             if file.channels != 1 and not several:
                 message = f"expected one channel (mono), found {file.channels}"
-                raise RecordingError.because("channels", message, path, "mix it down to mono")
+                raise RecordingError.because("stereo", message, path, "mix it down to mono")
             check_rate(rate_hz, path, again)
             first, end = _part(file, start_s, end_s, path)
             audio = _samples(file, first, end, path)
@@ -183,7 +183,7 @@ def read_channels(
         message = f"cut short: {len(audio)} of {end - first} samples are there"
         raise RecordingError.because("damaged", message, path, again)
     if not np.isfinite(audio).all():
-        raise RecordingError.because("nan", "holds samples that are NaN or infinite", path, again)
+        raise RecordingError.because("not_finite", "holds samples that are NaN or infinite", path, again)
     if (loudest := float(np.abs(audio).max(initial=0))) > LOUDEST:
         raise RecordingError.because("damaged", f"a sample of {loudest:g}, at most {LOUDEST:g} is read", path, again)
     return audio, rate_hz
@@ -217,7 +217,7 @@ def check_rate(rate_hz: int, path: Path, again: str | None = _AGAIN) -> None:
     low, high = RATES_HZ
     if not low <= rate_hz <= high:
         message = f"expected a sample rate from {low} to {high} Hz, found {rate_hz}"
-        raise RecordingError.because("rate", message, path, again)
+        raise RecordingError.because("wrong_rate", message, path, again)
 
 
 def read_packed(

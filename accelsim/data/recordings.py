@@ -41,9 +41,9 @@ KINDS: Mapping[str, str] = {
     "missing": "there is no such file",
     "damaged": "it cannot be read, or is cut short",
     "empty": "it holds no sample",
-    "nan": "it holds samples that are NaN or infinite",
-    "rate": f"its sample rate is not from {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz",
-    "channels": "it has several channels, and nothing says that they are mixed",
+    "not_finite": "it holds samples that are NaN or infinite",
+    "wrong_rate": f"its sample rate is not from {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz",
+    "stereo": "it has several channels, and 'channels: mix' is not said",
     "segment": "its start or end lies outside of it",
     "short": "it is shorter than one frame of the features",
     "unlabelled": "nothing says what it is",
@@ -57,6 +57,7 @@ USABLE = frozenset({"silent", "clipped"})
 
 SPLITS = ("train", "dev", "test")
 _HELD_OUT = 0.2
+_MIX = "mix it down to mono, or 'channels: mix'"
 _FULL_SCALE = 0.98
 _CLIPPED_RUN = 3
 
@@ -269,7 +270,7 @@ def hear(
     size = given = 0
     for given, row in enumerate(rows, 1):
         utterance, rate_hz, found = _heard(row, mix)
-        if utterance is not None and look is not None:
+        if utterance is not None and len(utterance.audio) and look is not None:
             found += [Finding(kind, row.problem(message, hint)) for kind, message, hint in look(utterance)]
         rates.update([rate_hz] if rate_hz else [])
         findings += found
@@ -293,7 +294,8 @@ def _heard(row: Row, mix: bool) -> tuple[Utterance | None, int, list[Finding]]:
     try:
         audio, rate_hz = _audio(row, mix)
     except RecordingError as error:
-        return None, 0, [Finding(error.kind, row.problem(one.message, one.hint)) for one in error.problems]
+        hint = _MIX if error.kind == "stereo" else error.problems[0].hint
+        return None, 0, [Finding(error.kind, row.problem(error.problems[0].message, hint))]
     except InputError as error:  # over a limit
         return None, 0, [Finding("damaged", row.problem(one.message, one.hint)) for one in error.problems]
     found = []
@@ -341,12 +343,14 @@ def _audio_of_array(row: Row, given: Recording, mix: bool) -> tuple[NDArray[np.f
     audio = audio.reshape(len(audio), -1)
     if audio.shape[1] != 1 and not mix:
         message = f"expected one channel, found {audio.shape[1]}"
-        raise RecordingError.because("channels", message, row.path, "mix it down, or 'channels: mix'")
+        raise RecordingError.because("stereo", message, row.path, _MIX)
     if not isinstance(given.rate_hz, int):
-        raise RecordingError.because("rate", f"expected a sample rate in whole Hz, found {given.rate_hz!r}", row.path)
+        raise RecordingError.because(
+            "wrong_rate", f"expected a sample rate in whole Hz, found {given.rate_hz!r}", row.path
+        )
     check_rate(given.rate_hz, row.path, None)
     if not np.isfinite(audio).all():
-        raise RecordingError.because("nan", "holds samples that are NaN or infinite", row.path)
+        raise RecordingError.because("not_finite", "holds samples that are NaN or infinite", row.path)
     if (loudest := float(np.abs(audio).max(initial=0))) > LOUDEST:
         raise RecordingError.because("damaged", f"a sample of {loudest:g}, at most {LOUDEST:g} is read", row.path)
     return audio.astype(np.float32), given.rate_hz

@@ -74,7 +74,11 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         sd = "" if a.sd is None else f", sd {a.sd:.2g}"
         spread = f"mean of {len(a.runs)} programming runs{sd}; " if a.runs else ""
         by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
-        by += f", {a.speakers} speakers" if a.speakers else ""
+        if a.by_speaker:
+            rates = [each.value for each in a.by_speaker]
+            by += f", {a.speakers} speakers: {min(rates):.1f} to {max(rates):.1f} {a.unit}"
+        elif a.speakers:
+            by += f", {a.speakers} speaker" + "s" * (a.speakers > 1)
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
@@ -275,6 +279,13 @@ def between(interval: tuple[float, float], unit: str) -> str:
 def notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
     found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    for about, counts, what in (
+        ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
+        ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),
+    ):
+        if counts:
+            of_each = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items())
+            found.append((about, f"{of_each} {what}"))
     clips = result.clips
     if clips.trimmed:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
