@@ -76,7 +76,7 @@ def run_in_full(
     ``on_memory``: told what the run takes before it begins.
     """
     with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
-        return _run(architecture, workload, overrides or {}, seed, tell, stages or Stages(), on_memory)
+        return _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
 
 
 @contextmanager
@@ -102,6 +102,7 @@ def _run(
     architecture: str | Path,
     workload: str | Path | None,
     overrides: Overrides,
+    inputs: Given | None,
     seed: int,
     tell: Progress,
     stages: Stages,
