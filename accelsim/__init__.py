@@ -14,6 +14,7 @@ if _typing.TYPE_CHECKING:
     from accelsim.api.results import Result, run
     from accelsim.api.sweeps import Sweep, search, sweep
     from accelsim.architecture import Architecture
+    from accelsim.data.dataset import Recording
     from accelsim.errors import AccelsimError, InputError
     from accelsim.explore.comparison import Comparison
     from accelsim.plugins import load_plugin
@@ -28,6 +29,7 @@ _HOMES = {
     "ChipComparison": "accelsim.api.comparisons",
     "Comparison": "accelsim.explore.comparison",
     "InputError": "accelsim.errors",
+    "Recording": "accelsim.data.dataset",
     "Result": "accelsim.api.results",
     "Sweep": "accelsim.api.sweeps",
     "Workload": "accelsim.workload",
@@ -49,6 +51,7 @@ __all__ = [
     "ChipComparison",
     "Comparison",
     "InputError",
+    "Recording",
     "Result",
     "Sweep",
     "Workload",

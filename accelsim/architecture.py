@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -262,11 +262,11 @@ class Architecture:
         ``overrides``: dotted key -> value, see `load_architecture`; what was set before stays. Raises InputError.
 
         >>> chip = accelsim.load_architecture("imssa")
-        >>> chip.with_({"components.adc.precision_bits": 6, "clocks.main.frequency": "50 MHz"})
+        >>> chip.with_({"adc.precision_bits": 6, "clocks.main.frequency": "50 MHz"})
         <Architecture imssa: 8 components, 50 MHz, cmos180, 2 set>
         """
         assert self.as_given is not None  # every chip is loaded
-        texts = override_texts(overrides)
+        texts = _whole_keys(override_texts(overrides), self.as_given)
         return _load(self.as_given, {k: v for k, v in self.settings.items() if k not in texts} | texts)
 
     def to_yaml(self, beside: str | Path | None = None) -> str:
@@ -380,6 +380,27 @@ class Architecture:
         return PICOSECONDS / next(iter(self.spec.clocks.values())).period_ps()
 
 
+def whole_key(key: str, components: Container[str]) -> str:
+    """Return a dotted key of a chip with what is left out: ``adc.units`` is short for ``components.adc.units``."""
+    first = key.partition(".")[0]
+    return f"components.{key}" if first not in ArchitectureSpec.model_fields and first in components else key
+
+
+def _whole_keys(settings: Mapping[str, str], source: Source) -> dict[str, str]:
+    """Return settings of a chip with whole keys; raises InputError for one that is given twice."""
+    parts = source.data.get("components") if isinstance(source.data, dict) else None
+    found: dict[str, str] = {}
+    problems = []
+    for key, value in settings.items():
+        whole = whole_key(key, parts) if isinstance(parts, dict) else key
+        if whole in found:
+            problems.append(Problem(f"'{whole}' is set twice", f"--set {key}", None))
+        found[whole] = value
+    if problems:
+        raise InputError(problems)
+    return found
+
+
 AnyArchitecture = str | Path | Mapping[str, Any] | Architecture
 """A chip by name or path, the keys of its file as a mapping, or one that is loaded."""
 
@@ -389,7 +410,8 @@ def load_architecture(architecture: AnyArchitecture, overrides: Overrides | None
 
     ``architecture``: a name of the library, a path, a mapping with the keys of such a file (its files are looked for in
     the working directory, and in the library), or a chip that is loaded. ``overrides``: dotted key -> value: text as in
-    YAML, a number, True, False, None, or lists and mappings of those. Raises InputError with every problem at once.
+    YAML, a number, True, False, None, or lists and mappings of those; ``adc.units`` is short for
+    ``components.adc.units``. Raises InputError with every problem at once.
 
     >>> accelsim.load_architecture("rsnn28nm", {"clocks.main.frequency": "1 MHz"})
     <Architecture rsnn28nm: 12 components, 1 MHz, cmos28_rsnn, 1 set>
@@ -404,6 +426,7 @@ def load_architecture(architecture: AnyArchitecture, overrides: Overrides | None
 
 def _load(source: Source, settings: Mapping[str, str]) -> Architecture:
     check_schema_tag(source, "arch")
+    settings = _whole_keys(settings, source)
     architecture = _checked(source, settings)
     points = {point[0]: _checked(source, settings, point) for point in architecture.spec.operating_points.items()}
     return dataclasses.replace(architecture, operating_points=points)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.engines.memory import Memory, check_memory
 from accelsim.errors import InputError
+from accelsim.kernels.compile import watched
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
 from accelsim.record import Outcome, Run, record
@@ -24,7 +27,7 @@ from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.workload import AnyWorkload, Batch, Workload, load_batch, load_workload
+from accelsim.workload import AnyWorkload, Batch, Given, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""
@@ -37,6 +40,7 @@ def run(
     workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
+    inputs: Given | None = None,
     seed: int = 0,
     command: str = "",
     progress: Progress | None = None,
@@ -45,11 +49,13 @@ def run(
 
     ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
     the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
-    the prefix ``workload.``.
+    the prefix ``workload.``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
     Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
     `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
-    return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
+    return record(
+        run_in_full(architecture, workload, overrides=overrides, inputs=inputs, seed=seed, progress=progress), command
+    )
 
 
 def run_in_full(
@@ -57,6 +63,7 @@ def run_in_full(
     workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
+    inputs: Given | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     stages: Stages | None = None,
@@ -66,27 +73,56 @@ def run_in_full(
 
     ``on_memory``: told what the run takes before it begins.
     """
-    stages = stages or Stages()
-    tell: Progress = progress or (lambda stage, done, total: None)
-    for_chip, for_network = split_overrides(overrides or {})
+    with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
+        return _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
 
-    tell("load", None, None)
+
+@contextmanager
+def _compilation_told(progress: Progress) -> Iterator[Progress]:
+    """Give a progress that also says which kernels are being compiled, and after that again what goes on."""
+    doing: list[tuple[str, int | None, int | None]] = []
+
+    def tell(stage: str, done: int | None, total: int | None) -> None:
+        doing[:] = [(stage, done, total)]
+        progress(stage, done, total)
+
+    def compiling(kernel: str | None, functions: int) -> None:
+        if kernel is not None:
+            progress(f"compiling kernels (once per machine): {kernel}, {functions} functions done", None, None)
+        elif doing:
+            progress(*doing[0])
+
+    with watched(compiling):
+        yield tell
+
+
+def _run(
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None,
+    overrides: Overrides,
+    inputs: Given | None,
+    seed: int,
+    tell: Progress,
+    stages: Stages,
+    on_memory: Callable[[Memory], None] | None,
+) -> Run:
+    for_chip, for_network = split_overrides(overrides)
+    tell("read the files", None, None)
     chip = load_architecture(architecture, for_chip)
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
         check_prices(point)
-    network = network_on(chip, workload, for_network, stages.load_workload)
+    network = network_on(chip, workload, for_network, stages.load_workload, inputs)
     deployment = deploy(network, chip)
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
     schedule = deployment.schedule
+    tell("read the recordings", None, None)
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
     memory = check_memory(deployment, batch)
     if on_memory is not None:
         on_memory(memory)
-    execution = stages.execute(
-        deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
-    )
+    execution = stages.execute(deployment, batch, seed=seed, progress=values_told(tell, 0, chip.spec.programming_runs))
     frames, starts = execution.frames, execution.output_starts
     outcome = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
@@ -133,10 +169,14 @@ def operate(
 
 
 def network_on(
-    chip: Architecture, workload: AnyWorkload | None, overrides: Overrides,
+    chip: Architecture,
+    workload: AnyWorkload | None,
+    overrides: Overrides,
     load: Callable[..., Workload] = load_workload,
-) -> Workload:  # fmt: skip
+    inputs: Given | None = None,
+) -> Workload:
     """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
+    load = load if inputs is None else partial(load, inputs=inputs)
     if workload is not None and workload != "":
         return load(workload, overrides)
     with chip.at(("workload",)):
@@ -149,13 +189,20 @@ def programmed_again(
     """Yield the outputs of every programming run after the first, each with cells and draws of its own."""
     runs = deployment.chip.spec.programming_runs
     for run in range(1, runs):
-        title = f", programming run {run + 1} of {runs}"
-        execution = stages.execute(
-            deployment, batch, seed=seed, programming_run=run,
-            progress=lambda layer, title=title: tell(f"values of {layer}{title}", None, None),
-        )  # fmt: skip
+        told = values_told(tell, run, runs)
+        execution = stages.execute(deployment, batch, seed=seed, programming_run=run, progress=told)
         assert execution.outputs is not None
         yield execution.outputs
+
+
+def values_told(tell: Progress, run: int, runs: int) -> Callable[[str, int, int], None]:
+    """Return what `execute` calls with each op of a programming run, counted from 0, of so many."""
+    title = f", programming run {run + 1} of {runs}" if runs > 1 else ""
+
+    def told(op: str, done: int, total: int) -> None:
+        tell(f"values of {op}{title}", run * total + done, runs * total)
+
+    return told
 
 
 def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[Trace, Power]:

@@ -18,7 +18,7 @@ from accelsim.errors import InputError
 from accelsim.pipeline import Progress, run_in_full
 from accelsim.record import Run, record
 from accelsim.schema import Overrides, format_si
-from accelsim.workload import AnyWorkload
+from accelsim.workload import AnyWorkload, Given
 
 if TYPE_CHECKING:
     import pandas
@@ -168,6 +168,7 @@ def run(
     architecture: AnyArchitecture,
     workload: AnyWorkload | None = None,
     *,
+    inputs: Given | None = None,
     overrides: Overrides | None = None,
     seed: int = 0,
     progress: Progress | bool | None = None,
@@ -177,9 +178,10 @@ def run(
     """Simulate one workload on one architecture and return what came out.
 
     ``architecture``: a name of the library, a path, a mapping or an Architecture, see `load_architecture`;
-    ``workload``: likewise, see `load_workload`; by default the one that the architecture names. ``overrides``:
-    dotted key -> value, for any key of the architecture, or of the workload with the prefix ``workload.``, see
-    `load_architecture`.
+    ``workload``: likewise, see `load_workload`; by default the one that the architecture names. ``inputs``:
+    recordings of one's own in the place of the workload's: the path of a manifest or of a folder, a list of
+    `accelsim.Recording`, or keys of ``inputs``. ``overrides``: dotted key -> value, for any key of the architecture, or
+    of the workload with the prefix ``workload.``, see `load_architecture`.
     ``seed``: of every random draw. ``progress``: called with (stage, done, total); by default a notebook draws a bar,
     False for none. ``keep``: keep outputs, activity and when everything happened, which may take much memory.
     ``command``: recorded as what made the result.
@@ -191,5 +193,5 @@ def run(
     <Result rsnn_paper_activity on rsnn28nm: 71.1 uW, 711 nJ a frame, 0.314 mm2, 20 frames>
     """
     with shown(progress) as tell:
-        done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
+        done = run_in_full(architecture, workload, inputs=inputs, overrides=overrides, seed=seed, progress=tell)
         return Result.of(record(done, command), done if keep else None)
