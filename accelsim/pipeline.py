@@ -24,7 +24,20 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate import (
+    Clocking,
+    Domain,
+    Link,
+    OneFrame,
+    Sleep,
+    Supply,
+    Timeline,
+    Trace,
+    Window,
+    close_books,
+    simulate,
+    watch,
+)
 from accelsim.workload import Batch, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -63,10 +76,12 @@ def run_in_full(
     progress: Progress | None = None,
     stages: Stages | None = None,
     on_memory: Callable[[Memory], None] | None = None,
+    watched: bool = True,
 ) -> Run:
     """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead.
 
-    ``on_memory``: told what the run takes before it begins.
+    ``on_memory``: told what the run takes before it begins. ``watched``: whether to take down what happens to one
+    frame.
     """
     stages = stages or Stages()
     tell: Progress = progress or (lambda stage, done, total: None)
@@ -104,7 +119,8 @@ def run_in_full(
         if execution.exact is not None:
             exact = stages.score(network, batch, execution.exact(), starts, tell)
         reference = stages.score_reference(network, batch, tell) if network.reference is not None else None
-    return Run(network, batch, schedule, execution, outcome, points, accuracy, reference, seed, again, exact)
+    frame = watch_one_frame(chip, schedule, execution.activity, outcome.timeline) if watched else None
+    return Run(network, batch, schedule, execution, outcome, points, accuracy, reference, seed, again, exact, frame)
 
 
 def operate(
@@ -184,6 +200,32 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     energy_j = job_energy_j(chip, schedule, activity, frames)
     power = power_over_time(recorder, schedule, service, energy_j, run.outcome.bill, timeline.duration_ps)
     return recorder, power
+
+
+def watch_one_frame(chip: Architecture, schedule: Schedule, activity: Activity, timeline: Timeline) -> OneFrame:
+    """Return what happened to one of the first frames of a run, see `OneFrame`."""
+    clocks = clocking(chip, schedule)
+    recorder = OneFrame.of(clocks, timeline)
+    service, until_ps = service_of(schedule, chip, activity), int(timeline.finished_ps[recorder.frame])
+    frames = len(timeline.finished_ps)
+    if not activity.tokens:
+        # No frame that arrives later can have made a difference. Tokens that are counted come out even at the end only.
+        met = int((timeline.arrived_ps <= until_ps).sum())
+        service = {key: np.broadcast_to(cycles, (frames,))[:met] for key, cycles in service.items()}
+        frames = met
+    watch(
+        schedule,
+        links(chip, schedule),
+        service,
+        clocks,
+        frames,
+        recorder,
+        until_ps,
+        tokens=activity.tokens,
+        arbitration=arbitration(chip, schedule),
+        domains=domains(chip, schedule),
+    )
+    return recorder
 
 
 def split_overrides(overrides: Overrides) -> tuple[dict[str, str], dict[str, str]]:

@@ -70,8 +70,9 @@ def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
         overrides, stages = template.overrides(point), reuse.stages()
         with limits.within(template.most):
             run = run_in_full(
-                template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages
-            )
+                template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages,
+                watched=False,
+            )  # fmt: skip
             return Outcome(point, record(run, template.command(point)))
     except Exception as error:  # a mistake in accelsim must not take the other points with it
         if (end := interruption(error)) is not None:
