@@ -71,7 +71,8 @@ class WorkloadSpec(Model):
     """A quantised network: a ``graph`` of ops in order, each reading ``features`` or ops before it.
 
     ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise
-    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
+    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float, or its integers
+    of any width, which stand for themselves times their ``.weight_scale`` and are computed in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
     input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
@@ -183,8 +184,8 @@ class Batch:
 
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
-    speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
-    clips: what was cut off.
+    spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
+    outputs cannot stand for; clips: what was cut off.
     """
 
     features: NDArray[np.uint8]
@@ -194,9 +195,14 @@ class Batch:
     references: tuple[tuple[str, ...], ...] | None
     audio_seconds: float
     frame_period_s: float
-    speakers: int | None = None
+    spoken_by: tuple[str, ...] = ()
     unknown: int = 0
     clips: Clips = WHOLE
+
+    @property
+    def speakers(self) -> int | None:
+        """How many people spoke; None where that of an utterance is unknown."""
+        return len({*self.spoken_by}) if self.spoken_by and all(self.spoken_by) else None
 
     def signal(self, edge: Edge) -> Signal:
         """Return the features as the signal of their edge."""
@@ -229,7 +235,9 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         tensors = _read_tensors(path.parent / spec.weights, digest, source, ("weights",))
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        reference = _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        reference = in_float(
+            _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        )
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
         digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
@@ -364,7 +372,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         references=None if None in said else tuple(words for words in said if words is not None),
         audio_seconds=len(frames) * period,
         frame_period_s=period,
-        speakers=None if isinstance(inputs, FileInputs) else len({u.speaker for u in utterances}),
+        spoken_by=tuple(u.speaker for u in utterances),
         unknown=unknown,
         clips=_together(told),
     )
@@ -467,6 +475,18 @@ def _read_tensors(path: Path, digest: hashlib._Hash, source: Source, where: tupl
     except Exception as error:  # whatever the library makes of a damaged file
         reason = f"type {error} is not read" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise InputError.of(f"not a whole safetensors file: {reason}", file=path) from None
+
+
+def in_float(tensors: Tensors) -> Tensors:
+    """Return the float network that integers stand for: w = s_w q where there is an s_w, and no scales of codes."""
+    scaled = {
+        name: tensors[name].astype(np.float32) * tensors[f"{name}_scale"].astype(np.float32)
+        for name in tensors
+        if f"{name}_scale" in tensors and tensors[name].dtype.kind == "i"
+    }
+    if not scaled:
+        return tensors
+    return {name: scaled.get(name, tensor) for name, tensor in tensors.items() if not name.endswith("_scale")}
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

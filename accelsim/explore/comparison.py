@@ -244,7 +244,7 @@ def compare(
                 found[key] = _studied(key, spec, studies, paths)
                 continue
             full = run_in_full(
-                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, watched=False
+                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False
             )
         except DataError as error:
             missing[key] = str(error)

@@ -74,7 +74,11 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         sd = "" if a.sd is None else f", sd {a.sd:.2g}"
         spread = f"mean of {len(a.runs)} programming runs{sd}; " if a.runs else ""
         by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
-        by += f", {a.speakers} speakers" if a.speakers else ""
+        if a.by_speaker:
+            rates = [each.value for each in a.by_speaker]
+            by += f", {a.speakers} speakers: {min(rates):.1f} to {max(rates):.1f} {a.unit}"
+        elif a.speakers:
+            by += f", {a.speakers} speaker" + "s" * (a.speakers > 1)
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
@@ -273,8 +277,8 @@ def between(interval: tuple[float, float], unit: str) -> str:
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
-    found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    """Return (what it is about, what to know): what was cut off, the plan of a chunk, numbers that went wrong."""
+    found: list[tuple[str, str]] = []
     clips = result.clips
     if clips.trimmed:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
@@ -332,7 +336,13 @@ def notes(result: Result) -> list[tuple[str, str]]:
 
 
 def warnings(result: Result) -> list[str]:
-    """Return what nobody may miss: at which operating points frames are late, and whether the chip keeps up at all."""
+    """Return what nobody may miss: frames that are late, and figures that the prices do not hold for."""
+    guess = "no figure of time, energy or area is more than a guess"
+    return [*_late(result), *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
+
+
+def _late(result: Result) -> list[str]:
+    """Return at which operating points frames are late, and whether the chip keeps up at all."""
     points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
     found = []
     for name, point in points.items():
