@@ -243,7 +243,9 @@ def compare(
             if isinstance(spec, StudyRun):
                 found[key] = _studied(key, spec, studies, paths)
                 continue
-            full = run_in_full(paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress)
+            full = run_in_full(
+                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False
+            )
         except DataError as error:
             missing[key] = str(error)
             continue
