@@ -241,16 +241,20 @@ def load_workload(
     ``inputs``: what the network hears in the place of the workload's own: the path of a manifest or a folder of
     recordings, recordings as arrays, or keys of ``inputs``. Features, context and the treatment of silence and length
     stay the workload's, unless these keys say otherwise. ``overrides``: dotted key -> value, as `--set
-    workload.KEY=VALUE` gives them, numbers and booleans too. Raises InputError with every problem of the file, and of
-    its tensors: missing, truncated, wrong shape or type, out of the weight range.
+    workload.KEY=VALUE` gives them, numbers and booleans too; a path for the key ``inputs`` is what it is in ``inputs``.
+    Raises InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape or type, out
+    of the weight range.
     """
     path = find_workload(name)
     source, files = _read_source(path)
     settings = override_texts(overrides)
     if inputs is not None:
-        source = _hearing(source, inputs)
-    for key, value in settings.items():
-        source = source.override(key, value, prefix="workload.")
+        source = _hearing(source, inputs, "inputs")
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "inputs"):  # whole first, its keys after
+        said = source.override(key, value, prefix="workload.")
+        if key == "inputs" and isinstance(said.data["inputs"], str):
+            said = _hearing(source, said.data["inputs"], "--set workload.inputs")
+        source = said
     spec = parse(WorkloadSpec, source)
     content = b"".join(map(file_bytes, files))
     digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
@@ -353,14 +357,14 @@ def workload_name(workload: str | Path) -> str | None:
 _OF_AUDIO = ("features", "context", "trim_db", "longest_s", "length_s")
 
 
-def _hearing(source: Source, given: Given) -> Source:
-    """Return a workload's data with other inputs, see `load_workload`."""
+def _hearing(source: Source, given: Given, file: str) -> Source:
+    """Return a workload's data with other inputs, see `load_workload`; ``file``: what messages say of them."""
     said = source.data.get("inputs") if isinstance(source.data, dict) else None
     before: dict[str, Any] = said if isinstance(said, dict) else {}
     if isinstance(given, Mapping):
         new = dict(given)
         if "source" not in new:
-            return source.with_value(("inputs",), {**before, **new}, "inputs")
+            return source.with_value(("inputs",), {**before, **new}, file)
     elif isinstance(given, str | Path):
         folder = os.path.isdir(given)
         new = {"source": "folder" if folder else "recordings", "path" if folder else "manifest": os.path.abspath(given)}
@@ -372,7 +376,7 @@ def _hearing(source: Source, given: Given) -> Source:
             hint = "give 'features' beside them, as the network was trained with"
             raise InputError([source.problem(message, ("inputs",), hint)])
         new = {**{key: before[key] for key in _OF_AUDIO if key in before}, **new}
-    return source.with_value(("inputs",), new, "inputs")
+    return source.with_value(("inputs",), new, file)
 
 
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
@@ -473,7 +477,7 @@ def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int,
         for unit in said if said and score.closed else ():
             if not score.knows(unit):
                 vocabulary = getattr(score, score.vocabulary)
-                yield "unknown", f"{show(unit)} is none of {score.vocabulary}", did_you_mean(unit, vocabulary)
+                yield "unknown", f"{show(unit)} is none of the {score.vocabulary}", did_you_mean(unit, vocabulary)
 
     tell = None if progress is None else (lambda done, total: progress(place, done, total))
     return hear(
