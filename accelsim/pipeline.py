@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,20 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
+from accelsim.simulate import (
+    Clocking,
+    Domain,
+    Link,
+    OneFrame,
+    Sleep,
+    Supply,
+    Timeline,
+    Trace,
+    Window,
+    close_books,
+    simulate,
+    watch,
+)
 from accelsim.workload import Batch, Given, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
@@ -70,13 +83,16 @@ def run_in_full(
     progress: Progress | None = None,
     stages: Stages | None = None,
     on_memory: Callable[[Memory], None] | None = None,
+    one_frame: bool = True,
 ) -> Run:
     """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead.
 
-    ``on_memory``: told what the run takes before it begins.
+    ``on_memory``: told what the run takes before it begins. ``one_frame``: whether to take down what happened to one
+    frame.
     """
     with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
-        return _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
+        done = _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
+    return replace(done, frame=watch_one_frame(done)) if one_frame else done
 
 
 @contextmanager
@@ -231,6 +247,34 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     energy_j = job_energy_j(chip, schedule, activity, frames)
     power = power_over_time(recorder, schedule, service, energy_j, run.outcome.bill, timeline.duration_ps)
     return recorder, power
+
+
+def watch_one_frame(run: Run) -> OneFrame:
+    """Return what happened to one of the first frames of a run, see `OneFrame`."""
+    chip, timeline = run.outcome.architecture, run.outcome.timeline
+    schedule, activity = run.schedule, run.execution.activity
+    clocks = clocking(chip, schedule)
+    recorder = OneFrame.of(clocks, timeline)
+    service, until_ps = service_of(schedule, chip, activity), int(timeline.finished_ps[recorder.frame])
+    frames = len(timeline.finished_ps)
+    if not activity.tokens:
+        # No frame that arrives later can have made a difference. Tokens that are counted come out even at the end only.
+        met = int((timeline.arrived_ps <= until_ps).sum())
+        service = {key: np.broadcast_to(cycles, (frames,))[:met] for key, cycles in service.items()}
+        frames = met
+    watch(
+        schedule,
+        links(chip, schedule),
+        service,
+        clocks,
+        frames,
+        recorder,
+        until_ps,
+        tokens=activity.tokens,
+        arbitration=arbitration(chip, schedule),
+        domains=domains(chip, schedule),
+    )
+    return recorder
 
 
 def split_overrides(overrides: Overrides) -> tuple[dict[str, str], dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.app import data_app
-from accelsim.cli.options import LimitOption, PluginOption, SetOption, WorkloadOption, overrides_of
+from accelsim.cli.options import LimitOption, PluginOption, QuietOption, SetOption, WorkloadOption, overrides_of
 from accelsim.cli.say import DownloadBar, progress, say
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def data_get(
     name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")],
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
+    quiet: QuietOption = False,
 ) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
     from accelsim.data import get
@@ -57,6 +58,7 @@ def data_check(
     set_: SetOption = [],  # noqa: B006
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
+    quiet: QuietOption = False,
 ) -> None:
     """List every recording that something is wrong with; exit 2 where a run would refuse one.
 
