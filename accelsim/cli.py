@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import shlex
 import signal
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim import __version__
-from accelsim.errors import AccelsimError, InputError, Problem, masked
+from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.text import masked_arguments, printable, printable_lines
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import ConsoleOptions, RenderableType
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
@@ -63,6 +65,48 @@ def _load_plugins(files: list[Path]) -> list[Path]:
     return files
 
 
+def _limits(context: typer.Context, pairs: list[str]) -> list[str]:
+    """Make the limits of a command line hold until its command is done."""
+    if pairs:
+        from accelsim import limits
+
+        wrong = [pair for pair in pairs if "=" not in pair]
+        if wrong:
+            raise InputError(
+                Problem(f"'--limit {pair}' is not NAME=VALUE", hint="for example --limit points=1e6") for pair in wrong
+            )
+        texts = {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}
+        context.with_resource(limits.within(**limits.read_limits(texts)))
+    return pairs
+
+
+def _memory(context: typer.Context, size: str | None) -> str | None:
+    if size is not None:
+        from accelsim import limits
+
+        context.with_resource(limits.within(memory=limits.read_memory(size)))
+    return size
+
+
+LimitOption = Annotated[
+    list[str],
+    typer.Option(
+        "--limit",
+        metavar="NAME=VALUE",
+        callback=_limits,
+        is_eager=True,
+        help="Raise or lower how large an input may be: points=1e6, yaml_bytes=50MB ..; repeat.",
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        callback=_memory,
+        is_eager=True,
+        help="Memory that a process may take: 4GB. By default what is free; a run that needs more is refused.",
+    ),
+]
 PluginOption = Annotated[
     list[Path],
     typer.Option(
@@ -139,7 +183,7 @@ ObjectivesOption = Annotated[
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
-        typer.echo(f"accelsim {__version__}")
+        _say(f"accelsim {__version__}")
         raise typer.Exit
 
 
@@ -163,6 +207,8 @@ def run(
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = _overrides(set_) | _power(power)
@@ -188,15 +234,15 @@ def run(
         done = run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=tell)
         result = record(done, _command())
     if out is not None:
-        typer.echo(f"wrote {result.write(out)}", err=True)
+        _say(f"wrote {result.write(out)}", err=True)
         if trace:
             _write_traces(done, window, trace, out)
     if as_json:
         from accelsim.report.headline import warnings
 
         for text in warnings(result):
-            typer.echo(f"warning: {text}", err=True)
-        typer.echo(result.to_json(), nl=False)
+            _say(f"warning: {text}", err=True)
+        _say_json(result.to_json())
         return
     from accelsim.explore import paper_beside
     from accelsim.report.console import summary
@@ -240,6 +286,8 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
@@ -288,12 +336,12 @@ def compare(
 
         with written_whole(out) as page:
             page.write(markdown(comparisons).encode())
-        typer.echo(f"wrote {out}", err=True)
+        _say(f"wrote {out}", err=True)
     elif out is not None:
         for comparison in comparisons:
             folder = out if what else out / comparison.paper.name
             for name, result in comparison.results.items():
-                typer.echo(f"wrote {result.write(folder / name)}", err=True)
+                _say(f"wrote {result.write(folder / name)}", err=True)
     if as_json:
         pages = [
             {
@@ -308,7 +356,7 @@ def compare(
             }
             for comparison in comparisons
         ]
-        typer.echo(json.dumps(pages[0] if what else pages, indent=2))
+        _say_json(json.dumps(pages[0] if what else pages, indent=2))
     else:
         for comparison in comparisons:
             _print(comparison_table(comparison))
@@ -319,7 +367,7 @@ def compare(
                 _print(f"not run: {reason}", "yellow")
         _print(tally(comparisons))
     if before is not None and (other := changed(comparisons, before)):
-        typer.echo("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
+        _say("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
         raise typer.Exit(1)
 
 
@@ -347,17 +395,17 @@ def _compare_chips(
 
         with written_whole(out) as page:
             page.write(chips_markdown(results, rows, _command()).encode())
-        typer.echo(f"wrote {out}", err=True)
+        _say(f"wrote {out}", err=True)
     elif out is not None:
         for index, result in enumerate(results):
-            typer.echo(f"wrote {result.write(out / place(index))}", err=True)
+            _say(f"wrote {result.write(out / place(index))}", err=True)
     if table is not None:
         from accelsim.explore.comparison import settings_of_each
         from accelsim.explore.studies import rows_of_results, write_table
 
         each = zip(chips, settings_of_each(chips, overrides), results, strict=True)
         write_table(table, rows_of_results((chip, workload, its, one) for chip, its, one in each))
-        typer.echo(f"wrote {table}", err=True)
+        _say(f"wrote {table}", err=True)
     if as_json:
         figures: list[dict[str, Any]] = [
             {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios} for r in rows
@@ -366,7 +414,7 @@ def _compare_chips(
             for figure, row in zip(figures, rows, strict=True):
                 figure |= {"first": row.values[0], "second": row.values[1], "ratio": row.ratios[0]}
         names = [result.arch.name for result in results]
-        typer.echo(json.dumps({"chips": names, "figures": figures}, indent=2))
+        _say_json(json.dumps({"chips": names, "figures": figures}, indent=2))
         return
     _print(chips_table(results, rows))
     _print(power_rules(results))
@@ -403,6 +451,8 @@ def sweep(
         typer.Option(metavar="FILE.csv", help="Write a row a point, as reports/studies has them for 'compare'."),
     ] = None,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
     from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
@@ -425,13 +475,13 @@ def sweep(
         _print(sweep_table(store))
         for kind in export:
             for path in store.export_parquet() if kind == "parquet" else store.export_csv():
-                typer.echo(f"wrote {path}", err=True)
+                _say(f"wrote {path}", err=True)
         if table is not None:
             from accelsim.explore.comparison import study_paths
             from accelsim.explore.studies import rows_of, write_table
 
             write_table(table, rows_of(store, what, study_paths(table.stem)))
-            typer.echo(f"wrote {table}", err=True)
+            _say(f"wrote {table}", err=True)
         _end_of_points(store, out)
 
 
@@ -453,6 +503,8 @@ def search(
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Let Optuna look for the best values of some keys, under constraints."""
     from accelsim.explore.search import run_search
@@ -478,13 +530,15 @@ def report(
     folder: Annotated[Path, typer.Argument(help="What --out of run, sweep or search named.", metavar="DIR")],
     formats: Annotated[str, typer.Option("--format", help="Of html, pdf, svg and png, with commas.")] = "html",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into this folder instead of DIR.")] = None,
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Make one HTML page of a run or a sweep that works offline, or figures for papers."""
     from accelsim.explore import paper_beside
     from accelsim.report.folder import write_report
 
     for path in write_report(folder, list(_names(formats) or ("html",)), out or folder, paper_beside):
-        typer.echo(f"wrote {path}", err=True)
+        _say(f"wrote {path}", err=True)
 
 
 @app.command(
@@ -552,6 +606,8 @@ def import_(
     ] = [],  # noqa: B006
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Make a workload of a trained network: TFLite, ONNX, NIR, or the format of a plug-in.
 
@@ -593,17 +649,17 @@ def import_(
             "ops": len(made.graph.ops), "macs": size.macs, "parameters": size.parameters,
             "state_values": size.state_values,
         }  # fmt: skip
-        typer.echo(json.dumps(figures, indent=2))
+        _say_json(json.dumps(figures, indent=2))
         return
     for file in ("workload.yaml", "weights.safetensors", "import.md"):
-        typer.echo(f"wrote {out / file}", err=True)
-    typer.echo(
+        _say(f"wrote {out / file}", err=True)
+    _say(
         f"{made.spec.name}: {len(imported.notes)} nodes, {exact} of them exact, became {len(made.graph.ops)} ops; "
         f"{size.macs:,.0f} multiply-accumulates a row of the outputs, {size.parameters:,} parameters, "
         f"{size.state_values:,} values of state"
     )
     for remark in imported.remarks:
-        typer.echo(remark)
+        _say(remark)
 
 
 @app.command(epilog="Example:\n\n  accelsim validate arch/*.yaml arch/cost/*.yaml workloads/*/workload.yaml")
@@ -612,6 +668,8 @@ def validate(
         list[Path], typer.Argument(help="Architectures, cost tables, devices, workloads, papers or sweeps.")
     ],
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Check files of any accelsim schema and report all their problems at once."""
     from accelsim.explore.validate import validate_file
@@ -619,7 +677,7 @@ def validate(
     problems: list[Problem] = []
     for file in files:
         try:
-            typer.echo(f"{file}: {validate_file(file)}")
+            _say(f"{file}: {validate_file(file)}")
         except InputError as error:
             problems += error.problems
     if problems:
@@ -634,7 +692,7 @@ def schema(
     """Print the JSON schema of a kind of file, for editors and other tools."""
     from accelsim.explore.validate import schema_of
 
-    typer.echo(json.dumps(schema_of(name), indent=2))
+    _say_json(json.dumps(schema_of(name), indent=2))
 
 
 @app.command(
@@ -651,6 +709,8 @@ def schedule(
         typer.Option("--placement", metavar="FILE.yaml", help="Write which engine runs which op into this file."),
     ] = None,
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
+    memory: MemoryOption = None,
 ) -> None:
     """Print on which engine each op runs, how its matrices lie there, and the jobs of one frame."""
     from accelsim.architecture import load_architecture
@@ -669,7 +729,7 @@ def schedule(
 
         with written_whole(placement) as file:
             file.write(placement_text(deployment.placement, chip.spec.name, network.spec.name).encode())
-        typer.echo(f"wrote {placement}", err=True)
+        _say(f"wrote {placement}", err=True)
     _print(rows_table(deployment.placement.table(network.graph)))
     for engine in deployment.engines.values():
         for table in engine.tables():
@@ -692,7 +752,7 @@ def list_(
         found = listing()
         _print(plugin_table(found))
         for error in dict.fromkeys(one.error for one in found if one.error):
-            typer.echo(f"broken: {error}")
+            _say(f"broken: {error}")
         return
     from accelsim.library import names, workload_names
 
@@ -705,7 +765,7 @@ def list_(
         "papers": names("arch/papers"),
     }
     for shelf, entries in shelves.items():
-        typer.echo(f"{shelf}: {', '.join(entries)}")
+        _say(f"{shelf}: {', '.join(entries)}")
 
 
 @data_app.command("list")
@@ -715,23 +775,24 @@ def data_list(plugin: PluginOption = []) -> None:  # noqa: B006
 
     for name, known in DATASETS.items():
         if known.download is not None:
-            typer.echo(f"{name}: {known.download.url} ({known.download.licence})")
+            _say(f"{name}: {known.download.url} ({known.download.licence})")
         elif isinstance(known, DataSet) and known.parts:
-            typer.echo(f"{name}: made of {', '.join(known.parts)}")
+            _say(f"{name}: made of {', '.join(known.parts)}")
         else:
-            typer.echo(f"{name}: ships with {DATASETS.origin(name)}")
+            _say(f"{name}: ships with {DATASETS.origin(name)}")
 
 
 @data_app.command("get", epilog="Example:\n\n  accelsim data get mini_librispeech")
 def data_get(
     name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")],
     plugin: PluginOption = [],  # noqa: B006
+    limit: LimitOption = [],  # noqa: B006
 ) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
     from accelsim.data import get
 
-    folder = get(name, progress=lambda line: typer.echo(line, err=True), bar=_DownloadBar())
-    typer.echo(f"{name}: {folder}")
+    folder = get(name, progress=lambda line: _say(line, err=True), bar=_DownloadBar())
+    _say(f"{name}: {folder}")
 
 
 def main() -> None:
@@ -740,25 +801,26 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)
     # A terminated run unwinds like an interrupted one, so that its temporary file goes too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not of UTF-8 lacks letters
     try:
         app()
     except InputError as error:
-        typer.echo(
-            f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}", err=True
-        )
+        _say(f"error: {error}" if len(error.problems) == 1 else f"{len(error.problems)} errors:\n{error}", err=True)
         sys.exit(error.exit_code)
     except AccelsimError as error:
-        typer.echo(masked(f"error: {error}"), err=True)
+        _say(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except MemoryError as error:
         hint = "take fewer --set workload.inputs.utterances, or smaller sizes"
-        typer.echo(f"error: not enough memory: {error} ({hint})", err=True)
+        _say(f"error: not enough memory: {error} ({hint})", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as error:
         # Typer turns an interrupt within a command into the exit code 130, and says nothing.
         if isinstance(error, SystemExit) and error.code != 130:
             raise
-        typer.echo("interrupted; nothing half-written is left behind", err=True)
+        _say("interrupted; nothing half-written is left behind", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
@@ -767,7 +829,18 @@ def main() -> None:
 
 def _command() -> str:
     """Return the command line as it is recorded, without passwords."""
-    return masked(shlex.join(["accelsim", *sys.argv[1:]]))
+    return printable(shlex.join(["accelsim", *masked_arguments(sys.argv[1:])]))
+
+
+def _say(text: str, err: bool = False) -> None:
+    """Print lines that may hold names and texts of files."""
+    typer.echo(printable_lines(text), err=err)
+
+
+def _say_json(text: str) -> None:
+    """Print JSON, in whose strings a terminal finds nothing to obey either."""
+    shown = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    typer.echo(shown, nl=not text.endswith("\n"))
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -778,10 +851,10 @@ def _end_of_points(store: Store, out: Path) -> None:
     """Say where the results are; exit 1 when every point failed, or none keeps the constraints."""
     from accelsim.explore.front import front_of
 
-    typer.echo(f"results in {out}", err=True)
+    _say(f"results in {out}", err=True)
     unmet = front_of(store).unmet()
     if unmet:
-        typer.echo(f"error: {unmet}", err=True)
+        _say(f"error: {unmet}", err=True)
     if unmet or not store.done():
         raise typer.Exit(1)
 
@@ -820,7 +893,7 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
     with _progress() as tell:
         recorded, power = trace(done, window, tell)
     if recorded.cut:
-        typer.echo(
+        _say(
             f"the trace ends at {recorded.end_ps * 1e-9:g} ms, after {recorded.longest} events: take a --trace-window "
             "that begins there for what follows",
             err=True,
@@ -828,18 +901,26 @@ def _write_traces(done: Run, window: Window, formats: list[TraceFormat], folder:
     if TraceFormat.PERFETTO in formats:
         with written_whole(folder / "trace.json.gz") as file:
             write_perfetto(recorded, power, file)
-        typer.echo(f"wrote {folder / 'trace.json.gz'}", err=True)
+        _say(f"wrote {folder / 'trace.json.gz'}", err=True)
     if TraceFormat.VCD in formats:
         with written_whole(folder / "trace.vcd") as file:
             write_vcd(recorded, file)
-        typer.echo(f"wrote {folder / 'trace.vcd'}", err=True)
+        _say(f"wrote {folder / 'trace.vcd'}", err=True)
 
 
 def _print(what: RenderableType, style: str | None = None) -> None:
     from rich.console import Console
+    from rich.segment import Segment
 
     # Texts come from files and are shown as they are, whatever brackets they hold.
-    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
+    class Plain(Console):
+        """Escapes what a terminal would obey, whatever table or text it stands in."""
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+
+    console = Plain(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
     console.print(what, style=style)
 
 
@@ -899,7 +980,7 @@ def _progress() -> Iterator[Progress]:
     def tell(stage: str, done: int | None = None, total: int | None = None) -> None:
         if not bar.live.is_started and time.monotonic() - begun > 1.0:
             bar.start()
-        bar.update(task, description=stage, completed=done or 0, total=total)
+        bar.update(task, description=printable(stage), completed=done or 0, total=total)
 
     try:
         yield tell

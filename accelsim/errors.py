@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Self
 
+from accelsim.text import masked, printable, printable_lines
+
 LONGEST_LIST = 12
 LONGEST_TEXT = 60
 LEAST_LIKENESS = 0.59
-
-
-_PASSWORD_OF_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
-_PASSWORD_OF_QUERY = re.compile(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+")
-
-
-def masked(text: str) -> str:
-    """Return a text without the passwords of the URLs in it: ``postgresql://u:***@host``, ``?password=***``."""
-    return _PASSWORD_OF_QUERY.sub(r"\1=***", _PASSWORD_OF_URL.sub(r"\1:***@", text))
 
 
 @dataclass(frozen=True)
@@ -36,16 +28,17 @@ class Problem:
         text = f"{self.message} ({self.hint})" if self.hint else self.message
         if self.file is not None:
             line = "" if self.line is None else f":{self.line}"
-            text = f"{fspath(self.file)}{line}: {text}"
-        text = masked(text)
-        # One line, with nothing in it that a terminal would obey or could not show.
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+            text = f"{masked(fspath(self.file))}{line}: {text}"
+        return printable(text).strip()
 
 
 class AccelsimError(Exception):
-    """The base of every error that is shown to a user without a traceback."""
+    """The base of every error that is shown to a user without a traceback; as text it holds no passwords."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 class InputError(AccelsimError):

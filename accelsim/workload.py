@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import Field, PositiveInt, model_validator
 from accelsim.data import DATASETS, Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.files import beside, is_file, read_whole
 from accelsim.data.folder import digest_of, read_folder
 from accelsim.data.from_file import read_features
 from accelsim.errors import DataError, InputError, Problem, did_you_mean
@@ -210,10 +212,9 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
     if spec.reference_weights is not None:
         reference = _read_tensors(path.parent / spec.reference_weights, digest)
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
-    if isinstance(spec.inputs, FileInputs) and (features := path.parent / spec.inputs.path).is_file():
-        with features.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    if isinstance(spec.inputs, FolderInputs) and (recordings := path.parent / spec.inputs.path).is_dir():
+    if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
+        digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
+    if isinstance(spec.inputs, FolderInputs) and os.path.isdir(recordings := path.parent / spec.inputs.path):
         digest.update(digest_of(recordings))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
@@ -446,18 +447,17 @@ def stacked(codes: NDArray[np.uint8], context: Context) -> NDArray[np.uint8]:
 
 def _read_tensors(path: Path, digest: hashlib._Hash) -> Tensors:
     """Read a safetensors file; the format holds plain numbers only, so nothing in it can run."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if not path.is_file():
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.safetensors")])
+    if not is_file(path):
+        near = did_you_mean(path.name, [name for name in beside(path) if name.endswith(".safetensors")])
         raise InputError.of(f"no weights at {path}", hint=near)
-    raw = path.read_bytes()
+    raw = read_whole(path, "data_bytes")
     digest.update(raw)
     try:
         return load(raw)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError.of(f"not a whole safetensors file: {error}", file=str(path)) from None
+    except Exception as error:  # whatever the library makes of a damaged file
+        raise InputError.of(f"not a whole safetensors file: {error or type(error).__name__}", file=path) from None
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

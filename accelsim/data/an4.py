@@ -16,7 +16,7 @@ from accelsim import library
 from accelsim.data.dataset import DATASETS, Download, Featured, FeatureSet, data_folder
 from accelsim.data.featured import unsigned
 from accelsim.data.files import read_lines, read_packed, read_table
-from accelsim.errors import InputError
+from accelsim.errors import InputError, show
 
 FRAME_PERIOD_S = 0.01
 WIDTH = 39
@@ -52,9 +52,10 @@ def load_an4(split: str, folder: Path | None = None) -> list[Spoken]:
     path = (folder or data_folder()) / FILE
     if not path.exists():
         raise FileNotFoundError(path)
-    recordings, table = read_packed(path, "mfcc", ("utt", "speaker", "split", "text"))
-    if table["mfcc"].shape[1:] != (WIDTH // 3,):
-        raise InputError.of(f"'mfcc': expected {WIDTH // 3} columns, found {list(table['mfcc'].shape)}", file=path)
+    recordings, table = read_packed(path, "mfcc", "floats", (WIDTH // 3,), ("utt", "speaker", "split", "text"))
+    empty = [str(name) for name, mfcc in zip(table["utt"], recordings, strict=True) if not len(mfcc)]
+    if empty:
+        raise InputError.of(f"utterance {show(empty[0])} has no frames", file=path)
     columns = zip(recordings, table["utt"], table["speaker"], table["split"], table["text"], strict=True)
     return [
         Spoken(str(name), str(speaker), mfcc.astype(np.float32), tuple(str(text).split()))
@@ -70,7 +71,7 @@ def load_dictionary(folder: Path | None = None) -> dict[str, list[tuple[str, ...
     for number, line in enumerate(read_lines(path), 1):
         entry, *phones = line.split() or [""]
         if entry and not phones:
-            raise InputError.of(f"'{entry}' has no phones", file=path, line=number)
+            raise InputError.of(f"{show(entry)} has no phones", file=path, line=number)
         if entry:
             words.setdefault(entry.split("(")[0], []).append(tuple(phones))
     return words

@@ -15,7 +15,7 @@ from accelsim import library
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import check_rate, read_packed, read_recording
-from accelsim.errors import InputError
+from accelsim.errors import InputError, show
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FSDD_TEST_SPEAKERS = ("george",)
@@ -27,7 +27,9 @@ LOUDNESS = 0.05
 SAMPLE = "zero_one_sample"
 
 Wanted = Callable[[int, str], bool]
-_NAME = re.compile(r"(\d)_([a-z0-9]+)_(\d+)")
+_DIGITS = tuple(map(str, range(len(WORDS))))
+_NAME = re.compile(r"([0-9])_([a-z0-9]+)_([0-9]{1,9})")
+_TAKE = re.compile(r"[0-9]{1,9}")
 
 
 class Digit(NamedTuple):
@@ -74,15 +76,16 @@ def _at_loudness(audio: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _packed(path: Path, wanted: Wanted) -> Iterator[Digit]:
-    recordings, table = read_packed(path, "audio", ("digit", "speaker", "index"), ("rate",))
-    if table["audio"].dtype != np.int16 or table["rate"].shape != () or table["rate"].dtype.kind not in "iu":
-        raise InputError.of("'audio': expected int16, 'rate': a whole number", file=path)
+    recordings, table = read_packed(path, "audio", "int16", (), ("digit", "speaker", "index"), ("rate",))
+    if table["rate"].shape != () or table["rate"].dtype.kind not in "iu":
+        raise InputError.of("'rate': expected a whole number", file=path)
     rate = int(table["rate"])
     check_rate(rate, path)
     columns = zip(recordings, table["digit"], table["speaker"], table["index"], strict=True)
     for samples, digit, speaker, take in columns:
-        if not str(digit).isdigit() or int(digit) >= len(WORDS) or not str(take).isdigit():
-            raise InputError.of(f"'digit' {digit}, 'index' {take}: expected 0 to 9, and a whole number", file=path)
+        if str(digit) not in _DIGITS or not _TAKE.fullmatch(str(take)):
+            message = f"'digit' {show(str(digit))}, 'index' {show(str(take))}: expected 0 to 9, and a whole number"
+            raise InputError.of(message, file=path)
         if wanted(int(digit), str(speaker)):
             audio = samples.astype(np.float32) / np.float32(32768)
             yield Digit(int(digit), str(speaker), int(take), resampled(audio, rate, SAMPLE_RATE_HZ))

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from accelsim import limits
 from accelsim.data.dataset import Featured
 from accelsim.data.files import cuts, read_arrays
 from accelsim.errors import InputError, did_you_mean
 
+LONGEST_S = 100_000
+"""Seconds of the longest utterance."""
 CODES, SPIKES, STARTS, LABELS, ENDS = "codes", "spikes", "starts", "labels", "ends"
 
 
@@ -46,12 +49,13 @@ def read_features(path: Path, width: int, bits: int = 8, steps: int | None = Non
         form = f"text or whole numbers of {len(ends) - 1} utterances"
         problems.append(f"'{LABELS}': expected {form}, found {list(labels.shape)} of {labels.dtype}")
     if spoken is not None and (
-        spoken.dtype.kind != "f" or spoken.shape != (len(ends) - 1,) or not np.isfinite(spoken).all()
+        spoken.dtype.kind != "f" or spoken.shape != (len(ends) - 1,) or not (np.abs(spoken) <= LONGEST_S).all()
     ):
-        form = f"finite seconds of {len(ends) - 1} utterances"
+        form = f"finite seconds of {len(ends) - 1} utterances, at most {LONGEST_S:,} each"
         problems.append(f"'{ENDS}': expected {form}, found {list(spoken.shape)} of {spoken.dtype}")
     if problems:
         raise InputError.of("; ".join(problems), file=path)
+    limits.check("utterances", len(ends) - 1, file=path)
     texts = [None] * (len(ends) - 1) if labels is None else [str(label) for label in labels]
     return [
         Featured(

@@ -28,7 +28,7 @@ def _read(split: str) -> list[Utterance]:
             phones=tuple(row["phones"].split()),
             text=row["text"],
         )
-        for row in read_table(folder / "librivox.tsv", ("utt", "speaker", "phones", "text"))
+        for row in read_table(folder / "librivox.tsv", ("utt", "speaker", "phones", "text")).values()
     ]
 
 

@@ -19,10 +19,10 @@ DOWNLOAD = Download(
 
 def _read(split: str) -> list[Utterance]:
     folder, listed = data_folder(), sample_folder() / "mini_librispeech.tsv"
-    rows = [row for row in read_table(listed, ("utt", "split", "phones")) if row["split"] == split]
+    rows = [row for row in read_table(listed, ("utt", "split", "phones")).values() if row["split"] == split]
     manifest, root = folder / "librispeech_mini" / "manifest.tsv", folder / "LibriSpeech" / "train-clean-5"
     if manifest.exists():
-        texts = {row["utt"]: row["transcript"] for row in read_table(manifest, ("utt", "transcript"))}
+        texts = {row["utt"]: row["transcript"] for row in read_table(manifest, ("utt", "transcript")).values()}
         paths = {row["utt"]: manifest.parent / f"{row['utt']}.opus" for row in rows}
         lists = dict.fromkeys(paths, manifest)
     elif root.is_dir():

@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.files import read_audio, read_lines, read_packed
-from accelsim.errors import InputError
+from accelsim.errors import InputError, show
 
 DOWNLOAD = Download(
     url="https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/timit.zip",
@@ -48,13 +48,14 @@ def _read(split: str) -> list[Utterance]:
 
 
 def _timit_npz(path: Path) -> list[Utterance]:
-    recordings, table = read_packed(path, "audio", ("speaker", "utt", "text"), ("seg_utt", "seg_phone"))
-    if table["audio"].dtype != np.int16 or table["seg_utt"].shape != table["seg_phone"].shape:
-        raise InputError.of("'audio': expected int16; 'seg_utt' and 'seg_phone': one entry each a segment", file=path)
+    recordings, table = read_packed(path, "audio", "int16", (), ("speaker", "utt", "text"), ("seg_utt", "seg_phone"))
+    of, phones = table["seg_utt"], table["seg_phone"]
+    if of.dtype.kind not in "iu" or phones.dtype.kind != "U" or of.ndim != 1 or of.shape != phones.shape:
+        raise InputError.of("'seg_utt' and 'seg_phone': expected a whole number and a text a segment", file=path)
     utterances = []
     columns = zip(recordings, table["speaker"], table["utt"], table["text"], strict=True)
     for index, (samples, speaker, utt, text) in enumerate(columns):
-        labels = [str(label) for label in table["seg_phone"][table["seg_utt"] == index]]
+        labels = [str(label) for label in phones[of == index]]
         audio = samples.astype(np.float32) / np.float32(32768)
         utterances.append(Utterance(f"{speaker}/{utt}", str(speaker), audio, fold_timit(labels), str(text)))
     return utterances
@@ -68,6 +69,8 @@ def _timit_tree(root: Path) -> list[Utterance]:
             text = " ".join(_column(wav.with_suffix(".txt"), number, line) for number, line in _spans(wav, ".txt"))
             name = f"{speaker}/{wav.stem}"
             utterances.append(Utterance(name, speaker, read_audio(wav), fold_timit(labels), text))
+    if not utterances:
+        raise InputError.of(f"no recordings of {' and '.join(TIMIT_TEST_SPEAKERS)}", file=root)
     return utterances
 
 
@@ -80,7 +83,7 @@ def _column(path: Path, number: int, line: str) -> str:
     """Return what a line of samples says; raises InputError for one of another form."""
     parts = line.split(maxsplit=2)
     if len(parts) < 3 or not parts[0].isdigit() or not parts[1].isdigit():
-        raise InputError.of(f"expected 'first sample, last sample, label', found '{line}'", file=path, line=number)
+        raise InputError.of(f"expected 'first sample, last sample, label', found {show(line)}", file=path, line=number)
     return parts[2].strip()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.architecture import load_architecture
-from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean, masked
+from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean
 from accelsim.explore.metrics import Constraint, Metric, metric_named, read_constraints
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Axis, Point
@@ -100,15 +100,14 @@ def _optuna_errors(storage: str) -> Iterator[str]:
     except ImportError:
         raise InputError.of("a search needs Optuna", hint="pip install 'accelsim-speech[explore]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    shown = masked(storage)
     try:
         yield storage
     except optuna.exceptions.DuplicatedStudyError:
         hint = "go on with --resume, or give another --storage"
-        raise InputError.of(f"{shown} holds a search already", hint=hint) from None
+        raise InputError.of(f"{storage} holds a search already", hint=hint) from None
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError, ImportError) as error:
-        reason = masked(str(error).splitlines()[0])
-        raise AccelsimError(f"cannot use the storage {shown}: {reason}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise AccelsimError(f"cannot use the storage {storage}: {reason}") from None
 
 
 def _study(url: str, sampler: str, seed: int, objectives: Sequence[Metric], resume: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from accelsim import limits
 from accelsim.errors import InputError, Problem
 
 METHODS = ("grid", "random", "lhs")
-LARGEST_GRID = 100_000
 
 _NUMBER = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(.*)")
 _DIGITS = 6
@@ -142,6 +143,7 @@ def read_axis(settings: Mapping[str, Any]) -> Axis:
             count = domain.count()
             if count is None:
                 raise InputError.of(f"the range of '{key}' needs a step to go along with another key", hint="a:b:step")
+            limits.check("points", count, f"the range of '{key}'")
             domain = [domain.step_text(i) for i in range(count)]
         lists.append(domain)
     if len({len(values) for values in lists}) > 1:
@@ -155,12 +157,20 @@ def points_of(axes: Sequence[Axis], method: str, count: int | None, seed: int, s
 
     Each is repeated with ``seeds`` seeds, from ``seed`` up; ``seed`` also decides the draws. Raises InputError.
     """
-    configurations = list(_grid(axes) if method == "grid" else _drawn(axes, method, count, seed))
+    configurations = _grid(axes, seeds) if method == "grid" else _drawn(axes, method, count, seed, seeds)
     numbered = enumerate(itertools.product(enumerate(configurations), range(seed, seed + seeds)))
     return [Point(number, index, seed, keys) for number, ((index, keys), seed) in numbered]
 
 
-def _grid(axes: Sequence[Axis]) -> Iterator[dict[str, str]]:
+def _check_number(numbers: Sequence[int], hint: str | None = None) -> None:
+    """Raise InputError where so many configurations and seeds are more points than the limit."""
+    total = math.prod(numbers)
+    if total > limits.current().points:
+        message, raise_it = limits.over("points", total, " x ".join(f"{n:,}" for n in numbers))
+        raise InputError.of(message, hint="; ".join(filter(None, [hint, raise_it])))
+
+
+def _grid(axes: Sequence[Axis], seeds: int) -> list[dict[str, str]]:
     counts = []
     for axis in axes:
         count = axis.count()
@@ -168,24 +178,22 @@ def _grid(axes: Sequence[Axis]) -> Iterator[dict[str, str]]:
             hint = "write a:b:step, or draw points with --method lhs --points N"
             raise InputError.of(f"a grid needs a step for the range of '{axis.keys[0]}'", hint=hint)
         counts.append(count)
-    if np.prod([float(count) for count in counts]) > LARGEST_GRID:
-        asked = " x ".join(map(str, counts))
-        raise InputError.of(f"the grid has more than {LARGEST_GRID:,} points: {asked}", hint="draw some: --method lhs")
-    for steps in itertools.product(*map(range, counts)):
-        yield _merged(axis.step(step) for axis, step in zip(axes, steps, strict=True))
+    _check_number([*counts, seeds] if seeds > 1 else counts, "draw some: --method lhs --points N")
+    steps = itertools.product(*map(range, counts))
+    return [_merged(axis.step(step) for axis, step in zip(axes, each, strict=True)) for each in steps]
 
 
-def _drawn(axes: Sequence[Axis], method: str, count: int | None, seed: int) -> Iterator[dict[str, str]]:
+def _drawn(axes: Sequence[Axis], method: str, count: int | None, seed: int, seeds: int) -> list[dict[str, str]]:
     if count is None:
         raise InputError.of(f"method '{method}' needs a number of points", hint="--points N")
+    _check_number([count, seeds] if seeds > 1 else [count])
     if method == "lhs":
         from scipy.stats import qmc
 
         shares = qmc.LatinHypercube(max(len(axes), 1), rng=np.random.Generator(np.random.Philox(seed))).random(count)
     else:
         shares = np.random.Generator(np.random.Philox(seed)).random((count, len(axes)))
-    for row in shares:
-        yield _merged(axis.at(share) for axis, share in zip(axes, row.tolist(), strict=False))
+    return [_merged(axis.at(share) for axis, share in zip(axes, row.tolist(), strict=False)) for row in shares]
 
 
 def _merged(settings: Iterator[dict[str, str]]) -> dict[str, str]:

@@ -11,16 +11,18 @@ import threading
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import accelsim
+from accelsim import limits
 from accelsim.errors import AccelsimError, InputError
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome
+from accelsim.limits import Limits
 from accelsim.pipeline import run_in_full
 from accelsim.plugins import load_plugin
 from accelsim.record import record
@@ -39,13 +41,14 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 class RunTemplate:
     """What every point runs: an architecture and a workload, by name or path, and the keys that all points set.
 
-    ``plugins``: files that a process runs before its first point.
+    ``plugins``: files that a process runs before its first point; ``most``: the limits of each process.
     """
 
     architecture: str
     workload: str | None
     keys: Mapping[str, str]
     plugins: tuple[str, ...] = ()
+    most: Limits = field(default_factory=limits.current)
 
     def overrides(self, point: Point) -> dict[str, str]:
         return {**self.keys, **point.keys}
@@ -65,8 +68,11 @@ def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
         for file in template.plugins:
             load_plugin(file)
         overrides, stages = template.overrides(point), reuse.stages()
-        run = run_in_full(template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages)
-        return Outcome(point, record(run, template.command(point)))
+        with limits.within(template.most):
+            run = run_in_full(
+                template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages
+            )
+            return Outcome(point, record(run, template.command(point)))
     except AccelsimError as error:
         return Outcome(point, None, str(error))
     except Exception as error:  # a mistake in accelsim must not take the other points with it
@@ -88,6 +94,8 @@ def evaluate_in_processes(template: RunTemplate, points: Sequence[Point], jobs: 
     process dies is tried once more, then it failed.
     """
     jobs = max(min(jobs, len(points)), 1)
+    if (memory := template.most.memory_bytes()) is not None:
+        template = replace(template, most=replace(template.most, memory=max(memory // jobs, 1)))
     stretches = [deque(points[i * len(points) // jobs : (i + 1) * len(points) // jobs]) for i in range(jobs)]
     attempts: dict[int, int] = {}
     with _threads_shared_out(jobs):

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.data.files import beside, is_file
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.written import as_yaml, table
 from accelsim.ops.graph import Graph
@@ -138,9 +139,8 @@ def import_model(
     unknown formats and options, for what is too large, damaged, or of no use here, each node by its name.
     """
     path = Path(path)
-    if not path.is_file():
-        near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else None
-        raise InputError.of(f"no such model file: {path}", hint=near)
+    if not is_file(path):
+        raise InputError.of(f"no such model file: {path}", hint=did_you_mean(path.name, beside(path)))
     size = path.stat().st_size
     if size > largest:
         raise InputError.of(

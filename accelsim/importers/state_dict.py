@@ -38,7 +38,7 @@ class State:
     def __init__(self, path: Path, prefix: str) -> None:
         self.path, self.taken = path, set[str]()
         self.file = open_weights(path)
-        self.names = sorted(self.file.keys(), key=_numbered)
+        self.names = dict.fromkeys(sorted(self.file.keys(), key=_numbered))
         if not any(name.startswith(prefix) for name in self.names):
             raise InputError.of(f"no parameter begins with '{prefix}'", file=path)
         self.prefix = prefix

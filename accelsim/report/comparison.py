@@ -16,6 +16,7 @@ from accelsim.report.headline import EXTRAPOLATED, between, warnings
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
+from accelsim.text import printable
 
 PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -232,7 +233,7 @@ def _recognised(result: Result) -> str:
 
 def _text(text: str) -> str:
     """Return a text from a file on one line, with nothing in it that Markdown would take for its own."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", printable(text))
 
 
 def _from_studies(comparisons: Sequence[Comparison]) -> list[str]:

@@ -18,6 +18,7 @@ from accelsim.result import AdcRecord, LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
+from accelsim.text import printable_lines
 
 GLYPHS = "█▓░·"
 LEGEND = "█ busy ▓ in\n░ out · idle"
@@ -38,7 +39,7 @@ class PlainTable(Table):
 
 
 def _plain(what: Any) -> Any:
-    return Text(what) if isinstance(what, str) else what
+    return Text(printable_lines(what)) if isinstance(what, str) else what
 
 
 ROLE_STYLE = {"input": "dim", "calibrated": "yellow", "predicted": "green", "bookkeeping": "blue"}

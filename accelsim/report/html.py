@@ -16,6 +16,7 @@ from accelsim.report.roofline import roofline
 from accelsim.result import ComponentRecord, LayerRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
+from accelsim.text import printable
 
 Part = tuple[str, float, str]
 """One part of a bar: its class, its share of the longest bar, what it is in words."""
@@ -188,6 +189,7 @@ def render(template: str, sections: dict[str, str], data: dict[str, Any], **valu
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters["typeset"] = typeset
     environment.filters["si"] = format_si
@@ -199,9 +201,18 @@ def render(template: str, sections: dict[str, str], data: dict[str, Any], **valu
         script_hash=f"sha256-{digest}",
         version=importlib.metadata.version("accelsim-speech"),
         sections=[(key, name) for key, name in sections.items() if name],
-        data=data,
+        data=_shown(data),
         **values,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as it is put into the page: texts of others are of one line, without passwords."""
+    if type(value) is str:  # Markup is our own
+        return printable(value)
+    if isinstance(value, dict):
+        return {_shown(key): _shown(part) for key, part in value.items()}
+    return [_shown(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def typeset(text: object) -> str:

@@ -12,6 +12,7 @@ from accelsim.cost import Power
 from accelsim.simulate import Trace
 from accelsim.simulate.ledger import STATES
 from accelsim.simulate.trace import each_row
+from accelsim.text import printable
 
 # Processes are what a viewer groups tracks by. It takes a thread numbered like its process for the main one, so the
 # numbers of the components' tracks begin far above.
@@ -44,7 +45,7 @@ def _events(trace: Trace, power: Power) -> Iterator[str]:
     for place, name in enumerate(trace.components):
         yield _metadata("thread", _COMPONENTS, _FIRST_TRACK + place, name)
 
-    jobs = [json.dumps(job)[1:-1] for job in trace.jobs]
+    jobs = [_shown(job)[1:-1] for job in trace.jobs]
     periods = [trace.period_ps[name] for name in trace.components]
     for component, job, frame, state, start, end in each_row(trace.spans()):
         waits = "" if STATES[state] == "busy" else f"{STATES[state]} "
@@ -55,7 +56,7 @@ def _events(trace: Trace, power: Power) -> Iterator[str]:
         )
 
     last = [0] * len(trace.channels)
-    channels = [json.dumps(channel) for channel in trace.channels]
+    channels = [_shown(channel) for channel in trace.channels]
     for time, channel, slots in each_row(trace.depths()):
         yield _counter(_CHANNELS, channels[channel], time, "slots", slots)
         last[channel] = slots
@@ -71,11 +72,15 @@ def _events(trace: Trace, power: Power) -> Iterator[str]:
 def _metadata(what: str, process: int, thread: int, name: str) -> str:
     event = f'{{"ph":"M","pid":{process},"tid":{thread},"name":"{what}'
     order = f'{event}_sort_index","args":{{"sort_index":{thread or process}}}}}'
-    return f'{event}_name","args":{{"name":{json.dumps(name)}}}}},\n{order}'
+    return f'{event}_name","args":{{"name":{_shown(name)}}}}},\n{order}'
 
 
 def _counter(process: int, name: str, time: int, unit: str, value: float) -> str:
     return f'{{"ph":"C","pid":{process},"name":{name},"ts":{_us(time)},"args":{{"{unit}":{value!r}}}}}'
+
+
+def _shown(name: str) -> str:
+    return json.dumps(printable(name))
 
 
 def _us(picoseconds: int) -> str:

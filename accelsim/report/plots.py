@@ -53,6 +53,7 @@ _STYLE = {
     "pdf.fonttype": 42,  # TrueType, embedded; publishers refuse Type 3
     "svg.fonttype": "path",
     "svg.hashsalt": "accelsim",
+    "text.parse_math": False,  # a name may hold dollars
 }
 # Without dates, so that the same run gives the same file.
 _METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}

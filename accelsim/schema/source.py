@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from accelsim import limits
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.limits import Limits
 
-MAX_BYTES = 10_000_000
-MAX_NODES = 1_000_000  # after aliases are expanded, which is what stops an alias bomb
-MAX_DEPTH = 100
 MAX_DIGITS = 100
 
 Key = str | int
@@ -89,7 +88,7 @@ class Source:
         the path, for messages. Raises InputError.
         """
         file = f"--set {prefix}{path}"
-        value, place = _read(value_text, file, one_value=True)
+        value, place = _read(value_text, file, limits.current(), one_value=True)
         place = _without_lines(place, file)
 
         return self._with(self._locate(path, file), value, place)
@@ -187,7 +186,7 @@ def load_yaml(path: str | PathLike[str]) -> Source:
     name = fspath(path)
     try:
         with open(name, "rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(limits.current().yaml_bytes + 1)
     except FileNotFoundError:
         raise InputError.of("no such file", file=name, hint=_nearest_file(Path(name))) from None
     except IsADirectoryError:
@@ -196,14 +195,15 @@ def load_yaml(path: str | PathLike[str]) -> Source:
         raise InputError.of(f"cannot read: {error.strerror or error}", file=name) from None
     except ValueError:
         raise InputError.of("not the name of a file", file=repr(name)) from None
-    if len(raw) > MAX_BYTES:
-        raise InputError.of(f"larger than {MAX_BYTES // 1_000_000} MB", file=name)
+    if len(raw) > limits.current().yaml_bytes:
+        message, hint = limits.over("yaml_bytes")
+        raise InputError.of(message, file=name, hint=hint)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise InputError.of("not UTF-8 text", file=name, line=line) from None
-    data, place = _read(text, name)
+    data, place = _read(text, name, limits.current())
     if data is None:
         raise InputError.of("the file is empty", file=name)
     return Source(name, data, place)
@@ -211,15 +211,15 @@ def load_yaml(path: str | PathLike[str]) -> Source:
 
 def parse_yaml(text: str, name: str = "<text>") -> Source:
     """YAML text as plain data; `name` stands for the file in messages. Raises InputError."""
-    data, place = _read(text, name)
+    data, place = _read(text, name, limits.current())
     if data is None:
         raise InputError.of("the file is empty", file=name)
     return Source(name, data, place)
 
 
 @lru_cache(maxsize=64)  # a sweep reads the same few files for every point; the data is not to be changed
-def _read(text: str, file: str, one_value: bool = False) -> tuple[Any, _Place]:
-    """The data and places of a text; `one_value` leaves lines out of the problems."""
+def _read(text: str, file: str, most: Limits, one_value: bool = False) -> tuple[Any, _Place]:
+    """The data and places of a text; `one_value` leaves lines out of the problems. `most`: the current limits."""
     # libyaml is many times as fast. A text with problems is read again by the loader in Python, so that messages are
     # the same everywhere.
     reader = _Reader(text, yaml.SafeLoader if _LIBYAML is None or _READ_APART.search(text) else _LIBYAML)
@@ -250,6 +250,7 @@ class _Reader:
         self._text = text
         self._new_loader = loader
         self._nodes = 0
+        self._most = limits.current()
         self._anchors: dict[str, tuple[Any, _Place, int]] = {}
 
     def read(self) -> None:
@@ -293,13 +294,15 @@ class _Reader:
 
     def _count(self, nodes: int, line: int) -> None:
         self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            raise self._stop(f"more than {MAX_NODES} values once its aliases are expanded", line)
+        if self._nodes > self._most.yaml_values:
+            message, hint = limits.over("yaml_values")
+            raise self._stop(message, line, hint)
 
     def _value(self, event: Any, depth: int) -> tuple[Any, _Place]:
         line = event.start_mark.line + 1
-        if depth > MAX_DEPTH:
-            raise self._stop(f"nested more than {MAX_DEPTH} deep", line)
+        if depth > self._most.yaml_depth:
+            message, hint = limits.over("yaml_depth")
+            raise self._stop(message, line, hint)
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
                 raise self._stop(f"alias '*{event.anchor}' stands before its anchor is complete", line)

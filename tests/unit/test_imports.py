@@ -15,7 +15,9 @@ PACKAGE = Path(accelsim.__file__).parent
 # From the ground up. A room is a package or a module of accelsim; `accelsim` itself is the public face, which looks
 # names up on first use alone. Where this differs from the design's floor plan the reason stands beside it.
 FLOORS = [
+    {"text"},
     {"errors"},
+    {"limits"},
     {"registry", "result"},
     {"library", "weights", "kernels"},
     {"data"},  # data looks for the sample among the library's folders

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.limits import Limits
 from accelsim.schema import load_yaml, parse_yaml, source
 
 
@@ -79,7 +80,7 @@ def test_refused_values(text, message):
         ("!!str a: 1", r"the tag .* is not supported on a key"),
         ("a:\n\tb: 1", r"^x:2: not valid YAML: .*\(indent with spaces, not tabs\)$"),
         ("a: 1\nb: \x07", r"^x:2: a character that YAML does not allow: U\+0007$"),
-        ("[" * 200, r"nested more than 100 deep"),
+        ("[" * 200, r"more than 100 levels of nesting"),
         ("", r"^x: the file is empty$"),
         ("# only a comment\n", r"the file is empty"),
     ],
@@ -112,7 +113,7 @@ def test_alias_bomb_is_refused_at_once():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
     start = time.perf_counter()
-    assert re.search(r"more than 1000000 values once its aliases", refused(parse_yaml, "\n".join(lines)))
+    assert re.search(r"more than 1,000,000 values once its aliases", refused(parse_yaml, "\n".join(lines)))
     assert time.perf_counter() - start < 5
 
 
@@ -144,7 +145,8 @@ def test_files_that_cannot_be_read(tmp_path):
     assert re.search(r"not the name of a file$", refused(load_yaml, "a\0b"))
     assert re.search(r"cannot read: ", refused(load_yaml, tmp_path / "chip.yaml" / "x"))
     (tmp_path / "big.yaml").write_bytes(b"#" * 10_000_001)
-    assert re.search(r"larger than 10 MB$", refused(load_yaml, tmp_path / "big.yaml"))
+    too_large = refused(load_yaml, tmp_path / "big.yaml")
+    assert re.search(r"larger than 10 MB \(raise it: --limit yaml_bytes=100MB\)$", too_large)
     (tmp_path / "big.yaml").write_bytes(b"")
     assert re.search(r"the file is empty$", refused(load_yaml, tmp_path / "big.yaml"))
 
@@ -235,7 +237,7 @@ def test_any_text_loads_or_is_refused(text):
 def test_libyaml_and_the_loader_in_python_read_alike(text):
     def read() -> object:
         try:
-            return source._read.__wrapped__(text, "x.yaml")
+            return source._read.__wrapped__(text, "x.yaml", Limits())
         except InputError as error:
             return str(error)
 
