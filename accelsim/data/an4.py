@@ -128,7 +128,7 @@ def sample_folder() -> Path:
 def _read_sample(split: str) -> list[Featured]:
     """Read ``an4_mfcc13.safetensors``: `mfcc` and `offsets` as in AN4's own file; ``an4.tsv``: utt, speaker, text."""
     folder = sample_folder()
-    recordings, _ = read_packed(folder / "an4_mfcc13.safetensors", "mfcc", ())
+    recordings, _ = read_packed(folder / "an4_mfcc13.safetensors", "mfcc", "floats", (WIDTH // 3,), ())
     rows = read_table(folder / "an4.tsv", ("utt", "speaker", "text"))
     spoken = [
         Spoken(row["utt"], row["speaker"], mfcc.astype(np.float32), tuple(row["text"].split()))

@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True)
     arguments = parser.parse_args()
-    recordings, table = read_packed(arguments.source, "audio", ("digit", "speaker", "index"), ("rate",))
+    recordings, table = read_packed(arguments.source, "audio", "int16", (), ("digit", "speaker", "index"), ("rate",))
     columns = zip(table["speaker"], table["digit"], table["index"], recordings, strict=True)
     wanted = sorted(
         (one for one in columns if one[0] in AUDIOMNIST_TEST_SPEAKERS and one[1] < 2), key=lambda one: one[:3]
