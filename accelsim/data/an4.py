@@ -132,7 +132,7 @@ def _read_sample(split: str) -> list[Featured]:
     rows = read_table(folder / "an4.tsv", ("utt", "speaker", "text"))
     spoken = [
         Spoken(row["utt"], row["speaker"], mfcc.astype(np.float32), tuple(row["text"].split()))
-        for row, mfcc in zip(rows, recordings, strict=True)
+        for row, mfcc in zip(rows.values(), recordings, strict=True)
     ]
     return _featured(spoken, {})
 
