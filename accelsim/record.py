@@ -84,6 +84,7 @@ def record(run: Run, command: str = "") -> r.Result:
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
         clips=r.ClipRecord(**asdict(run.batch.clips)),
+        instead_of=run.batch.instead_of,
         layers=_layers(run),
         components=_components(run),
         leakage_bracket=_bracket(run),

@@ -413,6 +413,8 @@ class Result(OperationRecord):
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     clips: ClipRecord = ClipRecord()
+    instead_of: str | None = None
+    """The data set that was asked for and is not on the machine: the sample of it that ships was read in its place."""
     layers: list[LayerRecord]
     components: list[ComponentRecord]
     leakage_bracket: list[Bracket]

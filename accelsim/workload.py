@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim import limits
-from accelsim.data import Featured, Utterance, feature_set, load, load_features
+from accelsim.data import DATASETS, Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import beside, is_file, read_whole
 from accelsim.data.folder import digest_of, read_folder
 from accelsim.data.from_file import read_features
-from accelsim.errors import InputError, did_you_mean
+from accelsim.errors import DataError, InputError, did_you_mean
 from accelsim.generated import generated_tensors
 from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
@@ -56,6 +56,7 @@ from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
+Recorded = TypeVar("Recorded", SpeechInputs, FeatureInputs)
 
 
 AnyOp = Annotated[Op | ShortForm, Registered(OPS, tag="op")]
@@ -184,7 +185,7 @@ class Batch:
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
     speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
-    clips: what was cut off.
+    clips: what was cut off; instead_of: the data set that is not on this machine, whose sample this is.
     """
 
     features: NDArray[np.uint8]
@@ -197,6 +198,7 @@ class Batch:
     speakers: int | None = None
     unknown: int = 0
     clips: Clips = WHOLE
+    instead_of: str | None = None
 
     def signal(self, edge: Edge) -> Signal:
         """Return the features as the signal of their edge."""
@@ -304,13 +306,18 @@ def workload_name(workload: str | Path) -> str | None:
     return data.get("name") if isinstance(data, dict) else None
 
 
-def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
-    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+def load_batch(
+    workload: Workload, progress: Callable[[str, int, int], None] | None = None, *, samples: bool = True
+) -> Batch:
+    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there.
+
+    ``samples``: where a data set is not on this machine, take the sample of it that ships with accelsim.
+    """
     with workload.at(("inputs",)):
-        return _batch(workload, progress)
+        return _batch(workload, progress, samples)
 
 
-def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None) -> Batch:
+def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None, samples: bool) -> Batch:
     inputs, score = workload.spec.inputs, workload.spec.score
     if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
@@ -321,8 +328,10 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
     chosen: list[Featured | Utterance]
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
+    instead_of: str | None = None
     if isinstance(inputs, FeatureInputs):
-        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
+        inputs, instead_of, given = _at_hand(load_features, inputs, samples)
+        ready = _chosen(given, inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
@@ -335,7 +344,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         if isinstance(inputs, FolderInputs):
             spoken = read_folder(workload.folder / inputs.path)
         else:
-            spoken = load(inputs.dataset, inputs.split)
+            inputs, instead_of, spoken = _at_hand(load, inputs, samples)
         heard = _chosen(spoken, inputs, score)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
@@ -367,7 +376,21 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         speakers=None if isinstance(inputs, FileInputs) else len({u.speaker for u in utterances}),
         unknown=unknown,
         clips=_together(told),
+        instead_of=instead_of,
     )
+
+
+def _at_hand(
+    read: Callable[[str, str], list[Spoken]], inputs: Recorded, samples: bool
+) -> tuple[Recorded, str | None, list[Spoken]]:
+    """Return the inputs that are read, what they are read instead of, and their utterances."""
+    try:
+        return inputs, None, read(inputs.dataset, inputs.split)
+    except DataError:
+        sample = DATASETS[inputs.dataset].sample
+        if not samples or sample is None or inputs.split not in DATASETS[sample].splits:
+            raise
+        return inputs.model_copy(update={"dataset": sample}), inputs.origin(), read(sample, inputs.split)
 
 
 def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:

@@ -6,16 +6,17 @@ AN4 has 130 test utterances by ten speakers; a file may hold fewer, and a run te
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import library
 from accelsim.data.dataset import DATASETS, Download, Featured, FeatureSet, data_folder
 from accelsim.data.featured import unsigned
-from accelsim.data.files import read_lines, read_packed
+from accelsim.data.files import read_lines, read_packed, read_table
 from accelsim.errors import InputError, show
 
 FRAME_PERIOD_S = 0.01
@@ -25,6 +26,7 @@ CODES_PER_DEVIATION = 32
 """Steps of a code in a standard deviation: codes reach +-127 / 32, about 4 deviations."""
 
 FILE = "an4_mfcc13.npz"
+SAMPLE = "an4_sample"
 DICTIONARY = "an4.dic"
 _SMALLEST_DEVIATION = 1e-3
 
@@ -116,17 +118,38 @@ DOWNLOAD = Download(
 
 
 def _read(split: str) -> list[Featured]:
-    dictionary = load_dictionary() if os.path.exists(data_folder() / DICTIONARY) else {}
+    return _featured(load_an4(split), load_dictionary() if os.path.exists(data_folder() / DICTIONARY) else {})
+
+
+def sample_folder() -> Path:
+    """Return the folder of those test utterances that ship."""
+    return library.root() / "workloads" / "conformer_an4" / "sample"
+
+
+def _read_sample(split: str) -> list[Featured]:
+    """Read ``an4_mfcc13.safetensors``: `mfcc` and `offsets` as in AN4's own file; ``an4.tsv``: utt, speaker, text."""
+    folder = sample_folder()
+    recordings, _ = read_packed(folder / "an4_mfcc13.safetensors", "mfcc", "floats", (WIDTH // 3,), ())
+    rows = read_table(folder / "an4.tsv", ("utt", "speaker", "text"))
+    spoken = [
+        Spoken(row["utt"], row["speaker"], mfcc.astype(np.float32), tuple(row["text"].split()))
+        for row, mfcc in zip(rows.values(), recordings, strict=True)
+    ]
+    return _featured(spoken, {})
+
+
+def _featured(spoken: Iterable[Spoken], dictionary: Mapping[str, list[tuple[str, ...]]]) -> list[Featured]:
     return [
         Featured(
-            name=spoken.name,
-            speaker=spoken.speaker,
-            codes=unsigned(feature_codes(spoken.mfcc)),
-            phones=phones_of(spoken.words, dictionary),
-            text=" ".join(spoken.words),
+            name=one.name,
+            speaker=one.speaker,
+            codes=unsigned(feature_codes(one.mfcc)),
+            phones=phones_of(one.words, dictionary),
+            text=" ".join(one.words),
         )
-        for spoken in load_an4(split)
+        for one in spoken
     ]
 
 
-DATASETS.register("an4", FeatureSet(("train", "test"), WIDTH, FRAME_PERIOD_S, _read, DOWNLOAD))
+DATASETS.register("an4", FeatureSet(("train", "test"), WIDTH, FRAME_PERIOD_S, _read, DOWNLOAD, sample=SAMPLE))
+DATASETS.register(SAMPLE, FeatureSet(("test",), WIDTH, FRAME_PERIOD_S, _read_sample, shipped=sample_folder))

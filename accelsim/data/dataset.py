@@ -63,6 +63,7 @@ class DataSet:
     """Speech as audio; ``read``: the utterances of a split, in a fixed order.
 
     A set without a ``download`` lies in the folder that ``shipped`` returns, or is made of ``parts``, other sets.
+    ``sample``: the name of a set that ships, which a run reads where this one is not on the machine.
     """
 
     splits: tuple[str, ...]
@@ -70,6 +71,7 @@ class DataSet:
     download: Download | None = None
     shipped: Callable[[], Path] | None = None
     parts: tuple[str, ...] = ()
+    sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class FeatureSet:
     width: int
     frame_period_s: float
     read: Callable[[str], list[Featured]]
-    download: Download
+    download: Download | None = None
+    shipped: Callable[[], Path] | None = None
+    sample: str | None = None
 
 
 DATASETS: Registry[DataSet | FeatureSet] = Registry("accelsim.datasets", "data set", builtin="accelsim.data")

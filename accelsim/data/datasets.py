@@ -52,7 +52,7 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
     """
     report = progress or (lambda line: None)
     known = DATASETS[name]
-    if isinstance(known, DataSet) and known.shipped is not None:
+    if known.shipped is not None:
         report(f"{name} ships with {DATASETS.origin(name)}")
         return known.shipped()
     if isinstance(known, DataSet) and known.parts:

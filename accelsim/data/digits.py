@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import library
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import check_rate, read_packed, read_recording
@@ -23,6 +24,8 @@ AUDIOMNIST_TEST_SPEAKERS = ("36", "43", "56", "60")
 
 LOUDNESS = 0.05
 """Root mean square of every recording: the speakers' microphones differ by a factor of thirty."""
+
+SAMPLE = "zero_one_sample"
 
 Wanted = Callable[[int, str], bool]
 _DIGITS = tuple(map(str, range(len(WORDS))))
@@ -61,6 +64,10 @@ def _recordings(folder: Path, packed: str, tree: str, wanted: Wanted) -> list[Di
         found = _files(folder / tree, wanted)
     else:
         return None
+    return _in_order(found)
+
+
+def _in_order(found: Iterable[Digit]) -> list[Digit]:
     return sorted((one._replace(audio=_at_loudness(one.audio)) for one in found), key=lambda one: one[:3])
 
 
@@ -85,8 +92,8 @@ def _packed(path: Path, wanted: Wanted) -> Iterator[Digit]:
             yield Digit(int(digit), str(speaker), int(take), resampled(audio, rate, SAMPLE_RATE_HZ))
 
 
-def _files(folder: Path, wanted: Wanted) -> Iterator[Digit]:
-    for path in folder.rglob("*.wav"):
+def _files(folder: Path, wanted: Wanted, suffix: str = ".wav") -> Iterator[Digit]:
+    for path in folder.rglob(f"*{suffix}"):
         match = _NAME.fullmatch(path.stem)
         if match and wanted(int(match[1]), match[2]):
             samples, rate = read_recording(path)
@@ -132,6 +139,10 @@ def _digits(name: str, split: str, count: int = 10) -> list[Utterance]:
     )
     if recordings is None:
         raise missing(name)
+    return _utterances(name, recordings)
+
+
+def _utterances(name: str, recordings: Iterable[Digit]) -> list[Utterance]:
     return [
         Utterance(f"{name}/{one.digit}_{one.speaker}_{one.take}", one.speaker, one.audio, None, WORDS[one.digit])
         for one in recordings
@@ -142,6 +153,16 @@ def _zero_one(split: str) -> list[Utterance]:
     return _digits("fsdd", split, 2) + _digits("audiomnist", split, 2)
 
 
+def sample_folder() -> Path:
+    """Return the folder of the zeros and ones of AudioMNIST that ship."""
+    return library.root() / "workloads" / "s4d_digits" / "sample"
+
+
+def _sample(split: str) -> list[Utterance]:
+    return _utterances("audiomnist", _in_order(_files(sample_folder(), lambda digit, speaker: True, ".flac")))
+
+
 DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD))
 DATASETS.register("audiomnist", DataSet(("train", "test"), partial(_digits, "audiomnist"), AUDIOMNIST))
-DATASETS.register("zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist")))
+DATASETS.register("zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist"), sample=SAMPLE))
+DATASETS.register(SAMPLE, DataSet(("test",), _sample, shipped=sample_folder))

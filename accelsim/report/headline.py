@@ -275,6 +275,9 @@ def between(interval: tuple[float, float], unit: str) -> str:
 def notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
     found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    if result.instead_of:
+        ours = f"{result.performance.utterances:,} utterances that ship stand in for {result.instead_of}"
+        found.append(("sample", f"{ours}, which is not on this machine (accelsim data list says where to get it)"))
     clips = result.clips
     if clips.trimmed:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
