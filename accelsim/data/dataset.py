@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,12 @@ class Featured:
 
 @dataclass(frozen=True)
 class Download:
-    """A public archive and the checksum that a download must have; `checksum_source` says who published it."""
+    """A public archive, or a git repository, and what its content is checked against.
+
+    ``checksum``: ``sha256:`` of an archive, ``git:`` and the commit of a repository, whose id git checks all content
+    against, or None: it is not downloaded. ``checksum_source``: who published it. ``kept``: of a repository, the path
+    of each part that is kept -> where it goes below the data folder. ``size``: about how much is downloaded.
+    """
 
     url: str
     checksum: str | None
@@ -56,6 +61,10 @@ class Download:
     """What a hand-made copy must look like below the data folder."""
     marks: tuple[str, ...]
     """Paths below the data folder: where one of them exists, the set is there."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    size: str = ""
+    by_hand: str = ""
+    """The commands, run in the data folder, that get a set without a checksum."""
 
 
 @dataclass(frozen=True)

@@ -112,17 +112,21 @@ def resampled(audio: NDArray[np.float32], rate_hz: int, wanted_hz: int) -> NDArr
 
 FSDD = Download(
     url="https://github.com/Jakobovski/free-spoken-digit-dataset",
-    checksum=None,
-    checksum_source="",
+    checksum="git:26eb9aaf76e81b692f806f9140c2d2777410d7a1",
+    checksum_source="the repository's commit of 2 May 2024",
     licence="CC BY-SA 4.0",
+    size="21 MB",
+    kept={"recordings": "free-spoken-digit-dataset/recordings", "README.md": "free-spoken-digit-dataset/README.md"},
     layout="free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav (a clone of the repository)",
     marks=("fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings"),
 )
 AUDIOMNIST = Download(
     url="https://github.com/soerenab/AudioMNIST",
-    checksum=None,
-    checksum_source="",
+    checksum="git:6c5eb77d8e9242d6ce31af807f0409d36a246f51",
+    checksum_source="the repository's commit that added the recordings",
     licence="MIT",
+    size="about 1 GB",
+    kept={"data": "AudioMNIST/data"},
     layout="AudioMNIST/data/<speaker>/<digit>_<speaker>_<take>.wav (a clone of the repository)",
     marks=("audiomnist_subset_8k_int16.npz", "AudioMNIST/data"),
 )
