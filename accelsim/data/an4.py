@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,12 +91,16 @@ def _tree(root: Path, split: str) -> list[Spoken]:
         raise InputError.of(f"expected {len(listed)} lines as in {files.name}, found {len(said)}", file=texts)
     found = []
     for number, (file, line) in enumerate(zip(listed, said, strict=True), 1):
-        name = file.rpartition("/")[2]
+        place = PurePosixPath(file)
+        if len(place.parts) != 3 or ".." in place.parts:
+            message = f"expected a folder, a speaker and a name, found {show(file)}"
+            raise InputError.of(message, file=files, line=number)
+        _, speaker, name = place.parts
         text, _, told = line.rpartition(" (")
         if told != f"{name})":
             raise InputError.of(f"expected the text of {show(name)}, found {show(line)}", file=texts, line=number)
         words = tuple(word for word in text.split() if word not in ("<s>", "</s>"))
-        found.append(Spoken(name, file.split("/")[-2], read_cepstra(root / "feat" / f"{file}.mfc"), words))
+        found.append(Spoken(name, speaker, read_cepstra(root / "feat" / f"{file}.mfc"), words))
     return found
 
 

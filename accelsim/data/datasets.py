@@ -12,16 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from accelsim.data.dataset import (
-    DATA_VARIABLE,
-    DATASETS,
-    DataSet,
-    Download,
-    FeatureSet,
-    Utterance,
-    data_folder,
-    reading,
-)
+from accelsim.data.dataset import DATASETS, DataSet, Download, FeatureSet, Utterance, data_folder, reading
 from accelsim.errors import InputError
 
 _GIT = "git:"

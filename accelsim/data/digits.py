@@ -25,8 +25,6 @@ AUDIOMNIST_TEST_SPEAKERS = ("36", "43", "56", "60")
 LOUDNESS = 0.05
 """Root mean square of every recording: the speakers' microphones differ by a factor of thirty."""
 
-SAMPLE = "zero_one_sample"
-
 Wanted = Callable[[int, str], bool]
 _DIGITS = tuple(map(str, range(len(WORDS))))
 _NAME = re.compile(r"([0-9])_([a-z0-9]+)_([0-9]{1,9})")
@@ -157,16 +155,23 @@ def _zero_one(split: str) -> list[Utterance]:
     return _digits("fsdd", split, 2) + _digits("audiomnist", split, 2)
 
 
-def sample_folder() -> Path:
-    """Return the folder of the zeros and ones of AudioMNIST that ship."""
-    return library.root() / "workloads" / "s4d_digits" / "sample"
+def sample_folder(network: str) -> Path:
+    """Return the folder of recordings that ship with a network."""
+    return library.root() / "workloads" / network / "sample"
 
 
-def _sample(split: str) -> list[Utterance]:
-    return _utterances("audiomnist", _in_order(_files(sample_folder(), lambda digit, speaker: True, ".flac")))
+def _sample(name: str, network: str, split: str) -> list[Utterance]:
+    return _utterances(name, _in_order(_files(sample_folder(network), lambda digit, speaker: True, ".flac")))
 
 
-DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD))
+def _shipped(name: str, network: str) -> DataSet:
+    return DataSet(("test",), partial(_sample, name, network), shipped=partial(sample_folder, network))
+
+
+DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD, sample="fsdd_sample"))
 DATASETS.register("audiomnist", DataSet(("train", "test"), partial(_digits, "audiomnist"), AUDIOMNIST))
-DATASETS.register("zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist"), sample=SAMPLE))
-DATASETS.register(SAMPLE, DataSet(("test",), _sample, shipped=sample_folder))
+DATASETS.register(
+    "zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist"), sample="zero_one_sample")
+)
+DATASETS.register("zero_one_sample", _shipped("audiomnist", "s4d_digits"))
+DATASETS.register("fsdd_sample", _shipped("fsdd", "s4d_digits10"))

@@ -1,19 +1,25 @@
 """Samples that ship: what a run reads where its data set is not on the machine, and what it says of it."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from accelsim.data import DATASETS, Featured, feature_set, load, load_features
-from accelsim.data.digits import AUDIOMNIST_TEST_SPEAKERS
+from accelsim.data.digits import AUDIOMNIST_TEST_SPEAKERS, FSDD_TEST_SPEAKERS, WORDS
 from accelsim.errors import DataError, InputError
 from accelsim.library import root
 from accelsim.workload import load_batch, load_workload
 
 DATA = os.environ.get("ACCELSIM_DATA")
-WITH_SAMPLE = {"s4d_digits": "zero_one_sample", "conformer_an4": "an4_sample", "conformer_stream": "librivox_sample"}
+WITH_SAMPLE = {
+    "s4d_digits": "zero_one_sample",
+    "s4d_digits10": "fsdd_sample",
+    "conformer_an4": "an4_sample",
+    "conformer_stream": "librivox_sample",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +65,12 @@ def test_samples_hold_what_their_licences_say() -> None:
     assert {one.text for one in words} == {"zero", "one"}
     sentences = load_features("an4_sample", "test")
     assert len({one.speaker for one in sentences}) == 7
-    for name in ("s4d_digits", "conformer_an4"):
-        assert "Copyright (c)" in (root() / "workloads" / name / "sample" / "LICENSE.txt").read_text()
+    digits = load("fsdd_sample", "test")
+    assert {one.speaker for one in digits} == set(FSDD_TEST_SPEAKERS) and {one.text for one in digits} == set(WORDS)
+    for name, one in DATASETS.items():
+        if one.shipped is not None:
+            notice = (one.shipped() / "LICENSE.txt").read_text()
+            assert any(words in notice for words in ("Copyright (c)", "CC BY", "by-sa/4.0", "public domain")), name
 
 
 def test_every_sample_is_a_set_of_the_same_kind_that_ships() -> None:
@@ -68,6 +78,20 @@ def test_every_sample_is_a_set_of_the_same_kind_that_ships() -> None:
         if one.sample is not None:
             assert type(DATASETS[one.sample]) is type(one)
             assert DATASETS[one.sample].shipped is not None
+
+
+SHIPPED = sorted(
+    path for path in (root() / "workloads").glob("*/*.yaml") if "dataset:" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_network_that_ships_has_speech_without_a_download(path: Path) -> None:
+    found = re.search(r"\bdataset: (\w+)[\s\S]*?\bsplit: (\w+)", path.read_text(encoding="utf-8"))
+    assert found is not None
+    known = DATASETS[found[1]]
+    at_hand = known if known.shipped is not None else DATASETS[known.sample or ""]
+    assert at_hand.shipped is not None and found[2] in at_hand.splits
 
 
 def test_features_of_the_sample_are_those_of_the_set(monkeypatch: pytest.MonkeyPatch) -> None:
