@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.engines.memory import Memory, check_memory
 from accelsim.errors import InputError
+from accelsim.kernels.compile import watched
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
 from accelsim.record import Outcome, Run, record
@@ -68,11 +70,40 @@ def run_in_full(
 
     ``on_memory``: told what the run takes before it begins.
     """
-    stages = stages or Stages()
-    tell: Progress = progress or (lambda stage, done, total: None)
-    for_chip, for_network = split_overrides(overrides or {})
+    with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
+        return _run(architecture, workload, overrides or {}, seed, tell, stages or Stages(), on_memory)
 
-    tell("load", None, None)
+
+@contextmanager
+def _compilation_told(progress: Progress) -> Iterator[Progress]:
+    """Give a progress that also says which kernels are being compiled, and after that again what goes on."""
+    doing: list[tuple[str, int | None, int | None]] = []
+
+    def tell(stage: str, done: int | None, total: int | None) -> None:
+        doing[:] = [(stage, done, total)]
+        progress(stage, done, total)
+
+    def compiling(kernel: str | None, functions: int) -> None:
+        if kernel is not None:
+            progress(f"compiling kernels (once per machine): {kernel}, {functions} functions done", None, None)
+        elif doing:
+            progress(*doing[0])
+
+    with watched(compiling):
+        yield tell
+
+
+def _run(
+    architecture: str | Path,
+    workload: str | Path | None,
+    overrides: Overrides,
+    seed: int,
+    tell: Progress,
+    stages: Stages,
+    on_memory: Callable[[Memory], None] | None,
+) -> Run:
+    for_chip, for_network = split_overrides(overrides)
+    tell("read the files", None, None)
     chip = load_architecture(architecture, for_chip)
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
@@ -82,13 +113,12 @@ def run_in_full(
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
     schedule = deployment.schedule
+    tell("read the recordings", None, None)
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
     memory = check_memory(deployment, batch)
     if on_memory is not None:
         on_memory(memory)
-    execution = stages.execute(
-        deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
-    )
+    execution = stages.execute(deployment, batch, seed=seed, progress=values_told(tell, 0, chip.spec.programming_runs))
     frames, starts = execution.frames, execution.output_starts
     outcome = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
@@ -151,13 +181,20 @@ def programmed_again(
     """Yield the outputs of every programming run after the first, each with cells and draws of its own."""
     runs = deployment.chip.spec.programming_runs
     for run in range(1, runs):
-        title = f", programming run {run + 1} of {runs}"
-        execution = stages.execute(
-            deployment, batch, seed=seed, programming_run=run,
-            progress=lambda layer, title=title: tell(f"values of {layer}{title}", None, None),
-        )  # fmt: skip
+        told = values_told(tell, run, runs)
+        execution = stages.execute(deployment, batch, seed=seed, programming_run=run, progress=told)
         assert execution.outputs is not None
         yield execution.outputs
+
+
+def values_told(tell: Progress, run: int, runs: int) -> Callable[[str, int, int], None]:
+    """Return what `execute` calls with each op of a programming run, counted from 0, of so many."""
+    title = f", programming run {run + 1} of {runs}" if runs > 1 else ""
+
+    def told(op: str, done: int, total: int) -> None:
+        tell(f"values of {op}{title}", run * total + done, runs * total)
+
+    return told
 
 
 def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[Trace, Power]:

@@ -72,7 +72,8 @@ class WorkloadSpec(Model):
     """A quantised network: a ``graph`` of ops in order, each reading ``features`` or ops before it.
 
     ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise
-    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
+    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float, or its integers
+    of any width, which stand for themselves times their ``.weight_scale`` and are computed in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
     input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
@@ -237,7 +238,9 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         tensors = _read_tensors(path.parent / spec.weights, digest, source, ("weights",))
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        reference = _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        reference = in_float(
+            _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        )
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
         digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
@@ -496,6 +499,18 @@ def _read_tensors(path: Path, digest: hashlib._Hash, source: Source, where: tupl
     except Exception as error:  # whatever the library makes of a damaged file
         reason = f"type {error} is not read" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise InputError.of(f"not a whole safetensors file: {reason}", file=path) from None
+
+
+def in_float(tensors: Tensors) -> Tensors:
+    """Return the float network that integers stand for: w = s_w q where there is an s_w, and no scales of codes."""
+    scaled = {
+        name: tensors[name].astype(np.float32) * tensors[f"{name}_scale"].astype(np.float32)
+        for name in tensors
+        if f"{name}_scale" in tensors and tensors[name].dtype.kind == "i"
+    }
+    if not scaled:
+        return tensors
+    return {name: scaled.get(name, tensor) for name, tensor in tensors.items() if not name.endswith("_scale")}
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

@@ -18,6 +18,7 @@ from accelsim.cli.options import (
     PluginOption,
     ResumeOption,
     SeedOption,
+    StrictOption,
     WorkloadOption,
     names_of,
 )
@@ -51,6 +52,7 @@ def sweep(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
     resume: ResumeOption = False,
+    strict: StrictOption = False,
     objectives: ObjectivesOption = None,
     constraint: ConstraintOption = [],  # noqa: B006
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
@@ -90,7 +92,7 @@ def sweep(
 
             write_table(table, rows_of(store, what, study_paths(table.stem)))
             say(f"wrote {table}", err=True)
-        _end_of_points(store, out)
+        _end_of_points(store, out, strict)
 
 
 @app.command(
@@ -110,6 +112,7 @@ def search(
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL; a file in the folder by default.")] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
+    strict: StrictOption = False,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
@@ -128,18 +131,21 @@ def search(
         store = run_search(what, out, trials=trials, sampler=sampler, storage=storage, resume=resume, progress=tell)
     with store:
         show(sweep_table(store))
-        _end_of_points(store, out)
+        _end_of_points(store, out, strict)
 
 
-def _end_of_points(store: Store, out: Path) -> None:
-    """Say where the results are; exit 1 when every point failed, or none keeps the constraints."""
+def _end_of_points(store: Store, out: Path, strict: bool) -> None:
+    """Say where the results are; exit 1 when every point failed, or none keeps the constraints.
+
+    ``strict``: for any other warning as well.
+    """
     from accelsim.explore.front import front_of
 
     say(f"results in {out}", err=True)
-    unmet = front_of(store).unmet()
-    if unmet:
+    found = front_of(store)
+    if unmet := found.unmet():
         say(f"error: {unmet}", err=True)
-    if unmet or not store.done():
+    if unmet or not store.done() or (strict and found.warnings()):
         raise typer.Exit(1)
 
 

@@ -82,6 +82,14 @@ PluginOption = Annotated[
         help="Run a Python file that registers ops, components, devices ..; repeat.",
     ),
 ]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Exit 1 where there is a warning: late frames, constraints that none keeps, points that failed, figures "
+        "outside what the prices hold for.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.", min=0, max=LARGEST_SEED)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 

@@ -20,6 +20,7 @@ from accelsim.cli.options import (
     PowerRule,
     SeedOption,
     SetOption,
+    StrictOption,
     TraceFormat,
     TraceOption,
     WindowOption,
@@ -52,6 +53,7 @@ def run(
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
     as_json: JsonOption = False,
+    strict: StrictOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
@@ -86,17 +88,20 @@ def run(
         say(f"wrote {result.write(out)}", err=True)
         if trace:
             _write_traces(done, window, trace, out)
-    if as_json:
-        from accelsim.report.headline import warnings
+    from accelsim.report.headline import warnings
 
-        for text in warnings(result):
+    told = warnings(result)
+    if as_json:
+        for text in told:
             say(f"warning: {text}", err=True)
         say_json(result.to_json())
-        return
-    from accelsim.explore import paper_beside
-    from accelsim.report.console import summary
+    else:
+        from accelsim.explore import paper_beside
+        from accelsim.report.console import summary
 
-    show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result)))
+    if strict and told:
+        raise typer.Exit(1)
 
 
 @app.command(

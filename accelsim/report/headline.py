@@ -283,8 +283,8 @@ def between(interval: tuple[float, float], unit: str) -> str:
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
-    found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    """Return (what it is about, what to know): samples, what was cut off, the plan of a chunk, wrong numbers."""
+    found: list[tuple[str, str]] = []
     if result.instead_of:
         said = f"sample of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
         found.append(("sample", f"{said}: `accelsim data get {result.instead_of.partition('/')[0]}` for all"))
@@ -345,7 +345,13 @@ def notes(result: Result) -> list[tuple[str, str]]:
 
 
 def warnings(result: Result) -> list[str]:
-    """Return what nobody may miss: at which operating points frames are late, and whether the chip keeps up at all."""
+    """Return what nobody may miss: frames that are late, and figures that the prices do not hold for."""
+    guess = "no figure of time, energy or area is more than a guess"
+    return [*_late(result), *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
+
+
+def _late(result: Result) -> list[str]:
+    """Return at which operating points frames are late, and whether the chip keeps up at all."""
     points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
     found = []
     for name, point in points.items():

@@ -61,7 +61,8 @@ ONLY_IN = {
 }
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}
 KERNELS_MAY_IMPORT = {"numpy", "scipy", "numba", "accelsim"} | STANDARD
-COMPILE_MAY_IMPORT = KERNELS_MAY_IMPORT | {"functools", "hashlib", "pathlib", "pickle"}  # keeps machine code on disk
+COMPILE_MAY_IMPORT = KERNELS_MAY_IMPORT | {"contextlib", "functools", "hashlib", "pathlib", "pickle", "time"}
+# keeps machine code on disk, and tells how long it takes to make
 
 
 def modules() -> list[Path]:
