@@ -62,7 +62,8 @@ def main() -> None:
         if asked is not None and f"accelsim data get {asked.partition('/')[0]}" not in done.stdout:
             wrong.append(f"{paper}: nothing says how to get {asked}\n{done.stdout}")
         print(
-            f"{paper}: {wall:.0f} s ({cpu:.0f} s of processor); {scored['metric']} {scored['value']:.2f} {scored['unit']}, "
+            f"{paper}: {wall:.0f} s ({cpu:.0f} s of processor); "
+            f"{scored['metric']} {scored['value']:.2f} {scored['unit']}, "
             f"{scored['low']:.1f} to {scored['high']:.1f}, {scored['n']} {scored['counted']} of {scored['dataset']}"
         )
         if min(wall, cpu) > SECONDS:  # processor time alone counts where others use the machine as well
