@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accelsim.architecture import load_architecture
+from accelsim.architecture import load_architecture, whole_key
 from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, show
@@ -244,7 +244,7 @@ def compare(
                 found[key] = _studied(key, spec, studies, paths)
                 continue
             full = run_in_full(
-                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress,
+                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False,
                 stages=Stages(load_batch=partial(load_batch, samples=False)),  # a paper is not judged on a sample
             )  # fmt: skip
         except DataError as error:
@@ -308,7 +308,7 @@ def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[
     anywhere = frozenset().union(*(here for here in parts if here is not None))
 
     def holds(key: str, here: frozenset[str]) -> bool:
-        first, _, rest = key.partition(".")
+        first, _, rest = whole_key(key, anywhere).partition(".")
         name = rest.partition(".")[0]
         return first != "components" or name in here or name not in anywhere
 

@@ -288,6 +288,13 @@ def notes(result: Result) -> list[tuple[str, str]]:
     if result.instead_of:
         said = f"sample of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
         found.append(("sample", f"{said}: `accelsim data get {result.instead_of.partition('/')[0]}` for all"))
+    for about, counts, what in (
+        ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
+        ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),
+    ):
+        if counts:
+            of_each = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items())
+            found.append((about, f"{of_each} {what}"))
     clips = result.clips
     if clips.trimmed:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
