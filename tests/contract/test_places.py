@@ -27,7 +27,7 @@ CALLER = "whoever reads the file gives the place, with Source.at, Problems or ch
 GIVEN = "of a chip or workload that was made in Python, which has no file"
 
 WITHOUT_A_FILE: dict[str, str] = {
-    "cli.py": OPTION,
+    **{f"cli/{family}.py": OPTION for family in ("compare", "explore", "importing", "options", "run")},
     "limits.py": OPTION,
     "cost/lookup.py": CALLER,
     "cost/window.py": GIVEN,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from accelsim import cli
+from accelsim.cli import say
 from accelsim.errors import DeadlockError
 from accelsim.library import find, find_workload
 from accelsim.result import Result
@@ -447,7 +447,7 @@ def test_compare_says_when_a_judged_figure_leaves_its_tolerance(accelsim, tmp_pa
 def test_a_bar_on_the_terminal_leaves_the_json_alone(accelsim, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     later = iter(range(10**6))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(later) * 10.0)
+    monkeypatch.setattr(say.time, "monotonic", lambda: next(later) * 10.0)
     outcome = accelsim("run", "rsnn28nm", *SHORT, "--json")
     assert json.loads(outcome.out)["arch"]["name"] == "rsnn28nm"
     assert "\x1b[" in outcome.err
