@@ -281,6 +281,7 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
     several = len(runs) > 1
     values = [each.value for each in runs]
     value = mean(values)
+    by_speaker = _by_speaker(run, runs)
     return r.AccuracyRecord(
         metric=ours.metric,
         value=value,
@@ -297,10 +298,29 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
         sd=stdev(values) if several else None,
         exact_value=run.exact.value if run.exact else None,
         speakers=run.batch.speakers,
+        by_speaker=by_speaker,
+        speaker_sd=stdev(each.value for each in by_speaker) if by_speaker else None,
         unknown=run.batch.unknown,
         further=_further(run, runs),
         per_utterance=_per_utterance(run, runs),
     )
+
+
+def _by_speaker(run: Run, runs: tuple[Accuracy, ...]) -> list[r.SpeakerRecord]:
+    """Return the error rate of each speaker who said something, where there are several and all are known."""
+    lengths = np.array(runs[0].lengths, np.int64)
+    if not len(lengths) or run.batch.speakers is None:
+        return []
+    reference = run.reference if run.reference is not None and run.reference.lengths == runs[0].lengths else None
+    spoken_by, found = np.array(run.batch.spoken_by), []
+    for name in sorted({*run.batch.spoken_by}):
+        mine = spoken_by == name
+        n = int(lengths[mine].sum())
+        if n:
+            rates = [100 * float(np.array(each.errors)[mine].sum()) / n for each in runs]
+            of_float = 100 * float(np.array(reference.errors)[mine].sum()) / n if reference else None
+            found.append(r.SpeakerRecord(name=name, value=mean(rates), n=n, reference_value=of_float))
+    return found if len(found) > 1 else []
 
 
 def _further(run: Run, runs: tuple[Accuracy, ...]) -> list[r.FurtherRecord]:

@@ -151,6 +151,15 @@ class FurtherRecord(Record):
     reference_value: float | None = None
 
 
+class SpeakerRecord(Record):
+    """``value``: of one speaker's utterances alone, as that of all of them; ``n``: of what is counted."""
+
+    name: str
+    value: float
+    n: Count
+    reference_value: float | None = None
+
+
 class AccuracyRecord(Record):
     """``value``: on the simulated hardware, ``reference_value``: the float network on the same data; same unit.
 
@@ -176,6 +185,10 @@ class AccuracyRecord(Record):
     exact_value: float | None = None
     speakers: Count | None = None
     """How many people spoke what was scored, where that is known."""
+    by_speaker: list[SpeakerRecord] = []
+    """Each of them, where there are several: ``low`` and ``high`` are over utterances and do not hold this spread."""
+    speaker_sd: float | None = None
+    """Sample standard deviation of their values."""
     unknown: Count = 0
     """Of the ``n``, those that no output of the network stands for, such as words outside its lexicon: always wrong."""
     further: list[FurtherRecord] = []

@@ -183,8 +183,8 @@ class Batch:
 
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
-    speakers: how many, where known; unknown: units of the references that the network's outputs cannot stand for;
-    clips: what was cut off.
+    spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
+    outputs cannot stand for; clips: what was cut off.
     """
 
     features: NDArray[np.uint8]
@@ -194,9 +194,14 @@ class Batch:
     references: tuple[tuple[str, ...], ...] | None
     audio_seconds: float
     frame_period_s: float
-    speakers: int | None = None
+    spoken_by: tuple[str, ...] = ()
     unknown: int = 0
     clips: Clips = WHOLE
+
+    @property
+    def speakers(self) -> int | None:
+        """How many people spoke; None where that of an utterance is unknown."""
+        return len({*self.spoken_by}) if self.spoken_by and all(self.spoken_by) else None
 
     def signal(self, edge: Edge) -> Signal:
         """Return the features as the signal of their edge."""
@@ -364,7 +369,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         references=None if None in said else tuple(words for words in said if words is not None),
         audio_seconds=len(frames) * period,
         frame_period_s=period,
-        speakers=None if isinstance(inputs, FileInputs) else len({u.speaker for u in utterances}),
+        spoken_by=tuple(u.speaker for u in utterances),
         unknown=unknown,
         clips=_together(told),
     )

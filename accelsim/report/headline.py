@@ -74,7 +74,11 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         sd = "" if a.sd is None else f", sd {a.sd:.2g}"
         spread = f"mean of {len(a.runs)} programming runs{sd}; " if a.runs else ""
         by = f", {a.unknown:,} of them unknown to the network" if a.unknown else ""
-        by += f", {a.speakers} speakers" if a.speakers else ""
+        if a.by_speaker:
+            rates = [each.value for each in a.by_speaker]
+            by += f", {a.speakers} speakers: {min(rates):.1f} to {max(rates):.1f} {a.unit}"
+        elif a.speakers:
+            by += f", {a.speakers} speaker" + "s" * (a.speakers > 1)
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",

@@ -133,7 +133,14 @@ def ledger() -> Ledger:
 
 def hand_made(**changes: object) -> Run:
     batch = Batch(
-        np.zeros((FRAMES, 48), np.uint8), np.array(STARTS), ("x", "y", "z"), "made up", None, AUDIO_S, 1e-4, speakers=3
+        np.zeros((FRAMES, 48), np.uint8),
+        np.array(STARTS),
+        ("x", "y", "z"),
+        "made up",
+        None,
+        AUDIO_S,
+        1e-4,
+        spoken_by=("ann", "bob", "cid"),
     )
     execution = Execution(None, {}, ACTIVITY, np.array(STARTS), np.array(STARTS))
     run = Run(
@@ -321,10 +328,30 @@ def test_accuracy() -> None:
     assert (found.low, found.high, found.loss) == pytest.approx((11, 15, 4))
     assert (found.runs, found.reference_value, found.exact_value) == ([10, 13, 16], 9.0, 9.5)
     assert (found.n, found.counted, found.unit, found.dataset, found.speakers) == (500, "words", "%", "made up", 3)
+    assert (found.by_speaker, found.speaker_sd) == ([], None), "no errors of each utterance, so none of each speaker"
     alone = record(hand_made(accuracy=runs[0])).accuracy
     assert alone is not None
     assert (alone.value, alone.low, alone.high, alone.loss) == (10, 8, 12, None)
     assert (alone.runs, alone.mean, alone.sd) == ([], None, None)
+
+
+def test_accuracy_of_each_speaker() -> None:
+    """Ann 2 and 4 of 10, Bob 10 and 8 of 40, twice; Cid says nothing: 30 and 22.5 %, deviation 7.5 / sqrt(2)."""
+
+    def of(*errors: int) -> Accuracy:
+        return Accuracy("word error rate", 24.0, 20, 28, 50, "words", "%", {}, errors, (10, 40, 0))
+
+    batch = replace(hand_made().batch, spoken_by=("ann", "bob", "cid"))
+    run = hand_made(accuracy=of(2, 10, 0), programmed_again=(of(4, 8, 0),), reference=of(1, 2, 0), batch=batch)
+    found = record(run).accuracy
+    assert found is not None
+    ann, bob = found.by_speaker
+    assert (ann.name, ann.value, ann.n, ann.reference_value) == ("ann", 30.0, 10, 10.0)
+    assert (bob.name, bob.value, bob.n, bob.reference_value) == ("bob", 22.5, 40, 5.0)
+    assert found.speaker_sd == pytest.approx(7.5 / 2**0.5)
+    for spoken_by in (("ann", "ann", "ann"), ("ann", "", "cid"), ()):
+        alone = record(replace(run, batch=replace(batch, spoken_by=spoken_by))).accuracy
+        assert alone is not None and (alone.by_speaker, alone.speaker_sd) == ([], None)
 
 
 def test_plan() -> None:
