@@ -1,5 +1,7 @@
 """Every block of README.md and docs/ is tried, in the order of its page and in one folder: commands run and print what
 is shown, Python runs, files are valid. What is not tried says why, in a comment before it: tests/prose.py.
+
+`python tests/docs/test_blocks.py docs/start.md` prints what the blocks of a page print, for whoever writes one.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +42,8 @@ class Session:
             "PYTHONPATH": os.pathsep.join(sys.path),
             "COLUMNS": "100",
             "MPLBACKEND": "agg",
-            "HOME": str(folder),
+            "ACCELSIM_DATA": str(folder / "data"),  # a reader has what ships, and nothing else
         }
-        environment.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
         self.process = subprocess.Popen(
             [sys.executable, str(SESSION)],
             cwd=folder,
@@ -77,8 +80,8 @@ def deeply(old: Any, new: Any) -> Any:
     return new
 
 
-def try_page(page: str, folder: Path, slow: bool) -> list[str]:
-    """Try the blocks of a page and return what is wrong, each with its line."""
+def try_page(page: str, folder: Path, slow: bool, tell: Callable[[str], None] = lambda text: None) -> list[str]:
+    """Try the blocks of a page and return what is wrong, each with its line; ``tell`` is told what every one prints."""
     wrong: list[str] = []
     printed: str | None = None
     session = Session(folder)
@@ -100,6 +103,7 @@ def try_page(page: str, folder: Path, slow: bool) -> list[str]:
                 target.write_text(block.text + "\n", encoding="utf-8")
             elif block.language in ("sh", "python"):
                 code, printed = session.attempt(block.language, block.text, place)
+                tell(f"=== {place}: {code}\n{printed}")
                 if code != int(block.marks.get("exit", 0)):
                     wrong.append(f"{place}: ended with {code}:\n{printed}")
             elif "part of" in block.marks:
@@ -192,3 +196,9 @@ def test_what_is_wrong_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "must be greater than 0, found -1" in wrong["part"]
     assert "exits:3: ended with 0" in wrong["exits"]
     assert not wrong["right"]
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as place:
+            print("\n".join(try_page(name, Path(place), slow=True, tell=print)))
