@@ -5,6 +5,6 @@ from accelsim.cli.entry import main
 
 # isort: off
 # Their order is that of the help.
-from accelsim.cli import run, compare, explore, report, importing, files, data
+from accelsim.cli import run, compare, explore, report, new, importing, files, data
 
-__all__ = ["app", "compare", "data", "explore", "files", "importing", "main", "report", "run"]
+__all__ = ["app", "compare", "data", "explore", "files", "importing", "main", "new", "report", "run"]

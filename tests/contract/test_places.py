@@ -39,6 +39,7 @@ WITHOUT_A_FILE: dict[str, str] = {
     "engines/effective_cache.py": "of an environment variable",
     "explore/comparison.py": f"{OPTION}; of studies that are not on this machine",
     "explore/metrics.py": CALLER,
+    "explore/new.py": f"{OPTION}; {CALLER}",
     "explore/paths.py": CALLER,
     "explore/search.py": f"{OPTION}; {HERE}",
     "explore/space.py": f"{CALLER}, or {OPTION}",
