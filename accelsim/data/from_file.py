@@ -49,7 +49,9 @@ def read_features(path: Path, width: int, bits: int = 8, steps: int | None = Non
         form = f"text or whole numbers of {len(ends) - 1} utterances"
         problems.append(f"'{LABELS}': expected {form}, found {list(labels.shape)} of {labels.dtype}")
     if spoken is not None and (
-        spoken.dtype.kind != "f" or spoken.shape != (len(ends) - 1,) or not (np.abs(spoken) <= LONGEST_S).all()
+        spoken.dtype.kind != "f"
+        or spoken.shape != (len(ends) - 1,)
+        or not (np.abs(spoken) <= np.float64(LONGEST_S)).all()
     ):
         form = f"finite seconds of {len(ends) - 1} utterances, at most {LONGEST_S:,} each"
         problems.append(f"'{ENDS}': expected {form}, found {list(spoken.shape)} of {spoken.dtype}")
