@@ -43,11 +43,9 @@ def pages() -> list[str]:
     written = [
         path
         for path in sorted((root() / "docs").rglob("*.md"))
-        if path.parent.name != "reference" or path.name == "index.md"
+        if path.parent.name not in ("reference", "reports") or path.name == "index.md"
     ]
-    return [name for name in ("README.md", "CONTRIBUTING.md") if (root() / name).exists()] + [
-        str(path.relative_to(root())) for path in written
-    ]
+    return ["README.md", *(str(path.relative_to(root())) for path in written)]
 
 
 def blocks(text: str) -> list[Block]:

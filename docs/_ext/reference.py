@@ -1,6 +1,7 @@
 """Reference pages made from the code: what is registered, what files may say, what costs how much.
 
-Sphinx calls `setup`, which writes every page of `pages` into docs/reference/ before it reads the folder. Nothing of
+Sphinx calls `setup`, which writes every page of `pages` into docs/reference/ before it reads the folder, and those of
+reports/ into docs/reports/. Nothing of
 these pages is written by hand: a component, op, engine, device, score or key that is new stands there at once.
 """
 
@@ -721,16 +722,31 @@ def pages() -> dict[str, str]:
     return found | {f"file_{name}.md": schema_page(name) for name in SCHEMA_PAGES}
 
 
-def write(folder: Path) -> None:
-    """Write all pages; a page that says what it said before is left alone, so that Sphinx need not read it again."""
+def reports() -> dict[str, str]:
+    """Return the pages of reports/ for docs/reports/; what they link to beside one another is no page of the site."""
+    found = {}
+    for file in sorted((library.root() / "reports").glob("*.md")):
+        words = file.read_text(encoding="utf-8")
+        found[file.name] = re.sub(r"\[([^\]]+)\]\((?!https?://|\w+\.md)[^)]*\)", r"\1", words)
+    return found
+
+
+def write(folder: Path, pages: Mapping[str, str]) -> None:
+    """Write pages; one that says what it said before is left alone, so that Sphinx need not read it again."""
     folder.mkdir(exist_ok=True)
-    for name, words in pages().items():
+    for name, words in pages.items():
         file = folder / name
         if not file.exists() or file.read_text(encoding="utf-8") != words:
             file.write_text(words, encoding="utf-8")
 
 
+def write_all(docs: Path) -> None:
+    """Write all pages that are made, below docs/."""
+    write(docs / "reference", pages())
+    write(docs / "reports", reports())
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Tell Sphinx to have the pages written before it looks for them."""
-    app.connect("config-inited", lambda app, config: write(Path(app.srcdir) / "reference"))
+    app.connect("config-inited", lambda app, config: write_all(Path(app.srcdir)))
     return {"version": "1", "parallel_read_safe": True}

@@ -23,7 +23,9 @@ def command(line: str, out: io.TextIOWrapper) -> int:
     """Run a line of a shell and return its exit code."""
     if line.split()[0] != "accelsim" or any(sign in line for sign in "|>&;$"):
         out.flush()
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
         out.write(done.stdout + done.stderr)
         return done.returncode
     from accelsim import cli
