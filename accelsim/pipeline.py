@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import AnyArchitecture, Architecture, load_architecture
 from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.engines.memory import Memory, check_memory
 from accelsim.errors import InputError
+from accelsim.kernels.compile import watched
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
 from accelsim.record import Outcome, Run, record
@@ -24,8 +26,21 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.simulate import (
+    Clocking,
+    Domain,
+    Link,
+    OneFrame,
+    Sleep,
+    Supply,
+    Timeline,
+    Trace,
+    Window,
+    close_books,
+    simulate,
+    watch,
+)
+from accelsim.workload import AnyWorkload, Batch, Given, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""
@@ -34,61 +49,96 @@ WORKLOAD_PREFIX = "workload."
 
 
 def run(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
+    inputs: Given | None = None,
     seed: int = 0,
     command: str = "",
     progress: Progress | None = None,
 ) -> Result:
     """Simulate one workload on one architecture and return the record.
 
-    ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
-    architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
-    prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
-    "components.pe.sets": 4}``.
+    ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
+    the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
+    the prefix ``workload.``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
     Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
     `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
-    return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
+    return record(
+        run_in_full(architecture, workload, overrides=overrides, inputs=inputs, seed=seed, progress=progress), command
+    )
 
 
 def run_in_full(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
+    inputs: Given | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     stages: Stages | None = None,
     on_memory: Callable[[Memory], None] | None = None,
+    one_frame: bool = True,
 ) -> Run:
     """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead.
 
-    ``on_memory``: told what the run takes before it begins.
+    ``on_memory``: told what the run takes before it begins. ``one_frame``: whether to take down what happened to one
+    frame.
     """
-    stages = stages or Stages()
-    tell: Progress = progress or (lambda stage, done, total: None)
-    for_chip, for_network = split_overrides(overrides or {})
+    with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
+        done = _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
+    return replace(done, frame=watch_one_frame(done)) if one_frame else done
 
-    tell("load", None, None)
+
+@contextmanager
+def _compilation_told(progress: Progress) -> Iterator[Progress]:
+    """Give a progress that also says which kernels are being compiled, and after that again what goes on."""
+    doing: list[tuple[str, int | None, int | None]] = []
+
+    def tell(stage: str, done: int | None, total: int | None) -> None:
+        doing[:] = [(stage, done, total)]
+        progress(stage, done, total)
+
+    def compiling(kernel: str | None, functions: int) -> None:
+        if kernel is not None:
+            progress(f"compiling kernels (once per machine): {kernel}, {functions} functions done", None, None)
+        elif doing:
+            progress(*doing[0])
+
+    with watched(compiling):
+        yield tell
+
+
+def _run(
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None,
+    overrides: Overrides,
+    inputs: Given | None,
+    seed: int,
+    tell: Progress,
+    stages: Stages,
+    on_memory: Callable[[Memory], None] | None,
+) -> Run:
+    for_chip, for_network = split_overrides(overrides)
+    tell("read the files", None, None)
     chip = load_architecture(architecture, for_chip)
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
         check_prices(point)
-    network = network_on(chip, workload, for_network, stages.load_workload)
+    network = network_on(chip, workload, for_network, stages.load_workload, inputs)
     deployment = deploy(network, chip)
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
     schedule = deployment.schedule
+    tell("read the recordings", None, None)
     batch = stages.load_batch(network, lambda name, done, total: tell(f"features of {name}", done, total))
     memory = check_memory(deployment, batch)
     if on_memory is not None:
         on_memory(memory)
-    execution = stages.execute(
-        deployment, batch, seed=seed, progress=lambda layer: tell(f"values of {layer}", None, None)
-    )
+    execution = stages.execute(deployment, batch, seed=seed, progress=values_told(tell, 0, chip.spec.programming_runs))
     frames, starts = execution.frames, execution.output_starts
     outcome = operate(chip, schedule, execution.activity, frames, tell, stages)
     points = {
@@ -135,11 +185,15 @@ def operate(
 
 
 def network_on(
-    chip: Architecture, workload: str | Path | None, overrides: Overrides,
+    chip: Architecture,
+    workload: AnyWorkload | None,
+    overrides: Overrides,
     load: Callable[..., Workload] = load_workload,
-) -> Workload:  # fmt: skip
+    inputs: Given | None = None,
+) -> Workload:
     """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
-    if workload:
+    load = load if inputs is None else partial(load, inputs=inputs)
+    if workload is not None and workload != "":
         return load(workload, overrides)
     with chip.at(("workload",)):
         return load(chip.spec.workload, overrides)
@@ -151,13 +205,20 @@ def programmed_again(
     """Yield the outputs of every programming run after the first, each with cells and draws of its own."""
     runs = deployment.chip.spec.programming_runs
     for run in range(1, runs):
-        title = f", programming run {run + 1} of {runs}"
-        execution = stages.execute(
-            deployment, batch, seed=seed, programming_run=run,
-            progress=lambda layer, title=title: tell(f"values of {layer}{title}", None, None),
-        )  # fmt: skip
+        told = values_told(tell, run, runs)
+        execution = stages.execute(deployment, batch, seed=seed, programming_run=run, progress=told)
         assert execution.outputs is not None
         yield execution.outputs
+
+
+def values_told(tell: Progress, run: int, runs: int) -> Callable[[str, int, int], None]:
+    """Return what `execute` calls with each op of a programming run, counted from 0, of so many."""
+    title = f", programming run {run + 1} of {runs}" if runs > 1 else ""
+
+    def told(op: str, done: int, total: int) -> None:
+        tell(f"values of {op}{title}", run * total + done, runs * total)
+
+    return told
 
 
 def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[Trace, Power]:
@@ -184,6 +245,34 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     energy_j = job_energy_j(chip, schedule, activity, frames)
     power = power_over_time(recorder, schedule, service, energy_j, run.outcome.bill, timeline.duration_ps)
     return recorder, power
+
+
+def watch_one_frame(run: Run) -> OneFrame:
+    """Return what happened to one of the first frames of a run, see `OneFrame`."""
+    chip, timeline = run.outcome.architecture, run.outcome.timeline
+    schedule, activity = run.schedule, run.execution.activity
+    clocks = clocking(chip, schedule)
+    recorder = OneFrame.of(clocks, timeline)
+    service, until_ps = service_of(schedule, chip, activity), int(timeline.finished_ps[recorder.frame])
+    frames = len(timeline.finished_ps)
+    if not activity.tokens:
+        # No frame that arrives later can have made a difference. Tokens that are counted come out even at the end only.
+        met = int((timeline.arrived_ps <= until_ps).sum())
+        service = {key: np.broadcast_to(cycles, (frames,))[:met] for key, cycles in service.items()}
+        frames = met
+    watch(
+        schedule,
+        links(chip, schedule),
+        service,
+        clocks,
+        frames,
+        recorder,
+        until_ps,
+        tokens=activity.tokens,
+        arbitration=arbitration(chip, schedule),
+        domains=domains(chip, schedule),
+    )
+    return recorder
 
 
 def split_overrides(overrides: Overrides) -> tuple[dict[str, str], dict[str, str]]:

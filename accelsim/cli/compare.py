@@ -16,13 +16,15 @@ from accelsim.cli.options import (
     PluginOption,
     PowerOption,
     PowerRule,
+    QuietOption,
     SeedOption,
     SetOption,
+    StrictOption,
     WorkloadOption,
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import command_line, json_text, progress, say, say_json, show
+from accelsim.cli.say import Runs, command_line, is_quiet, json_text, progress, say, say_json, show, warn
 from accelsim.errors import InputError
 
 
@@ -61,9 +63,11 @@ def compare(
         Path | None, typer.Option(metavar="PAGE.md", help="Exit 1 if a verdict is not that of a page made before.")
     ] = None,
     as_json: JsonOption = False,
+    strict: StrictOption = False,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
@@ -78,6 +82,8 @@ def compare(
         raise InputError.of("--studies is for papers; architectures are run")
     if len(what) > 1 and against is not None:
         raise InputError.of("--against is for papers; architectures have no verdicts")
+    if len(what) < 2 and strict:
+        raise InputError.of("--strict is for two or more architectures; verdicts of papers have --against PAGE.md")
     if len(what) < 2 and table is not None:
         raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
     if against is not None and not os.path.isfile(against):
@@ -94,19 +100,19 @@ def compare(
     if table is not None:
         check_writable(table.parent)
     if len(what) > 1:
-        _compare_chips(what, workload, overrides, seed, out, as_json, table)
+        warned = _compare_chips(what, workload, overrides, seed, out, as_json, table)
+        if strict and warned:
+            raise typer.Exit(1)
         return
     with progress() as tell:
         from accelsim.explore import compare as run_comparison
         from accelsim.explore import compare_all
 
-        def on_run(name: str, done: int, total: int) -> None:
-            tell(f"run {name}", done, total)
-
+        told = Runs(tell)
         if what:
-            comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=tell, on_run=on_run)]
+            comparisons = [run_comparison(what[0], studies=studies, seed=seed, progress=told.stage, on_run=told.begin)]
         else:
-            comparisons = list(compare_all(studies=studies, seed=seed, progress=tell, on_run=on_run))
+            comparisons = list(compare_all(studies=studies, seed=seed, progress=told.stage, on_run=told.begin))
     from accelsim.report.comparison import changed, comparison_table, markdown, tally
 
     if out is not None and out.suffix == ".md":
@@ -145,7 +151,7 @@ def compare(
                 show(f"not run: {reason}", "yellow")
         show(tally(comparisons))
     if before is not None and (other := changed(comparisons, before)):
-        say("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
+        warn("\n".join([f"verdicts that are not those of {against}:", *other]))
         raise typer.Exit(1)
 
 
@@ -157,14 +163,15 @@ def _compare_chips(
     out: Path | None,
     as_json: bool,
     table: Path | None,
-) -> None:
+) -> list[str]:
+    """Run chips and show them side by side; return what nobody may miss of them."""
     with progress() as tell:
         from accelsim.explore import compare_chips
 
+        told = Runs(tell)
         results, rows = compare_chips(
-            chips, workload, overrides=overrides, seed=seed, progress=tell,
-            on_run=lambda name, done, total: tell(f"run {name}", done, total),
-        )  # fmt: skip
+            chips, workload, overrides=overrides, seed=seed, progress=told.stage, on_run=told.begin
+        )
     from accelsim.report.comparison import chips_markdown, chips_table, place, power_rules
     from accelsim.report.headline import warnings
 
@@ -184,6 +191,10 @@ def _compare_chips(
         each = zip(chips, settings_of_each(chips, overrides), results, strict=True)
         write_table(table, rows_of_results((chip, workload, its, one) for chip, its, one in each))
         say(f"wrote {table}", err=True)
+    warned = [f"{result.arch.name}: {text}" for result in results for text in warnings(result)]
+    if as_json or is_quiet():
+        for text in warned:
+            warn(f"warning {text}")
     if as_json:
         figures: list[dict[str, Any]] = [
             {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios} for r in rows
@@ -193,9 +204,9 @@ def _compare_chips(
                 figure |= {"first": row.values[0], "second": row.values[1], "ratio": row.ratios[0]}
         names = [result.arch.name for result in results]
         say_json(json_text({"chips": names, "figures": figures}))
-        return
+        return warned
+    for text in warned:
+        show(f"warning {text}", "red")
     show(chips_table(results, rows))
     show(power_rules(results))
-    for result in results:
-        for text in warnings(result):
-            show(f"warning {result.arch.name}: {text}", "red")
+    return warned

@@ -16,12 +16,14 @@ from accelsim.cli.options import (
     MemoryOption,
     ObjectivesOption,
     PluginOption,
+    QuietOption,
     ResumeOption,
     SeedOption,
+    StrictOption,
     WorkloadOption,
     names_of,
 )
-from accelsim.cli.say import command_line, progress, say, show
+from accelsim.cli.say import command_line, is_quiet, progress, say, show, warn
 from accelsim.errors import InputError, Problem
 from accelsim.limits import LARGEST_SEED
 
@@ -51,6 +53,7 @@ def sweep(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes on this machine.", min=1)] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
     resume: ResumeOption = False,
+    strict: StrictOption = False,
     objectives: ObjectivesOption = None,
     constraint: ConstraintOption = [],  # noqa: B006
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
@@ -61,6 +64,7 @@ def sweep(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
     from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
@@ -90,7 +94,7 @@ def sweep(
 
             write_table(table, rows_of(store, what, study_paths(table.stem)))
             say(f"wrote {table}", err=True)
-        _end_of_points(store, out)
+        _end_of_points(store, out, strict)
 
 
 @app.command(
@@ -110,9 +114,11 @@ def search(
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL; a file in the folder by default.")] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
+    strict: StrictOption = False,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Let Optuna look for the best values of some keys, under constraints."""
     from accelsim.explore.search import run_search
@@ -128,18 +134,26 @@ def search(
         store = run_search(what, out, trials=trials, sampler=sampler, storage=storage, resume=resume, progress=tell)
     with store:
         show(sweep_table(store))
-        _end_of_points(store, out)
+        _end_of_points(store, out, strict)
 
 
-def _end_of_points(store: Store, out: Path) -> None:
-    """Say where the results are; exit 1 when every point failed, or none keeps the constraints."""
+def _end_of_points(store: Store, out: Path, strict: bool) -> None:
+    """Say where the results are; exit 1 when every point failed, or none keeps the constraints.
+
+    ``strict``: for any other warning as well.
+    """
     from accelsim.explore.front import front_of
 
     say(f"results in {out}", err=True)
-    unmet = front_of(store).unmet()
+    found = front_of(store)
+    unmet = found.unmet()
+    if is_quiet():  # else they stand above the table
+        for text in found.warnings():
+            if text != unmet:
+                warn(f"warning: {text}")
     if unmet:
-        say(f"error: {unmet}", err=True)
-    if unmet or not store.done():
+        warn(f"error: {unmet}")
+    if unmet or not store.done() or (strict and found.warnings()):
         raise typer.Exit(1)
 
 

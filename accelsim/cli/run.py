@@ -18,8 +18,10 @@ from accelsim.cli.options import (
     PluginOption,
     PowerOption,
     PowerRule,
+    QuietOption,
     SeedOption,
     SetOption,
+    StrictOption,
     TraceFormat,
     TraceOption,
     WindowOption,
@@ -27,7 +29,7 @@ from accelsim.cli.options import (
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import command_line, progress, say, say_json, show
+from accelsim.cli.say import command_line, is_quiet, progress, say, say_json, show, warn
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,12 +54,14 @@ def run(
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
     as_json: JsonOption = False,
+    strict: StrictOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = overrides_of(set_) | power_rule(power)
@@ -86,17 +90,21 @@ def run(
         say(f"wrote {result.write(out)}", err=True)
         if trace:
             _write_traces(done, window, trace, out)
-    if as_json:
-        from accelsim.report.headline import warnings
+    from accelsim.report.headline import warnings
 
-        for text in warnings(result):
-            say(f"warning: {text}", err=True)
-        say_json(result.to_json())
-        return
-    from accelsim.explore import paper_beside
-    from accelsim.report.console import summary
+    told = warnings(result)
+    if as_json or is_quiet():
+        for text in told:
+            warn(f"warning: {text}")
+        if as_json:
+            say_json(result.to_json())
+    else:
+        from accelsim.explore import paper_beside
+        from accelsim.report.console import summary
 
-    show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result)))
+    if strict and told:
+        raise typer.Exit(1)
 
 
 @app.command(

@@ -7,7 +7,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,36 @@ if TYPE_CHECKING:
     from accelsim.pipeline import Progress
 
 
+_quiet = False
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print nothing but warnings, errors and JSON within."""
+    global _quiet
+    _quiet = True
+    try:
+        yield
+    finally:
+        _quiet = False
+
+
+def is_quiet() -> bool:
+    return _quiet
+
+
 def say(text: str, err: bool = False) -> None:
     """Print lines that may hold names and texts of files."""
+    if not _quiet:
+        _echo(text, err)
+
+
+def warn(text: str) -> None:
+    """Print what has to be read, a warning or an error, on standard error, however quiet the command is."""
+    _echo(text, err=True)
+
+
+def _echo(text: str, err: bool) -> None:
     with printing("standard error" if err else "standard output"):
         typer.echo(printable_lines(text), err=err)
 
@@ -42,6 +70,9 @@ def printing(where: str = "standard output") -> Iterator[None]:
 
 
 def show(what: RenderableType, style: str | None = None) -> None:
+    """Print a table or a text as wide as the terminal, and where nobody looks on 160 columns wide and without style."""
+    if _quiet:
+        return
     from rich.console import Console
     from rich.segment import Segment
 
@@ -112,38 +143,105 @@ class DownloadBar:
             self.drawn[0].stop()
 
 
+class TimeLeft:
+    """How long a stage still takes, from how far it has come since it began.
+
+    A stage begins where the total is another one than before, or where less is done. At ``done`` of ``total``, a time t
+    after it began at ``first``: left = t (total - done) / (done - first), of which what has passed since is taken off.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._total: int | None = None
+        self._first = self._done = 0
+        self._began = self._told = now()
+
+    def tell(self, done: int | None, total: int | None) -> bool:
+        """Take in how much is done; return whether that begins a stage."""
+        begins = total != self._total or (done or 0) < self._done
+        self._done, self._told = done or 0, self._now()
+        if begins:
+            self._total, self._first, self._began = total, self._done, self._told
+        return begins
+
+    def seconds(self) -> float | None:
+        """Return how many seconds are left; None where nothing is done yet, or where nobody knows how much there is."""
+        if self._total is None or self._done <= self._first:
+            return None
+        left = (self._told - self._began) * (self._total - self._done) / (self._done - self._first)
+        return max(left - (self._now() - self._told), 0.0)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as a clock shows it: 0:07, 12:30, 1:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Draw a bar on standard error for whatever takes longer than a second; nothing when it is not a terminal."""
+    """Draw a bar on standard error for whatever takes longer than a second; nothing when it is not a terminal.
+
+    Beside the bar stand the stage, the time since the command began, and what is left of the stage.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.table import Column
+    from rich.text import Text
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if _quiet or not console.is_terminal:
 
         def silent(stage: str, done: int | None = None, total: int | None = None) -> None:
             pass
 
         yield silent
         return
+    begun, left = time.monotonic(), TimeLeft()
+
+    class Times(ProgressColumn):
+        """The clocks, which go on when nothing is told."""
+
+        def render(self, task: Task) -> Text:
+            rest = left.seconds()
+            return Text(clock(time.monotonic() - begun) + ("" if rest is None else f", {clock(rest)} left"))
+
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=20),
+        Times(table_column=Column(no_wrap=True)),
         console=console,
         transient=True,
     )
-    task = bar.add_task("", total=None)
-    begun = time.monotonic()
 
     def tell(stage: str, done: int | None = None, total: int | None = None) -> None:
         if not bar.live.is_started and time.monotonic() - begun > 1.0:
             bar.start()
-        bar.update(task, description=printable(stage), completed=done or 0, total=total)
+        if left.tell(done, total):  # a bar that is full stays so: a stage has one of its own
+            for task in bar.task_ids:
+                bar.remove_task(task)
+            bar.add_task("", total=total)
+        bar.update(bar.task_ids[0], description=printable(stage), completed=done or 0)
 
+    bar.add_task("", total=None)
     try:
         yield tell
     finally:
         bar.stop()
+
+
+class Runs:
+    """Progress of several runs one after the other: each stage is told with the run that it is of."""
+
+    def __init__(self, tell: Progress) -> None:
+        self._tell, self._run = tell, ""
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """Say that the next run begins, of which so many are done."""
+        self._run = f"{name}, {done + 1} of {total}: " if total > 1 else f"{name}: "
+
+    def stage(self, stage: str, done: int | None, total: int | None) -> None:
+        """Say how far the run is."""
+        self._tell(self._run + stage, done, total)

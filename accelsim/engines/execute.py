@@ -16,6 +16,7 @@ from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
 from accelsim.kernels.arrays import Drops
+from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, Signal, outputs_of
 from accelsim.placement import Problems
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
@@ -79,16 +80,18 @@ def execute(
     *,
     seed: int = 0,
     programming_run: int = 0,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Execution:
     """Run a deployment's engines over all frames of a batch.
 
+    ``progress``: called with the op that begins, how many multiply-accumulates of all ops are done, and how many there
+    are; what an op gives counts as one more each, so that ops without products count too.
     Random inputs have no values: their activity is drawn, and only the counts follow. A further ``programming_run`` of
     memristor cells is a run of a seed of its own, seed + programming_run. How worn the cells are is a setting of the
     device, ``wear_cycles``, and the same in every run. Raises InputError for values that an engine cannot take.
     """
-    tell = progress or (lambda _: None)
     network, graph = deployment.network, deployment.network.graph
+    tell = (lambda _: None) if progress is None else _told(graph, len(batch.features), progress)
     runs = {name: engine.start(batch, seed + programming_run, tell) for name, engine in deployment.engines.items()}
     inputs = network.spec.inputs
     if isinstance(inputs, RandomInputs):
@@ -127,6 +130,23 @@ def execute(
         deployment.frame,
         exact if inexact else None,
     )
+
+
+def _told(graph: Graph, frames: int, progress: Callable[[str, int, int], None]) -> Callable[[str], None]:
+    """Return what an engine calls with an op that begins; one that begins once more begins another pass over all."""
+    work = {
+        op.name: frames * (op.products(graph.read(op), edge) + edge.width) // edge.stride
+        for op, edge in ((op, graph.edges[op.name]) for op in graph.ops)
+    }
+    done: dict[str, int] = {}
+
+    def begins(name: str) -> None:
+        if name in done:
+            done.clear()
+        progress(name, sum(done.values()), sum(work.values()))
+        done[name] = work[name]
+
+    return begins
 
 
 def rows_of(deployment: Deployment, batch: Batch) -> dict[str, NDArray[np.int64]]:

@@ -51,6 +51,20 @@ class Front:
             )
         return f"no configuration keeps {' and '.join(told)}"
 
+    def warnings(self) -> list[str]:
+        """Return what nobody may miss: points that failed, constraints that none keeps, and what the front is worth."""
+        chosen, found = self.front(), []
+        if self.failed:
+            found.append(f"{len(self.failed)} of {len(self.done) + len(self.failed)} configurations failed")
+        if unmet := self.unmet():
+            found.append(unmet)
+        if late := sum(c.mean.get("deadline_misses", 0) > 0 for c in chosen):
+            found.append(f"{late} of {len(chosen)} configurations on the front are late: frames miss their deadline")
+        if guessed := sum("extrapolated" in c.mean for c in chosen):
+            what = "outside what the prices hold for"
+            found.append(f"{guessed} of {len(chosen)} configurations on the front are extrapolated: {what}")
+        return found
+
     def front(self) -> list[Configuration]:
         """Return the configurations on the front."""
         return [c for c, best in zip(self.done, self.best, strict=True) if best]

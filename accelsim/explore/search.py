@@ -14,7 +14,7 @@ from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Axis, Point
 from accelsim.explore.store import Outcome, Store
 from accelsim.explore.sweep import (
-    Progress,
+    PointsTold,
     Sweep,
     begin_or_resume,
     check_axes,
@@ -24,6 +24,7 @@ from accelsim.explore.sweep import (
     full_axes,
 )
 from accelsim.explore.workers import RunTemplate, evaluate
+from accelsim.pipeline import Progress
 from accelsim.plugins import loaded_files
 from accelsim.result import check_writable
 
@@ -65,15 +66,16 @@ def run_search(
     with _optuna_errors(url):
         study = _study(url, sampler, what.seed, objectives, resume)
     with closing_on_error(begin_or_resume(out, asked, resume)) as store:
-        store.points()  # what cannot be read is told now
+        before = len(store.points())  # what cannot be read is told now
+        told = PointsTold(tell, "trials", min(before, trials), trials)
         for trial in _each(_trials(study, trials, str(out.resolve())), url):
-            tell(f"{trial.number} of {trials} trials", trial.number, trials)
             with _optuna_errors(url):
                 settings = {key: value for axis in axes for key, value in _suggested(trial, axis).items()}
-            outcome = evaluate(template, Point(trial.number, trial.number, what.seed, settings), reuse)
+            outcome = evaluate(template, Point(trial.number, trial.number, what.seed, settings), reuse, told.stage)
             store.add(outcome)
             with _optuna_errors(url):
                 _report(study, trial, outcome, objectives, limits)
+            told.next()
     return store
 
 

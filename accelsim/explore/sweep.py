@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import accelsim
 from accelsim import limits
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import Architecture, load_architecture, whole_key
 from accelsim.errors import InputError, Problem
 from accelsim.explore.metrics import Metric, metric_named, read_constraint, read_constraints
 from accelsim.explore.reuse import is_functional
@@ -24,13 +24,12 @@ from accelsim.explore.store import FILE, Outcome, Store
 from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
 from accelsim.library import find, find_workload
 from accelsim.limits import LARGEST_SEED
-from accelsim.pipeline import WORKLOAD_PREFIX, network_on, split_overrides
+from accelsim.pipeline import Progress, network_on, split_overrides
 from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
 from accelsim.schema.source import Location
 
 OBJECTIVES = ("energy_per_frame_j", "error_percent", "area_mm2")
-Progress = Callable[[str, int | None, int | None], None]
 
 
 class SweepSpec(Model):
@@ -192,13 +191,31 @@ def run_sweep(
         _check_points(store, points)
         left = _in_order(points, axes, chip, store.done())
         template = RunTemplate(what.architecture, what.workload, fixed, loaded_files())
-        done = len(points) - len(left)
-        tell(f"{done} of {len(points)} points", done, len(points))
-        for outcome in _outcomes(template, left, jobs, scheduler):
+        told = PointsTold(tell, "points", len(points) - len(left), len(points))
+        for outcome in _outcomes(template, left, jobs, scheduler, told.stage):
             store.add(outcome)
-            done += 1
-            tell(f"{done} of {len(points)} points", done, len(points))
+            told.next()
     return store
+
+
+class PointsTold:
+    """Tells how many points or trials are done, and with them the stage of the one that runs here."""
+
+    def __init__(self, tell: Progress, what: str, done: int, total: int) -> None:
+        self._tell, self._what, self.done, self.total = tell, what, done, total
+        self._say("")
+
+    def next(self) -> None:
+        """Say that one more is done."""
+        self.done += 1
+        self._say("")
+
+    def stage(self, stage: str, done: int | None, total: int | None) -> None:
+        """Say what goes on in the one that runs: of all there are, it is one."""
+        self._say(f": {stage}")
+
+    def _say(self, stage: str) -> None:
+        self._tell(f"{self.done} of {self.total} {self._what}{stage}", self.done, self.total)
 
 
 @contextmanager
@@ -217,13 +234,8 @@ def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:
     Raises InputError for a key that is set twice, and for more axes than the limit.
     """
     limits.check("axes", len(axes))
-    taken = {*type(chip.spec).model_fields, WORKLOAD_PREFIX.rstrip(".")}
-
-    def full(key: str) -> str:
-        first = key.partition(".")[0]
-        return f"components.{key}" if first not in taken and first in chip.spec.components else key
-
-    whole = tuple(replace(axis, keys=tuple(map(full, axis.keys))) for axis in axes)
+    parts = chip.spec.components
+    whole = tuple(replace(axis, keys=tuple(whole_key(key, parts) for key in axis.keys)) for axis in axes)
     asked = [(key, axis.place or (None, None)) for axis in whole for key in axis.keys]
     twice = [one for index, one in enumerate(asked) if one[0] in (key for key, _ in asked[:index])]
     if twice:
@@ -338,7 +350,9 @@ def _values_of(point: Point, keys: Sequence[str]) -> tuple[Any, ...]:
     return (point.seed, *(point.keys.get(key) for key in keys))
 
 
-def _outcomes(template: RunTemplate, points: Sequence[Point], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
+def _outcomes(
+    template: RunTemplate, points: Sequence[Point], jobs: int, scheduler: str | None, progress: Progress
+) -> Iterator[Outcome]:
     if scheduler is not None:
         return evaluate_on_cluster(template, points, scheduler)
-    return evaluate_in_processes(template, points, jobs) if jobs > 1 else evaluate_here(template, points)
+    return evaluate_in_processes(template, points, jobs) if jobs > 1 else evaluate_here(template, points, progress)

@@ -23,7 +23,7 @@ from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome
 from accelsim.limits import Limits
-from accelsim.pipeline import run_in_full
+from accelsim.pipeline import Progress, run_in_full
 from accelsim.plugins import load_plugin
 from accelsim.record import record
 from accelsim.simulate import Timeline
@@ -62,7 +62,7 @@ class RunTemplate:
         return shlex.join(["accelsim", "run", self.architecture, *tail])
 
 
-def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
+def evaluate(template: RunTemplate, point: Point, reuse: Reuse, progress: Progress | None = None) -> Outcome:
     """Run a point; whatever goes wrong becomes its outcome."""
     try:
         for file in template.plugins:
@@ -70,8 +70,9 @@ def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
         overrides, stages = template.overrides(point), reuse.stages()
         with limits.within(template.most):
             run = run_in_full(
-                template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages
-            )
+                template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages,
+                progress=progress, one_frame=False,
+            )  # fmt: skip
             return Outcome(point, record(run, template.command(point)))
     except Exception as error:  # a mistake in accelsim must not take the other points with it
         if (end := interruption(error)) is not None:
@@ -81,11 +82,13 @@ def evaluate(template: RunTemplate, point: Point, reuse: Reuse) -> Outcome:
         return Outcome(point, None, f"{type(error).__name__}: {error}")
 
 
-def evaluate_here(template: RunTemplate, points: Sequence[Point]) -> Iterator[Outcome]:
-    """Run the points one after the other in this process."""
+def evaluate_here(
+    template: RunTemplate, points: Sequence[Point], progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Run the points one after the other in this process; ``progress``: of each."""
     reuse = Reuse()
     for point in points:
-        yield evaluate(template, point, reuse)
+        yield evaluate(template, point, reuse, progress)
 
 
 def evaluate_in_processes(template: RunTemplate, points: Sequence[Point], jobs: int) -> Iterator[Outcome]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
+from numba.core.event import Event, Listener, install_listener
 
 _KERNELS = Path(__file__).parent
 _SEAL = hashlib.sha256().digest_size
@@ -41,6 +44,40 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return kernel
 
     return decorate
+
+
+class Compiling(Listener):
+    """What is compiled while `watched` looks on: how many ``functions`` are done, and the ``seconds`` that they took.
+
+    A kernel is compiled with the functions that it calls, NumPy's too; each of them is counted.
+    """
+
+    def __init__(self, tell: Callable[[str | None, int], None]) -> None:
+        self.functions, self.seconds = 0, 0.0
+        self._tell = tell
+        self._depth, self._kernel, self._begun = 0, "", 0.0
+
+    def on_start(self, event: Event) -> None:
+        if not self._depth:
+            self._kernel, self._begun = event.data["dispatcher"].py_func.__name__.lstrip("_"), time.perf_counter()
+        self._depth += 1
+        self._tell(self._kernel, self.functions)
+
+    def on_end(self, event: Event) -> None:
+        self._depth -= 1
+        self.functions += 1
+        if not self._depth:
+            self.seconds += time.perf_counter() - self._begun
+        self._tell(self._kernel if self._depth else None, self.functions)
+
+
+@contextmanager
+def watched(tell: Callable[[str | None, int], None] = lambda kernel, functions: None) -> Iterator[Compiling]:
+    """Give what is compiled within; ``tell``: called with the kernel at work, None when none is, and with how many
+    functions are done. Kernels that are taken from the disk are not among them.
+    """
+    with install_listener("numba:compile", Compiling(tell)) as compiling:
+        yield compiling
 
 
 @cache

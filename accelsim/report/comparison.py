@@ -183,9 +183,9 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
         values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
         lines.append("| " + " | ".join((name, *values)) + " |")
     lines += ["", in_markdown(power_rules(results))]
-    late = [(name, text) for name, result in zip(names, results, strict=True) for text in warnings(result)]
-    if late:
-        lines += ["", "## Late", "", *(f"- {in_markdown(name)}: {in_markdown(text)}" for name, text in late)]
+    told = [(name, text) for name, result in zip(names, results, strict=True) for text in warnings(result)]
+    if told:
+        lines += ["", "## Warnings", "", *(f"- {in_markdown(name)}: {in_markdown(text)}" for name, text in told)]
     lines += ["", "## How far power and area may be off", "", _SPREAD]
     for name, result in zip(names, results, strict=True):
         u = result.uncertainty

@@ -277,8 +277,15 @@ def between(interval: tuple[float, float], unit: str) -> str:
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): what is extrapolated, the plan of a chunk, numbers that went wrong."""
-    found = [(EXTRAPOLATED, f"every figure of time, energy and area: {why}") for why in result.provenance.extrapolated]
+    """Return (what it is about, what to know): what was cut off, the plan of a chunk, numbers that went wrong."""
+    found: list[tuple[str, str]] = []
+    for about, counts, what in (
+        ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
+        ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),
+    ):
+        if counts:
+            of_each = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items())
+            found.append((about, f"{of_each} {what}"))
     clips = result.clips
     if clips.trimmed:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
@@ -336,7 +343,13 @@ def notes(result: Result) -> list[tuple[str, str]]:
 
 
 def warnings(result: Result) -> list[str]:
-    """Return what nobody may miss: at which operating points frames are late, and whether the chip keeps up at all."""
+    """Return what nobody may miss: frames that are late, and figures that the prices do not hold for."""
+    guess = "no figure of time, energy or area is more than a guess"
+    return [*_late(result), *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
+
+
+def _late(result: Result) -> list[str]:
+    """Return at which operating points frames are late, and whether the chip keeps up at all."""
     points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}
     found = []
     for name, point in points.items():

@@ -26,7 +26,8 @@ def sweep_table(store: Store) -> RenderableType:
     """Return the configurations of a store, those of the Pareto front first and marked."""
     meta, found = store.meta(), front_of(store)
     title = f"{meta['kind']} of {meta['workload']['name']} on {meta['architecture']['name']}"
-    parts: list[RenderableType] = [_table(title, found, meta["swept"])]
+    parts: list[RenderableType] = [Text.assemble(("warning ", "bold red"), (text, "red")) for text in found.warnings()]
+    parts += [_table(title, found, meta["swept"])]
     parts += [Text(), _sparklines(found.done, found.objectives, meta["swept"]), _summary(found)]
     if failed := found.failed:
         parts += [Text(f"{len(failed)} failed, for example {_keys(failed[0])}: {failed[0].errors[0]}", style="red")]

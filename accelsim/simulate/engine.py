@@ -20,10 +20,14 @@ from accelsim.simulate.domain import Domain, Sleeper
 from accelsim.simulate.ledger import STATES, Ticks
 
 if TYPE_CHECKING:
+    from accelsim.simulate.one_frame import OneFrame
     from accelsim.simulate.trace import Trace
 
 NEVER = 2**62
 """Picoseconds that no run reaches, 53 days: sums of two times and all products by whole ticks stay within 64 bits."""
+
+_TIMES_TOLD = 100
+"""How often a run tells how far it is: a bar shows no more."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def simulate(
     Such a channel carries a token in every frame in which its producer has work. Absent: one and one.
     ``arbitration``: policy per component that several leaders share (default ``oldest_first``).
     ``process_order``: in which order the processes are started; the result must not depend on it.
-    ``progress``: called with the number of finished frames now and then.
+    ``progress``: called with the number of finished frames, a hundred times or less often.
     ``trace``: told of every job, wait and channel as they happen.
 
     Raises DeadlockError when the run stops with jobs undone or tokens left over, ValueError for tokens that are freed
@@ -153,6 +157,25 @@ def simulate(
         if timeline is not None:
             return timeline
     return run.result(process_order)
+
+
+def watch(
+    schedule: Schedule,
+    links: Sequence[Link],
+    service: Service,
+    clocking: Clocking,
+    frames: int,
+    trace: Trace | OneFrame,
+    until_ps: int,
+    *,
+    tokens: Tokens | None = None,
+    arbitration: Mapping[str, str] | None = None,
+    domains: Sequence[Domain] = (),
+) -> None:
+    """Run the engine as `simulate` does, for ``trace`` alone, and leave off once ``until_ps`` is over."""
+    run = _Run(schedule, links, service, clocking, frames, tokens or {}, arbitration or {}, domains, None, trace)
+    run.start()
+    run.env.run(until=until_ps // run.tick + 1)
 
 
 def _check_length(service: Service, clocking: Clocking, frames: int) -> None:
@@ -223,6 +246,7 @@ def _repeated(
     does, whatever came before it.
     """
     counts = np.bincount(kinds)
+    ends = np.cumsum(counts)
     started, finished = np.zeros(len(examples), np.int64), np.zeros(len(examples), np.int64)
     for kind, (example, count) in enumerate(zip(examples, counts, strict=True)):
         of_one = {key: np.broadcast_to(cycles, (run.frames,))[[example]] for key, cycles in service.items()}
@@ -233,11 +257,11 @@ def _repeated(
             return None
         run.add(one, int(count))
         started[kind], finished[kind] = one.started[0], one.finished[0]
+        if run.progress is not None:
+            run.progress(int(ends[kind]))
     arrived = np.arange(run.frames) * run.frame_ticks
     run.arrived, run.finished = arrived.tolist(), (arrived + finished[kinds]).tolist()
     run.started = np.where(started[kinds] == NEVER, NEVER, arrived + started[kinds]).tolist()
-    if run.progress is not None:
-        run.progress(run.frames)
     return run.timeline(run.frames * run.frame_ticks)
 
 
@@ -269,7 +293,7 @@ class _Run:
         arbitration: Mapping[str, str],
         domains: Sequence[Domain],
         progress: Callable[[int], None] | None,
-        trace: Trace | None,
+        trace: Trace | OneFrame | None,
         first: int = 0,
     ) -> None:
         _check(schedule)
@@ -281,6 +305,7 @@ class _Run:
         self.first = first  # where it begins among the frames of a longer run
         self.turns = schedule.turns_of(range(first, first + frames))
         self.progress = progress
+        self.told_every = max(frames // _TIMES_TOLD, 1)
         self.trace = trace
         self.tick = clocking.tick_ps()
         self.scale = {name: period // self.tick for name, period in clocking.period_ps.items()}
@@ -318,9 +343,12 @@ class _Run:
         self.doing: dict[str, tuple[str, str, int, str] | None] = {}
         """What each leader waits for: (how, job, frame, of whom); put into words only when the run is stuck."""
 
-    def result(self, process_order: Sequence[str] | None) -> Timeline:
+    def start(self, process_order: Sequence[str] | None = None) -> None:
         for name in process_order or self.schedule.leaders():
             self.env.process(self._component(name))
+
+    def result(self, process_order: Sequence[str] | None) -> Timeline:
+        self.start(process_order)
         self.env.run()
         self._check_complete()
         end = max(int(self.env.now), self.frames * self.frame_ticks)
@@ -450,7 +478,7 @@ class _Run:
                     trace.waited(name, job.name, frame, "wait_output", ended, now)
                 if job.last:
                     self.finished[frame] = now
-                    if self.progress is not None and frame % 256 == 255:
+                    if self.progress is not None and (frame + 1) % self.told_every == 0:
                         self.progress(frame + 1)
         self.doing[name] = None
 

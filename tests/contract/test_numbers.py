@@ -3,9 +3,11 @@ was run, or in `numbers.yaml`, with the reason why it is not.
 
 Sources, by page: the committed tables of reports/studies that `numbers.yaml` names for it (values of every point, with
 means and standard deviations over the seeds of a configuration), reports/validation.md (which CI makes again), what the
-page itself shows of a run (tests/docs runs that), and as inputs the numbers of arch/ and workloads/. A number with a unit matches a quantity of that kind alone, to the digits
-that are written; one of an input has to be equal. Quotients, differences and sums of other numbers of the page are
-written down as such and worked out here. Not looked at: blocks of code and their output (tests/docs runs them), names such as S4D or int8, and whole numbers up to 16 without a unit, which are counts or settings.
+page itself shows of a run (tests/docs runs that), and as inputs the numbers of arch/ and workloads/. A number with a
+unit matches a quantity of that kind alone, to the digits that are written; one of an input has to be equal. Quotients,
+differences and sums of other numbers of the page are written down as such and worked out here. Not looked at: blocks of
+code and their output (tests/docs runs them), names such as S4D or int8, and whole numbers up to 16 without a unit: those
+are counts or settings.
 
 `python tests/contract/test_numbers.py` prints what is not found, ready to be explained in `numbers.yaml`.
 """
@@ -22,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -218,7 +221,7 @@ def sources(page: str) -> Sources:
     """Return the quantities of all tables that a page may quote, and of the validation page."""
     found: Sources = defaultdict(list)
     tables = [names for pattern, names in explained()["tables"].items() if fnmatchcase(page, pattern)]
-    for name in sum(tables, []):
+    for name in chain.from_iterable(tables):
         if name.endswith(".csv"):
             for kind, values in of_plain_table(root() / name).items():
                 found[kind] += values

@@ -21,7 +21,7 @@ from accelsim.errors import InputError
 from accelsim.explore.sweep import sweep
 from accelsim.library import find, names
 from accelsim.report.comparison import chips_markdown
-from accelsim.report.headline import columns, notes
+from accelsim.report.headline import columns, warnings
 from accelsim.report.sweep import sweep_table
 from accelsim.report.sweep_html import sweep_page
 from accelsim.schema.cost import Window
@@ -128,8 +128,9 @@ def test_what_is_extrapolated_is_marked_everywhere() -> None:
     reasons = outside.provenance.extrapolated
     assert any("0.45 V is outside" in reason for reason in reasons)
     assert [name for name, _ in columns(outside)] == ["this run (extrapolated)", "peak (extrapolated)"]
-    assert [text.rsplit(": ", 1)[-1] for about, text in notes(outside) if about == "extrapolated"]
-    assert not any(about == "extrapolated" for about, _ in notes(inside))
+    assert warnings(inside) == []
+    guess = "extrapolated, no figure of time, energy or area is more than a guess"
+    assert warnings(outside) == [f"{guess}: {reason}" for reason in reasons]
     page = chips_markdown([inside, outside], [], "accelsim compare")
     assert "(extrapolated)" in page and "extrapolated: 0.45 V is outside" in page
     assert "extrapolated" not in chips_markdown([inside, inside], [], "accelsim compare")

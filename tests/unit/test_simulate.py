@@ -133,7 +133,14 @@ def test_progress_is_told() -> None:
     schedule = Schedule((Job("j", "layer", "pe", paced=True, last=True),))
     seen: list[int] = []
     simulate(schedule, [], {("j", "pe"): np.ones(600, int)}, Clocking({"pe": 1}), 600, progress=seen.append)
-    assert seen == [256, 512]
+    assert seen == [*range(6, 601, 6)], "a hundred times, whatever the frames take"
+    seen.clear()
+    simulate(schedule, [], {("j", "pe"): np.ones(3, int)}, Clocking({"pe": 1}), 3, progress=seen.append)
+    assert seen == [1, 2, 3], "few frames may be long ones"
+    seen.clear()
+    kinds = np.repeat([1, 2], 300)
+    simulate(schedule, [], {("j", "pe"): kinds}, Clocking({"pe": 1}, 9), 600, progress=seen.append)
+    assert seen == [300, 600], "frames that go alike are run once"
 
 
 @pytest.mark.parametrize(
