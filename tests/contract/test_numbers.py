@@ -6,8 +6,8 @@ means and standard deviations over the seeds of a configuration), reports/valida
 page itself shows of a run (tests/docs runs that), and as inputs the numbers of arch/ and workloads/. A number with a
 unit matches a quantity of that kind alone, to the digits that are written; one of an input has to be equal. Quotients,
 differences and sums of other numbers of the page are written down as such and worked out here. Not looked at: blocks of
-code and their output (tests/docs runs them), names such as S4D or int8, and whole numbers up to 16 without a unit: those
-are counts or settings.
+code and their output (tests/docs runs them), names such as S4D or int8, and whole numbers up to 16 without a unit,
+which are counts or settings.
 
 `python tests/contract/test_numbers.py` prints what is not found, ready to be explained in `numbers.yaml`.
 """
