@@ -48,7 +48,7 @@ class Front:
         return interval(self.draws(configuration, metric))
 
     def leaders(self, metric: Metric) -> list[Configuration]:
-        """Return the best configuration of the front in an objective, then all others that are not known to be worse."""
+        """Return the best configuration of the front in an objective, then those that are not known to be worse."""
         ranked = sorted(self.front(), key=lambda c: metric.badness(c.mean[metric.name]))
         if not ranked:
             return []

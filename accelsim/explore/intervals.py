@@ -86,7 +86,7 @@ class Evidence:
         if path in RATES and per is None and self.heard is not None:
             return error_rates(self.heard, path, self.name)
         if self.costs is not None:
-            drawn, whole = _drawn_at(self.costs, path), 1.0 if per is None else _drawn_at(self.costs, per)
+            drawn, whole = drawn_at(self.costs, path), 1.0 if per is None else drawn_at(self.costs, per)
             return drawn / whole
         return programmings(np.array([values]), self.name)[0] if len(values) > 1 else values[0]
 
@@ -217,7 +217,8 @@ def _operation(data: dict[str, Any], drawn: Draws, outcome: Operation) -> None:
     efficiency["mw_per_mm2"] = efficiency["mw_per_mm2"] * more_power / more_area
 
 
-def _drawn_at(data: Mapping[str, Any], path: str) -> Any:
+def drawn_at(data: Mapping[str, Any], path: str) -> Any:
+    """Return the draws at a path of `drawn_result`, the sum of all that it leads to."""
     found = [value for value in values_at(data, path.split(".")) if value is not None]
     return sum(found[1:], found[0])
 

@@ -83,13 +83,12 @@ def _leaders(found: Front) -> Text:
         if best is None or interval is None or interval[0] == interval[1]:
             continue
         ends = f"{format_figure(interval[0], metric.unit)} to {format_figure(interval[1], metric.unit)}"
-        known = f"±: 95 % intervals; {metric.short} {format_figure(best.mean[metric.name], metric.unit)}, {ends}"
+        told = f"{metric.short}: {format_figure(best.mean[metric.name], metric.unit)} ({ends})"
         if others:
-            several = f"{len(others)} more configurations" if len(others) > 1 else "1 more configuration"
-            lines.append(f"{known}: {several} of the front cannot be told from that by these recordings and seeds")
+            lines.append(f"{told} is among the best: {len(others)} more of the front cannot be told from it")
         else:
-            lines.append(f"{known}: the best of the front, beyond the interval of every difference")
-    return Text("\n".join(lines))
+            lines.append(f"{told} is the best, beyond the interval of every difference")
+    return Text("\n".join([*lines, "intervals and ±: 95 %, over utterances and seeds"] if lines else ""))
 
 
 def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swept: Sequence[str]) -> Table:
