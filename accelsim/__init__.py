@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from accelsim.architecture import load_architecture
+    from accelsim.data.dataset import Recording
     from accelsim.explore import compare
     from accelsim.explore.sweep import sweep
     from accelsim.pipeline import run
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Recording",
     "__version__",
     "compare",
     "load_architecture",
@@ -32,6 +34,7 @@ __all__ = [
 
 # Looked up on first use, so that `accelsim --help` does not wait for numba.
 _HOMES = {
+    "Recording": "accelsim.data.dataset",
     "compare": "accelsim.explore",
     "load_architecture": "accelsim.architecture",
     "load_plugin": "accelsim.plugins",

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -321,16 +321,37 @@ class Architecture:
         return PICOSECONDS / next(iter(self.spec.clocks.values())).period_ps()
 
 
+def whole_key(key: str, components: Container[str]) -> str:
+    """Return a dotted key of a chip with what is left out: ``adc.units`` is short for ``components.adc.units``."""
+    first = key.partition(".")[0]
+    return f"components.{key}" if first not in ArchitectureSpec.model_fields and first in components else key
+
+
+def _whole_keys(settings: Mapping[str, str], source: Source) -> dict[str, str]:
+    """Return settings of a chip with whole keys; raises InputError for one that is given twice."""
+    parts = source.data.get("components") if isinstance(source.data, dict) else None
+    found: dict[str, str] = {}
+    problems = []
+    for key, value in settings.items():
+        whole = whole_key(key, parts) if isinstance(parts, dict) else key
+        if whole in found:
+            problems.append(Problem(f"'{whole}' is set twice", f"--set {key}", None))
+        found[whole] = value
+    if problems:
+        raise InputError(problems)
+    return found
+
+
 def load_architecture(name: str | Path, overrides: Overrides | None = None) -> Architecture:
     """Read and check an architecture by name or path, together with its cost table.
 
-    ``overrides``: dotted key -> value, as text in YAML, a number or a boolean. Raises InputError with every problem of
-    the file at once.
+    ``overrides``: dotted key -> value, as text in YAML, a number or a boolean; ``adc.units`` is short for
+    ``components.adc.units``. Raises InputError with every problem of the file at once.
     """
     path = find(name, "arch")
     source = load_yaml(path)
     check_schema_tag(source, "arch")
-    settings = override_texts(overrides)
+    settings = _whole_keys(override_texts(overrides), source)
     architecture = _checked(path, source, settings)
     points = {point[0]: _checked(path, source, settings, point) for point in architecture.spec.operating_points.items()}
     return dataclasses.replace(architecture, operating_points=points)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.workload import Batch, Given, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""
@@ -40,6 +41,7 @@ def run(
     workload: str | Path | None = None,
     *,
     overrides: Overrides | None = None,
+    inputs: Given | None = None,
     seed: int = 0,
     command: str = "",
     progress: Progress | None = None,
@@ -49,11 +51,13 @@ def run(
     ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
     architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
     prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
-    "components.pe.sets": 4}``.
+    "components.pe.sets": 4}``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
     Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
     `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
-    return record(run_in_full(architecture, workload, overrides=overrides, seed=seed, progress=progress), command)
+    return record(
+        run_in_full(architecture, workload, overrides=overrides, inputs=inputs, seed=seed, progress=progress), command
+    )
 
 
 def run_in_full(
@@ -61,6 +65,7 @@ def run_in_full(
     workload: str | Path | None = None,
     *,
     overrides: Overrides | None = None,
+    inputs: Given | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     stages: Stages | None = None,
@@ -71,7 +76,7 @@ def run_in_full(
     ``on_memory``: told what the run takes before it begins.
     """
     with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
-        return _run(architecture, workload, overrides or {}, seed, tell, stages or Stages(), on_memory)
+        return _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
 
 
 @contextmanager
@@ -97,6 +102,7 @@ def _run(
     architecture: str | Path,
     workload: str | Path | None,
     overrides: Overrides,
+    inputs: Given | None,
     seed: int,
     tell: Progress,
     stages: Stages,
@@ -108,7 +114,7 @@ def _run(
     for point in (chip, *chip.operating_points.values()):
         check_point(point)
         check_prices(point)
-    network = network_on(chip, workload, for_network, stages.load_workload)
+    network = network_on(chip, workload, for_network, stages.load_workload, inputs)
     deployment = deploy(network, chip)
     for point in (chip, *chip.operating_points.values()):
         check_pace(deployment, point)
@@ -165,10 +171,14 @@ def operate(
 
 
 def network_on(
-    chip: Architecture, workload: str | Path | None, overrides: Overrides,
+    chip: Architecture,
+    workload: str | Path | None,
+    overrides: Overrides,
     load: Callable[..., Workload] = load_workload,
-) -> Workload:  # fmt: skip
+    inputs: Given | None = None,
+) -> Workload:
     """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
+    load = load if inputs is None else partial(load, inputs=inputs)
     if workload:
         return load(workload, overrides)
     with chip.at(("workload",)):

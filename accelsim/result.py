@@ -426,6 +426,10 @@ class Result(OperationRecord):
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     clips: ClipRecord = ClipRecord()
+    skipped: dict[str, Count] = {}
+    """Bad recordings that were left out, by kind, see `accelsim.data.recordings.KINDS`."""
+    doubtful: dict[str, Count] = {}
+    """How many of the recordings that were heard are of such a kind, clipped for example, by kind."""
     layers: list[LayerRecord]
     components: list[ComponentRecord]
     leakage_bracket: list[Bracket]

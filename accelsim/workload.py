@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,9 +22,19 @@ from accelsim.data import Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import beside, is_file, read_whole
-from accelsim.data.folder import digest_of, read_folder
 from accelsim.data.from_file import read_features
-from accelsim.errors import InputError, did_you_mean
+from accelsim.data.recordings import (
+    Found,
+    Recording,
+    Row,
+    chosen,
+    digest_of,
+    hear,
+    rows_of,
+    rows_of_arrays,
+    used,
+)  # fmt: skip
+from accelsim.errors import InputError, did_you_mean, show
 from accelsim.generated import generated_tensors
 from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
@@ -43,19 +55,25 @@ from accelsim.schema import (
 from accelsim.schema.names import Label
 from accelsim.schema.source import Location
 from accelsim.schema.workload import (
+    AnyFeatures,
+    ArrayInputs,
     AudioInputs,
     Context,
     FeatureInputs,
     FileInputs,
     FolderInputs,
     Heard,
+    OwnInputs,
     RandomInputs,
+    RecordingInputs,
     SpeechInputs,
 )
 from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
+Given = str | Path | Mapping[str, Any] | Sequence[Recording]
+"""Inputs in the place of a workload's own: a manifest or a folder of recordings, some keys of `inputs`, or arrays."""
 
 
 AnyOp = Annotated[Op | ShortForm, Registered(OPS, tag="op")]
@@ -71,7 +89,8 @@ class WorkloadSpec(Model):
     """A quantised network: a ``graph`` of ops in order, each reading ``features`` or ops before it.
 
     ``weights``: safetensors file with the integers; or ``generated_weights``, drawn from a seed: they recognise
-    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float. Features are
+    nothing, and serve for cycles, energy and speed. ``reference_weights``: the same network in float, or its integers
+    of any width, which stand for themselves times their ``.weight_scale`` and are computed in float. Features are
     codes of ``input_bits``; ops that take real numbers read (code - feature_offset) * feature_scale. ``time_steps``:
     how often spiking ops run in each frame. ``reference_unit``: the float network of ops that take codes reads (code -
     input_offset) / unit; without it the words of the integers. ``chunk``: rows of the output in a step: a frame of
@@ -95,7 +114,8 @@ class WorkloadSpec(Model):
     clips: bool = False
     rounding: Rounding = "double_away"
     inputs: Annotated[
-        SpeechInputs | FolderInputs | FeatureInputs | FileInputs | RandomInputs, Field(discriminator="source")
+        SpeechInputs | RecordingInputs | FolderInputs | ArrayInputs | FeatureInputs | FileInputs | RandomInputs,
+        Field(discriminator="source"),
     ]
     graph: Annotated[list[AnyOp], Len(1)]
     score: AnyScore | None = None
@@ -154,6 +174,8 @@ class Workload:
     sha256: str
     source: Source | None = field(default=None, compare=False, repr=False)
     """The file that says all this, for the lines of what does not fit the data; None where there is none."""
+    recordings: tuple[Recording, ...] = field(default=(), compare=False, repr=False)
+    """What inputs with ``source: array`` hear."""
 
     def at(self, location: Location) -> AbstractContextManager[None]:
         """Give the place of a key path of the workload's file to the problems that come up within and have none."""
@@ -184,7 +206,8 @@ class Batch:
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
     spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
-    outputs cannot stand for; clips: what was cut off.
+    outputs cannot stand for; clips: what was cut off; skipped: bad recordings that were left out, by kind; doubtful:
+    how many of the utterances are of such a kind, by kind.
     """
 
     features: NDArray[np.uint8]
@@ -197,6 +220,8 @@ class Batch:
     spoken_by: tuple[str, ...] = ()
     unknown: int = 0
     clips: Clips = WHOLE
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    doubtful: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def speakers(self) -> int | None:
@@ -208,16 +233,22 @@ class Batch:
         return Signal(self.features, self.starts, edge)
 
 
-def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workload:
+def load_workload(
+    name: str | Path, overrides: Overrides | None = None, inputs: Given | None = None
+) -> Workload:  # fmt: skip
     """Read and check a workload by name, folder or path.
 
-    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers and booleans too. Raises
-    InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape or type, out of the
-    weight range.
+    ``inputs``: what the network hears in the place of the workload's own: the path of a manifest or a folder of
+    recordings, recordings as arrays, or keys of ``inputs``. Features, context and the treatment of silence and length
+    stay the workload's, unless these keys say otherwise. ``overrides``: dotted key -> value, as `--set
+    workload.KEY=VALUE` gives them, numbers and booleans too. Raises InputError with every problem of the file, and of
+    its tensors: missing, truncated, wrong shape or type, out of the weight range.
     """
     path = find_workload(name)
     source, files = _read_source(path)
     settings = override_texts(overrides)
+    if inputs is not None:
+        source = _hearing(source, inputs)
     for key, value in settings.items():
         source = source.override(key, value, prefix="workload.")
     spec = parse(WorkloadSpec, source)
@@ -234,17 +265,27 @@ def load_workload(name: str | Path, overrides: Overrides | None = None) -> Workl
         tensors = _read_tensors(path.parent / spec.weights, digest, source, ("weights",))
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        reference = _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        reference = in_float(
+            _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
+        )
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
     if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
         digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
-    if isinstance(spec.inputs, FolderInputs) and os.path.isdir(recordings := path.parent / spec.inputs.path):
-        digest.update(digest_of(recordings))
+    if inputs is not None:
+        digest.update(spec.inputs.model_dump_json(exclude={"manifest", "path"}).encode())
+    recordings = () if inputs is None or isinstance(inputs, str | Path | Mapping) else tuple(inputs)
+    if isinstance(spec.inputs, OwnInputs):
+        place = spec.inputs.place()
+        if place is None:
+            digest.update(digest_of(rows_of_arrays(recordings)) if recordings else b"")
+        elif os.path.exists(path.parent / place):
+            with source.at(("inputs",)):
+                digest.update(digest_of(rows_of(path.parent / place)))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
         decoder = _read_tensors(path.parent / decoder_file, digest, source, ("score", "decoder"))
-    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source)
+    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source, recordings)
     if spec.score is not None:
         workload.scorer()
     return workload
@@ -309,6 +350,31 @@ def workload_name(workload: str | Path) -> str | None:
     return data.get("name") if isinstance(data, dict) else None
 
 
+_OF_AUDIO = ("features", "context", "trim_db", "longest_s", "length_s")
+
+
+def _hearing(source: Source, given: Given) -> Source:
+    """Return a workload's data with other inputs, see `load_workload`."""
+    said = source.data.get("inputs") if isinstance(source.data, dict) else None
+    before: dict[str, Any] = said if isinstance(said, dict) else {}
+    if isinstance(given, Mapping):
+        new = dict(given)
+        if "source" not in new:
+            return source.with_value(("inputs",), {**before, **new}, "inputs")
+    elif isinstance(given, str | Path):
+        folder = os.path.isdir(given)
+        new = {"source": "folder" if folder else "recordings", "path" if folder else "manifest": os.path.abspath(given)}
+    else:
+        new = {"source": "array"}
+    if new["source"] in ("speech", "recordings", "folder", "array"):
+        if before.get("source") not in ("speech", "recordings", "folder", "array") and "features" not in new:
+            message = f"recordings need features, which 'source: {before.get('source')}' has not"
+            hint = "give 'features' beside them, as the network was trained with"
+            raise InputError([source.problem(message, ("inputs",), hint)])
+        new = {**{key: before[key] for key in _OF_AUDIO if key in before}, **new}
+    return source.with_value(("inputs",), new, "inputs")
+
+
 def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
     """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
     with workload.at(("inputs",)):
@@ -326,6 +392,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
     chosen: list[Featured | Utterance]
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
+    own: Found | None = None
     if isinstance(inputs, FeatureInputs):
         ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
@@ -337,8 +404,9 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = inputs.period()
     else:
-        if isinstance(inputs, FolderInputs):
-            spoken = read_folder(workload.folder / inputs.path)
+        if isinstance(inputs, OwnInputs):
+            own = used(_listen(workload, inputs, progress), inputs.skipped())
+            spoken = [*own.utterances]
         else:
             spoken = load(inputs.dataset, inputs.split)
         heard = _chosen(spoken, inputs, score)
@@ -372,7 +440,72 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         spoken_by=tuple(u.speaker for u in utterances),
         unknown=unknown,
         clips=_together(told),
+        skipped={} if own is None else own.skipped,
+        doubtful={} if own is None else own.doubtful,
     )
+
+
+def listen(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Found:
+    """Return a workload's own recordings and all that is wrong with them; raises InputError where it has none."""
+    inputs = workload.spec.inputs
+    with workload.at(("inputs",)):
+        if not isinstance(inputs, OwnInputs):
+            raise InputError.of(f"expected recordings of one's own, found inputs of 'source: {inputs.source}'")
+        return _listen(workload, inputs.model_copy(update={"utterances": None}), progress)
+
+
+def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int, int], None] | None) -> Found:
+    rows, place, score = rows_heard(workload, inputs), inputs.origin(), workload.spec.score
+    least, column = _least_samples(inputs.features), None if score is None else score.reads()
+    if score is not None and column is None:
+        with workload.at(("score",)):
+            message = f"the references of score '{score.kind}' are those of other utterances, found {place}"
+            raise InputError.of(message, hint="leave out 'score': -s workload.score=null")
+
+    def look(one: Utterance) -> Iterator[tuple[str, str, str | None]]:
+        if len(audio := _prepared(one.audio, inputs)) < least:
+            yield "short", f"is shorter than one frame of the features: {len(audio) / SAMPLE_RATE_HZ:.3g} s", None
+        if score is None:
+            return
+        said = score.said(one)
+        if not said:
+            yield "unlabelled", f"has no '{column}', which score '{score.kind}' compares", None
+        for unit in said if said and score.closed else ():
+            if not score.knows(unit):
+                vocabulary = getattr(score, score.vocabulary)
+                yield "unknown", f"{show(unit)} is none of {score.vocabulary}", did_you_mean(unit, vocabulary)
+
+    tell = None if progress is None else (lambda done, total: progress(place, done, total))
+    return hear(
+        rows, mix=inputs.channels == "mix", skip=inputs.skipped(), look=look, most=inputs.utterances, progress=tell
+    )  # fmt: skip
+
+
+def rows_heard(workload: Workload, inputs: OwnInputs) -> list[Row]:
+    """Return the rows of the recordings that inputs of one's own name."""
+    place = inputs.place()
+    if place is None:
+        if not workload.recordings:
+            hint = "accelsim.run(chip, network, inputs=[accelsim.Recording(..), ..])"
+            raise InputError.of("'source: array' hears recordings from Python, and none are given", hint=hint)
+        rows = rows_of_arrays(workload.recordings)
+    else:
+        rows = rows_of(workload.folder / place)
+    return chosen(rows, inputs.split, inputs.speakers)
+
+
+@lru_cache(maxsize=8)
+def _least_samples(features: AnyFeatures) -> int:
+    """Return how many samples give the first frame of features."""
+    return bisect_left(
+        range(4 * SAMPLE_RATE_HZ), 1, key=lambda samples: len(features.codes(np.zeros(samples, np.float32)))
+    )
+
+
+def _prepared(audio: NDArray[np.float32], inputs: AudioInputs) -> NDArray[np.float32]:
+    """Return audio trimmed and made one length, as inputs ask for it."""
+    audio = audio if inputs.trim_db is None else trimmed(audio, inputs.trim_db)
+    return audio if inputs.length_s is None else of_length(audio, inputs.length_s)
 
 
 def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:
@@ -472,6 +605,18 @@ def _read_tensors(path: Path, digest: hashlib._Hash, source: Source, where: tupl
     except Exception as error:  # whatever the library makes of a damaged file
         reason = f"type {error} is not read" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise InputError.of(f"not a whole safetensors file: {reason}", file=path) from None
+
+
+def in_float(tensors: Tensors) -> Tensors:
+    """Return the float network that integers stand for: w = s_w q where there is an s_w, and no scales of codes."""
+    scaled = {
+        name: tensors[name].astype(np.float32) * tensors[f"{name}_scale"].astype(np.float32)
+        for name in tensors
+        if f"{name}_scale" in tensors and tensors[name].dtype.kind == "i"
+    }
+    if not scaled:
+        return tensors
+    return {name: scaled.get(name, tensor) for name, tensor in tensors.items() if not name.endswith("_scale")}
 
 
 def _check_generated(graph: Graph, tensors: Tensors, spec: WorkloadSpec, source: Source) -> None:

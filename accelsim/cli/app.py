@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from accelsim import __version__
+from accelsim.cli.options import spread
 from accelsim.cli.say import say
+
+
+class _Root(TyperGroup):
+    """All commands take several settings after one option, see `spread`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread(args))
+
 
 app = typer.Typer(
     name="accelsim",
+    cls=_Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

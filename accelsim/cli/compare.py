@@ -16,6 +16,7 @@ from accelsim.cli.options import (
     PluginOption,
     PowerOption,
     PowerRule,
+    QuietOption,
     SeedOption,
     SetOption,
     StrictOption,
@@ -23,7 +24,7 @@ from accelsim.cli.options import (
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import Runs, command_line, json_text, progress, say, say_json, show
+from accelsim.cli.say import Runs, command_line, is_quiet, json_text, progress, say, say_json, show, warn
 from accelsim.errors import InputError
 
 
@@ -66,6 +67,7 @@ def compare(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Set our figures beside those of papers, or two or more chips side by side, with ratios over the first.
 
@@ -149,7 +151,7 @@ def compare(
                 show(f"not run: {reason}", "yellow")
         show(tally(comparisons))
     if before is not None and (other := changed(comparisons, before)):
-        say("\n".join([f"verdicts that are not those of {against}:", *other]), err=True)
+        warn("\n".join([f"verdicts that are not those of {against}:", *other]))
         raise typer.Exit(1)
 
 
@@ -190,9 +192,10 @@ def _compare_chips(
         write_table(table, rows_of_results((chip, workload, its, one) for chip, its, one in each))
         say(f"wrote {table}", err=True)
     warned = [f"{result.arch.name}: {text}" for result in results for text in warnings(result)]
-    if as_json:
+    if as_json or is_quiet():
         for text in warned:
-            say(f"warning {text}", err=True)
+            warn(f"warning {text}")
+    if as_json:
         figures: list[dict[str, Any]] = [
             {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios}
             | {"intervals": r.intervals, "ratio_intervals": r.ratio_intervals, "best": sorted(r.best)}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli.app import data_app
-from accelsim.cli.options import LimitOption, PluginOption
+from accelsim.cli.options import LimitOption, PluginOption, QuietOption
 from accelsim.cli.say import DownloadBar, say
 
 
@@ -30,6 +30,7 @@ def data_get(
     name: Annotated[str, typer.Argument(help="Name of a data set.", metavar="NAME")],
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
+    quiet: QuietOption = False,
 ) -> None:
     """Fetch a data set once; the folder named by ACCELSIM_DATA serves instead where it holds the set."""
     from accelsim.data import get

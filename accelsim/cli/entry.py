@@ -9,7 +9,7 @@ import signal
 import sys
 
 from accelsim.cli.app import app
-from accelsim.cli.say import say
+from accelsim.cli.say import warn
 from accelsim.errors import AccelsimError, InputError
 
 
@@ -78,7 +78,7 @@ def _end(came: list[int]) -> int:
 def _tell(text: str) -> None:
     """Say how the command ended on standard error, if anybody can still hear it."""
     try:
-        say(text, err=True)
+        warn(text)
     except (OSError, AccelsimError):
         _leave_streams()
 

@@ -16,13 +16,14 @@ from accelsim.cli.options import (
     MemoryOption,
     ObjectivesOption,
     PluginOption,
+    QuietOption,
     ResumeOption,
     SeedOption,
     StrictOption,
     WorkloadOption,
     names_of,
 )
-from accelsim.cli.say import command_line, progress, say, show
+from accelsim.cli.say import command_line, is_quiet, progress, say, show, warn
 from accelsim.errors import InputError, Problem
 from accelsim.limits import LARGEST_SEED
 
@@ -63,6 +64,7 @@ def sweep(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run every combination of some keys' values, durable point by point, and say which are best."""
     from accelsim.explore.sweep import Sweep, is_sweep_file, load_sweep, run_sweep
@@ -116,6 +118,7 @@ def search(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Let Optuna look for the best values of some keys, under constraints."""
     from accelsim.explore.search import run_search
@@ -143,8 +146,13 @@ def _end_of_points(store: Store, out: Path, strict: bool) -> None:
 
     say(f"results in {out}", err=True)
     found = front_of(store)
-    if unmet := found.unmet():
-        say(f"error: {unmet}", err=True)
+    unmet = found.unmet()
+    if is_quiet():  # else they stand above the table
+        for text in found.warnings():
+            if text != unmet:
+                warn(f"warning: {text}")
+    if unmet:
+        warn(f"error: {unmet}")
     if unmet or not store.done() or (strict and found.warnings()):
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli.app import app
-from accelsim.cli.options import LimitOption, MemoryOption, PluginOption
+from accelsim.cli.options import LimitOption, MemoryOption, PluginOption, QuietOption
 from accelsim.cli.say import json_text, say, say_json, show
 from accelsim.errors import InputError, Problem
 
@@ -21,6 +21,7 @@ def validate(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Check files of any accelsim schema and report all their problems at once."""
     from accelsim.explore.validate import validate_file

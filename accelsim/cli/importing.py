@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accelsim.cli.app import app
-from accelsim.cli.options import JsonOption, LimitOption, MemoryOption, PluginOption
+from accelsim.cli.options import JsonOption, LimitOption, MemoryOption, PluginOption, QuietOption
 from accelsim.cli.say import json_text, say, say_json
 from accelsim.errors import InputError, Problem
 
@@ -75,12 +75,13 @@ def import_(
         str | None, typer.Option(metavar="RULE", help="nir: new or old: which synaptic current a membrane takes.")
     ] = None,
     option: Annotated[
-        list[str], typer.Option("--option", "-O", metavar="KEY=VALUE", help="Any option of the format; repeat.")
+        list[str], typer.Option("--option", "-O", metavar="KEY=VALUE ..", help="Any options of the format.")
     ] = [],  # noqa: B006
     as_json: JsonOption = False,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Make a workload of a trained network: TFLite, ONNX, NIR, or the format of a plug-in.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli.app import app
-from accelsim.cli.options import LimitOption, PluginOption
+from accelsim.cli.options import LimitOption, PluginOption, QuietOption
 from accelsim.cli.say import say
 
 new_app = typer.Typer(
@@ -26,6 +26,7 @@ def new_chip(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write instead of NAME.yaml.")] = None,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
+    quiet: QuietOption = False,
 ) -> None:
     """Write the file of a chip of your own: a copy of one that is there, with a comment on every key and part."""
     from accelsim.explore import new
@@ -43,6 +44,7 @@ def new_network(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write instead of NAME.")] = None,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
+    quiet: QuietOption = False,
 ) -> None:
     """Write the folder of a network of your own: a copy of one that is there, with a comment on every key and layer."""
     from accelsim.explore import new

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from accelsim.cli.say import quietly
 from accelsim.errors import InputError, Problem
 from accelsim.limits import LARGEST_SEED
 
@@ -17,7 +18,13 @@ WorkloadOption = Annotated[
 ]
 SetOption = Annotated[
     list[str],
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one key; workload keys start with 'workload.'."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE ..",
+        help="Override keys: -s adc.precision_bits=4 workload.time_steps=1; those of the workload start with "
+        "'workload.', and components.adc.precision_bits is adc.precision_bits for short.",
+    ),
 ]
 
 
@@ -58,10 +65,10 @@ LimitOption = Annotated[
     list[str],
     typer.Option(
         "--limit",
-        metavar="NAME=VALUE",
+        metavar="NAME=VALUE ..",
         callback=_limits,
         is_eager=True,
-        help="Raise or lower how large an input may be: points=1e6, yaml_bytes=50MB ..; repeat.",
+        help="Raise or lower how large an input may be: points=1e6 yaml_bytes=50MB ..",
     ),
 ]
 MemoryOption = Annotated[
@@ -81,6 +88,18 @@ PluginOption = Annotated[
         callback=_load_plugins,
         help="Run a Python file that registers ops, components, devices ..; repeat.",
     ),
+]
+
+
+def _hush(context: typer.Context, quiet: bool) -> bool:
+    if quiet:
+        context.with_resource(quietly())
+    return quiet
+
+
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=_hush, is_eager=True, help="Print nothing but warnings, errors and JSON."),
 ]
 StrictOption = Annotated[
     bool,
@@ -142,7 +161,12 @@ OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write resul
 
 AxisOption = Annotated[
     list[str],
-    typer.Option("--set", "-s", metavar="KEY=VALUES", help="Values of a key: 64,128 or 1:8 or '0.6 V:0.9 V:0.1 V'."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUES ..",
+        help="Values of keys: -s adc.precision_bits=1:8 crossbar.rows=64,128 or '0.6 V:0.9 V:0.1 V'.",
+    ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
 ConstraintOption = Annotated[
@@ -152,6 +176,36 @@ ConstraintOption = Annotated[
 ObjectivesOption = Annotated[
     str | None, typer.Option(help="Metrics of the Pareto front: energy,error,area,latency,power .., by comma.")
 ]
+
+
+SEVERAL = ("--set", "-s", "--limit", "--option", "-O")
+"""Options of KEY=VALUE after which several may stand."""
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """Return arguments with an option of its own before each of several settings: ``-s a=1 b=2`` is ``-s a=1 -s b=2``.
+
+    Settings end where something has no ``=``, begins with ``-``, or ``--`` says so.
+    """
+    made: list[str] = []
+    option, needed = "", False
+    for place, one in enumerate(arguments):
+        if one == "--":
+            return [*made, *arguments[place:]]
+        if needed:
+            needed = False
+        elif one in SEVERAL:
+            option, needed = one, True
+        elif one.startswith(tuple(f"{name}=" for name in SEVERAL if name.startswith("--"))):
+            option = one.partition("=")[0]
+        elif one.startswith("-"):
+            option = one[:2] if one[:2] in SEVERAL else ""
+        elif option and "=" in one:
+            made.append(option)
+        else:
+            option = ""
+        made.append(one)
+    return made
 
 
 def names_of(text: str | None) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli.app import app
-from accelsim.cli.options import LimitOption, MemoryOption, names_of
+from accelsim.cli.options import LimitOption, MemoryOption, QuietOption, names_of
 from accelsim.cli.say import say
 
 
@@ -21,6 +21,7 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into this folder instead of DIR.")] = None,
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Make one HTML page of a run or a sweep that works offline, or figures for papers."""
     from accelsim.explore import paper_beside

@@ -18,6 +18,7 @@ from accelsim.cli.options import (
     PluginOption,
     PowerOption,
     PowerRule,
+    QuietOption,
     SeedOption,
     SetOption,
     StrictOption,
@@ -28,7 +29,7 @@ from accelsim.cli.options import (
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import command_line, progress, say, say_json, show
+from accelsim.cli.say import command_line, is_quiet, progress, say, say_json, show, warn
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def run(
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
     overrides = overrides_of(set_) | power_rule(power)
@@ -91,10 +93,11 @@ def run(
     from accelsim.report.headline import warnings
 
     told = warnings(result)
-    if as_json:
+    if as_json or is_quiet():
         for text in told:
-            say(f"warning: {text}", err=True)
-        say_json(result.to_json())
+            warn(f"warning: {text}")
+        if as_json:
+            say_json(result.to_json())
     else:
         from accelsim.explore import paper_beside
         from accelsim.report.console import summary

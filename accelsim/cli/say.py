@@ -24,8 +24,36 @@ if TYPE_CHECKING:
     from accelsim.pipeline import Progress
 
 
+_quiet = False
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print nothing but warnings, errors and JSON within."""
+    global _quiet
+    _quiet = True
+    try:
+        yield
+    finally:
+        _quiet = False
+
+
+def is_quiet() -> bool:
+    return _quiet
+
+
 def say(text: str, err: bool = False) -> None:
     """Print lines that may hold names and texts of files."""
+    if not _quiet:
+        _echo(text, err)
+
+
+def warn(text: str) -> None:
+    """Print what has to be read, a warning or an error, on standard error, however quiet the command is."""
+    _echo(text, err=True)
+
+
+def _echo(text: str, err: bool) -> None:
     with printing("standard error" if err else "standard output"):
         typer.echo(printable_lines(text), err=err)
 
@@ -42,6 +70,9 @@ def printing(where: str = "standard output") -> Iterator[None]:
 
 
 def show(what: RenderableType, style: str | None = None) -> None:
+    """Print a table or a text as wide as the terminal, and where nobody looks on 160 columns wide and without style."""
+    if _quiet:
+        return
     from rich.console import Console
     from rich.segment import Segment
 
@@ -160,7 +191,7 @@ def progress() -> Iterator[Progress]:
     from rich.text import Text
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if _quiet or not console.is_terminal:
 
         def silent(stage: str, done: int | None = None, total: int | None = None) -> None:
             pass

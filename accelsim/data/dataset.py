@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +20,41 @@ CACHE_VARIABLE = "ACCELSIM_CACHE"
 
 
 @dataclass(frozen=True)
+class Recording:
+    """A recording from Python: ``audio`` [samples] or [samples, channels], floats in [-1, 1) at ``rate_hz``.
+
+    ``text``: what is said; ``label``: the class that it is an example of; ``phones``: what is said, phone by phone.
+    """
+
+    audio: NDArray[Any]
+    rate_hz: int = 16_000
+    text: str | None = None
+    label: str | None = None
+    phones: tuple[str, ...] | None = None
+    speaker: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Utterance:
-    """One spoken utterance: audio is mono float32 at 16 kHz in [-1, 1); phones are of the 39-phone set."""
+    """One spoken utterance: audio is mono float32 at 16 kHz in [-1, 1); phones are of the 39-phone set.
+
+    ``label``: the class that it is an example of, where that is not its text.
+    """
 
     name: str
     speaker: str
     audio: NDArray[np.float32]
     phones: tuple[str, ...] | None
     text: str | None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
 class Featured:
     """One utterance as features: codes uint8 [frames, width] around 128; phones and text where they are known.
 
-    ``speech_end_s``: when its speech ends, if that is known.
+    ``speech_end_s``: when its speech ends, if that is known; ``label``: as in `Utterance`.
     """
 
     name: str
@@ -42,6 +63,7 @@ class Featured:
     phones: tuple[str, ...] | None
     text: str | None
     speech_end_s: float | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ RATES_HZ = (4_000, 384_000)
 """Least and largest sample rate of a recording."""
 LOUDEST = 2.0**16
 """Magnitude of the loudest sample: files in steps of 16 bits reach half of it, and powers of it are finite."""
+ROUNDED_S = 0.05
+"""Seconds by which the end of a part may lie behind that of its recording: tables round."""
 _UNKNOWN_LENGTH = 2**62
 """libsndfile says more samples than this of a stream whose header does not say how long it is."""
 _MOST_CONTENTS = 4_000_000
@@ -51,46 +53,53 @@ def beside(path: Path) -> list[str]:
         return []
 
 
-def file_size(path: Path, limit: str, missing: str = "cannot read: no such file") -> int:
-    """Return the bytes of a regular file; raises InputError where there is none, or it is over a limit."""
+def file_size(
+    path: Path, limit: str, missing: str = "cannot read: no such file", again: str | None = _AGAIN
+) -> int:  # fmt: skip
+    """Return the bytes of a regular file; raises InputError where there is none, or it is over a limit.
+
+    ``again``: what to do about a file that is missing or damaged.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise InputError.of(missing, file=path, hint=_AGAIN) from None
+        raise InputError.of(missing, file=path, hint=again) from None
     except (OSError, ValueError) as error:  # ValueError: a name with NUL in it
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError.of(f"cannot read: {reason}", file=path, hint=_AGAIN) from None
+        raise InputError.of(f"cannot read: {reason}", file=path, hint=again) from None
     if not stat.S_ISREG(status.st_mode):
-        raise InputError.of(missing, file=path, hint=_AGAIN)
+        raise InputError.of(missing, file=path, hint=again)
     limits.check(limit, status.st_size, file=path)
     return status.st_size
 
 
-def read_whole(path: Path, limit: str, missing: str = "cannot read: no such file") -> bytes:
+def read_whole(
+    path: Path, limit: str, missing: str = "cannot read: no such file", again: str | None = _AGAIN
+) -> bytes:  # fmt: skip
     """Return what is in a file; raises InputError where it cannot be read, or is over a limit."""
-    file_size(path, limit, missing)
+    file_size(path, limit, missing, again)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError.of(f"cannot read: {error.strerror or error}", file=path, hint=_AGAIN) from None
+        raise InputError.of(f"cannot read: {error.strerror or error}", file=path, hint=again) from None
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, again: str | None = _AGAIN) -> list[str]:
     """Return the lines of a text in UTF-8."""
-    raw = read_whole(path, "text_bytes")
+    raw = read_whole(path, "text_bytes", again=again)
     try:
         return raw.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError.of("not UTF-8 text", file=path, line=line, hint=_AGAIN) from None
+        raise InputError.of("not UTF-8 text", file=path, line=line, hint=again) from None
 
 
-def read_table(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str], again: str | None = _AGAIN) -> dict[int, dict[str, str]]:
     """Return the rows of a table of tab-separated columns by their lines; it may have more than these ``columns``.
 
     The first line is the header; empty lines are no rows.
     """
-    first, *lines = read_lines(path) or [""]
+    first, *lines = read_lines(path, again) or [""]
     header = first.split("\t")
     missing = [column for column in columns if column not in header]
     if missing:
@@ -107,6 +116,19 @@ def read_table(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
     return {number: dict(zip(header, row, strict=True)) for number, row in rows.items()}
 
 
+class RecordingError(InputError):
+    """A recording that cannot be used; ``kind``: why, in one word of `accelsim.data.recordings.KINDS`."""
+
+    kind = "damaged"
+
+    @classmethod
+    def because(cls, kind: str, message: str, path: Path, hint: str | None = None) -> RecordingError:
+        """Return the error of one recording."""
+        error = cls([Problem(message, path, hint=hint)])
+        error.kind = kind
+        return error
+
+
 def read_audio(path: Path) -> NDArray[np.float32]:
     """Return mono audio at 16 kHz, float32 in [-1, 1)."""
     audio, rate_hz = read_recording(path)
@@ -117,45 +139,85 @@ def read_audio(path: Path) -> NDArray[np.float32]:
 
 def read_recording(path: Path) -> tuple[NDArray[np.float32], int]:
     """Return mono audio, float32 in [-1, 1), and its rate in Hz, in any format that libsndfile reads."""
+    audio, rate_hz = read_channels(path, again=_AGAIN)
+    return audio[:, 0], rate_hz
+
+
+def read_channels(
+    path: Path,
+    *,
+    several: bool = False,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    content: bytes | None = None,
+    again: str | None = None,
+) -> tuple[NDArray[np.float32], int]:
+    """Return audio [samples, channels], float32 in [-1, 1), and its rate in Hz, in any format that libsndfile reads.
+
+    ``several``: more channels than one are allowed. ``start_s``, ``end_s``: the part that is wanted; an end up to
+    `ROUNDED_S` behind the last sample is that sample. ``content``: the bytes of the recording, where ``path`` is but
+    its name; ``again``: what to do about a damaged one. Raises RecordingError.
+    """
     import soundfile
 
-    file_size(path, "recording_bytes", "no such recording")
+    if content is None:
+        if not is_file(path):
+            raise RecordingError.because("missing", "no such recording", path, again)
+        file_size(path, "recording_bytes", again=again)
+    else:
+        limits.check("recording_bytes", len(content), file=path)
     try:
-        with soundfile.SoundFile(path) as file:
-            rate_hz, claimed = file.samplerate, file.frames
-            if file.channels != 1:
+        with soundfile.SoundFile(path if content is None else io.BytesIO(content)) as file:
+            rate_hz = file.samplerate
+            if file.channels != 1 and not several:
                 message = f"expected one channel (mono), found {file.channels}"
-                raise InputError.of(message, file=path, hint="mix it down to mono")
-            check_rate(rate_hz, path)
-            audio = _samples(file, path)
+                raise RecordingError.because("stereo", message, path, "mix it down to mono")
+            check_rate(rate_hz, path, again)
+            first, end = _part(file, start_s, end_s, path)
+            audio = _samples(file, first, end, path)
     except InputError:
         raise
     except Exception as error:  # whatever libsndfile makes of a damaged file
-        raise InputError.of(f"not a recording: {_reason(error)}", file=path, hint=_AGAIN) from None
-    if len(audio) < claimed:
-        raise InputError.of(f"cut short: {len(audio)} of {claimed} samples are there", file=path, hint=_AGAIN)
+        raise RecordingError.because("damaged", f"not a recording: {_reason(error)}", path, again) from None
+    if len(audio) < end - first:
+        message = f"cut short: {len(audio)} of {end - first} samples are there"
+        raise RecordingError.because("damaged", message, path, again)
     if not np.isfinite(audio).all():
-        raise InputError.of("holds samples that are NaN or infinite", file=path, hint=_AGAIN)
+        raise RecordingError.because("not_finite", "holds samples that are NaN or infinite", path, again)
     if (loudest := float(np.abs(audio).max(initial=0))) > LOUDEST:
-        raise InputError.of(f"a sample of {loudest:g}, at most {LOUDEST:g} is read", file=path, hint=_AGAIN)
+        raise RecordingError.because("damaged", f"a sample of {loudest:g}, at most {LOUDEST:g} is read", path, again)
     return audio, rate_hz
 
 
-def _samples(file: Any, path: Path) -> NDArray[np.float32]:
-    """Return the samples of an open recording of one channel, as many as are there within the limit."""
+def _part(file: Any, start_s: float, end_s: float | None, path: Path) -> tuple[int, int]:
+    """Return the first sample of the part that is wanted of an open recording, and the one behind its last."""
     if file.frames >= _UNKNOWN_LENGTH:
         raise ValueError("its header does not say how long it is")
+    length_s = file.frames / file.samplerate
+    if start_s >= length_s > 0 or (end_s is not None and end_s > length_s + ROUNDED_S):
+        wanted = f"{start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}"
+        raise RecordingError.because("segment", f"{wanted} of a recording of {length_s:.6g} s", path)
+    first = round(start_s * file.samplerate)
+    end = file.frames if end_s is None else min(round(end_s * file.samplerate), file.frames)
+    return min(first, end), end
+
+
+def _samples(file: Any, first: int, end: int, path: Path) -> NDArray[np.float32]:
+    """Return samples of an open recording [samples, channels], as many as are there within the limit."""
     # What they become at 16 kHz counts too: a low rate makes a short file long.
-    size = 4 * file.frames * max(1.0, SAMPLE_RATE_HZ / file.samplerate)
-    limits.check("recording_bytes", size, f"{file.frames:,} samples", file=path)
-    return np.asarray(file.read(dtype="float32"))
+    size = 4 * (end - first) * max(1.0, SAMPLE_RATE_HZ / file.samplerate) * file.channels
+    limits.check("recording_bytes", size, f"{end - first:,} samples", file=path)
+    if first:
+        file.seek(first)
+    return np.asarray(file.read(end - first, dtype="float32", always_2d=True))
 
 
-def check_rate(rate_hz: int, path: Path) -> None:
+def check_rate(rate_hz: int, path: Path, again: str | None = _AGAIN) -> None:
     """Raise InputError for a sample rate that no recording of speech has."""
     low, high = RATES_HZ
     if not low <= rate_hz <= high:
-        raise InputError.of(f"expected a sample rate from {low} to {high} Hz, found {rate_hz}", file=path, hint=_AGAIN)
+        message = f"expected a sample rate from {low} to {high} Hz, found {rate_hz}"
+        raise RecordingError.because("wrong_rate", message, path, again)
 
 
 def read_packed(

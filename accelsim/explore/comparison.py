@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accelsim.architecture import load_architecture
+from accelsim.architecture import load_architecture, whole_key
 from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, show
@@ -346,7 +346,7 @@ def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[
     anywhere = frozenset().union(*(here for here in parts if here is not None))
 
     def holds(key: str, here: frozenset[str]) -> bool:
-        first, _, rest = key.partition(".")
+        first, _, rest = whole_key(key, anywhere).partition(".")
         name = rest.partition(".")[0]
         return first != "components" or name in here or name not in anywhere
 

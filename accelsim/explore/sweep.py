@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import accelsim
 from accelsim import limits
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import Architecture, load_architecture, whole_key
 from accelsim.errors import InputError, Problem
 from accelsim.explore.metrics import Metric, metric_named, read_constraint, read_constraints
 from accelsim.explore.reuse import is_functional
@@ -24,7 +24,7 @@ from accelsim.explore.store import FILE, Outcome, Store
 from accelsim.explore.workers import RunTemplate, evaluate_here, evaluate_in_processes, evaluate_on_cluster
 from accelsim.library import find, find_workload
 from accelsim.limits import LARGEST_SEED
-from accelsim.pipeline import WORKLOAD_PREFIX, Progress, network_on, split_overrides
+from accelsim.pipeline import Progress, network_on, split_overrides
 from accelsim.plugins import loaded_files
 from accelsim.schema import Model, check_schema_tag, load_yaml, parse
 from accelsim.schema.source import Location
@@ -234,13 +234,8 @@ def full_axes(axes: Sequence[Axis], chip: Architecture) -> tuple[Axis, ...]:
     Raises InputError for a key that is set twice, and for more axes than the limit.
     """
     limits.check("axes", len(axes))
-    taken = {*type(chip.spec).model_fields, WORKLOAD_PREFIX.rstrip(".")}
-
-    def full(key: str) -> str:
-        first = key.partition(".")[0]
-        return f"components.{key}" if first not in taken and first in chip.spec.components else key
-
-    whole = tuple(replace(axis, keys=tuple(map(full, axis.keys))) for axis in axes)
+    parts = chip.spec.components
+    whole = tuple(replace(axis, keys=tuple(whole_key(key, parts) for key in axis.keys)) for axis in axes)
     asked = [(key, axis.place or (None, None)) for axis in whole for key in axis.keys]
     twice = [one for index, one in enumerate(asked) if one[0] in (key for key, _ in asked[:index])]
     if twice:

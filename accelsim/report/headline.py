@@ -279,6 +279,13 @@ def between(interval: tuple[float, float], unit: str) -> str:
 def notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know): what was cut off, the plan of a chunk, numbers that went wrong."""
     found: list[tuple[str, str]] = []
+    for about, counts, what in (
+        ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
+        ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),
+    ):
+        if counts:
+            of_each = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in counts.items())
+            found.append((about, f"{of_each} {what}"))
     clips = result.clips
     if clips.trimmed:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"

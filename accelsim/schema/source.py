@@ -114,6 +114,10 @@ class Source:
         value, place = _read(value_text, shown, limits.current(), one_value=True)
         return self._with(self._locate(path, file, line), value, _on_one_line(place, file, line))
 
+    def with_value(self, location: Location, value: Any, file: str) -> Source:
+        """This source with the plain data at a location replaced by others, of which messages say that ``file``."""
+        return self._with(location, value, _Place(None, {}, file))
+
     def based_on(self, base: Source, location: Location) -> Source:
         """Another source with the values that this one gives by dotted paths in the mapping at ``location``.
 

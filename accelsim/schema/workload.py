@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
 from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
 from accelsim.data.micro import Micro
+from accelsim.data.recordings import KINDS
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import FramePeriod
 
+AnyFeatures = LogMel | Waveform | Micro | Spectrum | MelSpectrogram | Mfcc
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -57,9 +61,7 @@ class AudioInputs(Heard):
     the network was trained with; a run counts what they cut and add.
     """
 
-    features: Annotated[LogMel | Waveform | Micro | Spectrum | MelSpectrogram | Mfcc, Field(discriminator="kind")] = (
-        LogMel()
-    )
+    features: Annotated[AnyFeatures, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
@@ -93,17 +95,70 @@ class SpeechInputs(RecordedInputs, AudioInputs):
     source: Literal["speech"]
 
 
-class FolderInputs(AudioInputs):
-    """Recordings of one's own, see `AudioInputs` and `accelsim.data.folder`.
+Skip = Annotated[
+    tuple[Literal["bad", *KINDS], ...],  # type: ignore[valid-type]
+    BeforeValidator(
+        lambda kinds: [kinds] if isinstance(kinds, str) else kinds,
+        json_schema_input_type=Literal["bad", *KINDS] | list[Literal["bad", *KINDS]],  # type: ignore[valid-type]
+    ),
+]
 
-    ``path``: beside the workload, or absolute.
+
+class OwnInputs(AudioInputs):
+    """What recordings of one's own share, see `AudioInputs` and `accelsim.data.recordings`.
+
+    ``split`` and ``speakers``: only those, see `accelsim.data.recordings.chosen`. ``channels: mix`` averages several
+    channels, which are refused otherwise. ``skip: bad`` leaves out and counts whatever is wrong with (`KINDS` there),
+    or some kinds alone; without it a run refuses bad recordings, all at once, but for clipped ones, which it counts.
     """
+
+    split: str | None = None
+    speakers: Annotated[list[str], Field(min_length=1)] | None = None
+    channels: Literal["mono", "mix"] = "mono"
+    skip: Skip = ()
+
+    @abstractmethod
+    def place(self) -> str | None:
+        """Return the manifest or folder, beside the workload or absolute; None where there is none."""
+
+    def skipped(self) -> tuple[str, ...]:
+        """Return the kinds of bad recordings that are left out."""
+        return tuple(KINDS) if "bad" in self.skip else self.skip
+
+    def origin(self) -> str:
+        place = self.place()
+        found = "recordings from Python" if place is None else PurePath(place).name if os.path.isabs(place) else place
+        parts = [self.split] if self.split else []
+        return "/".join([found, *parts])
+
+
+class RecordingInputs(OwnInputs):
+    """Recordings that a manifest lists, see `OwnInputs`; ``manifest``: beside the workload, or absolute."""
+
+    source: Literal["recordings"]
+    manifest: str
+
+    def place(self) -> str:
+        return self.manifest
+
+
+class FolderInputs(OwnInputs):
+    """Recordings of a folder, see `OwnInputs`; ``path``: beside the workload, or absolute."""
 
     source: Literal["folder"]
     path: str
 
-    def origin(self) -> str:
+    def place(self) -> str:
         return self.path
+
+
+class ArrayInputs(OwnInputs):
+    """Recordings that Python gives: ``accelsim.run(chip, network, inputs=[accelsim.Recording(..), ..])``."""
+
+    source: Literal["array"]
+
+    def place(self) -> None:
+        return None
 
 
 class FeatureInputs(RecordedInputs):

@@ -43,8 +43,12 @@ class ClassScore(DecoderScore):
         )
 
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
-        """Return the one word of the utterance."""
-        return (utterance.text,) if utterance.text else utterance.phones
+        """Return the one class of the utterance."""
+        label = utterance.label or utterance.text
+        return (label,) if label else utterance.phones
+
+    def reads(self) -> str:
+        return "class"
 
     def knows(self, unit: str) -> bool:
         return unit in self.classes

@@ -276,6 +276,9 @@ class CtcWordScore(DecoderScore):
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         return _words_of(utterance)
 
+    def reads(self) -> str:
+        return "text"
+
     def knows(self, unit: str) -> bool:
         return unit in self.words
 
@@ -352,6 +355,9 @@ class CtcClassScore(Score):
 
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         return _words_of(utterance) if self.unit == "character" else utterance.phones
+
+    def reads(self) -> str:
+        return "text" if self.unit == "character" else "phones"
 
     def knows(self, unit: str) -> bool:
         said = self.names[1:]

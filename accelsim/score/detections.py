@@ -44,6 +44,9 @@ class DetectionScore(Score):
         end_s = utterance.speech_end_s if isinstance(utterance, Featured) else speech_end_s(utterance.audio)
         return self.wake_word if there else OTHER, "" if end_s is None else repr(end_s)
 
+    def reads(self) -> str:
+        return "text"
+
     def check(self, outputs: int) -> None:
         if outputs != 1:
             raise ValueError(f"detections are those of one output, a probability; the network has {outputs}")

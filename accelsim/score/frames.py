@@ -23,6 +23,10 @@ class FrameScore(DecoderScore):
     kind: Literal["frame_error"]
     output_scale: Annotated[float, Field(gt=1 / LARGEST_WEIGHT, le=LARGEST_WEIGHT)]
 
+    def reads(self) -> None:
+        """Return nothing: the labels of the frames are in the decoder's file."""
+        return None
+
     def judge(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool) -> FrameClasses:
         return FrameClasses.from_tensors(tensors, reference=reference, output_scale=self.output_scale)
 

@@ -42,9 +42,13 @@ class OutputClassScore(Score):
 
     def said(self, utterance: Featured | Utterance) -> tuple[str, ...] | None:
         """Return the one class of the utterance."""
-        if utterance.text and self.other is not None and utterance.text not in self.classes:
+        label = utterance.label or utterance.text
+        if label and self.other is not None and label not in self.classes:
             return (self.other,)
-        return (utterance.text,) if utterance.text else utterance.phones
+        return (label,) if label else utterance.phones
+
+    def reads(self) -> str:
+        return "class"
 
     def knows(self, unit: str) -> bool:
         return unit in self.classes

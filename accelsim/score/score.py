@@ -65,6 +65,10 @@ class Score(Model):
         """Return what was said in the units of this score: phones, unless a kind says otherwise; None if unknown."""
         return utterance.phones
 
+    def reads(self) -> str | None:
+        """Return the column of a manifest that `said` takes; None where recordings of one's own cannot be scored."""
+        return "phones"
+
     def knows(self, unit: str) -> bool:
         """Tell whether the network can be heard to say a unit of `said`; one that it cannot is always an error."""
         return True

@@ -35,6 +35,9 @@ class DenoiserScore(DecoderScore):
         """Return nothing to be read: the clean speech stands in the decoder's file."""
         return ("clean",)
 
+    def reads(self) -> None:
+        return None  # the clean speech is in the decoder's file
+
     def check(self, outputs: int) -> None:
         if self.block % self.hop:
             raise ValueError(f"'hop' {self.hop} does not divide 'block' {self.block}")

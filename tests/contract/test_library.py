@@ -280,3 +280,37 @@ def test_the_validation_page_has_a_verdict_on_every_judged_figure() -> None:
     for key, figure in figures.items():
         assert bool(found[key]) == (figure.role in JUDGED), key
     assert set(found.values()) <= {HOLDS, MISSES, CANNOT_TELL, ""}
+
+
+FLOAT = {
+    "conformer_an4/workload": "relative_8",
+    "conformer_an4/relative_3": "relative_8",
+    "conformer_an4/relative_8": "relative_8",
+    "conformer_an4/none_4": "none_4",
+    "conformer_an4/learnable_4": "learnable_4",
+    "conformer_an4/relative_no_linear_4": "relative_no_linear_4",
+    "conformer_ls/workload": "relative_8",
+    "conformer_ls/relative_3": "relative_8",
+    "conformer_ls/relative_8": "relative_8",
+    "conformer_stream/separable_8": "separable_16",
+    "conformer_stream/vanilla_8": "vanilla_16",
+}
+"""Networks whose file names no float weights: their READMEs say what stands for them, and what it scores."""
+NETWORKS = [path for path in FILES if path.parts[0] == "workloads"]
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_network_that_recognises_ships_with_its_float(path: Path) -> None:
+    """So that float against hardware can be measured on anybody's recordings."""
+    network, key = load_workload(root() / path), f"{path.parent.name}/{path.stem}"
+    matrices = [tensor for name, tensor in network.tensors.items() if name.endswith(".weight")]
+    drawn = network.spec.generated_weights is not None or path.parent.name in ("isaac_tile_full", "neurram_core_full")
+    if isinstance(network.spec.inputs, RandomInputs) or drawn:
+        assert network.spec.score is None and key not in FLOAT
+    elif network.reference is not None or (matrices and all(one.dtype.kind == "f" for one in matrices)):
+        assert key not in FLOAT
+    else:
+        file = f"{FLOAT[key]}.safetensors"
+        given = load_workload(root() / path, {"reference_weights": file})
+        assert given.reference and all(one.dtype.kind == "f" for one in given.reference.values())
+        assert file.removesuffix(".safetensors") in (root() / path).with_name("README.md").read_text(encoding="utf-8")

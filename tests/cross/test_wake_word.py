@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelsim import library
-from accelsim.data.folder import read_folder
+from accelsim.data.recordings import read_recordings
 from accelsim.pipeline import run_in_full
 
 pytest.importorskip("tflite", reason="pip install 'accelsim-speech[import]'")
@@ -46,7 +46,7 @@ def of_the_package(voices: Path) -> tuple[np.ndarray, list[bool]]:
     from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
     probabilities, detected = [], []
-    for one in read_folder(voices):
+    for one in read_recordings(voices):
         model, features = MicroWakeWord.from_builtin(Model.OKAY_NABU), MicroWakeWordFeatures()
         audio = np.rint(one.audio * 2**15).astype(np.int16).tobytes()
         heard = False

@@ -20,9 +20,9 @@ from claims import flac, npy, wav, zipped
 from accelsim import limits
 from accelsim.data.features import LogMel
 from accelsim.data.files import LOUDEST, read_arrays, read_lines, read_recording, read_table
-from accelsim.data.folder import read_folder
 from accelsim.data.from_file import read_features
 from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
+from accelsim.data.recordings import read_recordings
 from accelsim.errors import InputError
 from accelsim.workload import load_batch, load_workload
 
@@ -202,19 +202,19 @@ def test_a_table_does_not_lead_out_of_its_folder(file: str, tmp_path: Path) -> N
     (tmp_path / "secret.wav").write_bytes(wav(16_000, 1000))
     mine = folder(tmp_path / "mine", f"file\ttext\na.wav\tyes\n\n{file}\tno\n")
     with pytest.raises(InputError, match=rf"{mine / 'recordings.tsv'}:4: '{file}' leads out of this folder"):
-        read_folder(mine)
+        read_recordings(mine)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a" * 200_000], ids=["long", "NUL", "a cell of 200,000 letters"])
 def test_names_that_no_file_can_have(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read|no such recording"):
-        read_folder(folder(tmp_path / "mine", f"file\ttext\n{name}\tyes\n"))
+        read_recordings(folder(tmp_path / "mine", f"file\ttext\n{name}\tyes\n"))
 
 
 def test_a_folder_that_names_a_recording_again_and_again(tmp_path: Path) -> None:
     mine = folder(tmp_path / "mine", "file\ttext\n" + "a.wav\tyes\n" * 1000)
     with limits.within(data_bytes=1_000_000), pytest.raises(InputError, match=r"recordings.tsv: larger than 1 MB: all"):
-        read_folder(mine)
+        read_recordings(mine)
 
 
 def test_a_text_that_is_too_large(tmp_path: Path) -> None:

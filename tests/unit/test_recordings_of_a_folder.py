@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from chips import random_weights, write_speech_network
 
-from accelsim.data.folder import read_folder
+from accelsim.data.recordings import read_recordings
 from accelsim.errors import InputError
 from accelsim.workload import load_batch, load_workload
 
@@ -34,7 +34,7 @@ def network(folder: Path) -> Path:
 
 
 def test_audio_of_any_rate_with_what_is_said(tmp_path):
-    first, second = read_folder(write(tmp_path / "mine"))
+    first, second = read_recordings(write(tmp_path / "mine"))
     assert (first.name, first.speaker, first.text) == ("a", "me", "okay nabu") and second.text is None
     assert len(first.audio) == len(second.audio) == 16_000 and second.audio.dtype == np.float32
     assert np.abs(first.audio - second.audio)[800:-800].max() < 0.02

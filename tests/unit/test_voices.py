@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelsim import library
-from accelsim.data.folder import read_folder
+from accelsim.data.recordings import read_recordings
 
 pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng (apt install espeak-ng)")
 
@@ -19,7 +19,7 @@ def make(folder, *options):
     script = library.root() / "workloads" / "wake_word" / "voices.py"
     command = [sys.executable, script, "Okay Nabu", "--positives", "2", "--others", "1", "--out", folder, *options]
     subprocess.run(command, check=True, capture_output=True)
-    return read_folder(folder)
+    return read_recordings(folder)
 
 
 def test_the_same_seed_says_the_same_with_silence_around_it(tmp_path):

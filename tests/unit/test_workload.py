@@ -12,7 +12,7 @@ import pytest
 from chips import random_weights, write_random_network, write_speech_network, write_timit
 
 from accelsim.errors import InputError
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import in_float, load_batch, load_workload
 
 FEATURES, HIDDEN, CLASSES = 6, [4], 3
 
@@ -197,3 +197,16 @@ def test_utterances_without_a_frame_are_named(
     monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
     with pytest.raises(InputError, match="utterances shorter than one frame: dr2-faem0/sx0, dr8-mbcg0/sx0"):
         load_batch(load_workload(write(tmp_path, tensors)))
+
+
+def test_integers_with_scales_stand_for_a_float_network(tmp_path: Path) -> None:
+    """w = s_w q, biases as they are, scales of codes gone; integers without a scale stay what they are."""
+    q = np.int8([[3, -2], [0, 7]])
+    scales = {"a.weight_scale": np.float32(0.5), "a.input_scale": np.float32(9), "a.output_scale": np.float32(9)}
+    found = in_float({"a.weight": q, "a.bias": np.float32([1, 2]), **scales})
+    assert sorted(found) == ["a.bias", "a.weight"] and found["a.weight"].dtype == np.float32
+    assert found["a.weight"].tolist() == [[1.5, -1.0], [0.0, 3.5]] and found["a.bias"].tolist() == [1, 2]
+    of_columns = in_float({"a.weight": q, "a.weight_scale": np.float32([0.5, 2])})
+    assert of_columns["a.weight"].tolist() == [[1.5, -4.0], [0.0, 14.0]]
+    plain = {"a.weight": q}
+    assert in_float(plain) is plain
