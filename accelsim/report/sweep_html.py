@@ -188,15 +188,13 @@ def _card(metric: Metric, found: Front) -> dict[str, Any]:
     """
     leaders = found.leaders(metric)
     if not leaders:
-        return {"name": FIGURES[metric.name], "value": "-", "number": None, "keys": {}}
+        return {"name": FIGURES[metric.name], "value": "-", "number": None, "keys": {}, "interval": "", "others": 0}
     best = leaders[0]
     keys = {key.removeprefix("components."): value for key, value in best.keys.items()}
     value = shown(best.mean[metric.name], metric.unit)
-    card = {"name": FIGURES[metric.name], "value": value, "number": best.number, "keys": keys}
     ends = found.interval(best, metric)
-    if ends is not None and ends[0] < ends[1]:
-        card |= {
-            "interval": f"{shown(ends[0], metric.unit)} to {shown(ends[1], metric.unit)}",
-            "others": len(leaders) - 1,
-        }
-    return card
+    interval = "" if ends is None or ends[0] == ends[1] else " to ".join(shown(end, metric.unit) for end in ends)
+    return {
+        "name": FIGURES[metric.name], "value": value, "number": best.number, "keys": keys, "interval": interval,
+        "others": len(leaders) - 1 if interval else 0,
+    }  # fmt: skip
