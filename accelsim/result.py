@@ -273,6 +273,57 @@ class ComponentRecord(Record):
     area_mm2: float
     peak_bytes_per_s: float = 0.0
     power_states: dict[str, float] = {}
+    instances: Count = 0
+    """How many of it the chip has; 0 where a record does not say."""
+
+
+class ChannelRecord(Record):
+    """A link between two components, ``lockstep`` where both work on one job at a time.
+
+    ``over``: the bus or mesh that its tokens go over; ``most_tokens``: that it held at any time, 0 in lock-step.
+    """
+
+    from_: str = Field(alias="from")
+    to: str
+    lockstep: bool = False
+    over: str | None = None
+    most_tokens: Count = 0
+
+
+class EngineRecord(Record):
+    """An engine: which components play which of its roles."""
+
+    name: str
+    kind: str
+    parts: dict[str, list[str]]
+
+
+class JobRecord(Record):
+    """A job of one frame, in ps from the frame's arrival: waits for input, work, and waits to put out.
+
+    They last from ``ready_ps`` to ``start_ps`` to ``end_ps`` to ``left_ps``. ``busy_ps``: for how long each component
+    worked from the start on, the one that leads the job first; copies in tiles apart, as ``adc[3]``.
+    """
+
+    name: str
+    layer: str
+    ready_ps: Count
+    start_ps: Count
+    end_ps: Count
+    left_ps: Count
+    busy_ps: dict[str, Count]
+
+
+class FrameRecord(Record):
+    """What happened to one ``frame`` from its arrival until it was finished, at the chip's own operating point.
+
+    ``jobs``: in the order in which they started; ``left_out``: how many later ones are not in the list.
+    """
+
+    frame: Count
+    latency_ps: Count
+    jobs: list[JobRecord]
+    left_out: Count = 0
 
 
 class Bracket(Record):
@@ -432,6 +483,11 @@ class Result(OperationRecord):
     """How many of the recordings that were heard are of such a kind, clipped for example, by kind."""
     layers: list[LayerRecord]
     components: list[ComponentRecord]
+    channels: list[ChannelRecord] = []
+    """None in older records."""
+    engines: list[EngineRecord] = []
+    frame: FrameRecord | None = None
+    """None where nobody watched: in points of a sweep, in comparisons with papers, in older records."""
     leakage_bracket: list[Bracket]
     provenance: Provenance
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accelsim.architecture import load_architecture, whole_key
+from accelsim.architecture import AnyArchitecture, load_architecture, whole_key
 from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, show
@@ -45,7 +45,7 @@ from accelsim.result import Interval, Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.schema.source import Location
-from accelsim.workload import load_workload, workload_name
+from accelsim.workload import AnyWorkload, load_workload, workload_name
 
 CHIP_METRICS = (
     "error_percent", "audio_per_frame_s", "cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s",
@@ -268,7 +268,9 @@ def compare(
             if isinstance(spec, StudyRun):
                 found[key] = _studied(key, spec, studies, paths)
                 continue
-            full = run_in_full(paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress)
+            full = run_in_full(
+                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False
+            )
         except DataError as error:
             missing[key] = str(error)
             continue
@@ -293,8 +295,8 @@ def compare_all(
 
 
 def compare_chips(
-    chips: Sequence[str | Path],
-    workload: str | Path | None = None,
+    chips: Sequence[AnyArchitecture],
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     seed: int = 0,
@@ -321,7 +323,7 @@ def compare_chips(
     return tuple(results), tuple(row for row in rows if any(value is not None for value in row.values))
 
 
-def _run_chip(chip: str | Path, workload: str | Path | None, **options: Any) -> tuple[Result, dict[str, Drawn]]:
+def _run_chip(chip: AnyArchitecture, workload: AnyWorkload | None, **options: Any) -> tuple[Result, dict[str, Drawn]]:
     """Run a chip; return its Result, and draws of those of its metrics that are costs."""
     full = run_in_full(chip, workload, **options)
     result = record(full, "compare")
@@ -335,7 +337,7 @@ def _rates_drawn(result: Result, name: str) -> dict[str, Drawn]:
     return {} if heard is None else {"error_percent": error_rates(heard, "accuracy.value", name)}
 
 
-def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[dict[str, str]]:
+def settings_of_each(chips: Sequence[AnyArchitecture], overrides: Overrides) -> list[dict[str, str]]:
     """Return what is set on each of several chips: a key of a component on those alone that have the component.
 
     A key of a component that none has is left for all, and so is every key for a chip that cannot be read: both are
@@ -353,7 +355,7 @@ def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[
     return [{key: text for key, text in texts.items() if here is None or holds(key, here)} for here in parts]
 
 
-def _parts_of(chip: str | Path) -> frozenset[str] | None:
+def _parts_of(chip: AnyArchitecture) -> frozenset[str] | None:
     """Return the names of a chip's components, None where its file is none."""
     try:
         return frozenset(load_architecture(chip).spec.components)
@@ -462,7 +464,7 @@ def _command(spec: StudyRun, studies: Path | None) -> str:
 
 
 def _check_chips(
-    chips: Sequence[str | Path], workload: str | Path | None, settings: Sequence[Mapping[str, str]]
+    chips: Sequence[AnyArchitecture], workload: AnyWorkload | None, settings: Sequence[Mapping[str, str]]
 ) -> None:
     """Raise InputError with all that is wrong with the files of all chips, or that keeps a network off its chip."""
     problems: list[Problem] = []
