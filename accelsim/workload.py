@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim import limits
-from accelsim.data import Featured, Utterance, feature_set, load, load_features
+from accelsim.data import DATASETS, Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import beside, is_file, read_whole
@@ -34,7 +34,7 @@ from accelsim.data.recordings import (
     rows_of_arrays,
     used,
 )  # fmt: skip
-from accelsim.errors import InputError, did_you_mean, show
+from accelsim.errors import DataError, InputError, did_you_mean, show
 from accelsim.generated import generated_tensors
 from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
@@ -76,6 +76,7 @@ from accelsim.weights import as_safetensors, contiguous, save_weights
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
+Recorded = TypeVar("Recorded", SpeechInputs, FeatureInputs)
 Given = str | Path | Mapping[str, Any] | Sequence[Recording]
 """Inputs in the place of a workload's own: a manifest or a folder of recordings, some keys of `inputs`, or arrays."""
 
@@ -257,8 +258,9 @@ class Batch:
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
     spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
-    outputs cannot stand for; clips: what was cut off; skipped: bad recordings that were left out, by kind; doubtful:
-    how many of the utterances are of such a kind, by kind.
+    outputs cannot stand for; clips: what was cut off; instead_of: the data set that is not on this machine, whose
+    sample this is; skipped: bad recordings that were left out, by kind; doubtful: how many of the utterances are of
+    such a kind, by kind.
     """
 
     features: NDArray[np.uint8]
@@ -271,6 +273,7 @@ class Batch:
     spoken_by: tuple[str, ...] = ()
     unknown: int = 0
     clips: Clips = WHOLE
+    instead_of: str | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     doubtful: Mapping[str, int] = field(default_factory=dict)
 
@@ -498,13 +501,18 @@ def _hearing(source: Source, given: Given) -> Source:
     return source.with_value(("inputs",), new, "inputs")
 
 
-def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
-    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+def load_batch(
+    workload: Workload, progress: Callable[[str, int, int], None] | None = None, *, samples: bool = True
+) -> Batch:
+    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there.
+
+    ``samples``: where a data set is not on this machine, take the sample of it that ships with accelsim.
+    """
     with workload.at(("inputs",)):
-        return _batch(workload, progress)
+        return _batch(workload, progress, samples)
 
 
-def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None) -> Batch:
+def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None, samples: bool) -> Batch:
     inputs, score = workload.spec.inputs, workload.spec.score
     if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
@@ -515,9 +523,11 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
     chosen: list[Featured | Utterance]
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
+    instead_of: str | None = None
     own: Found | None = None
     if isinstance(inputs, FeatureInputs):
-        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
+        inputs, instead_of, given = _at_hand(load_features, inputs, samples)
+        ready = _chosen(given, inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
@@ -531,7 +541,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
             own = used(_listen(workload, inputs, progress), inputs.skipped())
             spoken = [*own.utterances]
         else:
-            spoken = load(inputs.dataset, inputs.split)
+            inputs, instead_of, spoken = _at_hand(load, inputs, samples)
         heard = _chosen(spoken, inputs, score)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
@@ -563,9 +573,23 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         spoken_by=tuple(u.speaker for u in utterances),
         unknown=unknown,
         clips=_together(told),
+        instead_of=instead_of,
         skipped={} if own is None else own.skipped,
         doubtful={} if own is None else own.doubtful,
     )
+
+
+def _at_hand(
+    read: Callable[[str, str], list[Spoken]], inputs: Recorded, samples: bool
+) -> tuple[Recorded, str | None, list[Spoken]]:
+    """Return the inputs that are read, what they are read instead of, and their utterances."""
+    try:
+        return inputs, None, read(inputs.dataset, inputs.split)
+    except DataError:
+        sample = DATASETS[inputs.dataset].sample
+        if not samples or sample is None or inputs.split not in DATASETS[sample].splits:
+            raise
+        return inputs.model_copy(update={"dataset": sample}), inputs.origin(), read(sample, inputs.split)
 
 
 def listen(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Found:

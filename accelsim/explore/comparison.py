@@ -39,13 +39,13 @@ from accelsim.explore.store import Store
 from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
 from accelsim.library import find, find_workload, names
-from accelsim.pipeline import Progress, network_on, run_in_full, split_overrides
+from accelsim.pipeline import Progress, Stages, network_on, run_in_full, split_overrides
 from accelsim.record import record
 from accelsim.result import Interval, Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.schema.source import Location
-from accelsim.workload import AnyWorkload, load_workload, workload_name
+from accelsim.workload import AnyWorkload, load_batch, load_workload, workload_name
 
 CHIP_METRICS = (
     "error_percent", "audio_per_frame_s", "cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s",
@@ -269,8 +269,9 @@ def compare(
                 found[key] = _studied(key, spec, studies, paths)
                 continue
             full = run_in_full(
-                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False
-            )
+                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False,
+                stages=Stages(load_batch=partial(load_batch, samples=False)),  # a paper is not judged on a sample
+            )  # fmt: skip
         except DataError as error:
             missing[key] = str(error)
             continue
