@@ -130,18 +130,21 @@ def _unbeaten(
     """Return which configurations only a difference inside its interval keeps off the front: [done]."""
     found = np.zeros(len(done), bool)
     leaders = np.flatnonzero(best)
-    for i in np.flatnonzero(asked & ~best):
+    for i in np.flatnonzero(asked & ~best).tolist():
         ahead = leaders[(values[leaders] <= values[i]).all(axis=1)]  # those that beat it, if their means are right
-
-        def told(j: int, i: int = i) -> bool:
-            return any(
-                values[j, k] < values[i, k]
-                and is_less(_badness(metric, draws(done[j], metric)), _badness(metric, draws(done[i], metric)))
-                for k, metric in enumerate(objectives)
-            )
-
-        found[i] = not any(map(told, ahead))
+        found[i] = not any(_is_told(done[j], done[i], objectives, draws) for j in ahead.tolist())
     return found
+
+
+def _is_told(
+    better: Configuration,
+    worse: Configuration,
+    objectives: Sequence[Metric],
+    draws: Callable[[Configuration, Metric], Drawn | float],
+) -> bool:
+    """Return whether a configuration is better than another one in one objective beyond the interval."""
+    pairs = ((_badness(m, draws(better, m)), _badness(m, draws(worse, m))) for m in objectives)
+    return any(is_less(less, more) for less, more in pairs)
 
 
 def _badness(metric: Metric, draws: Drawn | float) -> Drawn | float:

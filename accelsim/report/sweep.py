@@ -78,10 +78,11 @@ def _leaders(found: Front) -> Text:
     """Say of every objective that has intervals which configuration is best, and which are not known to be worse."""
     lines = []
     for metric in found.objectives:
-        best, *others = found.leaders(metric) or [None]
-        interval = None if best is None else found.interval(best, metric)
-        if best is None or interval is None or interval[0] == interval[1]:
+        leaders = found.leaders(metric)
+        interval = found.interval(leaders[0], metric) if leaders else None
+        if interval is None or interval[0] == interval[1]:
             continue
+        best, *others = leaders
         ends = f"{format_figure(interval[0], metric.unit)} to {format_figure(interval[1], metric.unit)}"
         told = f"{metric.short}: {format_figure(best.mean[metric.name], metric.unit)} ({ends})"
         if others:
