@@ -11,6 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
@@ -22,6 +25,8 @@ from accelsim.report.sweep_html import FIGURES
 from accelsim.result import Result, written_whole
 from accelsim.schema import format_si
 from accelsim.schema.quantity import PREFIXED
+from accelsim.simulate import Trace
+from accelsim.simulate.ledger import STATES
 from accelsim.text import printable
 
 if TYPE_CHECKING:
@@ -99,13 +104,55 @@ def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder:
     for name, figure in figures.items():
         for kind in formats:
             buffer = io.BytesIO()
-            with _style():
+            with drawn_in():
                 figure.savefig(buffer, format=kind, metadata=_METADATA[kind])
             paths.append(folder / f"{name}.{kind}")
             with written_whole(paths[-1]) as file:
                 file.write(buffer.getvalue())
     return paths
 
+
+def timeline_figure(trace: Trace) -> Figure:
+    """Return what every component that worked did within a trace: its jobs, and in grey what it waited for.
+
+    Colours tell layers apart, as far as there are colours. Raises InputError where nothing happened.
+    """
+    spans = trace.spans()
+    busy = spans[:, 3] == STATES.index("busy")
+    if not busy.any():
+        raise InputError.of("no timeline to draw: nothing worked within it")
+    components = [place for place in dict.fromkeys(spans[:, 0].tolist()) if busy[spans[:, 0] == place].any()]
+    row = {place: index for index, place in enumerate(components)}
+    jobs = list(dict.fromkeys(spans[busy][:, 1].tolist()))
+    shown = jobs[: len(_JOBS)]
+    unit_ps, unit = next(
+        (scale, name) for scale, name in _TIMES if spans[:, 5].max() - trace.begin_ps >= scale or name == "ns"
+    )
+    with _axes(height_in=0.7 + 0.17 * len(components) + 0.13 * -(-len(shown) // 2)) as (figure, axes):
+
+        def draw(which: NDArray[np.bool_], colour: str, name: str, height: float) -> None:
+            chosen = spans[which & np.isin(spans[:, 0], components)]
+            left = (chosen[:, 4] - trace.begin_ps) / unit_ps
+            places = [row[place] for place in chosen[:, 0].tolist()]
+            axes.barh(places, (chosen[:, 5] - chosen[:, 4]) / unit_ps, left=left, color=colour, label=name,
+                      height=height, linewidth=0)  # fmt: skip
+
+        if not busy.all():
+            draw(~busy, _PALE, "waits", 0.25)
+        for job, colour in zip(shown, _JOBS, strict=False):
+            draw(busy & (spans[:, 1] == job), colour, label(trace.jobs[job]), 0.75)
+        if rest := jobs[len(shown) :]:
+            draw(busy & np.isin(spans[:, 1], rest), _GREY, f"{len(rest)} other jobs", 0.75)
+        axes.set_yticks(range(len(components)), [label(trace.components[place]) for place in components])
+        axes.invert_yaxis()
+        axes.set_xlabel(f"time, {typeset(f'1 {unit}').removeprefix('1 ')}")
+        figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+_TIMES = ((1e12, "s"), (1e9, "ms"), (1e6, "us"), (1e3, "ns"))
+_PALE = "#c8ced4"
+_JOBS = tuple(colour for colour, _ in _LINES if colour != _GREY)
 
 _MOST_BARS = 40
 _MOST_SPOTS = 500
@@ -262,7 +309,7 @@ def _tick(unit: str, value: float, _: int | None) -> str:
 @contextmanager
 def _axes(height_in: float) -> Iterator[tuple[Figure, Axes]]:
     """Give the axes of a new figure, drawn without any window or global state."""
-    with _style():
+    with drawn_in():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
@@ -270,7 +317,8 @@ def _axes(height_in: float) -> Iterator[tuple[Figure, Axes]]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def drawn_in() -> Iterator[None]:
+    """Draw and save within the style of our figures, whatever the user's own; raises InputError without matplotlib."""
     try:
         import matplotlib
     except ImportError:
