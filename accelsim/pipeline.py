@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import AnyArchitecture, Architecture, load_architecture
 from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, check_pace, deploy
@@ -27,8 +26,21 @@ from accelsim.result import Result
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
-from accelsim.simulate import Clocking, Domain, Link, Sleep, Supply, Timeline, Trace, Window, close_books, simulate
-from accelsim.workload import Batch, Given, Workload, load_batch, load_workload
+from accelsim.simulate import (
+    Clocking,
+    Domain,
+    Link,
+    OneFrame,
+    Sleep,
+    Supply,
+    Timeline,
+    Trace,
+    Window,
+    close_books,
+    simulate,
+    watch,
+)
+from accelsim.workload import AnyWorkload, Batch, Given, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""
@@ -37,8 +49,8 @@ WORKLOAD_PREFIX = "workload."
 
 
 def run(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     inputs: Given | None = None,
@@ -48,10 +60,9 @@ def run(
 ) -> Result:
     """Simulate one workload on one architecture and return the record.
 
-    ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
-    architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
-    prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
-    "components.pe.sets": 4}``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
+    ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
+    the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
+    the prefix ``workload.``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
     Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
     `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
@@ -61,8 +72,8 @@ def run(
 
 
 def run_in_full(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     inputs: Given | None = None,
@@ -70,13 +81,16 @@ def run_in_full(
     progress: Progress | None = None,
     stages: Stages | None = None,
     on_memory: Callable[[Memory], None] | None = None,
+    one_frame: bool = True,
 ) -> Run:
     """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead.
 
-    ``on_memory``: told what the run takes before it begins.
+    ``on_memory``: told what the run takes before it begins. ``one_frame``: whether to take down what happened to one
+    frame.
     """
     with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
-        return _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
+        done = _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)
+    return replace(done, frame=watch_one_frame(done)) if one_frame else done
 
 
 @contextmanager
@@ -99,8 +113,8 @@ def _compilation_told(progress: Progress) -> Iterator[Progress]:
 
 
 def _run(
-    architecture: str | Path,
-    workload: str | Path | None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None,
     overrides: Overrides,
     inputs: Given | None,
     seed: int,
@@ -172,14 +186,14 @@ def operate(
 
 def network_on(
     chip: Architecture,
-    workload: str | Path | None,
+    workload: AnyWorkload | None,
     overrides: Overrides,
     load: Callable[..., Workload] = load_workload,
     inputs: Given | None = None,
 ) -> Workload:
     """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
     load = load if inputs is None else partial(load, inputs=inputs)
-    if workload:
+    if workload is not None and workload != "":
         return load(workload, overrides)
     with chip.at(("workload",)):
         return load(chip.spec.workload, overrides)
@@ -231,6 +245,34 @@ def trace(run: Run, window: Window, tell: Progress = lambda *_: None) -> tuple[T
     energy_j = job_energy_j(chip, schedule, activity, frames)
     power = power_over_time(recorder, schedule, service, energy_j, run.outcome.bill, timeline.duration_ps)
     return recorder, power
+
+
+def watch_one_frame(run: Run) -> OneFrame:
+    """Return what happened to one of the first frames of a run, see `OneFrame`."""
+    chip, timeline = run.outcome.architecture, run.outcome.timeline
+    schedule, activity = run.schedule, run.execution.activity
+    clocks = clocking(chip, schedule)
+    recorder = OneFrame.of(clocks, timeline)
+    service, until_ps = service_of(schedule, chip, activity), int(timeline.finished_ps[recorder.frame])
+    frames = len(timeline.finished_ps)
+    if not activity.tokens:
+        # No frame that arrives later can have made a difference. Tokens that are counted come out even at the end only.
+        met = int((timeline.arrived_ps <= until_ps).sum())
+        service = {key: np.broadcast_to(cycles, (frames,))[:met] for key, cycles in service.items()}
+        frames = met
+    watch(
+        schedule,
+        links(chip, schedule),
+        service,
+        clocks,
+        frames,
+        recorder,
+        until_ps,
+        tokens=activity.tokens,
+        arbitration=arbitration(chip, schedule),
+        domains=domains(chip, schedule),
+    )
+    return recorder
 
 
 def split_overrides(overrides: Overrides) -> tuple[dict[str, str], dict[str, str]]:

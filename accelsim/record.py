@@ -18,10 +18,11 @@ from accelsim.components.abstract import Converter
 from accelsim.cost import Bill, extrapolated, job_energy_j, quiet_converters
 from accelsim.engines.execute import Execution, service_of
 from accelsim.kernels.arrays import Drops
+from accelsim.placement import sites_of
 from accelsim.plugins import used
 from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
-from accelsim.simulate import Ledger, Timeline
+from accelsim.simulate import Ledger, OneFrame, Timeline
 from accelsim.throughput import DEFAULT_DEFINITION, Multiplied, definitions
 from accelsim.workload import Batch, Workload
 
@@ -45,7 +46,8 @@ class Run:
 
     ``outcome``: at the architecture's own operating point; ``points``: at its other ones, by name. ``accuracy``: of
     the first programming run; ``programmed_again``: of the further ones; ``exact``: of the same integers without
-    analogue devices.
+    analogue devices. ``frame``: what happened to one frame at the architecture's own operating point, if that was
+    watched.
     """
 
     workload: Workload
@@ -59,6 +61,7 @@ class Run:
     seed: int
     programmed_again: tuple[Accuracy, ...] = ()
     exact: Accuracy | None = None
+    frame: OneFrame | None = None
 
 
 def record(run: Run, command: str = "") -> r.Result:
@@ -84,10 +87,14 @@ def record(run: Run, command: str = "") -> r.Result:
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
         clips=r.ClipRecord(**asdict(run.batch.clips)),
+        instead_of=run.batch.instead_of,
         skipped=dict(run.batch.skipped),
         doubtful=dict(run.batch.doubtful),
         layers=_layers(run),
         components=_components(run),
+        channels=_channels(run),
+        engines=_engines(chip),
+        frame=_frame(run),
         leakage_bracket=_bracket(run),
         provenance=_provenance(run),
     )
@@ -424,9 +431,68 @@ def _components(run: Run) -> list[r.ComponentRecord]:
             area_mm2=bill.area_m2[name] * 1e6,
             power_states=ledger.power[name].shares() if name in ledger.power else {},
             peak_bytes_per_s=spec.peak_bits_per_cycle() / 8 / (chip.period_ps(name) * 1e-12),
+            instances=spec.instances(),
         )
         for name, spec in chip.components().items()
     ]
+
+
+def _channels(run: Run) -> list[r.ChannelRecord]:
+    """Return the channels of the chip; what they held is the most that one of those of a tensor or a tile held."""
+    held: dict[str, int] = {}
+    for name, tokens in run.outcome.timeline.channel_peak.items():
+        producer, _, consumer = name.partition(" of ")[0].partition("->")
+        ends = f"{part_of(producer)}->{part_of(consumer)}"
+        held[ends] = max(held.get(ends, 0), tokens)
+    return [
+        r.ChannelRecord(
+            from_=channel.from_,
+            to=channel.to,
+            lockstep=channel.lockstep,
+            over=channel.over,
+            most_tokens=held.get(channel.name(), 0),
+        )
+        for channel in run.outcome.architecture.spec.channels
+    ]
+
+
+def _engines(chip: Architecture) -> list[r.EngineRecord]:
+    return [
+        r.EngineRecord(
+            name=name, kind=site.kind.kind, parts={role: list(parts) for role, parts in site.parts.names.items()}
+        )
+        for name, site in sites_of(chip)[0].items()
+    ]
+
+
+_MOST_JOBS = 1000
+"""Of one frame; a picture that is as wide as a page has no room for more."""
+
+
+def _frame(run: Run) -> r.FrameRecord | None:
+    seen, timeline = run.frame, run.outcome.timeline
+    if seen is None:
+        return None
+    begin, end = int(timeline.arrived_ps[seen.frame]), int(timeline.finished_ps[seen.frame])
+    layers = {job.name: job.layer for job in run.schedule.jobs}
+    jobs = sorted((job for job in seen.jobs.values() if job.left > begin), key=lambda job: (job.start, job.end))
+    return r.FrameRecord(
+        frame=seen.frame,
+        latency_ps=end - begin,
+        left_out=max(len(jobs) - _MOST_JOBS, 0),
+        jobs=[
+            r.JobRecord(
+                name=job.job,
+                layer=layers[job.job],
+                ready_ps=max(job.ready - begin, 0),
+                start_ps=max(job.start - begin, 0),
+                end_ps=job.end - begin,
+                left_ps=min(job.left, end) - begin,
+                busy_ps=job.busy,
+            )
+            for job in jobs[:_MOST_JOBS]
+        ],
+    )
 
 
 def _bracket(run: Run) -> list[r.Bracket]:

@@ -196,6 +196,21 @@ class AccuracyRecord(Record):
     per_utterance: UtteranceRecord | None = None
     """None where a score of a plug-in counts nothing by utterance."""
 
+    def interval(self) -> Interval | None:
+        """Return the 95 % interval in the ``unit``; None of a single utterance, which tells nothing of others.
+
+        Resampled utterances without any error have no width. There the upper end is that of the share of utterances
+        with an error, 1 - 0.025^(1/n) of n utterances (Clopper and Pearson), which the error rate does not exceed.
+        """
+        if self.per_utterance is None:
+            return self.low, self.high
+        utterances = len(self.per_utterance.lengths)
+        if utterances == 1:
+            return None
+        if self.unit != "%" or any(map(any, self.per_utterance.errors)):
+            return self.low, self.high
+        return 0.0, max(self.high, 100 * (1 - 0.025 ** (1 / utterances)))
+
 
 class ClipRecord(Record):
     """What was cut off the ``utterances``, or added, before the network heard them: of how many, how many s in all.
@@ -273,6 +288,57 @@ class ComponentRecord(Record):
     area_mm2: float
     peak_bytes_per_s: float = 0.0
     power_states: dict[str, float] = {}
+    instances: Count = 0
+    """How many of it the chip has; 0 where a record does not say."""
+
+
+class ChannelRecord(Record):
+    """A link between two components, ``lockstep`` where both work on one job at a time.
+
+    ``over``: the bus or mesh that its tokens go over; ``most_tokens``: that it held at any time, 0 in lock-step.
+    """
+
+    from_: str = Field(alias="from")
+    to: str
+    lockstep: bool = False
+    over: str | None = None
+    most_tokens: Count = 0
+
+
+class EngineRecord(Record):
+    """An engine: which components play which of its roles."""
+
+    name: str
+    kind: str
+    parts: dict[str, list[str]]
+
+
+class JobRecord(Record):
+    """A job of one frame, in ps from the frame's arrival: waits for input, work, and waits to put out.
+
+    They last from ``ready_ps`` to ``start_ps`` to ``end_ps`` to ``left_ps``. ``busy_ps``: for how long each component
+    worked from the start on, the one that leads the job first; copies in tiles apart, as ``adc[3]``.
+    """
+
+    name: str
+    layer: str
+    ready_ps: Count
+    start_ps: Count
+    end_ps: Count
+    left_ps: Count
+    busy_ps: dict[str, Count]
+
+
+class FrameRecord(Record):
+    """What happened to one ``frame`` from its arrival until it was finished, at the chip's own operating point.
+
+    ``jobs``: in the order in which they started; ``left_out``: how many later ones are not in the list.
+    """
+
+    frame: Count
+    latency_ps: Count
+    jobs: list[JobRecord]
+    left_out: Count = 0
 
 
 class Bracket(Record):
@@ -426,14 +492,24 @@ class Result(OperationRecord):
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     clips: ClipRecord = ClipRecord()
+    instead_of: str | None = None
+    """The data set that was asked for and is not on the machine: the sample of it that ships was read in its place."""
     skipped: dict[str, Count] = {}
     """Bad recordings that were left out, by kind, see `accelsim.data.recordings.KINDS`."""
     doubtful: dict[str, Count] = {}
     """How many of the recordings that were heard are of such a kind, clipped for example, by kind."""
     layers: list[LayerRecord]
     components: list[ComponentRecord]
+    channels: list[ChannelRecord] = []
+    """None in older records."""
+    engines: list[EngineRecord] = []
+    frame: FrameRecord | None = None
+    """None where nobody watched: in points of a sweep, in comparisons with papers, in older records."""
     leakage_bracket: list[Bracket]
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        return f"<Result {self.workload.name} on {self.arch.name}>"
 
     def dram_bytes(self) -> float:
         """Return the bytes that all layers moved over memories outside the chip."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accelsim.architecture import load_architecture, whole_key
+from accelsim.architecture import AnyArchitecture, load_architecture, whole_key
 from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, show
@@ -25,13 +25,13 @@ from accelsim.explore.store import Store
 from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
 from accelsim.library import find, find_workload, names
-from accelsim.pipeline import Progress, network_on, run, run_in_full, split_overrides
+from accelsim.pipeline import Progress, Stages, network_on, run, run_in_full, split_overrides
 from accelsim.record import record
 from accelsim.result import Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.schema.source import Location
-from accelsim.workload import load_workload, workload_name
+from accelsim.workload import AnyWorkload, load_batch, load_workload, workload_name
 
 CHIP_METRICS = (
     "error_percent", "audio_per_frame_s", "cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s",
@@ -243,7 +243,10 @@ def compare(
             if isinstance(spec, StudyRun):
                 found[key] = _studied(key, spec, studies, paths)
                 continue
-            full = run_in_full(paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress)
+            full = run_in_full(
+                paper.architecture, spec.workload, overrides=settings, seed=seed, progress=progress, one_frame=False,
+                stages=Stages(load_batch=partial(load_batch, samples=False)),  # a paper is not judged on a sample
+            )  # fmt: skip
         except DataError as error:
             missing[key] = str(error)
             continue
@@ -268,8 +271,8 @@ def compare_all(
 
 
 def compare_chips(
-    chips: Sequence[str | Path],
-    workload: str | Path | None = None,
+    chips: Sequence[AnyArchitecture],
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     seed: int = 0,
@@ -294,7 +297,7 @@ def compare_chips(
     return tuple(results), tuple(row for row in rows if any(value is not None for value in row.values))
 
 
-def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[dict[str, str]]:
+def settings_of_each(chips: Sequence[AnyArchitecture], overrides: Overrides) -> list[dict[str, str]]:
     """Return what is set on each of several chips: a key of a component on those alone that have the component.
 
     A key of a component that none has is left for all, and so is every key for a chip that cannot be read: both are
@@ -312,7 +315,7 @@ def settings_of_each(chips: Sequence[str | Path], overrides: Overrides) -> list[
     return [{key: text for key, text in texts.items() if here is None or holds(key, here)} for here in parts]
 
 
-def _parts_of(chip: str | Path) -> frozenset[str] | None:
+def _parts_of(chip: AnyArchitecture) -> frozenset[str] | None:
     """Return the names of a chip's components, None where its file is none."""
     try:
         return frozenset(load_architecture(chip).spec.components)
@@ -421,7 +424,7 @@ def _command(spec: StudyRun, studies: Path | None) -> str:
 
 
 def _check_chips(
-    chips: Sequence[str | Path], workload: str | Path | None, settings: Sequence[Mapping[str, str]]
+    chips: Sequence[AnyArchitecture], workload: AnyWorkload | None, settings: Sequence[Mapping[str, str]]
 ) -> None:
     """Raise InputError with all that is wrong with the files of all chips, or that keeps a network off its chip."""
     problems: list[Problem] = []

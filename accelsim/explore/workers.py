@@ -71,7 +71,7 @@ def evaluate(template: RunTemplate, point: Point, reuse: Reuse, progress: Progre
         with limits.within(template.most):
             run = run_in_full(
                 template.architecture, template.workload, overrides=overrides, seed=point.seed, stages=stages,
-                progress=progress,
+                progress=progress, one_frame=False,
             )  # fmt: skip
             return Outcome(point, record(run, template.command(point)))
     except Exception as error:  # a mistake in accelsim must not take the other points with it

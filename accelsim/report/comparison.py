@@ -11,7 +11,7 @@ from rich.text import Text
 from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
 from accelsim.explore.intervals import Spread
 from accelsim.report.console import ROLE_STYLE, PlainTable
-from accelsim.report.headline import EXTRAPOLATED, between, warnings
+from accelsim.report.headline import EXTRAPOLATED, between, of_rate, warnings
 from accelsim.result import Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
@@ -229,7 +229,7 @@ def _recognised(result: Result) -> str:
         return f"no accuracy: {in_code(result.workload.name)} recognises nothing"
     heard = f"{utterances:,} utterance{'s' if utterances > 1 else ''}"
     text = f"{a.metric} {a.value:.2f} {a.unit} on {in_code(a.dataset)}, {heard}, {a.n:,} {a.counted}"
-    text += f"; 95 % interval {a.low:.1f} to {a.high:.1f}"
+    text += f"; {of_rate(a)}"
     if a.runs:
         text += f", mean of {len(a.runs)} programmings"
     return text + ("" if a.reference_value is None else f"; the network in float {a.reference_value:.2f} {a.unit}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from accelsim.result import ArrayRecord, Latency, OperationRecord, Result
+from accelsim.result import AccuracyRecord, ArrayRecord, Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
 
@@ -194,7 +194,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
-            f"{spread}95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}{by}, {a.dataset}",
+            f"{spread}{of_rate(a)}; {a.n:,} {a.counted}{by}, {a.dataset}",
             "accuracy.value",
         )
         if a.exact_value is not None:
@@ -383,14 +383,23 @@ def drawable(value: float) -> bool:
     return SMALLEST < value < LARGEST
 
 
+def of_rate(accuracy: AccuracyRecord) -> str:
+    """Return the interval of an error rate over utterances."""
+    interval = accuracy.interval()
+    return "one utterance: no interval" if interval is None else f"95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
+
+
 def between(interval: tuple[float, float], unit: str) -> str:
     """Return an interval with its unit at both ends."""
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): what was cut off, the plan of a chunk, numbers that went wrong."""
+    """Return (what it is about, what to know): samples, what was cut off, the plan of a chunk, wrong numbers."""
     found: list[tuple[str, str]] = []
+    if result.instead_of:
+        said = f"sample of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
+        found.append(("sample", f"{said}: `accelsim data get {result.instead_of.partition('/')[0]}` for all"))
     for about, counts, what in (
         ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
         ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),

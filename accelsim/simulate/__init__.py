@@ -1,9 +1,10 @@
 """When does each thing happen: the discrete-event engine. The only place that imports simpy."""
 
 from accelsim.simulate.domain import Domain, Sleep
-from accelsim.simulate.engine import Clocking, Link, Timeline, simulate
+from accelsim.simulate.engine import Clocking, Link, Timeline, simulate, watch
 from accelsim.simulate.invariants import close_books
 from accelsim.simulate.ledger import Ledger, PowerTimes
+from accelsim.simulate.one_frame import OneFrame
 from accelsim.simulate.supply import Supply
 from accelsim.simulate.trace import Trace, Window
 
@@ -12,6 +13,7 @@ __all__ = [
     "Domain",
     "Ledger",
     "Link",
+    "OneFrame",
     "PowerTimes",
     "Sleep",
     "Supply",
@@ -20,4 +22,5 @@ __all__ = [
     "Window",
     "close_books",
     "simulate",
+    "watch",
 ]

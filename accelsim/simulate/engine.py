@@ -20,6 +20,7 @@ from accelsim.simulate.domain import Domain, Sleeper
 from accelsim.simulate.ledger import STATES, Ticks
 
 if TYPE_CHECKING:
+    from accelsim.simulate.one_frame import OneFrame
     from accelsim.simulate.trace import Trace
 
 NEVER = 2**62
@@ -158,6 +159,25 @@ def simulate(
     return run.result(process_order)
 
 
+def watch(
+    schedule: Schedule,
+    links: Sequence[Link],
+    service: Service,
+    clocking: Clocking,
+    frames: int,
+    trace: Trace | OneFrame,
+    until_ps: int,
+    *,
+    tokens: Tokens | None = None,
+    arbitration: Mapping[str, str] | None = None,
+    domains: Sequence[Domain] = (),
+) -> None:
+    """Run the engine as `simulate` does, for ``trace`` alone, and leave off once ``until_ps`` is over."""
+    run = _Run(schedule, links, service, clocking, frames, tokens or {}, arbitration or {}, domains, None, trace)
+    run.start()
+    run.env.run(until=until_ps // run.tick + 1)
+
+
 def _check_length(service: Service, clocking: Clocking, frames: int) -> None:
     """Raise InputError for a run that is too long whatever its jobs wait for: the sum over all of them, one by one."""
     longest = float(frames) * clocking.frame_period_ps
@@ -273,7 +293,7 @@ class _Run:
         arbitration: Mapping[str, str],
         domains: Sequence[Domain],
         progress: Callable[[int], None] | None,
-        trace: Trace | None,
+        trace: Trace | OneFrame | None,
         first: int = 0,
     ) -> None:
         _check(schedule)
@@ -323,9 +343,12 @@ class _Run:
         self.doing: dict[str, tuple[str, str, int, str] | None] = {}
         """What each leader waits for: (how, job, frame, of whom); put into words only when the run is stuck."""
 
-    def result(self, process_order: Sequence[str] | None) -> Timeline:
+    def start(self, process_order: Sequence[str] | None = None) -> None:
         for name in process_order or self.schedule.leaders():
             self.env.process(self._component(name))
+
+    def result(self, process_order: Sequence[str] | None) -> Timeline:
+        self.start(process_order)
         self.env.run()
         self._check_complete()
         end = max(int(self.env.now), self.frames * self.frame_ticks)
