@@ -57,6 +57,7 @@ def run(
     seed: SeedOption = 0,
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every figure, layer, note and assumption.")] = False,
     as_json: JsonOption = False,
     strict: StrictOption = False,
     trace: TraceOption = [],  # noqa: B006
@@ -106,7 +107,7 @@ def run(
         from accelsim.explore import paper_beside
         from accelsim.report.console import summary
 
-        show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result), full))
     if strict and told:
         raise typer.Exit(1)
 
@@ -146,11 +147,10 @@ def schedule(
         with written_whole(placement) as file:
             file.write(placement_text(deployment.placement, chip.spec.name, network.spec.name).encode())
         say(f"wrote {placement}", err=True)
-    show(rows_table(deployment.placement.table(network.graph)))
-    for engine in deployment.engines.values():
-        for table in engine.tables():
-            show(placement_table(table))
-    show(schedule_table(deployment.schedule))
+    lie = [placement_table(table) for engine in deployment.engines.values() for table in engine.tables()]
+    for table in (rows_table(deployment.placement.table(network.graph)), *lie, schedule_table(deployment.schedule)):
+        show(table)
+        show("")
     show(memory_line(memory_of(deployment, 0)))
 
 
