@@ -613,9 +613,13 @@ def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int,
             message = f"the references of score '{score.kind}' are those of other utterances, found {place}"
             raise InputError.of(message, hint="leave out 'score': -s workload.score=null")
 
-    def look(one: Utterance) -> Iterator[tuple[str, str, str | None]]:
+    highest_hz = getattr(inputs.features, "high_hz", 0.0)
+
+    def look(one: Utterance, rate_hz: int) -> Iterator[tuple[str, str, str | None]]:
         if len(audio := _prepared(one.audio, inputs)) < least:
             yield "short", f"is shorter than one frame of the features: {len(audio) / SAMPLE_RATE_HZ:.3g} s", None
+        if 2 * highest_hz > rate_hz:
+            yield "narrow", f"is narrow: {rate_hz:,} Hz, and the features reach up to {highest_hz:,.0f} Hz", None
         if score is None:
             return
         said = score.said(one)

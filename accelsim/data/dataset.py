@@ -24,6 +24,13 @@ class Recording:
     """A recording from Python: ``audio`` [samples] or [samples, channels], floats in [-1, 1) at ``rate_hz``.
 
     ``text``: what is said; ``label``: the class that it is an example of; ``phones``: what is said, phone by phone.
+
+    >>> import numpy as np
+    >>> hum = 0.1 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    >>> heard = [accelsim.Recording(hum, label=label) for label in ("zero", "one")]
+    >>> result = accelsim.run("imssa", inputs=heard)
+    >>> result.accuracy.value
+    50.0
     """
 
     audio: NDArray[Any]

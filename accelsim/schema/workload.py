@@ -13,7 +13,7 @@ from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
 from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
 from accelsim.data.micro import Micro
-from accelsim.data.recordings import KINDS
+from accelsim.data.recordings import BAD, KINDS
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import FramePeriod
@@ -108,8 +108,9 @@ class OwnInputs(AudioInputs):
     """What recordings of one's own share, see `AudioInputs` and `accelsim.data.recordings`.
 
     ``split`` and ``speakers``: only those, see `accelsim.data.recordings.chosen`. ``channels: mix`` averages several
-    channels, which are refused otherwise. ``skip: bad`` leaves out and counts whatever is wrong with (`KINDS` there),
-    or some kinds alone; without it a run refuses bad recordings, all at once, but for clipped ones, which it counts.
+    channels, which are refused otherwise. ``skip``: kinds of bad recordings that are left out and counted, a list of
+    `accelsim.data.recordings.KINDS`, or ``bad`` for `BAD` there. Without it a run refuses bad recordings, all at once,
+    but for those of `USABLE` there, which it counts.
     """
 
     split: str | None = None
@@ -123,7 +124,7 @@ class OwnInputs(AudioInputs):
 
     def skipped(self) -> tuple[str, ...]:
         """Return the kinds of bad recordings that are left out."""
-        return tuple(KINDS) if "bad" in self.skip else self.skip
+        return BAD if "bad" in self.skip else self.skip
 
     def origin(self) -> str:
         place = self.place()
