@@ -57,6 +57,7 @@ def run(
     seed: SeedOption = 0,
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every figure, layer, note and assumption.")] = False,
     as_json: JsonOption = False,
     strict: StrictOption = False,
     trace: TraceOption = [],  # noqa: B006
@@ -106,7 +107,7 @@ def run(
         from accelsim.explore import paper_beside
         from accelsim.report.console import summary
 
-        show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result), full))
     if strict and told:
         raise typer.Exit(1)
 

@@ -309,7 +309,7 @@ def _label(row: ChipRow, results: Sequence[Result]) -> str:
 
 def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) -> Table:
     shown = None if title is None else Text(title, "table.title")
-    table = PlainTable(title=shown, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = PlainTable(title=shown, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
     return table

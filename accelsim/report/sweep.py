@@ -36,7 +36,7 @@ def sweep_table(store: Store) -> RenderableType:
 
 def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
     done, best, values, objectives = found.done, found.best, found.values, found.objectives
-    table = PlainTable(title=Text(title, "table.title"), title_justify="left", box=None, pad_edge=False)
+    table = PlainTable(title=Text(title, "table.title"))
     table.add_column("")
     for key in swept:
         table.add_column(key.removeprefix("components."), justify="right")
@@ -70,7 +70,7 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
 
 def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swept: Sequence[str]) -> Table:
     """One line for each swept key and objective: the mean over all else, at each of the key's values."""
-    table = PlainTable(box=None, pad_edge=False)
+    table = PlainTable()
     table.add_column("mean over all else, along", style="dim")
     for metric in objectives:
         table.add_column(metric.short)
