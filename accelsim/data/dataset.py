@@ -101,7 +101,9 @@ class DataSet:
     """Speech as audio; ``read``: the utterances of a split, in a fixed order.
 
     A set without a ``download`` lies in the folder that ``shipped`` returns, or is made of ``parts``, other sets.
-    ``sample``: the name of a set that ships, which a run reads where this one is not on the machine.
+    ``sample``: the name of a set that ships, which a run reads where this one is not on the machine. ``loudness``: the
+    root mean square to which ``read`` brings every utterance, if it does; recordings of one's own that are heard in the
+    place of the set are brought to it too.
     """
 
     splits: tuple[str, ...]
@@ -110,6 +112,7 @@ class DataSet:
     shipped: Callable[[], Path] | None = None
     parts: tuple[str, ...] = ()
     sample: str | None = None
+    loudness: float | None = None
 
 
 @dataclass(frozen=True)

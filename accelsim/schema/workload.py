@@ -55,14 +55,16 @@ class RecordedInputs(Heard):
 class AudioInputs(Heard):
     """What inputs of audio share: it is cut into frames of features; see `accelsim.data`.
 
-    ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
-    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every
-    utterance is made so long, silence added or its end cut off, before its features are computed. They are to be what
-    the network was trained with; a run counts what they cut and add.
+    ``loudness``: every utterance is first brought to this root mean square, where audio reaches +-1. ``trim_db``:
+    silence at the ends of an utterance is cut off, what lies so many decibels below its loudest 10 ms, see
+    `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every utterance is
+    made so long, silence added or its end cut off, before its features are computed. They are to be what the network
+    was trained with; a run counts what they cut and add.
     """
 
     features: Annotated[AnyFeatures, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
+    loudness: Annotated[float, Field(ge=1e-4, le=1.0)] | None = None
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
     length_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None

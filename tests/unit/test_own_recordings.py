@@ -14,11 +14,12 @@ import soundfile
 from chips import random_weights, write_speech_network
 
 import accelsim
+from accelsim.data import get
 from accelsim.data.clip import speech_end_s
 from accelsim.data.dataset import Recording, Utterance
+from accelsim.data.digits import WORDS
 from accelsim.data.recordings import (
     BAD,
-    KINDS,
     clipped_samples,
     hear,
     read_recordings,
@@ -454,3 +455,18 @@ def test_a_run_hears_them_and_its_record_counts(tmp_path: Path) -> None:
     assert result.skipped == dict.fromkeys(BAD, 1) and result.performance.utterances == 8
     assert result.accuracy is not None and result.accuracy.n == 8 and result.accuracy.dataset == "my.tsv"
     assert Result.from_json(result.to_json()).skipped == result.skipped
+
+
+def test_they_are_as_loud_as_the_data_set_that_the_network_learned_from(tmp_path: Path) -> None:
+    folder, rows = get("fsdd_sample"), ["path\tclass\tspeaker"]
+    for path in sorted(folder.glob("*.flac")):
+        digit, speaker, _ = path.stem.split("_")
+        audio, rate = soundfile.read(path)
+        soundfile.write(tmp_path / f"{path.stem}.wav", audio / 16, rate, subtype="FLOAT")  # another microphone
+        rows.append(f"{path.stem}.wav\t{WORDS[int(digit)]}\t{speaker}")
+    table = manifest(tmp_path, "\n".join(rows) + "\n")
+    sample = {"inputs.dataset": "fsdd_sample"}
+    ours, theirs = (load_batch(load_workload("s4d_digits10", *one)) for one in (({}, table), (sample,)))
+    assert np.array_equal(ours.features, theirs.features) and ours.references == theirs.references
+    softer = load_batch(load_workload("s4d_digits10", {"inputs.loudness": 0.01}, table))
+    assert not np.array_equal(softer.features, theirs.features)
