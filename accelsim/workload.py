@@ -222,7 +222,7 @@ class Workload:
             save_weights(folder / file, found)
             data[first] = {**data[first], last: file} if last else file
         inputs = data["inputs"]
-        for key in _FILES_OF_INPUTS:
+        for key in FILES_OF_INPUTS:
             if isinstance(inputs.get(key), str):
                 inputs = {**inputs, key: os.path.abspath(self.folder / inputs[key])}
         with written_whole(folder / "workload.yaml") as file_:
@@ -302,7 +302,8 @@ class _Given:
 AnyWorkload = str | Path | Mapping[str, Any] | Workload
 """A workload by name, folder or path, the keys of its file as a mapping, or one that is loaded."""
 
-_FILES_OF_INPUTS = ("path", "manifest")
+FILES_OF_INPUTS = ("path", "manifest")
+"""Keys of ``inputs`` that name a file or folder beside the workload, or an absolute one."""
 _TENSORS = ("weights", "reference_weights")
 """Keys that name a file of tensors, in whose place Python may give the tensors."""
 
