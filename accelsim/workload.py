@@ -325,9 +325,9 @@ def load_workload(
     instead of the names of files; or a workload that is loaded. ``inputs``: what the network hears in the place of the
     workload's own: the path of a manifest or a folder of recordings, recordings as arrays, or keys of ``inputs``.
     Features, context and the treatment of silence and length stay the workload's, unless these keys say otherwise.
-    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too.
-    Raises InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape or type, out
-    of the weight range.
+    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too; a
+    path for the key ``inputs`` is what it is in ``inputs``. Raises InputError with every problem of the file, and of
+    its tensors: missing, truncated, wrong shape or type, out of the weight range.
 
     >>> accelsim.load_workload("rsnn_paper_activity", {"inputs.frames": 20})
     <Workload rsnn_paper_activity: 3 layers, 0 weights, random activity, 1 set>
