@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
-from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.store import Configuration, Store
 from accelsim.report.html import render, typeset
 from accelsim.schema import format_si
-from accelsim.schema.quantity import PREFIXED, parse_quantity
+from accelsim.schema.quantity import PREFIXED, measured
 
 FIGURES = {
     "error_percent": "error",
@@ -43,7 +41,6 @@ FIGURES = {
     "extrapolated": "reasons why it is extrapolated",
 }
 _SAID_BY_OTHERS = {"accuracy", "energy_j", "seconds", "gops", "extrapolated"}  # shown only where they are objectives
-_QUANTITIES = ("frequency", "voltage", "time", "length", "temperature", "energy", "power", "conductance", "resistance")
 
 
 @dataclass(frozen=True)
@@ -134,22 +131,11 @@ def shown(value: float, unit: str) -> str:
 
 def _setting(key: str, done: Sequence[Configuration]) -> Axis:
     texts = list(dict.fromkeys(c.keys[key] for c in done if key in c.keys))
-    magnitudes = {text: _magnitude(text) for text in texts}
-    if None not in magnitudes.values():
-        texts.sort(key=lambda text: magnitudes[text] or 0.0)
+    numbers = {text: found[0] for text in texts if (found := measured(text)) is not None}
+    if len(numbers) == len(texts):
+        texts.sort(key=numbers.__getitem__)
     places: dict[str, float] = {text: place for place, text in enumerate(texts)}
     return Axis(key.removeprefix("components."), "", "", texts, [places.get(c.keys.get(key, "")) for c in done])
-
-
-def _magnitude(text: str) -> float | None:
-    """Return the number that a value of a key stands for, in SI units; None where it is none."""
-    readers: list[Callable[[str], float]] = [float, *(partial(parse_quantity, kind=kind) for kind in _QUANTITIES)]
-    for read in readers:
-        try:
-            return read(text)
-        except (ValueError, InputError):
-            continue
-    return None
 
 
 def _figures(done: Sequence[Configuration], objectives: Sequence[Metric]) -> list[Axis]:
