@@ -10,6 +10,7 @@ from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.store import Configuration, Store
 from accelsim.report.html import render, typeset
+from accelsim.report.steps import steps_of
 from accelsim.schema import format_si
 from accelsim.schema.quantity import PREFIXED, measured
 
@@ -86,9 +87,16 @@ def sweep_page(store: Store) -> str:
     example = next(iter(found.front()), None)
     across = [axis for axis in axes if axis.texts is not None or axis.name in (*chosen, "ADC clipped")]
     parallel = [axis.name for axis in across if axis.varies()]
+    varied = [steps for steps in steps_of(meta["axes"], meta["swept"], done) if steps.varies]
+    # Numbers make the better lines, and the longest axis the better picture.
+    first = sorted(varied, key=lambda steps: (steps.numbers is None, -len(steps.texts)))
+    along, other = [*first, None, None][:2]
+    best = next((place for place, on_front in enumerate(found.best) if on_front), 0)
+    held = {steps.name: steps.places[best] for steps in first[2:]} if meta["method"] == "grid" else {}
     sections = {
         "summary": "Summary",
         "pareto": "Pareto front" if done and figures else "",
+        "along": "Along the keys" if along and figures else "",
         "parallel": "Parallel coordinates" if len(parallel) > 1 else "",
         "points": "Configurations" if done else "",
         "failed": "Failed" if failed else "",
@@ -107,6 +115,10 @@ def sweep_page(store: Store) -> str:
             "x": plotted[0] if plotted else "",
             "y": plotted[min(1, len(plotted) - 1)] if plotted else "",
             "parallel": parallel,
+            "steps": [asdict(steps) | {"logarithmic": steps.logarithmic} for steps in varied],
+            "along": along.name if along else "",
+            "lines": other.name if other else "",
+            "held": held,
         },
         meta=meta,
         done=done,
@@ -116,6 +128,7 @@ def sweep_page(store: Store) -> str:
         cards=[_card(metric, found) for metric in found.objectives],
         settings=settings,
         figures=figures,
+        along=along,
         parallel=len(parallel) > 1,
         example=example,
         example_result=store.result(example.points[0]) if example else None,
