@@ -25,6 +25,7 @@ from accelsim.devices import Device, parse_device
 from accelsim.devices.wire_tables import ohm_per_cell
 from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.library import find
+from accelsim.result import check_writable, written_whole
 from accelsim.schema import (
     ClockFrequency,
     Effect,
@@ -39,10 +40,12 @@ from accelsim.schema import (
     check_schema_tag,
     file_bytes,
     format_si,
+    given,
     keeps_values,
     load_yaml,
     override_texts,
     parse,
+    parse_yaml,
 )
 from accelsim.schema.compiler import Compiler
 from accelsim.schema.converters import MeasuredConverters
@@ -51,6 +54,7 @@ from accelsim.schema.names import Label, Name
 from accelsim.schema.placement import EngineSpec, PlacementSpec
 from accelsim.schema.power import PowerDomain, PowerGate
 from accelsim.schema.source import Location
+from accelsim.schema.written import as_yaml
 
 PICOSECONDS = 10**12
 
@@ -62,6 +66,9 @@ _OTHERS = {"energy": ("standby",), "standby": ("leakage",), "leakage": ("standby
 
 _POINT_KEYS = ("clocks", "technology", "pacing", "power")
 _POINT_HINT = f"only keys of {', '.join(_POINT_KEYS)}"
+
+_FILES_OF_PARTS = {"device": "devices", "errors": "converters"}
+"""Keys of components that name a file, where they are text, and the shelf on which it lies."""
 
 POWER_RULES = {"gated": "{}", "ungated": "{all: {parts: ['*'], clock_gate: false}}"}
 """The key ``power`` of a chip whose idle parts all have their clock gated and stay on, and of one without gates."""
@@ -239,6 +246,58 @@ class Architecture:
     """The file that says all this, for the lines of what does not fit a network; None where there is none."""
     converters: Mapping[str, MeasuredConverters] = field(default_factory=dict)
     """The measured converters of each component that has some, by the component's name."""
+    as_given: Source | None = field(default=None, compare=False, repr=False)
+    """The file, or the mapping of Python, before ``settings``."""
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What overrides set, as text."""
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.spec.components)} components, {format_si(self.clock_hz(), 'Hz')}"
+        changed = f", {len(self.settings)} set" if self.settings else ""
+        return f"<Architecture {self.spec.name}: {parts}, {self.spec.technology.cost}{changed}>"
+
+    def with_(self, overrides: Overrides) -> Architecture:
+        """Return the chip with some keys set to other values, checked as a whole.
+
+        ``overrides``: dotted key -> value, see `load_architecture`; what was set before stays. Raises InputError.
+
+        >>> chip = accelsim.load_architecture("imssa")
+        >>> chip.with_({"adc.precision_bits": 6, "clocks.main.frequency": "50 MHz"})
+        <Architecture imssa: 8 components, 50 MHz, cmos180, 2 set>
+        """
+        assert self.as_given is not None  # every chip is loaded
+        texts = _whole_keys(override_texts(overrides), self.as_given)
+        return _load(self.as_given, {k: v for k, v in self.settings.items() if k not in texts} | texts)
+
+    def to_yaml(self, beside: str | Path | None = None) -> str:
+        """Return the chip as the YAML of a file, with everything that was set and without the comments of its own.
+
+        ``beside``: the folder in which the file is to lie: files that the chip names by their place beside its own are
+        named by their place from there. By default the folder of its own file.
+        """
+        assert self.source is not None
+        origin = Path(self.source.path).parent
+        data = dict(self.source.data)
+        # What was fitted or assumed is so no more where another value was set.
+        for key, kept in (("calibrated", [c.model_dump() for c in self.spec.calibrated]), ("ranges", self.spec.ranges)):
+            if key in data:
+                data[key] = kept if key == "calibrated" else {k: v for k, v in data[key].items() if k in kept}
+        data = _elsewhere(data, origin, Path(beside) if beside is not None else origin)
+        return as_yaml({"schema": "accelsim/arch@1", **data})
+
+    def write(self, path: str | Path) -> Path:
+        """Write the chip into a YAML file, whole or not at all, and return its path; see `to_yaml`.
+
+        Raises InputError where it cannot be written, or could not be read there.
+        """
+        path = Path(path)
+        check_writable(path.parent)
+        os.makedirs(path.parent, exist_ok=True)
+        text = self.to_yaml(path.parent)
+        _load(parse_yaml(text, str(path)), {})  # before the file is there
+        with written_whole(path) as file:
+            file.write(text.encode())
+        return path
 
     def at(self, location: Location) -> AbstractContextManager[None]:
         """Give the place of a key path of the chip's file to the problems that come up within and have none."""
@@ -342,27 +401,43 @@ def _whole_keys(settings: Mapping[str, str], source: Source) -> dict[str, str]:
     return found
 
 
-def load_architecture(name: str | Path, overrides: Overrides | None = None) -> Architecture:
-    """Read and check an architecture by name or path, together with its cost table.
+AnyArchitecture = str | Path | Mapping[str, Any] | Architecture
+"""A chip by name or path, the keys of its file as a mapping, or one that is loaded."""
 
-    ``overrides``: dotted key -> value, as text in YAML, a number or a boolean; ``adc.units`` is short for
-    ``components.adc.units``. Raises InputError with every problem of the file at once.
+
+def load_architecture(architecture: AnyArchitecture, overrides: Overrides | None = None) -> Architecture:
+    """Read and check an architecture, together with its cost table.
+
+    ``architecture``: a name of the library, a path, a mapping with the keys of such a file (its files are looked for in
+    the working directory, and in the library), or a chip that is loaded. ``overrides``: dotted key -> value: text as in
+    YAML, a number, True, False, None, or lists and mappings of those; ``adc.units`` is short for
+    ``components.adc.units``. Raises InputError with every problem at once.
+
+    >>> accelsim.load_architecture("rsnn28nm", {"clocks.main.frequency": "1 MHz"})
+    <Architecture rsnn28nm: 12 components, 1 MHz, cmos28_rsnn, 1 set>
     """
-    path = find(name, "arch")
-    source = load_yaml(path)
+    if isinstance(architecture, Architecture):
+        return architecture.with_(overrides) if overrides else architecture
+    if isinstance(architecture, Mapping):
+        return _load(given({"schema": "accelsim/arch@1", **architecture}, "architecture"), override_texts(overrides))
+    source = load_yaml(find(architecture, "arch"))
+    return _load(source, override_texts(overrides))
+
+
+def _load(source: Source, settings: Mapping[str, str]) -> Architecture:
     check_schema_tag(source, "arch")
-    settings = _whole_keys(override_texts(overrides), source)
-    architecture = _checked(path, source, settings)
-    points = {point[0]: _checked(path, source, settings, point) for point in architecture.spec.operating_points.items()}
+    settings = _whole_keys(settings, source)
+    architecture = _checked(source, settings)
+    points = {point[0]: _checked(source, settings, point) for point in architecture.spec.operating_points.items()}
     return dataclasses.replace(architecture, operating_points=points)
 
 
 def _checked(
-    path: Path, source: Source, overrides: Mapping[str, str], point: tuple[str, Mapping[str, str]] | None = None
+    source: Source, overrides: Mapping[str, str], point: tuple[str, Mapping[str, str]] | None = None
 ) -> Architecture:
     """Return the chip that a file describes with some overrides; ``point``: one of its own, and what differs there."""
     name, differs = point or ("", {})
-    as_written = source.data
+    path, as_given, as_written = Path(source.path), source, source.data
     for key, value in (*_settings_of_others(as_written, overrides), *overrides.items()):
         source = source.override(key, value)
     for key, value in differs.items():
@@ -394,10 +469,10 @@ def _checked(
     ]
     if problems:
         raise InputError(problems)
-    files = (path, *cost_files(cost_path), *device_files, *converter_files, *wire_files)
-    digest = hashlib.sha256(b"".join(map(file_bytes, files)))
+    files = (*cost_files(cost_path), *device_files, *converter_files, *wire_files)
+    digest = hashlib.sha256(b"".join([as_given.content, *map(file_bytes, files)]))
     digest.update(repr(sorted({**overrides, **differs}.items())).encode())
-    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source, converters)
+    return Architecture(spec, cost, digest.hexdigest(), {}, devices, ends, source, converters, as_given, overrides)
 
 
 def _settings_of_others(as_written: Any, overrides: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -649,6 +724,30 @@ def _beside(path: Path, name: str, shelf: str) -> Path:
         if os.path.isfile(candidate):  # says no to a name that no file can have
             return candidate
     return find(name, f"arch/{shelf}")
+
+
+def _elsewhere(data: Mapping[str, Any], origin: Path, folder: Path) -> dict[str, Any]:
+    """Return the keys of a chip's file with the files that lie beside it named as seen from another folder."""
+
+    def seen(name: Any, shelf: str) -> Any:
+        if not isinstance(name, str):
+            return name
+        file = _beside(origin / "_", name, shelf)
+        try:
+            if os.path.samefile(_beside(folder / "_", name, shelf), file):
+                return name
+        except InputError:
+            pass
+        return os.path.relpath(file, folder)
+
+    def moved(keys: Mapping[str, Any], of: Mapping[str, str]) -> dict[str, Any]:
+        return {key: seen(value, of[key]) if key in of else value for key, value in keys.items()}
+
+    technology = moved(data["technology"], {"cost": "cost"})
+    components = {name: moved(part, _FILES_OF_PARTS) for name, part in data["components"].items()}
+    points = {name: moved(of, {"technology.cost": "cost"}) for name, of in data.get("operating_points", {}).items()}
+    new = {"technology": technology, "components": components, "operating_points": points}
+    return {key: new.get(key, value) for key, value in data.items()}
 
 
 def _ends(

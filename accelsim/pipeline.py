@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.architecture import Architecture, load_architecture
+from accelsim.architecture import AnyArchitecture, Architecture, load_architecture
 from accelsim.components.kind import StandbyState
 from accelsim.cost import Power, check_point, check_prices, job_energy_j, power_over_time, price
 from accelsim.engines.deploy import Deployment, check_pace, deploy
@@ -41,7 +40,7 @@ from accelsim.simulate import (
     simulate,
     watch,
 )
-from accelsim.workload import Batch, Given, Workload, load_batch, load_workload
+from accelsim.workload import AnyWorkload, Batch, Given, Workload, load_batch, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""
@@ -50,8 +49,8 @@ WORKLOAD_PREFIX = "workload."
 
 
 def run(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     inputs: Given | None = None,
@@ -61,10 +60,9 @@ def run(
 ) -> Result:
     """Simulate one workload on one architecture and return the record.
 
-    ``architecture``, ``workload``: names of the library or paths; the workload defaults to the one that the
-    architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with the
-    prefix ``workload.``: text as in YAML, a number or a boolean; for example ``{"clocks.main.frequency": "500 MHz",
-    "components.pe.sets": 4}``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
+    ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
+    the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
+    the prefix ``workload.``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
     Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
     `accelsim.limits`, DeadlockError when the chip stops before its work is done.
     """
@@ -74,8 +72,8 @@ def run(
 
 
 def run_in_full(
-    architecture: str | Path,
-    workload: str | Path | None = None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None = None,
     *,
     overrides: Overrides | None = None,
     inputs: Given | None = None,
@@ -115,8 +113,8 @@ def _compilation_told(progress: Progress) -> Iterator[Progress]:
 
 
 def _run(
-    architecture: str | Path,
-    workload: str | Path | None,
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None,
     overrides: Overrides,
     inputs: Given | None,
     seed: int,
@@ -188,14 +186,14 @@ def operate(
 
 def network_on(
     chip: Architecture,
-    workload: str | Path | None,
+    workload: AnyWorkload | None,
     overrides: Overrides,
     load: Callable[..., Workload] = load_workload,
     inputs: Given | None = None,
 ) -> Workload:
     """Return the workload that is named, or else the chip's own; raises InputError, at the line that names that."""
     load = load if inputs is None else partial(load, inputs=inputs)
-    if workload:
+    if workload is not None and workload != "":
         return load(workload, overrides)
     with chip.at(("workload",)):
         return load(chip.spec.workload, overrides)

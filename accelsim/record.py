@@ -87,6 +87,7 @@ def record(run: Run, command: str = "") -> r.Result:
         operating_points={name: _outcome(run, outcome) for name, outcome in run.points.items()},
         accuracy=_accuracy(run),
         clips=r.ClipRecord(**asdict(run.batch.clips)),
+        instead_of=run.batch.instead_of,
         skipped=dict(run.batch.skipped),
         doubtful=dict(run.batch.doubtful),
         layers=_layers(run),

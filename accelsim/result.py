@@ -196,6 +196,21 @@ class AccuracyRecord(Record):
     per_utterance: UtteranceRecord | None = None
     """None where a score of a plug-in counts nothing by utterance."""
 
+    def interval(self) -> Interval | None:
+        """Return the 95 % interval in the ``unit``; None of a single utterance, which tells nothing of others.
+
+        Resampled utterances without any error have no width. There the upper end is that of the share of utterances
+        with an error, 1 - 0.025^(1/n) of n utterances (Clopper and Pearson), which the error rate does not exceed.
+        """
+        if self.per_utterance is None:
+            return self.low, self.high
+        utterances = len(self.per_utterance.lengths)
+        if utterances == 1:
+            return None
+        if self.unit != "%" or any(map(any, self.per_utterance.errors)):
+            return self.low, self.high
+        return 0.0, max(self.high, 100 * (1 - 0.025 ** (1 / utterances)))
+
 
 class ClipRecord(Record):
     """What was cut off the ``utterances``, or added, before the network heard them: of how many, how many s in all.
@@ -477,6 +492,8 @@ class Result(OperationRecord):
     operating_points: dict[str, OperationRecord]
     accuracy: AccuracyRecord | None
     clips: ClipRecord = ClipRecord()
+    instead_of: str | None = None
+    """The data set that was asked for and is not on the machine: the sample of it that ships was read in its place."""
     skipped: dict[str, Count] = {}
     """Bad recordings that were left out, by kind, see `accelsim.data.recordings.KINDS`."""
     doubtful: dict[str, Count] = {}
@@ -490,6 +507,9 @@ class Result(OperationRecord):
     """None where nobody watched: in points of a sweep, in comparisons with papers, in older records."""
     leakage_bracket: list[Bracket]
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        return f"<Result {self.workload.name} on {self.arch.name}>"
 
     def dram_bytes(self) -> float:
         """Return the bytes that all layers moved over memories outside the chip."""

@@ -16,39 +16,50 @@ _KINDS = "iuf"
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, ArrayLike], metadata: Mapping[str, str] | None = None) -> Path:
-    """Write tensors into a safetensors file, whole or not at all, and return its path.
+    """Write tensors into a safetensors file, whole or not at all, and return its path; see `accelsim.save_weights`."""
+    raw = as_safetensors(contiguous(tensors, path), path, metadata)
+    with written_whole(Path(path)) as file:
+        file.write(raw)
+    return Path(path)
 
-    ``tensors``: name -> array of whole numbers or floats, any shape and memory layout: ``array.T`` and ``array[::2]``
-    are written as they read. (``safetensors.numpy.save_file`` writes the memory behind such a view, in its order: a
-    tensor of the right shape with wrong values.) ``metadata``: texts for the file's head. What is written is read back
-    and compared. Raises InputError for names without a text, for anything but numbers, for NaN and infinity, for a
-    folder that cannot be written.
+
+def contiguous(tensors: Mapping[str, ArrayLike], place: str | Path) -> dict[str, NDArray[Any]]:
+    """Return tensors as arrays that lie in memory as they read, in the byte order of the machine.
+
+    ``place``: stands for the file in messages. Raises InputError with everything that is no tensor of a network.
     """
-    from safetensors.numpy import load, save
-
     found: dict[str, NDArray[Any]] = {}
     problems = []
     for name, tensor in tensors.items():
         array = np.asarray(tensor)
         if not isinstance(name, str) or not name:
-            problems.append(Problem(f"expected the name of a tensor, found {name!r}", path))
+            problems.append(Problem(f"expected the name of a tensor, found {name!r}", place))
         elif array.dtype.kind not in _KINDS or array.dtype.itemsize > 8:
-            problems.append(Problem(f"tensor '{name}': expected whole numbers or floats, found {array.dtype}", path))
+            problems.append(Problem(f"tensor '{name}': expected whole numbers or floats, found {array.dtype}", place))
         elif array.dtype.kind == "f" and not np.isfinite(array).all():
-            problems.append(Problem(f"tensor '{name}' holds NaN or infinity", path))
+            problems.append(Problem(f"tensor '{name}' holds NaN or infinity", place))
         else:
             # Not ascontiguousarray, which makes a list of a single number.
             found[name] = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
     if problems:
         raise InputError(problems)
-    raw = save(found, dict(metadata) if metadata else None)
+    return found
+
+
+def as_safetensors(
+    tensors: Mapping[str, NDArray[Any]], place: str | Path, metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """Return contiguous tensors as the bytes of a safetensors file, read back and compared; raises InputError."""
+    from safetensors.numpy import load, save
+
+    raw = save(dict(tensors), dict(metadata) if metadata else None)
     again = load(raw)
-    wrong = [name for name, array in found.items() if not _same(array, again.get(name))]
-    if wrong or again.keys() != found.keys():
-        raise InputError(Problem(f"tensor '{name}' does not read back as it was given", path) for name in wrong or [""])
-    with written_whole(Path(path)) as file:
-        file.write(raw)
-    return Path(path)
+    wrong = [name for name, array in tensors.items() if not _same(array, again.get(name))]
+    if wrong or again.keys() != tensors.keys():
+        raise InputError(
+            Problem(f"tensor '{name}' does not read back as it was given", place) for name in wrong or [""]
+        )
+    return raw
 
 
 def open_weights(path: str | Path) -> Any:

@@ -7,18 +7,18 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Len
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim import limits
-from accelsim.data import Featured, Utterance, feature_set, load, load_features
+from accelsim.data import DATASETS, Featured, Utterance, feature_set, load, load_features
 from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import beside, is_file, read_whole
@@ -34,24 +34,26 @@ from accelsim.data.recordings import (
     rows_of_arrays,
     used,
 )  # fmt: skip
-from accelsim.errors import InputError, did_you_mean, show
+from accelsim.errors import DataError, InputError, did_you_mean, show
 from accelsim.generated import generated_tensors
 from accelsim.kernels.requantise import Rounding
 from accelsim.library import find_workload
 from accelsim.limits import LARGEST_SEED
 from accelsim.ops.graph import Graph, GraphError
 from accelsim.ops.op import OPS, Edge, Op, ShortForm, Signal
+from accelsim.result import written_whole
 from accelsim.schema import (
     Model,
     Overrides,
     Registered,
     Source,
     check_schema_tag,
-    file_bytes,
+    given,
     load_yaml,
     override_texts,
     parse,
 )
+from accelsim.schema.given import plain
 from accelsim.schema.names import Label
 from accelsim.schema.source import Location
 from accelsim.schema.workload import (
@@ -68,10 +70,13 @@ from accelsim.schema.workload import (
     RecordingInputs,
     SpeechInputs,
 )
+from accelsim.schema.written import as_yaml
 from accelsim.score.score import AnyScore, Judge, PacedJudge, Score
+from accelsim.weights import as_safetensors, contiguous, save_weights
 
 Tensors = Mapping[str, NDArray[Any]]
 Spoken = TypeVar("Spoken", Featured, Utterance)
+Recorded = TypeVar("Recorded", SpeechInputs, FeatureInputs)
 Given = str | Path | Mapping[str, Any] | Sequence[Recording]
 """Inputs in the place of a workload's own: a manifest or a folder of recordings, some keys of `inputs`, or arrays."""
 
@@ -176,6 +181,53 @@ class Workload:
     """The file that says all this, for the lines of what does not fit the data; None where there is none."""
     recordings: tuple[Recording, ...] = field(default=(), compare=False, repr=False)
     """What inputs with ``source: array`` hear."""
+    as_given: _Given | None = field(default=None, compare=False, repr=False)
+    """The file, or the mapping of Python, before ``settings``."""
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What overrides set, as text."""
+
+    def __repr__(self) -> str:
+        values = sum(tensor.size for tensor in self.tensors.values())
+        changed = f", {len(self.settings)} set" if self.settings else ""
+        inputs = self.spec.inputs
+        spoken = "random activity" if isinstance(inputs, RandomInputs) else inputs.origin()
+        return f"<Workload {self.spec.name}: {len(self.graph.ops)} layers, {values:,} weights, {spoken}{changed}>"
+
+    def with_(self, overrides: Overrides) -> Workload:
+        """Return the workload with some keys set to other values, checked as a whole.
+
+        ``overrides``: dotted key -> value, see `load_workload`; what was set before stays. Raises InputError.
+
+        >>> accelsim.load_workload("s4d_digits").with_({"inputs.utterances": 4})
+        <Workload s4d_digits: 1 layers, 84 weights, zero_one/test, 1 set>
+        """
+        assert self.as_given is not None  # every workload is loaded
+        texts = override_texts(overrides)
+        return _load(self.as_given, {k: v for k, v in self.settings.items() if k not in texts} | texts)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the workload into a folder, ``workload.yaml`` and its tensors, and return the path of the first.
+
+        Comments of its own file are not taken over; inputs that lie beside it are named by their whole path. Raises
+        InputError where the folder cannot be written.
+        """
+        assert self.source is not None
+        folder, data = Path(folder), dict(self.source.data)
+        tensors = {"weights": self.tensors, "reference_weights": self.reference, "score.decoder": self.decoder}
+        for key, found in tensors.items():
+            first, _, last = key.partition(".")
+            if found is None or first not in data:  # weights that are drawn are in no file
+                continue
+            file = f"{(last or first).replace('_', '-')}.safetensors"
+            save_weights(folder / file, found)
+            data[first] = {**data[first], last: file} if last else file
+        inputs = data["inputs"]
+        for key in _FILES_OF_INPUTS:
+            if isinstance(inputs.get(key), str):
+                inputs = {**inputs, key: os.path.abspath(self.folder / inputs[key])}
+        with written_whole(folder / "workload.yaml") as file_:
+            file_.write(as_yaml({"schema": "accelsim/workload@1", **data, "inputs": inputs}).encode())
+        return folder / "workload.yaml"
 
     def at(self, location: Location) -> AbstractContextManager[None]:
         """Give the place of a key path of the workload's file to the problems that come up within and have none."""
@@ -206,8 +258,9 @@ class Batch:
     features: [frames, width] unsigned, or spikes [frames, steps, width]; starts: frame offsets [utterances + 1];
     references: what was said, per utterance, or None; audio_seconds: length of the audio that the frames stand for;
     spoken_by: the speaker of each utterance, empty where unknown; unknown: units of the references that the network's
-    outputs cannot stand for; clips: what was cut off; skipped: bad recordings that were left out, by kind; doubtful:
-    how many of the utterances are of such a kind, by kind.
+    outputs cannot stand for; clips: what was cut off; instead_of: the data set that is not on this machine, whose
+    sample this is; skipped: bad recordings that were left out, by kind; doubtful: how many of the utterances are of
+    such a kind, by kind.
     """
 
     features: NDArray[np.uint8]
@@ -220,6 +273,7 @@ class Batch:
     spoken_by: tuple[str, ...] = ()
     unknown: int = 0
     clips: Clips = WHOLE
+    instead_of: str | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     doubtful: Mapping[str, int] = field(default_factory=dict)
 
@@ -233,44 +287,116 @@ class Batch:
         return Signal(self.features, self.starts, edge)
 
 
-def load_workload(
-    name: str | Path, overrides: Overrides | None = None, inputs: Given | None = None
-) -> Workload:  # fmt: skip
-    """Read and check a workload by name, folder or path.
+@dataclass(frozen=True)
+class _Given:
+    """What a workload is loaded from: its keys, and what Python gives in the place of its own files.
 
-    ``inputs``: what the network hears in the place of the workload's own: the path of a manifest or a folder of
-    recordings, recordings as arrays, or keys of ``inputs``. Features, context and the treatment of silence and length
-    stay the workload's, unless these keys say otherwise. ``overrides``: dotted key -> value, as `--set
-    workload.KEY=VALUE` gives them, numbers and booleans too. Raises InputError with every problem of the file, and of
-    its tensors: missing, truncated, wrong shape or type, out of the weight range.
+    ``tensors``: by the keys that name their files; ``inputs``: in the place of the workload's.
     """
-    path = find_workload(name)
-    source, files = _read_source(path)
-    settings = override_texts(overrides)
+
+    source: Source
+    tensors: Mapping[str, Tensors] = field(default_factory=dict)
+    inputs: Given | None = None
+
+
+AnyWorkload = str | Path | Mapping[str, Any] | Workload
+"""A workload by name, folder or path, the keys of its file as a mapping, or one that is loaded."""
+
+_FILES_OF_INPUTS = ("path", "manifest")
+_TENSORS = ("weights", "reference_weights")
+"""Keys that name a file of tensors, in whose place Python may give the tensors."""
+
+
+def load_workload(
+    workload: AnyWorkload, overrides: Overrides | None = None, inputs: Given | None = None
+) -> Workload:  # fmt: skip
+    """Read and check a workload.
+
+    ``workload``: a name of the library, a folder or a path, a mapping with the keys of such a file, in which
+    ``weights`` and ``reference_weights`` may be mappings of arrays, name -> array, instead of the names of files; or a
+    workload that is loaded. ``inputs``: what the network hears in the place of the workload's own: the path of a
+    manifest or a folder of recordings, recordings as arrays, or keys of ``inputs``. Features, context and the treatment
+    of silence and length stay the workload's, unless these keys say otherwise. ``overrides``: dotted key -> value, as
+    `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too; a path for the key ``inputs`` is what it is
+    in ``inputs``. Raises InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape
+    or type, out of the weight range.
+
+    >>> accelsim.load_workload("rsnn_paper_activity", {"inputs.frames": 20})
+    <Workload rsnn_paper_activity: 3 layers, 0 weights, random activity, 1 set>
+    """
+    if isinstance(workload, Workload):
+        if inputs is None:
+            return workload.with_(overrides) if overrides else workload
+        assert workload.as_given is not None
+        what, settings = workload.as_given, {**workload.settings, **override_texts(overrides)}
+    else:
+        what, settings = _what(workload), override_texts(overrides)
     if inputs is not None:
-        source = _hearing(source, inputs)
-    for key, value in settings.items():
-        source = source.override(key, value, prefix="workload.")
+        what = replace(what, source=_hearing(what.source, inputs, "inputs"), inputs=inputs)
+    return _load(what, settings)
+
+
+def _what(workload: str | Path | Mapping[str, Any]) -> _Given:
+    return _given(workload) if isinstance(workload, Mapping) else _Given(_read_source(find_workload(workload)))
+
+
+def _given(keys: Mapping[str, Any]) -> _Given:
+    """Return the keys of a workload in Python, without the tensors among them, in whose place names of files stand."""
+    named = {key: f"{key}.safetensors" for key in _TENSORS if isinstance(keys.get(key), Mapping)}
+    source = given({"schema": "accelsim/workload@1", **keys, **named}, "workload")
+    return _Given(source, {key: contiguous(keys[key], f"workload: {key}") for key in named})
+
+
+def save_weights_of(
+    workload: AnyWorkload, path: str | Path, tensors: Mapping[str, ArrayLike], *, reference: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:  # fmt: skip
+    """Write tensors as a workload reads them, see `accelsim.save_weights`; its own files need not be there yet."""
+    if isinstance(workload, Workload):
+        assert workload.source is not None
+        source, graph = workload.source, workload.graph
+    else:
+        source = _what(workload).source
+        graph = _graph(parse(WorkloadSpec, source), source)
+    found = graph.laid_out(contiguous(tensors, path), reference=reference)
+    _check_tensors(graph, found, source, str(path), reference=reference, cut_short=False)
+    return save_weights(path, found, metadata)
+
+
+def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
+    source, folder = what.source, Path(what.source.path).parent
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "inputs"):  # whole first, its keys after
+        said = source.override(key, value, prefix="workload.")
+        if key == "inputs" and isinstance(said.data["inputs"], str):
+            said = _hearing(source, said.data["inputs"], "--set workload.inputs")
+        source = said
     spec = parse(WorkloadSpec, source)
-    content = b"".join(map(file_bytes, files))
-    digest = hashlib.sha256(content + repr(sorted(settings.items())).encode())
+    digest = hashlib.sha256(source.content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
     cut_short = any(key.split(".")[0] == "graph" for key in settings)  # fewer blocks, for example
     tensors: Tensors = {}
     reference = None
+
+    def read(key: str, file: str) -> Tensors:
+        found = what.tensors.get(key)
+        if found is None or file != what.source.data[key]:  # another file was set
+            return _read_tensors(folder / file, digest, source, (key,))
+        found = graph.laid_out(found, reference=key == "reference_weights")
+        digest.update(as_safetensors(found, f"workload: {key}"))
+        return found
+
     if spec.generated_weights is not None:
         tensors = generated_tensors(graph, spec.generated_weights.seed)
         _check_generated(graph, tensors, spec, source)
     elif spec.weights is not None:
-        tensors = _read_tensors(path.parent / spec.weights, digest, source, ("weights",))
+        tensors = read("weights", spec.weights)
         _check_tensors(graph, tensors, source, spec.weights, reference=False, cut_short=cut_short)
     if spec.reference_weights is not None:
-        reference = in_float(
-            _read_tensors(path.parent / spec.reference_weights, digest, source, ("reference_weights",))
-        )
+        reference = in_float(read("reference_weights", spec.reference_weights))
         _check_tensors(graph, reference, source, spec.reference_weights, reference=True, cut_short=cut_short)
-    if isinstance(spec.inputs, FileInputs) and is_file(features := path.parent / spec.inputs.path):
+    if isinstance(spec.inputs, FileInputs) and is_file(features := folder / spec.inputs.path):
         digest.update(hashlib.sha256(read_whole(features, "data_bytes")).digest())
+    inputs = what.inputs
     if inputs is not None:
         digest.update(spec.inputs.model_dump_json(exclude={"manifest", "path"}).encode())
     recordings = () if inputs is None or isinstance(inputs, str | Path | Mapping) else tuple(inputs)
@@ -278,14 +404,16 @@ def load_workload(
         place = spec.inputs.place()
         if place is None:
             digest.update(digest_of(rows_of_arrays(recordings)) if recordings else b"")
-        elif os.path.exists(path.parent / place):
+        elif os.path.exists(folder / place):
             with source.at(("inputs",)):
-                digest.update(digest_of(rows_of(path.parent / place)))
+                digest.update(digest_of(rows_of(folder / place)))
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
-        decoder = _read_tensors(path.parent / decoder_file, digest, source, ("score", "decoder"))
-    workload = Workload(spec, graph, tensors, reference, decoder, path.parent, digest.hexdigest(), source, recordings)
+        decoder = _read_tensors(folder / decoder_file, digest, source, ("score", "decoder"))
+    workload = Workload(
+        spec, graph, tensors, reference, decoder, folder, digest.hexdigest(), source, recordings, what, settings
+    )  # fmt: skip
     if spec.score is not None:
         workload.scorer()
     return workload
@@ -326,12 +454,12 @@ class Variant(Model):
     set: Annotated[dict[str, Any], Len(1)]
 
 
-def _read_source(path: Path) -> tuple[Source, list[Path]]:
-    """Return a workload's data, and the files that it stands in: with a base it is that file's, changed."""
+def _read_source(path: Path) -> Source:
+    """Return a workload's data; with a base it is that file's, changed, and its content that of both files."""
     source = load_yaml(path)
     check_schema_tag(source, "workload")
     if not isinstance(source.data, dict) or "base" not in source.data:
-        return source, [path]
+        return source
     variant = parse(Variant, source)
     path_of_base = path.parent / f"{variant.base}.yaml"
     if not os.path.isfile(path_of_base):
@@ -341,26 +469,28 @@ def _read_source(path: Path) -> tuple[Source, list[Path]]:
     check_schema_tag(base, "workload")
     if "base" in base.data:
         raise InputError([source.problem(f"'{variant.base}' has itself a base: name that one", ("base",))])
-    return source.based_on(base, ("set",)), [path, path_of_base]
+    return replace(source.based_on(base, ("set",)), content=source.content + base.content)
 
 
-def workload_name(workload: str | Path) -> str | None:
+def workload_name(workload: AnyWorkload) -> str | None:
     """Return the ``name`` in a workload's file, found by name, folder or path, without its tensors."""
-    data = _read_source(find_workload(workload))[0].data
-    return data.get("name") if isinstance(data, dict) else None
+    if isinstance(workload, Workload):
+        return workload.spec.name
+    data = workload if isinstance(workload, Mapping) else _read_source(find_workload(workload)).data
+    return data.get("name") if isinstance(data, Mapping) else None
 
 
 _OF_AUDIO = ("features", "context", "trim_db", "longest_s", "length_s")
 
 
-def _hearing(source: Source, given: Given) -> Source:
-    """Return a workload's data with other inputs, see `load_workload`."""
+def _hearing(source: Source, given: Given, file: str) -> Source:
+    """Return a workload's data with other inputs, see `load_workload`; ``file``: what messages say of them."""
     said = source.data.get("inputs") if isinstance(source.data, dict) else None
     before: dict[str, Any] = said if isinstance(said, dict) else {}
     if isinstance(given, Mapping):
-        new = dict(given)
+        new = plain(given, "inputs")
         if "source" not in new:
-            return source.with_value(("inputs",), {**before, **new}, "inputs")
+            return source.with_value(("inputs",), {**before, **new}, file)
     elif isinstance(given, str | Path):
         folder = os.path.isdir(given)
         new = {"source": "folder" if folder else "recordings", "path" if folder else "manifest": os.path.abspath(given)}
@@ -372,16 +502,21 @@ def _hearing(source: Source, given: Given) -> Source:
             hint = "give 'features' beside them, as the network was trained with"
             raise InputError([source.problem(message, ("inputs",), hint)])
         new = {**{key: before[key] for key in _OF_AUDIO if key in before}, **new}
-    return source.with_value(("inputs",), new, "inputs")
+    return source.with_value(("inputs",), new, file)
 
 
-def load_batch(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Batch:
-    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there."""
+def load_batch(
+    workload: Workload, progress: Callable[[str, int, int], None] | None = None, *, samples: bool = True
+) -> Batch:
+    """Fetch the inputs of a workload and compute its features; raises InputError when the data is not there.
+
+    ``samples``: where a data set is not on this machine, take the sample of it that ships with accelsim.
+    """
     with workload.at(("inputs",)):
-        return _batch(workload, progress)
+        return _batch(workload, progress, samples)
 
 
-def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None) -> Batch:
+def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None, samples: bool) -> Batch:
     inputs, score = workload.spec.inputs, workload.spec.score
     if isinstance(inputs, RandomInputs):
         empty = np.zeros((inputs.frames, inputs.width()), np.uint8)
@@ -392,9 +527,11 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
     chosen: list[Featured | Utterance]
     of_each: Iterator[NDArray[np.uint8]]
     told: list[Clips] = []
+    instead_of: str | None = None
     own: Found | None = None
     if isinstance(inputs, FeatureInputs):
-        ready = _chosen(load_features(inputs.dataset, inputs.split), inputs, score)
+        inputs, instead_of, given = _at_hand(load_features, inputs, samples)
+        ready = _chosen(given, inputs, score)
         chosen, of_each = [*ready], (one.codes for one in ready)
         period = feature_set(inputs.dataset, inputs.split).frame_period_s
     elif isinstance(inputs, FileInputs):
@@ -408,7 +545,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
             own = used(_listen(workload, inputs, progress), inputs.skipped())
             spoken = [*own.utterances]
         else:
-            spoken = load(inputs.dataset, inputs.split)
+            inputs, instead_of, spoken = _at_hand(load, inputs, samples)
         heard = _chosen(spoken, inputs, score)
         chosen, of_each = [*heard], _clipped(heard, inputs, told)
         period = inputs.features.hop_s
@@ -440,9 +577,23 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None)
         spoken_by=tuple(u.speaker for u in utterances),
         unknown=unknown,
         clips=_together(told),
+        instead_of=instead_of,
         skipped={} if own is None else own.skipped,
         doubtful={} if own is None else own.doubtful,
     )
+
+
+def _at_hand(
+    read: Callable[[str, str], list[Spoken]], inputs: Recorded, samples: bool
+) -> tuple[Recorded, str | None, list[Spoken]]:
+    """Return the inputs that are read, what they are read instead of, and their utterances."""
+    try:
+        return inputs, None, read(inputs.dataset, inputs.split)
+    except DataError:
+        sample = DATASETS[inputs.dataset].sample
+        if not samples or sample is None or inputs.split not in DATASETS[sample].splits:
+            raise
+        return inputs.model_copy(update={"dataset": sample}), inputs.origin(), read(sample, inputs.split)
 
 
 def listen(workload: Workload, progress: Callable[[str, int, int], None] | None = None) -> Found:
@@ -473,7 +624,7 @@ def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int,
         for unit in said if said and score.closed else ():
             if not score.knows(unit):
                 vocabulary = getattr(score, score.vocabulary)
-                yield "unknown", f"{show(unit)} is none of {score.vocabulary}", did_you_mean(unit, vocabulary)
+                yield "unknown", f"{show(unit)} is none of the {score.vocabulary}", did_you_mean(unit, vocabulary)
 
     tell = None if progress is None else (lambda done, total: progress(place, done, total))
     return hear(

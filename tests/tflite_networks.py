@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from accelsim.importers.importer import Refusals
 from accelsim.importers.tflite import NONE, TfliteOptions, Translation
 from accelsim.importers.tflite_file import Model
-from accelsim.importers.written import as_yaml
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, Datapath, Signal, evaluate
 from accelsim.schema import parse, parse_yaml
+from accelsim.schema.written import as_yaml
 from accelsim.workload import WorkloadSpec
 
 Steps = dict[int, NDArray[Any]]

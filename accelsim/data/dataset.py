@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,12 @@ class Featured:
 
 @dataclass(frozen=True)
 class Download:
-    """A public archive and the checksum that a download must have; `checksum_source` says who published it."""
+    """A public archive, or a git repository, and what its content is checked against.
+
+    ``checksum``: ``sha256:`` of an archive, ``git:`` and the commit of a repository, whose id git checks all content
+    against, or None: it is not downloaded. ``checksum_source``: who published it. ``kept``: of a repository, the path
+    of each part that is kept -> where it goes below the data folder. ``size``: about how much is downloaded.
+    """
 
     url: str
     checksum: str | None
@@ -78,6 +83,10 @@ class Download:
     """What a hand-made copy must look like below the data folder."""
     marks: tuple[str, ...]
     """Paths below the data folder: where one of them exists, the set is there."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    size: str = ""
+    by_hand: str = ""
+    """The commands, run in the data folder, that get a set without a checksum."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class DataSet:
     """Speech as audio; ``read``: the utterances of a split, in a fixed order.
 
     A set without a ``download`` lies in the folder that ``shipped`` returns, or is made of ``parts``, other sets.
+    ``sample``: the name of a set that ships, which a run reads where this one is not on the machine.
     """
 
     splits: tuple[str, ...]
@@ -92,6 +102,7 @@ class DataSet:
     download: Download | None = None
     shipped: Callable[[], Path] | None = None
     parts: tuple[str, ...] = ()
+    sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,9 @@ class FeatureSet:
     width: int
     frame_period_s: float
     read: Callable[[str], list[Featured]]
-    download: Download
+    download: Download | None = None
+    shipped: Callable[[], Path] | None = None
+    sample: str | None = None
 
 
 DATASETS: Registry[DataSet | FeatureSet] = Registry("accelsim.datasets", "data set", builtin="accelsim.data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import subprocess
 import tarfile
 import tempfile
 import zlib
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from accelsim.data.dataset import DATA_VARIABLE, DATASETS, DataSet, FeatureSet, Utterance, data_folder, reading
+from accelsim.data.dataset import DATASETS, DataSet, Download, FeatureSet, Utterance, data_folder, reading
 from accelsim.errors import InputError
+
+_GIT = "git:"
 
 
 def load(name: str, split: str) -> list[Utterance]:
@@ -46,17 +49,19 @@ class DownloadBar(Protocol):
 def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadBar | None = None) -> Path:
     """Download a data set, check its checksum, unpack it safely; returns the folder that now holds it.
 
-    Does nothing but report when the data is already there. `progress` receives one line of text per step, `bar` the
-    bytes. A killed download or unpacking leaves nothing that would be taken for the data set.
-    Raises InputError for an unknown set, and for a set without a published checksum to check against.
+    Does nothing but report when the data is already there. A set that is made of others gets those. `progress` receives
+    one line of text per step, `bar` the bytes. A killed download or unpacking leaves nothing that would be taken for
+    the data set. Raises InputError for an unknown set, and for a set without a published checksum to check against.
     """
     report = progress or (lambda line: None)
     known = DATASETS[name]
-    if isinstance(known, DataSet) and known.shipped is not None:
+    if known.shipped is not None:
         report(f"{name} ships with {DATASETS.origin(name)}")
         return known.shipped()
     if isinstance(known, DataSet) and known.parts:
-        raise InputError.of(f"{name} is made of {' and '.join(known.parts)}", hint="get those")
+        for part in known.parts:
+            get(part, progress, bar)
+        return data_folder()
     folder, download = data_folder(), known.download
     if download is None:
         raise InputError.of(f"{name} has no source to get it from")
@@ -64,14 +69,20 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
         report(f"{name} is already in {folder}")
         return folder
     if download.checksum is None:
+        commands = f"`{download.by_hand}`" if download.by_hand else f"fetch {download.url} yourself"
         raise InputError.of(
             f"no checksum is published for {name}, so it is not downloaded",
-            hint=f"fetch {download.url} yourself and provide {download.layout} in the folder that "
-            f"{DATA_VARIABLE} names (now {folder})",
+            hint=f"in the folder that ACCELSIM_DATA names (now {folder}): {commands}; expected there: "
+            f"{download.layout}",
         )
+    size = f", {download.size}" if download.size else ""
+    report(f"downloading {download.url} ({download.licence}{size}) to {folder}")
+    if download.checksum.startswith(_GIT):
+        clone(name, download, folder)
+        report(f"checksum {download.checksum} holds")
+        return folder
     import pooch
 
-    report(f"downloading {download.url} ({download.licence}) to {folder}")
     try:
         archive = pooch.retrieve(
             download.url,
@@ -89,6 +100,40 @@ def get(name: str, progress: Callable[[str], None] | None = None, bar: DownloadB
     report(f"checksum {download.checksum} holds; unpacking")
     unpack(Path(archive), folder)
     return folder
+
+
+def clone(name: str, download: Download, folder: Path) -> None:
+    """Get what is ``kept`` of one commit of a repository; git checks every file against the commit's id.
+
+    Raises InputError where git is not there, or cannot get the commit or what is to be kept of it.
+    """
+    assert download.checksum is not None
+    commit = download.checksum.removeprefix(_GIT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as aside:
+            _git(aside, "init", "--quiet")
+            _git(aside, "fetch", "--quiet", "--depth", "1", download.url, commit)
+            _git(aside, "-c", "core.autocrlf=false", "checkout", "--quiet", commit, "--", *download.kept)
+            for part, place in download.kept.items():
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                (Path(aside) / part).rename(folder / place)
+    except FileNotFoundError:
+        hint = f"install git, or provide {download.layout} in {folder}"
+        raise InputError.of(f"{name} is downloaded by git, which is not on this machine", hint=hint) from None
+    except subprocess.CalledProcessError as error:
+        reason = " ".join(error.stderr.split())
+        hint = f"check the connection, or provide {download.layout} in {folder}"
+        raise InputError.of(f"cannot download {download.url}: {reason}", hint=hint) from None
+    except OSError as error:
+        raise InputError.of(f"cannot put {name} into {folder}: {error.strerror}") from None
+
+
+def _git(folder: str, *arguments: str) -> None:
+    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}  # a wrong address asks for no password
+    subprocess.run(
+        ["git", "-C", folder, *arguments], check=True, capture_output=True, text=True, errors="replace", env=quiet
+    )
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim import library
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import check_rate, read_packed, read_recording
@@ -61,6 +62,10 @@ def _recordings(folder: Path, packed: str, tree: str, wanted: Wanted) -> list[Di
         found = _files(folder / tree, wanted)
     else:
         return None
+    return _in_order(found)
+
+
+def _in_order(found: Iterable[Digit]) -> list[Digit]:
     return sorted((one._replace(audio=_at_loudness(one.audio)) for one in found), key=lambda one: one[:3])
 
 
@@ -85,8 +90,8 @@ def _packed(path: Path, wanted: Wanted) -> Iterator[Digit]:
             yield Digit(int(digit), str(speaker), int(take), resampled(audio, rate, SAMPLE_RATE_HZ))
 
 
-def _files(folder: Path, wanted: Wanted) -> Iterator[Digit]:
-    for path in folder.rglob("*.wav"):
+def _files(folder: Path, wanted: Wanted, suffix: str = ".wav") -> Iterator[Digit]:
+    for path in folder.rglob(f"*{suffix}"):
         match = _NAME.fullmatch(path.stem)
         if match and wanted(int(match[1]), match[2]):
             samples, rate = read_recording(path)
@@ -105,17 +110,21 @@ def resampled(audio: NDArray[np.float32], rate_hz: int, wanted_hz: int) -> NDArr
 
 FSDD = Download(
     url="https://github.com/Jakobovski/free-spoken-digit-dataset",
-    checksum=None,
-    checksum_source="",
+    checksum="git:26eb9aaf76e81b692f806f9140c2d2777410d7a1",
+    checksum_source="the repository's commit of 2 May 2024",
     licence="CC BY-SA 4.0",
+    size="21 MB",
+    kept={"recordings": "free-spoken-digit-dataset/recordings", "README.md": "free-spoken-digit-dataset/README.md"},
     layout="free-spoken-digit-dataset/recordings/<digit>_<speaker>_<take>.wav (a clone of the repository)",
     marks=("fsdd_8k_int16.npz", "free-spoken-digit-dataset/recordings"),
 )
 AUDIOMNIST = Download(
     url="https://github.com/soerenab/AudioMNIST",
-    checksum=None,
-    checksum_source="",
+    checksum="git:6c5eb77d8e9242d6ce31af807f0409d36a246f51",
+    checksum_source="the repository's commit that added the recordings",
     licence="MIT",
+    size="about 1 GB",
+    kept={"data": "AudioMNIST/data"},
     layout="AudioMNIST/data/<speaker>/<digit>_<speaker>_<take>.wav (a clone of the repository)",
     marks=("audiomnist_subset_8k_int16.npz", "AudioMNIST/data"),
 )
@@ -132,6 +141,10 @@ def _digits(name: str, split: str, count: int = 10) -> list[Utterance]:
     )
     if recordings is None:
         raise missing(name)
+    return _utterances(name, recordings)
+
+
+def _utterances(name: str, recordings: Iterable[Digit]) -> list[Utterance]:
     return [
         Utterance(f"{name}/{one.digit}_{one.speaker}_{one.take}", one.speaker, one.audio, None, WORDS[one.digit])
         for one in recordings
@@ -142,6 +155,23 @@ def _zero_one(split: str) -> list[Utterance]:
     return _digits("fsdd", split, 2) + _digits("audiomnist", split, 2)
 
 
-DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD))
+def sample_folder(network: str) -> Path:
+    """Return the folder of recordings that ship with a network."""
+    return library.root() / "workloads" / network / "sample"
+
+
+def _sample(name: str, network: str, split: str) -> list[Utterance]:
+    return _utterances(name, _in_order(_files(sample_folder(network), lambda digit, speaker: True, ".flac")))
+
+
+def _shipped(name: str, network: str) -> DataSet:
+    return DataSet(("test",), partial(_sample, name, network), shipped=partial(sample_folder, network))
+
+
+DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD, sample="fsdd_sample"))
 DATASETS.register("audiomnist", DataSet(("train", "test"), partial(_digits, "audiomnist"), AUDIOMNIST))
-DATASETS.register("zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist")))
+DATASETS.register(
+    "zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist"), sample="zero_one_sample")
+)
+DATASETS.register("zero_one_sample", _shipped("audiomnist", "s4d_digits"))
+DATASETS.register("fsdd_sample", _shipped("fsdd", "s4d_digits10"))

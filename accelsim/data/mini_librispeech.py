@@ -51,4 +51,4 @@ def _read(split: str) -> list[Utterance]:
     ]
 
 
-DATASETS.register("mini_librispeech", DataSet(("train", "dev", "test"), _read, DOWNLOAD))
+DATASETS.register("mini_librispeech", DataSet(("train", "dev", "test"), _read, DOWNLOAD, sample="librivox_sample"))

@@ -19,6 +19,8 @@ DOWNLOAD = Download(
     licence="CC BY-NC-SA, for measuring only",
     layout="timit/<dr>-<speaker>/<sentence>.wav, .phn and .txt (NLTK's TIMIT corpus sample)",
     marks=("timit_sample_16k_int16.npz", "timit/dr2-faem0"),
+    by_hand="curl -LO https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/timit.zip && "
+    "unzip timit.zip",
 )
 
 TIMIT_TEST_SPEAKERS = ("dr2-faem0", "dr8-mbcg0")

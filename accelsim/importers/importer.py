@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from accelsim import limits
 from accelsim.data.files import beside, is_file
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.importers.written import as_yaml, table
+from accelsim.importers.written import table
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES
 from accelsim.registry import Registry
 from accelsim.result import check_writable, written_whole
 from accelsim.schema import Model, parse, parse_yaml
 from accelsim.schema.names import LONGEST_LABEL, Label
+from accelsim.schema.written import as_yaml
 from accelsim.text import in_markdown, printable
 from accelsim.weights import save_weights
 from accelsim.workload import Workload, load_workload

@@ -39,11 +39,11 @@ from accelsim.importers.importer import (
     Options,
     Refusals,
 )
-from accelsim.importers.written import as_yaml
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, Datapath, Op, Signal, largest_weight
 from accelsim.schema import parse, parse_yaml
 from accelsim.schema.quantity import FramePeriod
+from accelsim.schema.written import as_yaml
 from accelsim.workload import WorkloadSpec
 
 NEURONS = frozenset({"LIF", "CubaLIF", "IF", "Threshold"})

@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from accelsim import limits
@@ -16,6 +19,8 @@ from accelsim.ops.attention import AttentionOp
 from accelsim.ops.op import ANY_LENGTH, FEATURES, Edge, Op, ShortForm, Tensors
 from accelsim.schema import messages_of
 
+_TYPES = (np.int8, np.int16, np.int32, np.float32, np.float16)
+"""What tensors of a network are stored as, from the narrowest on."""
 _BYTES_OF_WEIGHT = 2  # integers of 8 bits, or float16
 
 
@@ -179,9 +184,37 @@ class Graph:
                         else op.tensor_problem(end, tensors[name], tensors)
                     )
                 if problem is not None:
-                    yield self.places[op.name], f"tensor '{name}' {problem}", None
+                    flipped = tensors[name].shape[::-1]
+                    turned = flipped != tensors[name].shape and not op.shape_problem(end, shape, flipped)
+                    hint = "its transpose fits: give array.T" if turned else None
+                    yield self.places[op.name], f"tensor '{name}' {problem}", hint
         rest = [name for name in nobody_reads if name not in misspelt]
         yield from self._unread(rest, known, tensors, cut_short)
+
+    def laid_out(self, tensors: Mapping[str, NDArray[Any]], *, reference: bool = False) -> dict[str, NDArray[Any]]:
+        """Return tensors of the right shape in the type that their ops read, where that holds every value.
+
+        What fits no type is returned as it is, and `tensor_problems` tells why.
+        """
+        found = dict(tensors)
+        for op in self.ops:
+            shapes = op.float_shapes(self.read(op)) if reference else op.shapes(self.read(op))
+            for end, shape in shapes.items():
+                name = op.tensor_name(end)
+                if name not in found or op.shape_problem(end, shape, found[name].shape):
+                    continue
+                given = found[name]
+                for kind in (given.dtype.type, *_TYPES):
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        cast = given.astype(kind)
+                    found[name] = cast
+                    fits = np.array_equal(cast.astype(given.dtype), given)
+                    wrong = op.float_problem(end, cast) if reference else op.tensor_problem(end, cast, found)
+                    if fits and not wrong:
+                        break
+                else:
+                    found[name] = given
+        return found
 
     def _unread(
         self, names: Iterable[str], known: Mapping[str, Op], tensors: Tensors, cut_short: bool

@@ -21,7 +21,17 @@ ALL_FORMATS = ("html", *FORMATS)
 def write_report(
     folder: Path, formats: Sequence[str], out: Path, paper_of: Callable[[Result], Paper | None]
 ) -> list[Path]:
-    """Write the report of a folder into another, ``report.html`` and figures, and return the paths.
+    """Write the report of a folder into another, ``report.html`` and figures, and return the paths; see `written`."""
+    if _kind(folder) == RESULT:
+        return written(Result.read(folder / RESULT), formats, out, paper_of)
+    with Store.open(folder) as store:
+        return written(store, formats, out, paper_of)
+
+
+def written(
+    what: Result | Store, formats: Sequence[str], out: Path, paper_of: Callable[[Result], Paper | None]
+) -> list[Path]:
+    """Write the report of a run, a sweep or a search into a folder and return the paths.
 
     formats: of `ALL_FORMATS`. ``paper_of``: the published figures that stand beside a run, None where none do.
     Raises InputError.
@@ -35,14 +45,12 @@ def write_report(
         raise InputError(unknown)
     check_writable(out)
     figures = [kind for kind in formats if kind != "html"]
-    if _kind(folder) == RESULT:
-        result = Result.read(folder / RESULT)
-        page = run_page(result, paper_of(result)) if "html" in formats else None
-        drawn = run_figures(result) if figures else {}
+    if isinstance(what, Result):
+        page = run_page(what, paper_of(what)) if "html" in formats else None
+        drawn = run_figures(what) if figures else {}
     else:
-        with Store.open(folder) as store:
-            page = sweep_page(store) if "html" in formats else None
-            drawn = sweep_figures(store) if figures else {}
+        page = sweep_page(what) if "html" in formats else None
+        drawn = sweep_figures(what) if figures else {}
     paths = []
     if page is not None:
         paths.append(out / PAGE)

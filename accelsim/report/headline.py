@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from accelsim.result import ArrayRecord, Latency, OperationRecord, Result
+from accelsim.result import AccuracyRecord, ArrayRecord, Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
 
@@ -33,6 +33,118 @@ class Headline:
     published: str
     roles: tuple[Role, ...]
     part: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the block that stands first: what it is about, and what there is to say of it, the chief part first.
+
+    The first part always stands there, the others as far as there is room.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+
+
+MOST_LINES = 10
+"""Lines of the block that stands first, its title among them."""
+
+
+def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
+    """Return what ran, and at most nine lines: on what, how well, how fast, at what power, energy and area.
+
+    All with their intervals, and a line for each of its other operating points. The paper's figures stand beside.
+    """
+    p, u = result.performance, result.uncertainty
+
+    def beside(*paths: str) -> list[str]:
+        figures = [figure for figure in paper.figures if figure.path in paths and figure.short] if paper else []
+        return [f"the paper: {figure.short} ({figure.role})" for figure in figures]
+
+    title = f"{result.workload.name} on {result.arch.name}"
+    source = f" of {result.accuracy.dataset}" if result.accuracy else ""
+    count = f"{p.utterances:,} utterance{'s' if p.utterances > 1 else ''}"
+    rate = result.efficiency
+    lines = [
+        Line("speech", (f"{count}, {format_si(p.audio_seconds, 's')}{source}", f"{p.frames:,} frames")),
+        *_recognised(result, beside),
+        Line(
+            "speed",
+            (
+                f"latency {_typical(result)}",
+                f"real-time factor {p.real_time_factor:.3g}",
+                f"{p.cycles_per_frame:.1f} cycles a frame at {format_si(p.clock_hz, 'Hz')}",
+                *beside("performance.cycles_per_frame", "performance.real_time_factor"),
+            ),
+        ),
+        Line(
+            "power",
+            (f"{format_si(result.power_w, 'W')} (5 to 95 %: {between(u.power_w, 'W')})", *beside("power_w")),
+        ),
+        Line(
+            "energy",
+            (
+                f"{_with_ends(result.energy.per_frame_j, _energy_of_a_frame(result), 'J')} a frame",
+                f"{format_si(ratio(result.energy.total_j, p.audio_seconds), 'J')} a second of audio",
+            ),
+        ),
+        Line("area", ("{:.3f} mm2 ({:.3f} to {:.3f})".format(result.area_mm2, *u.area_mm2), *beside("area_mm2"))),
+        Line(
+            "efficiency",
+            (f"{rate.tops_per_w:.4g} TOPS/W, {rate.gops_per_mm2:.4g} GOPS/mm2", f"{rate.op_definition} operations"),
+        ),
+    ]
+    others = [
+        Line(
+            name,
+            (
+                f"{_with_ends(o.power_w, o.uncertainty.power_w, 'W')}, {format_si(o.energy.per_frame_j, 'J')} a frame",
+                f"latency {_typical(o)}",
+                f"real-time factor {o.performance.real_time_factor:.3g}",
+                f"{o.efficiency.tops_per_w:.4g} TOPS/W",
+                f"at {format_si(o.performance.clock_hz, 'Hz')}",
+            ),
+        )
+        for name, o in result.operating_points.items()
+    ]
+    return title, [*lines, *others][: MOST_LINES - 1]
+
+
+def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
+    """Return the lines of the score: the chief one, and one for what else it measures."""
+    a = result.accuracy
+    if a is None:
+        return [Line("accuracy", ("none: this workload is not scored",))]
+    in_float = [] if a.reference_value is None else [f"in float {a.reference_value:.2f} {a.unit}"]
+    runs = [f"mean of {len(a.runs)} programmings"] if a.runs else []
+    counted = f"{a.n:,} {a.counted}" + (f" of {a.speakers} speakers" if a.speakers and a.speakers > 1 else "")
+    one = result.performance.utterances == 1 and a.low == a.high
+    interval = "one utterance, so without an interval" if one else f"95 %: {a.low:.1f} to {a.high:.1f}"
+    chief = f"{a.value:.2f} {a.unit} ({interval})"
+    lines = [Line(a.metric, (chief, *in_float, *runs, counted, *beside("accuracy.value", "accuracy.loss")))]
+    if a.further:
+        told = (f"{other.metric} {other.value:.3g} {other.unit} ({other.low:.3g} to {other.high:.3g})"
+                for other in a.further)  # fmt: skip
+        lines.append(Line("and", tuple(told)))
+    return lines
+
+
+def _typical(point: OperationRecord) -> str:
+    latency = point.performance.latency_cycles
+    if latency.max == latency.p50:
+        return _seconds(point, latency.p50)
+    return f"{_seconds(point, latency.p50)}, at most {_seconds(point, latency.max)}"
+
+
+def _with_ends(value: float, interval: tuple[float, float], unit: str) -> str:
+    return f"{format_si(value, unit)} ({between(interval, unit)})"
+
+
+def _energy_of_a_frame(point: OperationRecord) -> tuple[float, float]:
+    """Return the interval of the energy of a frame, P t / n with the ends of the power P: t and n are exact."""
+    p = point.performance
+    low, high = (ratio(power * p.seconds, p.frames) for power in point.uncertainty.power_w)
+    return low, high
 
 
 def columns(result: Result) -> list[tuple[str, str]]:
@@ -82,7 +194,7 @@ def headlines(result: Result, paper: Paper | None = None) -> list[Headline]:
         row(
             a.metric,
             lambda _: f"{a.value:.2f} {a.unit}",
-            f"{spread}95 % interval {a.low:.1f} to {a.high:.1f}; {a.n:,} {a.counted}{by}, {a.dataset}",
+            f"{spread}{of_rate(a)}; {a.n:,} {a.counted}{by}, {a.dataset}",
             "accuracy.value",
         )
         if a.exact_value is not None:
@@ -271,14 +383,23 @@ def drawable(value: float) -> bool:
     return SMALLEST < value < LARGEST
 
 
+def of_rate(accuracy: AccuracyRecord) -> str:
+    """Return the interval of an error rate over utterances."""
+    interval = accuracy.interval()
+    return "one utterance: no interval" if interval is None else f"95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
+
+
 def between(interval: tuple[float, float], unit: str) -> str:
     """Return an interval with its unit at both ends."""
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): what was cut off, the plan of a chunk, numbers that went wrong."""
+    """Return (what it is about, what to know): samples, what was cut off, the plan of a chunk, wrong numbers."""
     found: list[tuple[str, str]] = []
+    if result.instead_of:
+        said = f"sample of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
+        found.append(("sample", f"{said}: `accelsim data get {result.instead_of.partition('/')[0]}` for all"))
     for about, counts, what in (
         ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
         ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),

@@ -26,7 +26,7 @@ Part = tuple[str, float, str]
 Bar = tuple[str, str, list[Part]]
 """A bar: its name, its text, its parts."""
 
-_CARDS = ("cycles per frame", "power", "energy per frame", "area")
+CARDS = ("cycles per frame", "power", "energy per frame", "area")
 _ROLES = {
     "input": "we were given it",
     "calibrated": "a number of ours was fitted to it, so agreement is no evidence",
@@ -77,12 +77,12 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
         run=result,
         paper=paper,
         role_meanings={role: _ROLES[role] for role in dict.fromkeys(role for row in rows for role in row.roles)},
-        facts=_facts(result),
+        facts=facts(result),
         columns=columns(result),
         headlines=rows,
         notes=notes(result),
         warnings=warnings(result),
-        cards=[row for index, row in enumerate(rows) if index == 0 or row.name in _CARDS],
+        cards=[row for index, row in enumerate(rows) if index == 0 or row.name in CARDS],
         blocks=blocks,
         scales=chip.scales(result),
         engines=result.engines[: chip.ENGINES],
@@ -107,7 +107,8 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
     )
 
 
-def _facts(result: Result) -> list[str]:
+def facts(result: Result) -> list[str]:
+    """Return what was run, in a few words each."""
     p = result.performance
     spoken = f"{p.frames:,} frames of {p.utterances:,} utterances, {format_si(p.audio_seconds, 's')} of audio"
     data = [result.accuracy.dataset] if result.accuracy else []
@@ -199,19 +200,9 @@ def _clip_bar(name: str, clipped: int, conversions: int) -> Bar:
 
 
 def render(template: str, sections: dict[str, str], data: dict[str, Any], **values: Any) -> str:
-    """Fill a template. Only the page's own script may run: the policy in its head names the script's hash."""
+    """Fill a template of a page. Only its own script may run: the policy in its head names the script's hash."""
     loader = PackageLoader("accelsim.report")
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters["typeset"] = typeset
-    environment.filters["si"] = format_si
-    environment.globals["ratio"] = ratio
+    environment = _environment(loader)
     style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
@@ -223,6 +214,26 @@ def render(template: str, sections: dict[str, str], data: dict[str, Any], **valu
         data=_in_json(data),
         **values,
     )
+
+
+def fill(template: str, **values: Any) -> str:
+    """Fill a template that is no page of its own."""
+    return _environment(PackageLoader("accelsim.report")).get_template(template).render(**values)
+
+
+def _environment(loader: PackageLoader) -> Environment:
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters["typeset"] = typeset
+    environment.filters["si"] = format_si
+    environment.globals["ratio"] = ratio
+    return environment
 
 
 def _shown(value: Any) -> Any:

@@ -19,7 +19,7 @@ from accelsim.report.html import typeset
 from accelsim.report.roofline import Spot, roofline
 from accelsim.report.steps import Slice, Steps, slice_of, steps_of
 from accelsim.report.sweep_html import FIGURES
-from accelsim.result import Result, written_whole
+from accelsim.result import FrameRecord, Result, written_whole
 from accelsim.schema import format_si
 from accelsim.schema.quantity import PREFIXED
 from accelsim.text import printable
@@ -104,13 +104,60 @@ def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder:
     for name, figure in figures.items():
         for kind in formats:
             buffer = io.BytesIO()
-            with _style():
+            with drawn_in():
                 figure.savefig(buffer, format=kind, metadata=_METADATA[kind])
             paths.append(folder / f"{name}.{kind}")
             with written_whole(paths[-1]) as file:
                 file.write(buffer.getvalue())
     return paths
 
+
+def timeline_figure(frame: FrameRecord) -> Figure:
+    """Return what every component did for one frame: its work in the colour of the layer, in grey what a job waited.
+
+    Copies of a component in tiles share a line. Raises InputError where nothing worked.
+    """
+    end_ps = max((job.left_ps for job in frame.jobs), default=0)
+    scale, unit = next(((scale, unit) for scale, unit in _TIMES if end_ps >= scale), _TIMES[-1])
+    layers = list(dict.fromkeys(job.layer for job in frame.jobs))
+    colours = dict(zip(layers, _JOBS, strict=False))
+    bars: dict[str, list[tuple[str, int, int, str]]] = {}
+    for job in frame.jobs:
+        for place, (member, busy_ps) in enumerate(job.busy_ps.items()):
+            line = bars.setdefault(member.partition("[")[0], [])
+            if not place:  # it leads the job, and waits for the others
+                line += [("waits", job.ready_ps, job.start_ps, _PALE), ("waits", job.end_ps, job.left_ps, _PALE)]
+            line.append((job.layer, job.start_ps, job.start_ps + busy_ps, colours.get(job.layer, _GREY)))
+    if not bars:
+        raise InputError.of("no timeline to draw: nothing worked for the frame")
+    meanings = {name: colour for line in bars.values() for name, begin, end, colour in line if end > begin}
+    others = [name for name, colour in meanings.items() if colour == _GREY]
+    named = {label(name): colour for name, colour in meanings.items() if name not in others}
+    named |= {f"{len(others)} other layers": _GREY} if others else {}
+    with _axes(height_in=0.7 + 0.17 * len(bars) + 0.13 * -(-len(named) // 2)) as (figure, axes):
+        from matplotlib.patches import Patch
+
+        for row, line in enumerate(bars.values()):
+            for height, waits in ((0.3, True), (0.75, False)):
+                spans = [(begin, end, colour) for name, begin, end, colour in line if (name == "waits") == waits]
+                axes.broken_barh(
+                    [(begin / scale, (end - begin) / scale) for begin, end, _ in spans],
+                    (row - height / 2, height),
+                    facecolors=[colour for *_, colour in spans],
+                    linewidth=0,
+                )
+        axes.set_yticks(range(len(bars)), [label(name) for name in bars])
+        axes.invert_yaxis()
+        axes.set_xlim(0, end_ps / scale)
+        axes.set_xlabel(f"time since frame {frame.frame} arrived, {typeset(f'1 {unit}')[2:]}")
+        patches = [Patch(color=colour, label=name) for name, colour in named.items()]
+        figure.legend(handles=patches, loc="outside upper center", ncols=2)
+    return figure
+
+
+_TIMES = ((1e12, "s"), (1e9, "ms"), (1e6, "us"), (1e3, "ns"))
+_PALE = "#c8ced4"
+_JOBS = tuple(colour for colour, _ in _LINES if colour != _GREY)
 
 _MOST_BARS = 40
 _MOST_SPOTS = 500
@@ -340,7 +387,7 @@ def _tick(unit: str, value: float, _: int | None) -> str:
 @contextmanager
 def _axes(height_in: float) -> Iterator[tuple[Figure, Axes]]:
     """Give the axes of a new figure, drawn without any window or global state."""
-    with _style():
+    with drawn_in():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
@@ -348,7 +395,8 @@ def _axes(height_in: float) -> Iterator[tuple[Figure, Axes]]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def drawn_in() -> Iterator[None]:
+    """Draw and save within the style of our figures, whatever the user's own; raises InputError without matplotlib."""
     try:
         import matplotlib
     except ImportError:

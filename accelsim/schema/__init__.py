@@ -1,6 +1,7 @@
 """The grammar of the input files: YAML with file and line, quantities with units, models."""
 
 from accelsim.schema.effects import Effect, effects_of, keeps_values, numeric_keys, undeclared
+from accelsim.schema.given import given, override_texts
 from accelsim.schema.parse import Model, check_schema_tag, json_schema, messages_of, parse
 from accelsim.schema.quantity import (
     Area,
@@ -62,7 +63,7 @@ from accelsim.schema.quantity import (
     parse_quantity,
 )
 from accelsim.schema.registered import Registered
-from accelsim.schema.source import Overrides, Source, file_bytes, load_yaml, override_texts, parse_yaml
+from accelsim.schema.source import Overrides, Source, file_bytes, load_yaml, parse_yaml
 
 __all__ = [
     "Area",
@@ -129,6 +130,7 @@ __all__ = [
     "file_bytes",
     "format_figure",
     "format_si",
+    "given",
     "json_schema",
     "keeps_values",
     "load_yaml",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from os import PathLike, fspath
@@ -16,15 +15,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from accelsim import limits
-from accelsim.errors import InputError, Problem, did_you_mean, nearest, show
+from accelsim.errors import InputError, Problem, did_you_mean, nearest
 from accelsim.limits import Limits
 
 MAX_DIGITS = 100
 
 Key = str | int
 Location = tuple[Key, ...]
-Overrides = Mapping[str, str | float | bool]
-"""Dotted key -> value, as text in YAML, a number or a boolean."""
+Overrides = Mapping[str, Any]
+"""Dotted key -> value: text as in YAML, a number, True, False, None, a path, or lists and mappings of those."""
 
 _LONGEST_PATH = 1000  # parts between dots, far more than levels: names hold dots
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
@@ -48,21 +47,25 @@ _READ_APART = re.compile(
 )
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a value stands, and where its parts stand; nothing of it is to be changed."""
 
     line: int | None
-    parts: dict[Key, _Place] = {}
+    parts: dict[Key, Place] = {}
     file: str | None = None  # set only where a value came from elsewhere: --set
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file's plain data, and the line of each value in it; the data is not to be changed."""
+    """A file's plain data, and the line of each value in it; the data is not to be changed.
+
+    ``content``: the bytes that it was read from, whatever was changed since.
+    """
 
     path: str
     data: Any
-    _place: _Place
+    _place: Place
+    content: bytes = field(default=b"", compare=False, repr=False)
 
     def where(self, location: Location = ()) -> tuple[str, int | None]:
         """The file and 1-based line of a key path, or of its nearest parent that exists."""
@@ -116,7 +119,7 @@ class Source:
 
     def with_value(self, location: Location, value: Any, file: str) -> Source:
         """This source with the plain data at a location replaced by others, of which messages say that ``file``."""
-        return self._with(location, value, _Place(None, {}, file))
+        return self._with(location, value, Place(None, {}, file))
 
     def based_on(self, base: Source, location: Location) -> Source:
         """Another source with the values that this one gives by dotted paths in the mapping at ``location``.
@@ -130,13 +133,13 @@ class Source:
         for path, value in settings.items():
             file, line = self.where((*location, path))
             where = found._locate(path, file, line)
-            found = found._with(where, value, _Place(line, place.parts[path].parts, file))
+            found = found._with(where, value, Place(line, place.parts[path].parts, file))
         return found
 
-    def _with(self, where: Location, value: Any, place: _Place) -> Source:
+    def _with(self, where: Location, value: Any, place: Place) -> Source:
         """This source with the value at a location replaced."""
 
-        def replace(data: Any, around: _Place, location: Location) -> tuple[Any, _Place]:
+        def replace(data: Any, around: Place, location: Location) -> tuple[Any, Place]:
             if not location:
                 return value, place
             key, rest = location[0], location[1:]
@@ -144,10 +147,10 @@ class Source:
             new, new_place = replace(old, around.parts.get(key, around), rest)
             copy: Any = dict(data) if isinstance(data, dict) else list(data)
             copy[key] = new
-            return copy, _Place(around.line, {**around.parts, key: new_place}, around.file)
+            return copy, Place(around.line, {**around.parts, key: new_place}, around.file)
 
         data, new_place = replace(self.data, self._place, where)
-        return Source(self.path, data, new_place)
+        return Source(self.path, data, new_place, self.content)
 
     def _locate(self, path: str, file: str, line: int | None) -> Location:
         """The location that a dotted path names; its last key may be new."""
@@ -188,26 +191,6 @@ class Source:
         return did_you_mean(path, self.data) if isinstance(self.data, dict) else None
 
 
-def override_texts(overrides: Overrides | None) -> dict[str, str]:
-    """Overrides with each value as the text that `--set` takes, so `True` is "true"; raises InputError."""
-    texts, problems = {}, []
-    for key, value in (overrides or {}).items():
-        if isinstance(value, str):
-            texts[key] = value
-        elif isinstance(value, bool):
-            texts[key] = "true" if value else "false"
-        elif isinstance(value, numbers.Integral):
-            texts[key] = repr(int(value))  # NumPy writes its own types in another way
-        elif isinstance(value, numbers.Real):
-            texts[key] = repr(float(value))
-        else:
-            message = f"expected text, a number, True or False, found {show(value)}"
-            problems.append(Problem(message, f"--set {key}", hint="write it as text, as in YAML"))
-    if problems:
-        raise InputError(problems)
-    return texts
-
-
 def file_bytes(path: str | PathLike[str]) -> bytes:
     """Return what is in a YAML file; raises InputError where it cannot be read, or is over the limit."""
     name = fspath(path)
@@ -239,7 +222,7 @@ def load_yaml(path: str | PathLike[str]) -> Source:
     data, place = _read(text, name, limits.current())
     if data is None:
         raise InputError.of("the file is empty", file=name, line=1)
-    return Source(name, data, place)
+    return Source(name, data, place, raw)
 
 
 def parse_yaml(text: str, name: str = "<text>") -> Source:
@@ -247,11 +230,11 @@ def parse_yaml(text: str, name: str = "<text>") -> Source:
     data, place = _read(text, name, limits.current())
     if data is None:
         raise InputError.of("the file is empty", file=name)
-    return Source(name, data, place)
+    return Source(name, data, place, text.encode())
 
 
 @lru_cache(maxsize=64)  # a sweep reads the same few files for every point; the data is not to be changed
-def _read(text: str, file: str, most: Limits, one_value: bool = False) -> tuple[Any, _Place]:
+def _read(text: str, file: str, most: Limits, one_value: bool = False) -> tuple[Any, Place]:
     """The data and places of a text; `one_value` leaves lines out of the problems. `most`: the current limits."""
     # libyaml is many times as fast. A text with problems is read again by the loader in Python, so that messages are
     # the same everywhere.
@@ -278,13 +261,13 @@ class _Reader:
 
     def __init__(self, text: str, loader: Any) -> None:
         self.data: Any = None
-        self.place = _Place(1)
+        self.place = Place(1)
         self.problems: list[Problem] = []
         self._text = text
         self._new_loader = loader
         self._nodes = 0
         self._most = limits.current()
-        self._anchors: dict[str, tuple[Any, _Place, int]] = {}
+        self._anchors: dict[str, tuple[Any, Place, int]] = {}
 
     def read(self) -> None:
         try:
@@ -331,7 +314,7 @@ class _Reader:
             message, hint = limits.over("yaml_values")
             raise self._stop(message, line, hint)
 
-    def _value(self, event: Any, depth: int) -> tuple[Any, _Place]:
+    def _value(self, event: Any, depth: int) -> tuple[Any, Place]:
         line = event.start_mark.line + 1
         if depth > self._most.yaml_depth:
             message, hint = limits.over("yaml_depth")
@@ -341,7 +324,7 @@ class _Reader:
                 raise self._stop(f"alias '*{event.anchor}' stands before its anchor is complete", line)
             value, place, nodes = self._anchors[event.anchor]
             self._count(nodes, line)
-            return value, _Place(line, place.parts)
+            return value, Place(line, place.parts)
         before = self._nodes
         self._count(1, line)
         if event.tag is not None and not (event.tag == "!" and isinstance(event, yaml.ScalarEvent)):
@@ -351,17 +334,17 @@ class _Reader:
             self._anchors[event.anchor] = (value, place, self._nodes - before)
         return value, place
 
-    def _untagged(self, event: Any, line: int, depth: int) -> tuple[Any, _Place]:
+    def _untagged(self, event: Any, line: int, depth: int) -> tuple[Any, Place]:
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event, line), _Place(line)
-        parts: dict[Key, _Place] = {}
+            return self._scalar(event, line), Place(line)
+        parts: dict[Key, Place] = {}
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Any] = []
             while not isinstance(event := self._next(), yaml.SequenceEndEvent):
                 value, place = self._value(event, depth + 1)
-                parts[len(items)] = _Place(event.start_mark.line + 1, place.parts)
+                parts[len(items)] = Place(event.start_mark.line + 1, place.parts)
                 items.append(value)
-            return items, _Place(line, parts)
+            return items, Place(line, parts)
         mapping: dict[str, Any] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key_line = event.start_mark.line + 1
@@ -373,8 +356,8 @@ class _Reader:
                 self._note(f"duplicate key '{key}'", key_line, f"first on line {parts[key].line}")
                 continue
             mapping[key] = value
-            parts[key] = _Place(key_line, place.parts)
-        return mapping, _Place(line, parts)
+            parts[key] = Place(key_line, place.parts)
+        return mapping, Place(line, parts)
 
     def _key(self, event: Any, line: int, depth: int) -> str | None:
         """A key, always text as it was written; None where it is refused."""
@@ -385,7 +368,7 @@ class _Reader:
         self._count(1, line)
         key: str = event.value
         if event.anchor is not None:
-            self._anchors[event.anchor] = (key, _Place(line), 1)
+            self._anchors[event.anchor] = (key, Place(line), 1)
         if event.tag is not None:
             self._note(f"the tag '{event.tag}' is not supported on a key", line)
         elif not key:
@@ -465,8 +448,8 @@ def _dotted(data: Any, prefix: str = "") -> Iterator[str]:
         yield from _dotted(value, f"{prefix}{key}.")
 
 
-def _on_one_line(place: _Place, file: str, line: int | None) -> _Place:
-    return _Place(line, {key: _on_one_line(part, file, line) for key, part in place.parts.items()}, file)
+def _on_one_line(place: Place, file: str, line: int | None) -> Place:
+    return Place(line, {key: _on_one_line(part, file, line) for key, part in place.parts.items()}, file)
 
 
 def _nearest_file(path: Path) -> str | None:

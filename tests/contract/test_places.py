@@ -28,6 +28,7 @@ GIVEN = "of a chip or workload that was made in Python, which has no file"
 
 WITHOUT_A_FILE: dict[str, str] = {
     **{f"cli/{family}.py": OPTION for family in ("compare", "explore", "importing", "options", "run")},
+    **{f"api/{module}.py": OPTION for module in ("comparisons", "frames", "results", "sweeps")},
     "limits.py": OPTION,
     "cost/lookup.py": CALLER,
     "cost/window.py": GIVEN,
@@ -96,6 +97,7 @@ WITHOUT_A_LINE: dict[str, str] = {
     "limits.py": OPTION,
     "report/folder.py": FOLDER,
     "result.py": "of a record, whose key is named",
+    "schema/given.py": "of data from Python, whose key path stands for a line",
     "schema/source.py": f"{FOLDER}; '--set KEY' stands for a file",
     "weights.py": BINARY,
     "workload.py": BINARY,

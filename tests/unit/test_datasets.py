@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shutil
+import subprocess
 import tarfile
 from dataclasses import replace
 
@@ -50,20 +53,82 @@ def test_sets_that_come_as_features_are_told_apart(monkeypatch, tmp_path):
         load("an4", "test")
     with pytest.raises(ValueError, match=r"no data set 'fsdd' that comes as features; one of: an4"):
         load_features("fsdd", "test")
-    with pytest.raises(InputError, match=r"no checksum is published for an4.*speech.cs.cmu.edu.*an4_mfcc13.npz"):
-        get("an4")
 
 
 def test_set_without_a_published_checksum_is_not_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path))
-    with pytest.raises(InputError, match=r"no checksum is published for timit_sample"):
+    with pytest.raises(InputError, match=r"no checksum is published for timit_sample.*`curl -LO .*unzip timit.zip`"):
         get("timit_sample")
 
 
-def test_every_pinned_checksum_is_a_sha256():
+def test_every_pinned_checksum_is_a_sha256_or_the_commit_of_a_repository():
     pins = [one.download.checksum for one in DATASETS.values() if one.download and one.download.checksum]
     assert pins
-    assert all(pin.startswith("sha256:") and len(pin) == 7 + 64 for pin in pins)
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}|git:[0-9a-f]{40}", pin) for pin in pins)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository in AN4's layout, and the set's download made to come from there, at the commit that is asked for."""
+    source = tmp_path / "source"
+    (source / "an4/feat").mkdir(parents=True)
+    (source / "an4/feat/one.mfc").write_bytes(b"\r\n\0")
+    (source / "other").write_text("not kept")
+
+    def git(*arguments):
+        options = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", "-C", source, *options, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "one")
+    monkeypatch.setenv("ACCELSIM_DATA", str(tmp_path / "data"))
+
+    head = git("rev-parse", "HEAD")
+
+    def serve(commit=head, **changes):
+        known = DATASETS["an4"]
+        changes = {"url": source.as_uri(), "checksum": f"git:{commit}"} | changes
+        changed = replace(known, download=replace(known.download, **changes))
+        monkeypatch.setitem(DATASETS._found, "an4", replace(DATASETS._registered["an4"], entry=changed))
+
+    return serve
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not on this machine")
+def test_a_repository_is_got_at_its_commit_and_what_is_kept_of_it_alone(repository, tmp_path):
+    repository()
+    said: list[str] = []
+    assert get("an4", said.append) == tmp_path / "data"
+    assert "BSD-like, about 16 MB" in said[0] and "holds" in said[1]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["an4"]
+    assert (tmp_path / "data/an4/feat/one.mfc").read_bytes() == b"\r\n\0"
+    get("an4", said.append)
+    assert "already in" in said[2]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not on this machine")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"commit": "0" * 40}, "cannot download file:.*provide an4/feat"),
+        ({"kept": {"an5": "an5"}}, "cannot download file:.*an5"),
+        ({"url": "file:///nowhere"}, "cannot download file:///nowhere"),
+    ],
+)
+def test_what_git_cannot_get_leaves_nothing(repository, tmp_path, changes, message):
+    repository(**changes)
+    with pytest.raises(InputError, match=message):
+        get("an4")
+    assert not [*(tmp_path / "data").iterdir()]
+
+
+def test_without_git_it_says_what_to_do(repository, tmp_path, monkeypatch):
+    repository()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"an4 is downloaded by git, which is not on this machine \(install git"):
+        get("an4")
 
 
 def test_get_reports_what_is_already_there(tmp_path, monkeypatch):

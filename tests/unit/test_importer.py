@@ -25,8 +25,8 @@ from accelsim.importers.importer import (
     size_of,
     write,
 )
-from accelsim.importers.written import as_yaml
 from accelsim.schema import parse_yaml
+from accelsim.schema.written import as_yaml
 
 
 class ToyOptions(Options):

@@ -38,6 +38,7 @@ FLOORS = [
     {"pipeline"},
     {"explore"},
     {"report"},
+    {"api"},
     {"cli", "testing"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -53,11 +54,13 @@ ONLY_IN = {
     "pooch": {"data"},
     "vcd": {"report"},
     "jinja2": {"report"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "api"},
     "rapidfuzz": {"score"},
     "duckdb": {"explore"},
     "optuna": {"explore"},
     "distributed": {"explore"},
+    "pandas": {"api"},
+    "IPython": {"api"},
 }
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "math", "typing"}
 KERNELS_MAY_IMPORT = {"numpy", "scipy", "numba", "accelsim"} | STANDARD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,11 @@ def test_a_key_of_a_component_is_set_on_the_chips_that_have_it() -> None:
         (np.float64(0.5), "0.5"),
         (np.float32(0.1), "0.10000000149011612"),
         ("1e-3", "1e-3"),
+        (None, "null"),
+        ([1, "2", 0.5, (True, None)], '[1, "2", 0.5, [true, null]]'),
+        ({"kind": "adc", "rate": "10 MHz", "units": np.arange(2)}, "{kind: adc, rate: 10 MHz, units: [0, 1]}"),
+        (Path("a/my chip.yaml"), "a/my chip.yaml"),
+        (np.bool_(False), "false"),
     ],
 )
 def test_the_text_of_a_value(value: Any, text: str) -> None:
@@ -71,11 +77,48 @@ def test_a_number_is_read_to_the_bit() -> None:
         assert load_architecture("imssa", {key: share}).devices["crossbar"].model_dump()[key.split(".")[-1]] == share
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, None, 1j, b"1"])
-def test_other_types_are_refused_by_their_key(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "inner"), [(1j, ""), (b"1", ""), ({1, 2}, ""), (object(), ""), ({"a": [1, {"b": 1j}]}, ": a.1.b")]
+)
+def test_other_types_are_refused_by_their_key(value: Any, inner: str) -> None:
     for load, name in ((load_architecture, "rsnn28nm"), (load_workload, "rsnn_paper_activity")):
-        with pytest.raises(InputError, match=r"^--set x.y: expected text, a number, True or False, found .*as in YAML"):
+        with pytest.raises(InputError, match=rf"^--set x.y{inner}: expected text, a number, .*, found .*as in YAML"):
             load(name, {"x.y": value})
+
+
+def test_a_mapping_or_list_sets_a_whole_part() -> None:
+    whole = load_architecture("imssa", {"components.adc": {"kind": "adc", "tiles": 1, "units": 2, "shared_by": 16,
+                                        "precision_bits": 8, "range_bits": 8, "rate": "10 MHz"}})  # fmt: skip
+    adc = whole.spec.components["adc"].model_dump()
+    assert (adc["units"], adc["shared_by"]) == (2, 16)
+    shares = load_workload("rsnn_paper_activity", {"inputs": {"source": "random", "frames": 7, "frame_period": "10 ms",
+                           "features": 40, "input_ones": 0.5, "spikes": 0.2, "readout": 0.3}})  # fmt: skip
+    assert shares.spec.inputs.model_dump()["frames"] == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({1: 2}, "expected a word as the key, found 1"),
+        ({"a": {"b": float("inf")}}, "--set x: a.b: expected text"),
+        ([[0] * 3] * 400_000, "more than"),
+        (["\ud800"], "--set x: 0: expected text"),
+    ],
+)
+def test_what_yaml_cannot_hold_is_refused(value: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_architecture("rsnn28nm", {"x": value})
+
+
+def test_what_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(InputError, match=r"--set x: 0\.0\.0"):
+        load_architecture("rsnn28nm", {"x": endless})
+
+
+def test_wrong_types_are_told_all_at_once() -> None:
+    value = 1j
     with pytest.raises(InputError) as error:
         accelsim.run("rsnn28nm", overrides={"x": value, "workload.y": value})
     assert len(error.value.problems) == 2

@@ -333,7 +333,7 @@ def test_the_workers_of_a_cluster_run_plug_ins(chip: Path, tmp_path: Path) -> No
     memory, running = written(tmp_path / "memory.py", MEMORY), Cluster(tmp_path, 1)
     load_plugin(memory)
     try:
-        accelsim.sweep(chip, AXES, tmp_path / "far", workload=NETWORK, scheduler=running.address).close()
+        accelsim.sweep(chip, AXES, tmp_path / "far", workload=NETWORK, scheduler=running.address)
     finally:
         running.stop()
     assert names_of(tmp_path / "far") == [["slow_sram"], ["slow_sram"]]

@@ -20,9 +20,9 @@ from accelsim.importers.importer import IMPORTERS, LARGEST_FILE, Imported, Impor
 from accelsim.importers.onnx.lower import Lowered, lower
 from accelsim.importers.onnx.lowering import Lowering
 from accelsim.importers.onnx.proto import Malformed, OnnxModel, read_model
-from accelsim.importers.written import as_yaml
 from accelsim.schema import parse, parse_yaml
 from accelsim.schema.workload import SpeechInputs
+from accelsim.schema.written import as_yaml
 
 __all__ = ["OnnxImporter", "OnnxOptions"]
 

@@ -1,0 +1,1 @@
+"""The public functions of Python: what `accelsim.run`, `accelsim.sweep` .. are, and what they return."""
