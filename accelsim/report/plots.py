@@ -274,7 +274,7 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
 
 
 def _curves(found: Front, metric: Metric, shown: Slice, other: Steps | None) -> Figure:
-    """Draw means over the seeds, with bars from the lowest to the highest."""
+    """Draw means over the seeds, with their 95 % intervals over utterances and seeds."""
     along = shown.along
     assert along.numbers is not None
     groups: dict[int | None, list[int]] = {}
@@ -284,9 +284,10 @@ def _curves(found: Front, metric: Metric, shown: Slice, other: Steps | None) -> 
         for (step, line), (colour, mark) in zip(groups.items(), _LINES, strict=False):
             of_line = [found.done[i] for i in line]
             mean = [_shown(c.mean[metric.name]) for c in of_line]
+            ends = [found.interval(c, metric) or (m, m) for c, m in zip(of_line, mean, strict=True)]
             # A mean of equal values may come out a rounding error beyond them.
-            below = [max(m - _shown(c.lowest[metric.name]), 0) for m, c in zip(mean, of_line, strict=True)]
-            above = [max(_shown(c.highest[metric.name]) - m, 0) for m, c in zip(mean, of_line, strict=True)]
+            below = [max(m - _shown(low), 0) for m, (low, _) in zip(mean, ends, strict=True)]
+            above = [max(_shown(high) - m, 0) for m, (_, high) in zip(mean, ends, strict=True)]
             axes.errorbar(
                 [along.numbers[place] for i in line if (place := along.places[i]) is not None], mean,
                 yerr=(below, above), label=label(other.texts[step]) if other and step is not None else "",

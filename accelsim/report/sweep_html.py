@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,7 +49,8 @@ class Axis:
     """One key or figure over all configurations.
 
     ``texts``: the values that a key took, in order, of which ``values`` holds places; None for a figure, whose means
-    ``values`` holds, and whose ``low`` and ``high`` ends over the seeds. ``better``: "less", "more" or "".
+    ``values`` holds, and the ends of whose 95 % intervals over utterances and seeds are ``low`` and ``high``.
+    ``better``: "less", "more" or "".
     """
 
     name: str
@@ -78,7 +79,7 @@ def sweep_page(store: Store) -> str:
     found = front_of(store)
     done = found.done
     settings = [_setting(key, done) for key in meta["swept"]]
-    figures = _figures(done, found.objectives)
+    figures = _figures(found)
     axes = [*(axis for axis in settings if axis.varies()), *figures]
     chosen = [typeset(FIGURES[metric.name]) for metric in found.objectives]
     plotted = [name for name in chosen if any(axis.name == name for axis in figures)]
@@ -151,27 +152,26 @@ def _setting(key: str, done: Sequence[Configuration]) -> Axis:
     return Axis(key.removeprefix("components."), "", "", texts, [places.get(c.keys.get(key, "")) for c in done])
 
 
-def _figures(done: Sequence[Configuration], objectives: Sequence[Metric]) -> list[Axis]:
+def _figures(found: Front) -> list[Axis]:
     """Return the objectives, then every other figure that differs between configurations."""
-    others = [m for m in METRICS.values() if m not in objectives and m.name not in _SAID_BY_OTHERS]
-    axes = [_figure(metric, done) for metric in objectives]
+    others = [m for m in METRICS.values() if m not in found.objectives and m.name not in _SAID_BY_OTHERS]
+    axes = [_figure(metric, found) for metric in found.objectives]
     for metric in others:
-        axis = _figure(metric, done)
+        axis = _figure(metric, found)
         if metric.name == "adc_clipped":
-            axis = Axis("ADC clipped", "%", "less", None, [_clipped(c) for c in done])
+            axis = Axis("ADC clipped", "%", "less", None, [_clipped(c) for c in found.done])
         if axis.varies():
             axes.append(axis)
     return axes
 
 
-def _figure(metric: Metric, done: Sequence[Configuration]) -> Axis:
-    def over(ends: Callable[[Configuration], Mapping[str, float]]) -> list[float | None]:
-        return [ends(c).get(metric.name) for c in done]
-
+def _figure(metric: Metric, found: Front) -> Axis:
+    known = [metric.name in c.mean for c in found.done]
+    ends = [found.interval(c, metric) if has else None for c, has in zip(found.done, known, strict=True)]
+    low, high = ([None if of is None else of[end] for of in ends] if any(ends) else None for end in (0, 1))
     better = "more" if metric.higher_is_better else "less"
-    name, several = FIGURES[metric.name], any(len(c.points) > 1 for c in done)
-    low, high = (over(lambda c: c.lowest), over(lambda c: c.highest)) if several else (None, None)
-    return Axis(typeset(name), typeset(metric.unit), better, None, over(lambda c: c.mean), low, high)
+    means = [c.mean.get(metric.name) for c in found.done]
+    return Axis(typeset(FIGURES[metric.name]), typeset(metric.unit), better, None, means, low, high)
 
 
 def _clipped(c: Configuration) -> float | None:

@@ -8,6 +8,7 @@ import pytest
 from pages import accuracy, small_run
 
 from accelsim.explore.front import Front, front_of
+from accelsim.explore.metrics import METRICS
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome, Store
 from accelsim.report.plots import sweep_figures
@@ -52,7 +53,7 @@ def test_keys_that_step_together_are_one_axis_and_draw_one_curve(made, tmp_path)
     pytest.importorskip("matplotlib")
     axes = [{"components.crossbar.rows": ["64", "128", "256"], "components.adc.shared_by": ["8", "16", "32"]}]
     with store_of(tmp_path / "two", made, axes, seeds=3) as store:
-        (axis,), shown, _ = drawn(store)
+        (axis,), shown, found = drawn(store)
         figures = sweep_figures(store)
     assert (axis.name, axis.texts) == ("crossbar.rows & adc.shared_by", ["64 & 8", "128 & 16", "256 & 32"])
     assert axis.numbers == [64, 128, 256] and axis.logarithmic and shown is not None and shown.other is None
@@ -63,9 +64,8 @@ def test_keys_that_step_together_are_one_axis_and_draw_one_curve(made, tmp_path)
     assert line.get_ydata() == pytest.approx([1.1e-9, 2.1e-9, 3.1e-9]), "means of three seeds"
     (bars,) = container.lines[2]
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
-    assert ends == [pytest.approx([n * 1e-9, (n + 0.2) * 1e-9]) for n in (1, 2, 3)], (
-        "from the lowest seed to the highest"
-    )
+    assert ends == [pytest.approx(found.interval(c, METRICS["energy_per_frame_j"])) for c in found.done]
+    assert all(low < n * 1e-9 and (n + 0.2) * 1e-9 < high for n, (low, high) in enumerate(ends, 1)), "of three seeds"
     assert drawing.get_xlabel() == "rows & shared by"
     assert [tick.get_text() for tick in drawing.get_xticklabels()] == ["64 & 8", "128 & 16", "256 & 32"]
     assert {tick.get_text()[-2:] for tick in drawing.get_yticklabels()} == {"nJ"}, "in multiples of the unit"

@@ -396,7 +396,7 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel, steps, along, lin
     lines.push("");
     for (const axis of axes) {
       if (axis.texts || axis.values[i] === null) continue;
-      const spread = axis.low && axis.low[i] !== axis.high[i] ? ` (${show(axis.low[i], axis.unit, 4)} to ${show(axis.high[i], axis.unit, 4)})` : "";
+      const spread = axis.low && axis.low[i] !== null && axis.low[i] < axis.high[i] ? ` (${show(axis.low[i], axis.unit, 4)} to ${show(axis.high[i], axis.unit, 4)})` : "";
       lines.push(`${axis.name} ${axis.text(i)}${spread}`);
     }
     const head = `configuration ${point.number}` + (point.front ? ", on the Pareto front" : point.allowed ? "" : ", breaks a constraint");
