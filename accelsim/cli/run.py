@@ -156,11 +156,10 @@ def schedule(
         with written_whole(placement) as file:
             file.write(placement_text(deployment.placement, chip.spec.name, network.spec.name).encode())
         say(f"wrote {placement}", err=True)
-    show(rows_table(deployment.placement.table(network.graph)))
-    for engine in deployment.engines.values():
-        for table in engine.tables():
-            show(placement_table(table))
-    show(schedule_table(deployment.schedule))
+    lie = [placement_table(table) for engine in deployment.engines.values() for table in engine.tables()]
+    for table in (rows_table(deployment.placement.table(network.graph)), *lie, schedule_table(deployment.schedule)):
+        show(table)
+        show("")
     show(memory_line(memory_of(deployment, 0)))
 
 

@@ -238,7 +238,7 @@ def progress() -> Iterator[Progress]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
-        Times(table_column=Column(no_wrap=True)),
+        Times(table_column=Column(no_wrap=True, min_width=16)),  # beside a long stage too
         console=console,
         transient=True,
     )
