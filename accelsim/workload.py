@@ -368,8 +368,8 @@ def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
     source, folder = what.source, Path(what.source.path).parent
     for key, value in sorted(settings.items(), key=lambda item: item[0] != "inputs"):  # whole first, its keys after
         said = source.override(key, value, prefix="workload.")
-        if key == "inputs" and isinstance(said.data["inputs"], str):
-            said = _hearing(source, said.data["inputs"], "--set workload.inputs")
+        if key == "inputs" and (isinstance(new := said.data["inputs"], str) or _is_own(new)):
+            said = _hearing(source, new, "--set workload.inputs")
         source = said
     spec = parse(WorkloadSpec, source)
     digest = hashlib.sha256(source.content + repr(sorted(settings.items())).encode())
@@ -482,6 +482,10 @@ def workload_name(workload: AnyWorkload) -> str | None:
 
 
 _OF_AUDIO = ("features", "context", "loudness", "trim_db", "longest_s", "length_s")
+
+
+def _is_own(inputs: Any) -> bool:
+    return isinstance(inputs, dict) and inputs.get("source") in ("recordings", "folder", "array")
 
 
 def _hearing(source: Source, given: Given, file: str) -> Source:
