@@ -16,6 +16,15 @@ Architecture = Annotated[str, typer.Argument(help="Name (rsnn28nm) or path (arch
 WorkloadOption = Annotated[
     str | None, typer.Option("--workload", "-w", help="Workload name or folder instead of the architecture's own.")
 ]
+InputsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--inputs",
+        "-i",
+        metavar="RECORDINGS",
+        help="Recordings of your own in the place of the workload's: a manifest (.tsv, .csv, .parquet) or a folder.",
+    ),
+]
 SetOption = Annotated[
     list[str],
     typer.Option(
@@ -100,6 +109,14 @@ def _hush(context: typer.Context, quiet: bool) -> bool:
 QuietOption = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=_hush, is_eager=True, help="Print nothing but warnings, errors and JSON."),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say how much time and memory it would take, and how many points, and write nothing: features are made, "
+        "and a short beginning is run.",
+    ),
 ]
 StrictOption = Annotated[
     bool,
@@ -217,6 +234,13 @@ def power_rule(rule: PowerRule) -> dict[str, str]:
     from accelsim.architecture import POWER_RULES
 
     return {"power": POWER_RULES[rule]} if rule in POWER_RULES else {}
+
+
+def own_inputs(path: Path | None) -> dict[str, str]:
+    """Return the override that makes a workload hear recordings of one's own."""
+    import json
+
+    return {} if path is None else {"workload.inputs": json.dumps(str(path))}  # a text in YAML, whatever its letters
 
 
 def overrides_of(pairs: list[str]) -> dict[str, str]:

@@ -10,6 +10,8 @@ import typer
 from accelsim.cli.app import app
 from accelsim.cli.options import (
     Architecture,
+    DryRunOption,
+    InputsOption,
     JsonOption,
     LimitOption,
     MemoryOption,
@@ -27,9 +29,10 @@ from accelsim.cli.options import (
     WindowOption,
     WorkloadOption,
     overrides_of,
+    own_inputs,
     power_rule,
 )
-from accelsim.cli.say import command_line, is_quiet, progress, say, say_json, show, warn
+from accelsim.cli.say import command_line, is_quiet, progress, say, say_estimate, say_json, show, warn
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,17 +47,21 @@ if TYPE_CHECKING:
     "  accelsim run rsnn28nm -s 'clocks.main.frequency=500 MHz' -s pacing.mode=back_to_back\n\n"
     "  accelsim run rsnn28nm -w rsnn_paper_activity -s workload.time_steps=1 --json\n\n"
     "  accelsim run rsnn28nm -s workload.inputs.dataset=mini_librispeech --out runs/ls\n\n"
+    "  accelsim run imssa --inputs my.tsv -s workload.inputs.skip=bad\n\n"
     "  accelsim run rsnn28nm --out runs/a --trace perfetto --trace vcd --trace-window 0ms:50ms"
 )
 def run(
     architecture: Architecture,
     workload: WorkloadOption = None,
+    inputs: InputsOption = None,
     set_: SetOption = [],  # noqa: B006
     seed: SeedOption = 0,
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every figure, layer, note and assumption.")] = False,
     as_json: JsonOption = False,
     strict: StrictOption = False,
+    dry_run: DryRunOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
@@ -64,7 +71,7 @@ def run(
     quiet: QuietOption = False,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
-    overrides = overrides_of(set_) | power_rule(power)
+    overrides = own_inputs(inputs) | overrides_of(set_) | power_rule(power)
     if placement is not None:
         from accelsim.placement import load_placement
 
@@ -80,6 +87,13 @@ def run(
         from accelsim.result import check_writable
 
         check_writable(out)
+    if dry_run:
+        with progress() as tell:
+            from accelsim.explore.estimate import estimate_run
+
+            estimate = estimate_run(architecture, workload, overrides=overrides, seed=seed, progress=tell)
+        say_estimate([estimate], as_json)
+        return
     with progress() as tell:
         from accelsim.pipeline import run_in_full
         from accelsim.record import record
@@ -102,7 +116,7 @@ def run(
         from accelsim.explore import paper_beside
         from accelsim.report.console import summary
 
-        show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result), full))
     if strict and told:
         raise typer.Exit(1)
 
@@ -142,11 +156,10 @@ def schedule(
         with written_whole(placement) as file:
             file.write(placement_text(deployment.placement, chip.spec.name, network.spec.name).encode())
         say(f"wrote {placement}", err=True)
-    show(rows_table(deployment.placement.table(network.graph)))
-    for engine in deployment.engines.values():
-        for table in engine.tables():
-            show(placement_table(table))
-    show(schedule_table(deployment.schedule))
+    lie = [placement_table(table) for engine in deployment.engines.values() for table in engine.tables()]
+    for table in (rows_table(deployment.placement.table(network.graph)), *lie, schedule_table(deployment.schedule)):
+        show(table)
+        show("")
     show(memory_line(memory_of(deployment, 0)))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from accelsim.explore.estimate import Estimate
     from accelsim.pipeline import Progress
 
 
@@ -69,6 +71,10 @@ def printing(where: str = "standard output") -> Iterator[None]:
         raise AccelsimError(f"cannot write to {where}: {error.strerror}") from None
 
 
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a pipe or a file."""
+
+
 def show(what: RenderableType, style: str | None = None) -> None:
     """Print a table or a text as wide as the terminal, and where nobody looks on 160 columns wide and without style."""
     if _quiet:
@@ -84,9 +90,17 @@ def show(what: RenderableType, style: str | None = None) -> None:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
-    console = Plain(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
+    options: dict[str, Any] = {"soft_wrap": False, "markup": False, "emoji": False}
+    if sys.stdout.isatty():
+        with printing():
+            Plain(**options).print(what, style=style)
+        return
+    # What is kept, searched or compared is the same on every machine, whatever its variables say of terminals.
+    made = io.StringIO()
+    console = Plain(width=PIPED_WIDTH, force_terminal=False, color_system=None, file=made, **options)
+    console.print(what, style=style)
     with printing():
-        console.print(what, style=style)
+        typer.echo("\n".join(line.rstrip() for line in made.getvalue().split("\n")), nl=False)
 
 
 def json_text(data: Any) -> str:
@@ -109,6 +123,19 @@ def say_json(text: str) -> None:
     shown = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     with printing():
         typer.echo(shown, nl=not text.endswith("\n"))
+
+
+def say_estimate(estimates: Sequence[Estimate], as_json: bool = False) -> None:
+    """Print what runs would take, each, and all of them together."""
+    if as_json:
+        say_json(json_text([one.figures() for one in estimates]))
+        return
+    for one in estimates:
+        say("\n".join(one.lines()))
+    if len(estimates) > 1:
+        from accelsim.explore.estimate import in_words
+
+        say(f"time of all: {in_words(sum(one.seconds for one in estimates))}")
 
 
 def command_line() -> str:
@@ -211,7 +238,7 @@ def progress() -> Iterator[Progress]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
-        Times(table_column=Column(no_wrap=True)),
+        Times(table_column=Column(no_wrap=True, min_width=16)),  # beside a long stage too
         console=console,
         transient=True,
     )

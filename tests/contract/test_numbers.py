@@ -1,12 +1,13 @@
-"""Every number of the README and of the reports is somewhere else too: in a table of a study, in a file that was run,
-or in `numbers.yaml`, with the reason why it is not.
+"""Every number of the README, of docs/ and of the reports is somewhere else too: in a table of a study, in a file that
+was run, or in `numbers.yaml`, with the reason why it is not.
 
 Sources, by page: the committed tables of reports/studies that `numbers.yaml` names for it (values of every point, with
-means and standard deviations over the seeds of a configuration), reports/validation.md (which CI makes again), and as
-inputs the numbers of arch/ and workloads/. A number with a unit matches a quantity of that kind alone, to the digits
-that are written; one of an input has to be equal. Quotients, differences and sums of other numbers of the page are
-written down as such and worked out here. Not looked at: blocks of code and their output (tests/contract/test_readme.py
-runs them), names such as S4D or int8, and whole numbers up to 16 without a unit, which are counts or settings.
+means and standard deviations over the seeds of a configuration), reports/validation.md (which CI makes again), what the
+page itself shows of a run (tests/docs runs that), and as inputs the numbers of arch/ and workloads/. A number with a
+unit matches a quantity of that kind alone, to the digits that are written; one of an input has to be equal. Quotients,
+differences and sums of other numbers of the page are written down as such and worked out here. Not looked at: blocks of
+code and their output (tests/docs runs them), names such as S4D or int8, and whole numbers up to 16 without a unit,
+which are counts or settings.
 
 `python tests/contract/test_numbers.py` prints what is not found, ready to be explained in `numbers.yaml`.
 """
@@ -21,11 +22,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import prose
 import pytest
 import yaml
 
@@ -104,7 +108,7 @@ def _display(kind: str) -> tuple[float, ...]:
 def pages() -> list[str]:
     """Return the pages whose numbers are looked for; validation.md is made by a command, and a source itself."""
     reports = [f"reports/{path.name}" for path in sorted((root() / "reports").glob("*.md"))]
-    return ["README.md", *(page for page in reports if page != "reports/validation.md")]
+    return [*prose.pages(), *(page for page in reports if page != "reports/validation.md")]
 
 
 def tokens(page: str, text: str) -> Iterator[Token]:
@@ -216,7 +220,8 @@ def explained() -> dict[str, Any]:
 def sources(page: str) -> Sources:
     """Return the quantities of all tables that a page may quote, and of the validation page."""
     found: Sources = defaultdict(list)
-    for name in explained()["tables"].get(page, []):
+    tables = [names for pattern, names in explained()["tables"].items() if fnmatchcase(page, pattern)]
+    for name in chain.from_iterable(tables):
         if name.endswith(".csv"):
             for kind, values in of_plain_table(root() / name).items():
                 found[kind] += values
@@ -225,6 +230,11 @@ def sources(page: str) -> Sources:
         for path in sorted((root() / SHELF).glob(f"{pattern}.csv")):
             for kind, values in of_table(read_table(path), extra == "components").items():
                 found[kind] += values
+    for block in prose.blocks((root() / page).read_text(encoding="utf-8")):
+        if "not run" not in block.marks:
+            for match in NUMBER.finditer(block.text):
+                kind, scale = UNITS[match[2]] if match[2] else ("", 1.0)
+                found[kind].append(float(match[1].replace(",", "")) * scale)
     for token in tokens("validation", (root() / "reports/validation.md").read_text(encoding="utf-8")):
         found[token.kind].append(token.value() * token.scale)
     return found
