@@ -86,8 +86,9 @@ def train(network: Path, offset: int) -> np.ndarray:
 
 
 def test_in_a_terminal(desk: Path) -> None:
-    assert "20 recordings" in command(desk, "data", "check", "my.tsv")
-    assert "valid" in command(desk, "validate", "chip.yaml", "words")
+    assert "20 of 20 recordings can be used" in command(desk, "data", "check", "my.tsv")
+
+    assert "chip" in command(desk, "validate", "chip.yaml", "words/workload.yaml")
 
     said = command(desk, "run", "chip.yaml", "-w", "words", "--out", "run")
     assert "classification error" in said and max(map(len, said.splitlines())) <= 80
