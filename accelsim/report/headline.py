@@ -62,11 +62,14 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
         return [f"the paper: {figure.short} ({figure.role})" for figure in figures]
 
     title = f"{result.workload.name} on {result.arch.name}"
-    source = f" of {result.accuracy.dataset}" if result.accuracy else ""
+    source = f"of {result.accuracy.dataset}" if result.accuracy else ""
     count = f"{p.utterances:,} utterance{'s' if p.utterances > 1 else ''}"
     rate = result.efficiency
+    heard = f"{count}, {format_si(p.audio_seconds, 's')}"
     lines = [
-        Line("speech", (f"{count}, {format_si(p.audio_seconds, 's')}{source}", f"{p.frames:,} frames")),
+        Line("speech", (f"{heard} {source}".rstrip(), f"{p.frames:,} frames"))
+        if result.instead_of is None
+        else Line("sample", (f"{heard}: {_whole(result.instead_of)}", source, f"{p.frames:,} frames")),
         *_recognised(result, beside),
         Line(
             "speed",
@@ -110,6 +113,10 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
     return title, [*lines, *others][: MOST_LINES - 1]
 
 
+def _whole(dataset: str) -> str:
+    return f"`accelsim data get {dataset.partition('/')[0]}` for all"
+
+
 def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
     """Return the lines of the score: the chief one, and one for what else it measures."""
     a = result.accuracy
@@ -118,8 +125,8 @@ def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
     in_float = [] if a.reference_value is None else [f"in float {a.reference_value:.2f} {a.unit}"]
     runs = [f"mean of {len(a.runs)} programmings"] if a.runs else []
     counted = f"{a.n:,} {a.counted}" + (f" of {a.speakers} speakers" if a.speakers and a.speakers > 1 else "")
-    one = result.performance.utterances == 1 and a.low == a.high
-    interval = "one utterance, so without an interval" if one else f"95 %: {a.low:.1f} to {a.high:.1f}"
+    ends = a.interval()
+    interval = "one utterance, so without an interval" if ends is None else f"95 %: {ends[0]:.1f} to {ends[1]:.1f}"
     chief = f"{a.value:.2f} {a.unit} ({interval})"
     lines = [Line(a.metric, (chief, *in_float, *runs, counted, *beside("accuracy.value", "accuracy.loss")))]
     if a.further:
@@ -398,8 +405,8 @@ def speech_notes(result: Result) -> list[tuple[str, str]]:
     """Return (what it is about, what to know) of the speech: samples, what was left out, cut off or added."""
     found: list[tuple[str, str]] = []
     if result.instead_of:
-        said = f"{result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
-        found.append(("sample", f"{said}: `accelsim data get {result.instead_of.partition('/')[0]}` for all"))
+        said = f"of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
+        found.append(("sample", f"{said}: {_whole(result.instead_of)}"))
     for about, counts, what in (
         ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
         ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),
