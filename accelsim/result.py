@@ -508,6 +508,9 @@ class Result(OperationRecord):
     leakage_bracket: list[Bracket]
     provenance: Provenance
 
+    def __repr__(self) -> str:
+        return f"<Result {self.workload.name} on {self.arch.name}>"
+
     def dram_bytes(self) -> float:
         """Return the bytes that all layers moved over memories outside the chip."""
         names = [component.name for component in self.components if component.kind == "dram"]

@@ -317,8 +317,9 @@ def load_workload(
     workload that is loaded. ``inputs``: what the network hears in the place of the workload's own: the path of a
     manifest or a folder of recordings, recordings as arrays, or keys of ``inputs``. Features, context and the treatment
     of silence and length stay the workload's, unless these keys say otherwise. ``overrides``: dotted key -> value, as
-    `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too. Raises InputError with every problem of the
-    file, and of its tensors: missing, truncated, wrong shape or type, out of the weight range.
+    `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too; a path for the key ``inputs`` is what it is
+    in ``inputs``. Raises InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape
+    or type, out of the weight range.
 
     >>> accelsim.load_workload("rsnn_paper_activity", {"inputs.frames": 20})
     <Workload rsnn_paper_activity: 3 layers, 0 weights, random activity, 1 set>
@@ -331,7 +332,7 @@ def load_workload(
     else:
         what, settings = _what(workload), override_texts(overrides)
     if inputs is not None:
-        what = replace(what, source=_hearing(what.source, inputs), inputs=inputs)
+        what = replace(what, source=_hearing(what.source, inputs, "inputs"), inputs=inputs)
     return _load(what, settings)
 
 
@@ -364,8 +365,11 @@ def save_weights_of(
 
 def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
     source, folder = what.source, Path(what.source.path).parent
-    for key, value in settings.items():
-        source = source.override(key, value, prefix="workload.")
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "inputs"):  # whole first, its keys after
+        said = source.override(key, value, prefix="workload.")
+        if key == "inputs" and isinstance(said.data["inputs"], str):
+            said = _hearing(source, said.data["inputs"], "--set workload.inputs")
+        source = said
     spec = parse(WorkloadSpec, source)
     digest = hashlib.sha256(source.content + repr(sorted(settings.items())).encode())
     graph = _graph(spec, source)
@@ -479,14 +483,14 @@ def workload_name(workload: AnyWorkload) -> str | None:
 _OF_AUDIO = ("features", "context", "trim_db", "longest_s", "length_s")
 
 
-def _hearing(source: Source, given: Given) -> Source:
-    """Return a workload's data with other inputs, see `load_workload`."""
+def _hearing(source: Source, given: Given, file: str) -> Source:
+    """Return a workload's data with other inputs, see `load_workload`; ``file``: what messages say of them."""
     said = source.data.get("inputs") if isinstance(source.data, dict) else None
     before: dict[str, Any] = said if isinstance(said, dict) else {}
     if isinstance(given, Mapping):
         new = plain(given, "inputs")
         if "source" not in new:
-            return source.with_value(("inputs",), {**before, **new}, "inputs")
+            return source.with_value(("inputs",), {**before, **new}, file)
     elif isinstance(given, str | Path):
         folder = os.path.isdir(given)
         new = {"source": "folder" if folder else "recordings", "path" if folder else "manifest": os.path.abspath(given)}
@@ -498,7 +502,7 @@ def _hearing(source: Source, given: Given) -> Source:
             hint = "give 'features' beside them, as the network was trained with"
             raise InputError([source.problem(message, ("inputs",), hint)])
         new = {**{key: before[key] for key in _OF_AUDIO if key in before}, **new}
-    return source.with_value(("inputs",), new, "inputs")
+    return source.with_value(("inputs",), new, file)
 
 
 def load_batch(
@@ -620,7 +624,7 @@ def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int,
         for unit in said if said and score.closed else ():
             if not score.knows(unit):
                 vocabulary = getattr(score, score.vocabulary)
-                yield "unknown", f"{show(unit)} is none of {score.vocabulary}", did_you_mean(unit, vocabulary)
+                yield "unknown", f"{show(unit)} is none of the {score.vocabulary}", did_you_mean(unit, vocabulary)
 
     tell = None if progress is None else (lambda done, total: progress(place, done, total))
     return hear(

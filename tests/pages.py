@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import accelsim
+from accelsim.architecture import load_architecture
 from accelsim.explore.space import Point
 from accelsim.explore.store import Outcome, Store
+from accelsim.placement import sites_of
 from accelsim.result import (
     AccuracyRecord,
     AdcRecord,
     ArrayRecord,
+    ChannelRecord,
     ClipRecord,
+    EngineRecord,
     FirstLoad,
     FurtherRecord,
     PlanRecord,
@@ -133,3 +137,27 @@ def full_run() -> Result:
         "provenance": result.provenance.model_copy(update={"extrapolated": ["0.3 V is too low"], "plugins": [plugin]}),
     }  # fmt: skip
     return result.model_copy(update=more)
+
+
+def as_chip(result: Result, name: str) -> Result:
+    """Return a run with the components, channels and engines of a shipped chip, and figures of any size."""
+    chip = load_architecture(name)
+    components = [
+        result.components[i % len(result.components)].model_copy(
+            update={"name": part, "kind": spec.kind, "instances": spec.instances(), "area_mm2": 0.5**i}
+        )
+        for i, (part, spec) in enumerate(chip.components().items())
+    ]
+    channels = [
+        ChannelRecord(from_=channel.from_, to=channel.to, lockstep=channel.lockstep, over=channel.over)
+        for channel in chip.spec.channels
+    ]
+    engines = [
+        EngineRecord(name=engine, kind=site.kind.kind, parts={role: list(p) for role, p in site.parts.names.items()})
+        for engine, site in sites_of(chip)[0].items()
+    ]
+    identity = result.arch.model_copy(update={"name": name})
+    return result.model_copy(
+        update={"arch": identity, "components": components, "channels": channels, "engines": engines, "layers": [],
+                "frame": None}
+    )  # fmt: skip

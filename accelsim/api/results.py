@@ -137,19 +137,18 @@ class Plots:
         """
         return self._figure("roofline")
 
-    def timeline(self, frame: int = 0, frames: int = 1) -> Figure:
-        """Draw what every component did from the arrival of a frame until it is done; of a run with ``keep=True``.
+    def timeline(self) -> Figure:
+        """Draw what every component did for one frame of the run, from its arrival until it was done.
 
-        ``frame``: the first one, counted from 0; ``frames``: how many. Raises InputError.
+        Raises InputError for a record of before, which has no such frame, and where matplotlib is not installed.
         """
-        from accelsim.pipeline import trace
         from accelsim.report.notebook import shown_figure
         from accelsim.report.plots import timeline_figure
-        from accelsim.simulate import Window
 
-        run = self._result._kept("timelines")
-        recorded, _ = trace(run, Window(frame, frame + frames, frames=True))
-        return shown_figure(timeline_figure(recorded))
+        frame = self._result.frame
+        if frame is None:
+            raise InputError.of("the record has no timeline of a frame", hint="run it again")
+        return shown_figure(timeline_figure(frame))
 
     def _figure(self, name: str) -> Figure:
         from accelsim.report.notebook import shown_figure

@@ -197,7 +197,9 @@ def _compare_chips(
             warn(f"warning {text}")
     if as_json:
         figures: list[dict[str, Any]] = [
-            {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios} for r in rows
+            {"name": r.metric.name, "unit": r.metric.unit, "values": r.values, "ratios": r.ratios}
+            | {"intervals": r.intervals, "ratio_intervals": r.ratio_intervals, "best": sorted(r.best)}
+            for r in rows
         ]
         if len(chips) == 2:
             for figure, row in zip(figures, rows, strict=True):

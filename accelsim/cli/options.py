@@ -16,6 +16,15 @@ Architecture = Annotated[str, typer.Argument(help="Name (rsnn28nm) or path (arch
 WorkloadOption = Annotated[
     str | None, typer.Option("--workload", "-w", help="Workload name or folder instead of the architecture's own.")
 ]
+InputsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--inputs",
+        "-i",
+        metavar="RECORDINGS",
+        help="Recordings of your own in the place of the workload's: a manifest (.tsv, .csv, .parquet) or a folder.",
+    ),
+]
 SetOption = Annotated[
     list[str],
     typer.Option(
@@ -217,6 +226,13 @@ def power_rule(rule: PowerRule) -> dict[str, str]:
     from accelsim.architecture import POWER_RULES
 
     return {"power": POWER_RULES[rule]} if rule in POWER_RULES else {}
+
+
+def own_inputs(path: Path | None) -> dict[str, str]:
+    """Return the override that makes a workload hear recordings of one's own."""
+    import json
+
+    return {} if path is None else {"workload.inputs": json.dumps(str(path))}  # a text in YAML, whatever its letters
 
 
 def overrides_of(pairs: list[str]) -> dict[str, str]:

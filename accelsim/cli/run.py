@@ -10,6 +10,7 @@ import typer
 from accelsim.cli.app import app
 from accelsim.cli.options import (
     Architecture,
+    InputsOption,
     JsonOption,
     LimitOption,
     MemoryOption,
@@ -27,6 +28,7 @@ from accelsim.cli.options import (
     WindowOption,
     WorkloadOption,
     overrides_of,
+    own_inputs,
     power_rule,
 )
 from accelsim.cli.say import command_line, is_quiet, progress, say, say_json, show, warn
@@ -44,15 +46,18 @@ if TYPE_CHECKING:
     "  accelsim run rsnn28nm -s 'clocks.main.frequency=500 MHz' -s pacing.mode=back_to_back\n\n"
     "  accelsim run rsnn28nm -w rsnn_paper_activity -s workload.time_steps=1 --json\n\n"
     "  accelsim run rsnn28nm -s workload.inputs.dataset=mini_librispeech --out runs/ls\n\n"
+    "  accelsim run imssa --inputs my.tsv -s workload.inputs.skip=bad\n\n"
     "  accelsim run rsnn28nm --out runs/a --trace perfetto --trace vcd --trace-window 0ms:50ms"
 )
 def run(
     architecture: Architecture,
     workload: WorkloadOption = None,
+    inputs: InputsOption = None,
     set_: SetOption = [],  # noqa: B006
     seed: SeedOption = 0,
     power: PowerOption = PowerRule.AS_IS,
     out: OutOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Show every figure, layer, note and assumption.")] = False,
     as_json: JsonOption = False,
     strict: StrictOption = False,
     trace: TraceOption = [],  # noqa: B006
@@ -64,7 +69,7 @@ def run(
     quiet: QuietOption = False,
 ) -> None:
     """Run a workload on an architecture and say what came out, how well, how fast, at what power and area."""
-    overrides = overrides_of(set_) | power_rule(power)
+    overrides = own_inputs(inputs) | overrides_of(set_) | power_rule(power)
     if placement is not None:
         from accelsim.placement import load_placement
 
@@ -102,7 +107,7 @@ def run(
         from accelsim.explore import paper_beside
         from accelsim.report.console import summary
 
-        show(summary(result, paper_beside(result)))
+        show(summary(result, paper_beside(result), full))
     if strict and told:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shlex
@@ -69,6 +70,10 @@ def printing(where: str = "standard output") -> Iterator[None]:
         raise AccelsimError(f"cannot write to {where}: {error.strerror}") from None
 
 
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a pipe or a file."""
+
+
 def show(what: RenderableType, style: str | None = None) -> None:
     """Print a table or a text as wide as the terminal, and where nobody looks on 160 columns wide and without style."""
     if _quiet:
@@ -84,9 +89,17 @@ def show(what: RenderableType, style: str | None = None) -> None:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
-    console = Plain(width=None if sys.stdout.isatty() else 160, soft_wrap=False, markup=False, emoji=False)
+    options: dict[str, Any] = {"soft_wrap": False, "markup": False, "emoji": False}
+    if sys.stdout.isatty():
+        with printing():
+            Plain(**options).print(what, style=style)
+        return
+    # What is kept, searched or compared is the same on every machine, whatever its variables say of terminals.
+    made = io.StringIO()
+    console = Plain(width=PIPED_WIDTH, force_terminal=False, color_system=None, file=made, **options)
+    console.print(what, style=style)
     with printing():
-        console.print(what, style=style)
+        typer.echo("\n".join(line.rstrip() for line in made.getvalue().split("\n")), nl=False)
 
 
 def json_text(data: Any) -> str:

@@ -17,17 +17,31 @@ from accelsim.architecture import AnyArchitecture, load_architecture, whole_key
 from accelsim.cost import check_point, check_prices
 from accelsim.engines.deploy import deploy
 from accelsim.errors import DataError, InputError, Problem, did_you_mean, show
-from accelsim.explore.intervals import RATES, Evidence, Spread, is_cost, needed, of_result, spread_of
+from accelsim.explore.intervals import (
+    RATES,
+    Drawn,
+    Evidence,
+    Spread,
+    drawn_at,
+    drawn_result,
+    error_rates,
+    heard_in,
+    is_cost,
+    needed,
+    of_result,
+    spread_of,
+)
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.paths import wrong_part
 from accelsim.explore.space import Axis, points_of
+from accelsim.explore.spreads import interval, is_less
 from accelsim.explore.store import Store
 from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
 from accelsim.library import find, find_workload, names
-from accelsim.pipeline import Progress, Stages, network_on, run, run_in_full, split_overrides
+from accelsim.pipeline import Progress, Stages, network_on, run_in_full, split_overrides
 from accelsim.record import record
-from accelsim.result import Result
+from accelsim.result import Interval, Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.schema.source import Location
@@ -38,6 +52,13 @@ CHIP_METRICS = (
     "real_time_factor", "duty_cycle", "energy_per_frame_j", "energy_per_audio_second_j", "power_w", "area_mm2",
     "tops_per_w", "gops_per_mm2", "dram_bytes_per_audio_second",
 )  # fmt: skip
+
+COSTS = {
+    "energy_per_frame_j": "energy.per_frame_j", "energy_per_audio_second_j": "energy.per_audio_second_j",
+    "power_w": "power_w", "area_mm2": "area_mm2", "tops_per_w": "efficiency.tops_per_w",
+    "gops_per_mm2": "efficiency.gops_per_mm2",
+}  # fmt: skip
+"""Metrics of chips whose spread is over prices and assumed sizes, with their paths in a Result."""
 
 PER_FRAME = ("cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s", "energy_per_frame_j")
 """Figures that do not compare directly where a frame stands for more audio on one chip than on another."""
@@ -117,14 +138,18 @@ class ChipRow:
     """One figure of every chip, in its unit; None where a chip has no such figure.
 
     ``ratios``: of every further chip over the first, None where there is none or where the two measure different
-    things. ``best``: which chips have the best value; empty where all have the same, or where the values do not compare
-    directly.
+    things. ``best``: which chips have the best value, with those that are not known to be worse; empty where that are
+    all of them, or where the values do not compare directly. ``intervals``, ``ratio_intervals``: 95 % of draws over
+    utterances and programmings, of costs over prices and assumed sizes, the same for all chips; None where nothing is
+    known to spread.
     """
 
     metric: Metric
     values: tuple[float | None, ...]
     ratios: tuple[float | None, ...]
     best: frozenset[int]
+    intervals: tuple[Interval | None, ...]
+    ratio_intervals: tuple[Interval | None, ...]
 
 
 def load_paper(name: str | Path) -> Paper:
@@ -288,13 +313,29 @@ def compare_chips(
         raise InputError.of(f"expected two or more architectures to compare, found {len(chips)}")
     settings = settings_of_each(chips, overrides or {})
     _check_chips(chips, workload, settings)
-    results = []
+    results, draws = [], []
     for done, (chip, its) in enumerate(zip(chips, settings, strict=True)):
         if on_run is not None:
             on_run(str(chip), done, len(chips))
-        results.append(run(chip, workload, overrides=its, seed=seed, command="compare", progress=progress))
-    rows = [_chip_row(_METRICS[name], results) for name in CHIP_METRICS]
+        result, costs = _run_chip(chip, workload, overrides=its, seed=seed, progress=progress)
+        results.append(result)
+        draws.append(costs | _rates_drawn(result, str(done)))
+    rows = [_chip_row(_METRICS[name], results, draws) for name in CHIP_METRICS]
     return tuple(results), tuple(row for row in rows if any(value is not None for value in row.values))
+
+
+def _run_chip(chip: AnyArchitecture, workload: AnyWorkload | None, **options: Any) -> tuple[Result, dict[str, Drawn]]:
+    """Run a chip; return its Result, and draws of those of its metrics that are costs."""
+    full = run_in_full(chip, workload, **options)
+    result = record(full, "compare")
+    drawn = drawn_result(result, full)
+    return result, {name: drawn_at(drawn, path) for name, path in COSTS.items()}
+
+
+def _rates_drawn(result: Result, name: str) -> dict[str, Drawn]:
+    """Return draws of the error rate, where errors were counted by utterance."""
+    heard = heard_in([result]) if _METRICS["error_percent"].of(result) is not None else None
+    return {} if heard is None else {"error_percent": error_rates(heard, "accuracy.value", name)}
 
 
 def settings_of_each(chips: Sequence[AnyArchitecture], overrides: Overrides) -> list[dict[str, str]]:
@@ -442,19 +483,31 @@ def _check_chips(
         raise InputError(problems)
 
 
-def _chip_row(metric: Metric, results: Sequence[Result]) -> ChipRow:
+def _chip_row(metric: Metric, results: Sequence[Result], draws: Sequence[Mapping[str, Drawn]]) -> ChipRow:
     values = tuple(metric.of(result) for result in results)
+    drawn = [None if value is None else of.get(metric.name, value) for value, of in zip(values, draws, strict=True)]
     measured = [_measured(metric, result) for result in results]
-    first = values[0]
-    ratios = tuple(
-        value / first if first and value is not None and what == measured[0] else None
-        for value, what in zip(values[1:], measured[1:], strict=True)
-    )
-    return ChipRow(metric, values, ratios, _best(metric, results, values, measured))
+    ratios: list[float | None] = []
+    spreads: list[Interval | None] = []
+    for value, one, what in zip(values[1:], drawn[1:], measured[1:], strict=True):
+        if not values[0] or value is None or one is None or drawn[0] is None or what != measured[0]:
+            ratios.append(None)
+            spreads.append(None)
+            continue
+        ratios.append(value / values[0])
+        with np.errstate(divide="ignore", invalid="ignore"):  # a draw of utterances without an error
+            spreads.append(interval(one / drawn[0]))
+    best = _best(metric, results, values, drawn, measured)
+    each = tuple(None if one is None else interval(one) for one in drawn)
+    return ChipRow(metric, values, tuple(ratios), best, each, tuple(spreads))
 
 
 def _best(
-    metric: Metric, results: Sequence[Result], values: tuple[float | None, ...], measured: list[tuple[str, ...]]
+    metric: Metric,
+    results: Sequence[Result],
+    values: tuple[float | None, ...],
+    drawn: Sequence[Drawn | float | None],
+    measured: list[tuple[str, ...]],
 ) -> frozenset[int]:
     badness = {index: metric.badness(value) for index, value in enumerate(values) if value is not None}
     if metric is _AUDIO or len({measured[index] for index in badness}) > 1 or len(set(badness.values())) < 2:
@@ -462,7 +515,11 @@ def _best(
     audio = [_audio_per_frame(results[index]) or 0.0 for index in badness]
     if metric.name in PER_FRAME and max(audio) - min(audio) > SAME_FRAME * max(audio):
         return frozenset()
-    return frozenset(index for index, value in badness.items() if value == min(badness.values()))
+    sign = -1 if metric.higher_is_better else 1
+    draws = {index: sign * one for index, one in enumerate(drawn) if one is not None}
+    first = min(badness, key=lambda index: badness[index])
+    best = frozenset(index for index in badness if not is_less(draws[first], draws[index]))
+    return best if len(best) < len(badness) else frozenset()
 
 
 def _measured(metric: Metric, result: Result) -> tuple[str, ...]:

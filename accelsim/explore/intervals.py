@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -26,6 +27,9 @@ RATES = ("accuracy.value", "accuracy.loss", "accuracy.reference_value")
 
 _MOST_AT_ONCE = 4_000_000
 """Numbers of drawn utterances in memory: 32 MB."""
+
+_MOST_KEPT = 8000
+"""Utterances whose draws are kept: 65 MB."""
 
 _COST = re.compile(
     r"(operating_points\..+\.)?(energy|power_w|efficiency|area_mm2|programming\.energy_j|components\..+\.(energy_j|area_mm2))"
@@ -82,7 +86,7 @@ class Evidence:
         if path in RATES and per is None and self.heard is not None:
             return error_rates(self.heard, path, self.name)
         if self.costs is not None:
-            drawn, whole = _drawn_at(self.costs, path), 1.0 if per is None else _drawn_at(self.costs, per)
+            drawn, whole = drawn_at(self.costs, path), 1.0 if per is None else drawn_at(self.costs, per)
             return drawn / whole
         return programmings(np.array([values]), self.name)[0] if len(values) > 1 else values[0]
 
@@ -150,10 +154,22 @@ def programmings(values: NDArray[np.float64], name: str) -> Drawn:
 def _utterances(heard: Heard) -> Iterator[NDArray[np.int64]]:
     """Yield how often each utterance is drawn: [4096, utterances] in all, the same for the same utterances.
 
-    A few draws at a time: of many utterances all of them together are gigabytes.
+    A few draws at a time: of many utterances all of them together are gigabytes. Of fewer they are kept for the next
+    figure, since a sweep asks for those of all its configurations.
     """
-    count = len(heard.lengths)
-    generator = _generator(heard.dataset, *map(str, heard.lengths))
+    few = len(heard.lengths) <= _MOST_KEPT
+    parts = _kept(heard.dataset, heard.lengths) if few else _drawn_anew(heard.dataset, heard.lengths)
+    return (part.astype(np.int64) for part in parts)
+
+
+@lru_cache(maxsize=2)
+def _kept(dataset: str, lengths: tuple[int, ...]) -> list[NDArray[np.uint16]]:
+    return [part.astype(np.uint16) for part in _drawn_anew(dataset, lengths)]  # no more than there are utterances
+
+
+def _drawn_anew(dataset: str, lengths: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
+    count = len(lengths)
+    generator = _generator(dataset, *map(str, lengths))
     at_once = max(1, min(SAMPLES, _MOST_AT_ONCE // count))
     for done in range(0, SAMPLES, at_once):
         yield generator.multinomial(count, np.full(count, 1 / count), size=min(at_once, SAMPLES - done))
@@ -201,7 +217,8 @@ def _operation(data: dict[str, Any], drawn: Draws, outcome: Operation) -> None:
     efficiency["mw_per_mm2"] = efficiency["mw_per_mm2"] * more_power / more_area
 
 
-def _drawn_at(data: Mapping[str, Any], path: str) -> Any:
+def drawn_at(data: Mapping[str, Any], path: str) -> Any:
+    """Return the draws at a path of `drawn_result`, the sum of all that it leads to."""
     found = [value for value in values_at(data, path.split(".")) if value is not None]
     return sum(found[1:], found[0])
 

@@ -46,9 +46,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, TypeAda
 
 from accelsim import limits
 from accelsim.errors import AccelsimError, InputError, Problem, show
+from accelsim.explore.intervals import Heard
 from accelsim.explore.metrics import METRICS, read_constraints
 from accelsim.explore.space import Point
-from accelsim.result import Identity, Result, check_writable, problems_of
+from accelsim.result import Identity, Result, UtteranceRecord, check_writable, problems_of
 from accelsim.text import csv_row
 
 FILE = "results.sqlite"
@@ -141,6 +142,14 @@ class PointRow(BaseModel):
     status: Literal["done", "failed"]
     error: str | None
     allowed: Literal[0, 1] | None = None
+
+
+class _Accuracy(BaseModel):
+    """What of the accuracy of a result tells which utterances went wrong."""
+
+    dataset: str
+    counted: str
+    per_utterance: UtteranceRecord | None = None
 
 
 _ROWS: TypeAdapter[list[PointRow]] = TypeAdapter(list[PointRow])
@@ -315,6 +324,26 @@ class Store:
                 raise InputError.of(f"points: the result of point {point} is no text", file=self._path)
             return Result.from_json(text, str(self._path))
         return None
+
+    def heard(self) -> dict[int, Heard]:
+        """Return what was counted in each utterance, by point, of those whose result has it and is not damaged.
+
+        Raises InputError where it is not what a result holds.
+        """
+        record = "CASE WHEN json_valid(result_json) THEN json_extract(result_json, '$.accuracy') END"
+        found = {}
+        for point, text in self._read(f"SELECT point, {record} FROM points WHERE status = 'done' ORDER BY point"):
+            if text is None:
+                continue
+            try:
+                accuracy = _Accuracy.model_validate_json(text)
+            except ValidationError as error:
+                what = f"points: the result of point {show(point)}: accuracy"
+                raise InputError(problems_of(error, what, str(self._path))) from None
+            if (counted := accuracy.per_utterance) is not None:
+                errors = tuple(tuple(of_run) for of_run in counted.errors)
+                found[point] = Heard(accuracy.dataset, accuracy.counted, tuple(counted.lengths), errors)
+        return found
 
     def configurations(self) -> list[Configuration]:
         """Return the configurations in order, with the metrics of their seeds put together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +12,7 @@ from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Com
 from accelsim.explore.intervals import Spread
 from accelsim.report.console import ROLE_STYLE, PlainTable
 from accelsim.report.headline import EXTRAPOLATED, between, of_rate, warnings
-from accelsim.result import Result
+from accelsim.result import Interval, Result
 from accelsim.schema import format_figure
 from accelsim.schema.paper import JUDGED, StudyRun
 from accelsim.text import in_code, in_markdown
@@ -43,8 +43,11 @@ _STUDIES = """Figures from studies are means over programmings, with their stand
 """
 
 
-_CHIPS = """The best value of a figure is **bold**, where the values compare directly: error rates do on the same speech
-alone, and latency, cycles and energy per frame do where a frame stands for the same length of audio on every chip.
+_CHIPS = """The best value of a figure is **bold**, and with it those that cannot be told from it, where the values
+compare directly: error rates do on the same speech alone, and latency, cycles and energy per frame do where a frame
+stands for the same length of audio on every chip. In brackets stand 95 % intervals: of error rates over utterances and
+programmings, the same utterances for all chips; of ratios of costs over the ranges of prices and of assumed sizes, all
+prices of one source together.
 """
 
 _SPREAD = """5 to 95 %, over the ranges of prices and of assumed sizes. All prices of one source are wrong together, on
@@ -155,14 +158,17 @@ def place(index: int) -> str:
 
 
 def chips_table(results: Sequence[Result], rows: Sequence[ChipRow]) -> Table:
-    """Return chips side by side, one a column, with each further one over the first; the best values are green."""
+    """Return chips side by side, one a column, with each further one over the first; the best values are green.
+
+    Behind ± stands half of a 95 % interval.
+    """
     chips = [f"{name}\n{r.workload.name}" for name, r in zip(_names(results), results, strict=True)]
     ratios = [f"{place(index)} / first" for index in range(1, len(results))]
     if len(ratios) > 1:
         ratios = [ratio.replace(" / ", "\n/ ") for ratio in ratios]
     table = _table(None, ("", *chips, *ratios), (*chips, *ratios))
     for row in rows:
-        name, *cells = _chip_cells(row, results)
+        name, *cells = _chip_cells(row, results, _half)
         values = [Text(cell, "green" if index in row.best else "") for index, cell in enumerate(cells)]
         table.add_row(name, *values)
     return table
@@ -179,7 +185,7 @@ def chips_markdown(results: Sequence[Result], rows: Sequence[ChipRow], command: 
     lines = ["# Chips side by side", "", "Made by", "", "```sh", command, "```", "", _CHIPS]
     lines += ["| " + " | ".join(("figure", *heads)) + " |", "|---|" + "---:|" * len(heads)]
     for row in rows:
-        name, *cells = _chip_cells(row, results)
+        name, *cells = _chip_cells(row, results, _in_brackets)
         values = [f"**{cell}**" if index in row.best else cell for index, cell in enumerate(cells)]
         lines.append("| " + " | ".join((name, *values)) + " |")
     lines += ["", in_markdown(power_rules(results))]
@@ -217,9 +223,25 @@ def _names(results: Sequence[Result]) -> list[str]:
     return [f"{name} ({EXTRAPOLATED})" if result.provenance.extrapolated else name for name, result in marked]
 
 
-def _chip_cells(row: ChipRow, results: Sequence[Result]) -> list[str]:
+def _chip_cells(row: ChipRow, results: Sequence[Result], ends: Callable[[Interval], str]) -> list[str]:
+    """Return the cells of a figure; ``ends``: how an interval is written behind it."""
+
+    def told(text: str, interval: Interval | None) -> str:
+        return text if interval is None or interval[0] == interval[1] else f"{text} {ends(interval)}"
+
     values = ["none" if value is None else format_figure(value, row.metric.unit) for value in row.values]
-    return [_label(row, results), *values, *("-" if ratio is None else f"{ratio:.4g}" for ratio in row.ratios)]
+    if row.metric.name == "error_percent":  # what costs have is the interval of their ratio, which is the surer one
+        values = list(map(told, values, row.intervals))
+    ratios = ["-" if ratio is None else f"{ratio:.4g}" for ratio in row.ratios]
+    return [_label(row, results), *values, *map(told, ratios, row.ratio_intervals)]
+
+
+def _in_brackets(interval: Interval) -> str:
+    return f"({interval[0]:.3g} to {interval[1]:.3g})"
+
+
+def _half(interval: Interval) -> str:
+    return f"±{(interval[1] - interval[0]) / 2:.2g}"
 
 
 def _recognised(result: Result) -> str:
@@ -309,7 +331,7 @@ def _label(row: ChipRow, results: Sequence[Result]) -> str:
 
 def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) -> Table:
     shown = None if title is None else Text(title, "table.title")
-    table = PlainTable(title=shown, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = PlainTable(title=shown, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
     return table

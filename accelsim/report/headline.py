@@ -35,6 +35,118 @@ class Headline:
     part: bool
 
 
+@dataclass(frozen=True)
+class Line:
+    """One line of the block that stands first: what it is about, and what there is to say of it, the chief part first.
+
+    The first part always stands there, the others as far as there is room.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+
+
+MOST_LINES = 10
+"""Lines of the block that stands first, its title among them."""
+
+
+def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
+    """Return what ran, and at most nine lines: on what, how well, how fast, at what power, energy and area.
+
+    All with their intervals, and a line for each of its other operating points. The paper's figures stand beside.
+    """
+    p, u = result.performance, result.uncertainty
+
+    def beside(*paths: str) -> list[str]:
+        figures = [figure for figure in paper.figures if figure.path in paths and figure.short] if paper else []
+        return [f"the paper: {figure.short} ({figure.role})" for figure in figures]
+
+    title = f"{result.workload.name} on {result.arch.name}"
+    source = f" of {result.accuracy.dataset}" if result.accuracy else ""
+    count = f"{p.utterances:,} utterance{'s' if p.utterances > 1 else ''}"
+    rate = result.efficiency
+    lines = [
+        Line("speech", (f"{count}, {format_si(p.audio_seconds, 's')}{source}", f"{p.frames:,} frames")),
+        *_recognised(result, beside),
+        Line(
+            "speed",
+            (
+                f"latency {_typical(result)}",
+                f"real-time factor {p.real_time_factor:.3g}",
+                f"{p.cycles_per_frame:.1f} cycles a frame at {format_si(p.clock_hz, 'Hz')}",
+                *beside("performance.cycles_per_frame", "performance.real_time_factor"),
+            ),
+        ),
+        Line(
+            "power",
+            (f"{format_si(result.power_w, 'W')} (5 to 95 %: {between(u.power_w, 'W')})", *beside("power_w")),
+        ),
+        Line(
+            "energy",
+            (
+                f"{_with_ends(result.energy.per_frame_j, _energy_of_a_frame(result), 'J')} a frame",
+                f"{format_si(ratio(result.energy.total_j, p.audio_seconds), 'J')} a second of audio",
+            ),
+        ),
+        Line("area", ("{:.3f} mm2 ({:.3f} to {:.3f})".format(result.area_mm2, *u.area_mm2), *beside("area_mm2"))),
+        Line(
+            "efficiency",
+            (f"{rate.tops_per_w:.4g} TOPS/W, {rate.gops_per_mm2:.4g} GOPS/mm2", f"{rate.op_definition} operations"),
+        ),
+    ]
+    others = [
+        Line(
+            name,
+            (
+                f"{_with_ends(o.power_w, o.uncertainty.power_w, 'W')}, {format_si(o.energy.per_frame_j, 'J')} a frame",
+                f"latency {_typical(o)}",
+                f"real-time factor {o.performance.real_time_factor:.3g}",
+                f"{o.efficiency.tops_per_w:.4g} TOPS/W",
+                f"at {format_si(o.performance.clock_hz, 'Hz')}",
+            ),
+        )
+        for name, o in result.operating_points.items()
+    ]
+    return title, [*lines, *others][: MOST_LINES - 1]
+
+
+def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
+    """Return the lines of the score: the chief one, and one for what else it measures."""
+    a = result.accuracy
+    if a is None:
+        return [Line("accuracy", ("none: this workload is not scored",))]
+    in_float = [] if a.reference_value is None else [f"in float {a.reference_value:.2f} {a.unit}"]
+    runs = [f"mean of {len(a.runs)} programmings"] if a.runs else []
+    counted = f"{a.n:,} {a.counted}" + (f" of {a.speakers} speakers" if a.speakers and a.speakers > 1 else "")
+    one = result.performance.utterances == 1 and a.low == a.high
+    interval = "one utterance, so without an interval" if one else f"95 %: {a.low:.1f} to {a.high:.1f}"
+    chief = f"{a.value:.2f} {a.unit} ({interval})"
+    lines = [Line(a.metric, (chief, *in_float, *runs, counted, *beside("accuracy.value", "accuracy.loss")))]
+    if a.further:
+        told = (f"{other.metric} {other.value:.3g} {other.unit} ({other.low:.3g} to {other.high:.3g})"
+                for other in a.further)  # fmt: skip
+        lines.append(Line("and", tuple(told)))
+    return lines
+
+
+def _typical(point: OperationRecord) -> str:
+    latency = point.performance.latency_cycles
+    if latency.max == latency.p50:
+        return _seconds(point, latency.p50)
+    return f"{_seconds(point, latency.p50)}, at most {_seconds(point, latency.max)}"
+
+
+def _with_ends(value: float, interval: tuple[float, float], unit: str) -> str:
+    return f"{format_si(value, unit)} ({between(interval, unit)})"
+
+
+def _energy_of_a_frame(point: OperationRecord) -> tuple[float, float]:
+    """Return the interval of the energy of a frame, P t / n with the ends of the power P: t and n are exact."""
+    p = point.performance
+    low, high = (ratio(power * p.seconds, p.frames) for power in point.uncertainty.power_w)
+    return low, high
+
+
 def columns(result: Result) -> list[tuple[str, str]]:
     """Return (name, clock) of the run and of each of its other operating points; what is extrapolated says so."""
     points: dict[str, OperationRecord] = {"this run": result, **result.operating_points}

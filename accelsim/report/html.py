@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from accelsim.report import chip
+from accelsim.report.diagram import BOX_HEIGHT, BOX_WIDTH
 from accelsim.report.headline import LARGEST, columns, headlines, longest, notes, portion, ratio, share, warnings
 from accelsim.report.roofline import roofline
 from accelsim.result import ComponentRecord, LayerRecord, Result
@@ -41,8 +43,12 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
     drawn = [spot for spot in spots if spot.drawable]
     converters = [(layer.name, layer.adc) for layer in result.layers if layer.adc and layer.adc.conversions]
     rows = headlines(result, paper)
+    blocks, seen = chip.blocks_of(result), chip.moment(result)
+    plots, unseen = chip.floor_plan(result, blocks)
     sections = {
         "summary": "Summary",
+        "chip": "Chip",
+        "frame": "One frame" if seen is not None else "",
         "cost": "Energy and area",
         "layers": "Layers",
         "utilisation": "Utilisation",
@@ -76,6 +82,15 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
         notes=notes(result),
         warnings=warnings(result),
         cards=[row for index, row in enumerate(rows) if index == 0 or row.name in CARDS],
+        blocks=blocks,
+        scales=chip.scales(result),
+        engines=result.engines[: chip.ENGINES],
+        drawings=chip.drawings(result),
+        box_width=BOX_WIDTH,
+        box_height=BOX_HEIGHT,
+        plots=plots,
+        unseen=unseen,
+        moment=seen,
         components=components,
         energy_total=format_si(result.energy.total_j, "J"),
         area_total=f"{result.area_mm2:.3f} mm2",

@@ -11,9 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
@@ -22,11 +19,9 @@ from accelsim.report.headline import LARGEST, drawable, portion
 from accelsim.report.html import typeset
 from accelsim.report.roofline import Spot, roofline
 from accelsim.report.sweep_html import FIGURES
-from accelsim.result import Result, written_whole
+from accelsim.result import FrameRecord, Result, written_whole
 from accelsim.schema import format_si
 from accelsim.schema.quantity import PREFIXED
-from accelsim.simulate import Trace
-from accelsim.simulate.ledger import STATES
 from accelsim.text import printable
 
 if TYPE_CHECKING:
@@ -112,41 +107,46 @@ def write_figures(figures: Mapping[str, Figure], formats: Sequence[str], folder:
     return paths
 
 
-def timeline_figure(trace: Trace) -> Figure:
-    """Return what every component that worked did within a trace: its jobs, and in grey what it waited for.
+def timeline_figure(frame: FrameRecord) -> Figure:
+    """Return what every component did for one frame: its work in the colour of the layer, in grey what a job waited.
 
-    Colours tell layers apart, as far as there are colours. Raises InputError where nothing happened.
+    Copies of a component in tiles share a line. Raises InputError where nothing worked.
     """
-    spans = trace.spans()
-    busy = spans[:, 3] == STATES.index("busy")
-    if not busy.any():
-        raise InputError.of("no timeline to draw: nothing worked within it")
-    components = [place for place in dict.fromkeys(spans[:, 0].tolist()) if busy[spans[:, 0] == place].any()]
-    row = {place: index for index, place in enumerate(components)}
-    jobs = list(dict.fromkeys(spans[busy][:, 1].tolist()))
-    shown = jobs[: len(_JOBS)]
-    unit_ps, unit = next(
-        (scale, name) for scale, name in _TIMES if spans[:, 5].max() - trace.begin_ps >= scale or name == "ns"
-    )
-    with _axes(height_in=0.7 + 0.17 * len(components) + 0.13 * -(-len(shown) // 2)) as (figure, axes):
+    end_ps = max((job.left_ps for job in frame.jobs), default=0)
+    scale, unit = next(((scale, unit) for scale, unit in _TIMES if end_ps >= scale), _TIMES[-1])
+    layers = list(dict.fromkeys(job.layer for job in frame.jobs))
+    colours = dict(zip(layers, _JOBS, strict=False))
+    bars: dict[str, list[tuple[str, int, int, str]]] = {}
+    for job in frame.jobs:
+        for place, (member, busy_ps) in enumerate(job.busy_ps.items()):
+            line = bars.setdefault(member.partition("[")[0], [])
+            if not place:  # it leads the job, and waits for the others
+                line += [("waits", job.ready_ps, job.start_ps, _PALE), ("waits", job.end_ps, job.left_ps, _PALE)]
+            line.append((job.layer, job.start_ps, job.start_ps + busy_ps, colours.get(job.layer, _GREY)))
+    if not bars:
+        raise InputError.of("no timeline to draw: nothing worked for the frame")
+    meanings = {name: colour for line in bars.values() for name, begin, end, colour in line if end > begin}
+    others = [name for name, colour in meanings.items() if colour == _GREY]
+    named = {label(name): colour for name, colour in meanings.items() if name not in others}
+    named |= {f"{len(others)} other layers": _GREY} if others else {}
+    with _axes(height_in=0.7 + 0.17 * len(bars) + 0.13 * -(-len(named) // 2)) as (figure, axes):
+        from matplotlib.patches import Patch
 
-        def draw(which: NDArray[np.bool_], colour: str, name: str, height: float) -> None:
-            chosen = spans[which & np.isin(spans[:, 0], components)]
-            left = (chosen[:, 4] - trace.begin_ps) / unit_ps
-            places = [row[place] for place in chosen[:, 0].tolist()]
-            axes.barh(places, (chosen[:, 5] - chosen[:, 4]) / unit_ps, left=left, color=colour, label=name,
-                      height=height, linewidth=0)  # fmt: skip
-
-        if not busy.all():
-            draw(~busy, _PALE, "waits", 0.25)
-        for job, colour in zip(shown, _JOBS, strict=False):
-            draw(busy & (spans[:, 1] == job), colour, label(trace.jobs[job]), 0.75)
-        if rest := jobs[len(shown) :]:
-            draw(busy & np.isin(spans[:, 1], rest), _GREY, f"{len(rest)} other jobs", 0.75)
-        axes.set_yticks(range(len(components)), [label(trace.components[place]) for place in components])
+        for row, line in enumerate(bars.values()):
+            for height, waits in ((0.3, True), (0.75, False)):
+                spans = [(begin, end, colour) for name, begin, end, colour in line if (name == "waits") == waits]
+                axes.broken_barh(
+                    [(begin / scale, (end - begin) / scale) for begin, end, _ in spans],
+                    (row - height / 2, height),
+                    facecolors=[colour for *_, colour in spans],
+                    linewidth=0,
+                )
+        axes.set_yticks(range(len(bars)), [label(name) for name in bars])
         axes.invert_yaxis()
-        axes.set_xlabel(f"time, {typeset(f'1 {unit}').removeprefix('1 ')}")
-        figure.legend(loc="outside upper center", ncols=2)
+        axes.set_xlim(0, end_ps / scale)
+        axes.set_xlabel(f"time since frame {frame.frame} arrived, {typeset(f'1 {unit}')[2:]}")
+        patches = [Patch(color=colour, label=name) for name, colour in named.items()]
+        figure.legend(handles=patches, loc="outside upper center", ncols=2)
     return figure
 
 

@@ -29,6 +29,8 @@ def sweep_table(store: Store) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble(("warning ", "bold red"), (text, "red")) for text in found.warnings()]
     parts += [_table(title, found, meta["swept"])]
     parts += [Text(), _sparklines(found.done, found.objectives, meta["swept"]), _summary(found)]
+    if told := _leaders(found):
+        parts += [told]
     if failed := found.failed:
         parts += [Text(f"{len(failed)} failed, for example {_keys(failed[0])}: {failed[0].errors[0]}", style="red")]
     return Group(*parts)
@@ -36,7 +38,7 @@ def sweep_table(store: Store) -> RenderableType:
 
 def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
     done, best, values, objectives = found.done, found.best, found.values, found.objectives
-    table = PlainTable(title=Text(title, "table.title"), title_justify="left", box=None, pad_edge=False)
+    table = PlainTable(title=Text(title, "table.title"))
     table.add_column("")
     for key in swept:
         table.add_column(key.removeprefix("components."), justify="right")
@@ -53,11 +55,7 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
             mark = Text.assemble(mark, ("?", "yellow"))
         row: list[RenderableType] = [mark, *(done[i].keys.get(key, "") for key in swept)]
         for j, metric in enumerate(objectives):
-            mean = done[i].mean[metric.name]
-            spread = done[i].highest[metric.name] - done[i].lowest[metric.name]
-            row += [
-                format_figure(mean, metric.unit) + (f" ±{format_figure(spread / 2, metric.unit)}" if spread else "")
-            ]
+            row += [_figure(done[i], metric, found)]
             row += [Text(_bar(_share(values[i, j].item(), values[:, j].tolist())), "cyan")]
         for metric in dict.fromkeys(limited):
             of_limit = done[i].mean.get(metric.name)
@@ -68,9 +66,35 @@ def _table(title: str, found: Front, swept: Sequence[str]) -> Table:
     return table
 
 
+def _figure(configuration: Configuration, metric: Metric, found: Front) -> str:
+    """Return a metric's mean, and half of its 95 % interval where it has one."""
+    text, interval = format_figure(configuration.mean[metric.name], metric.unit), found.interval(configuration, metric)
+    if interval is None or interval[0] == interval[1]:
+        return text
+    return f"{text} ±{format_figure((interval[1] - interval[0]) / 2, metric.unit)}"
+
+
+def _leaders(found: Front) -> Text:
+    """Say of every objective that has intervals which configuration is best, and which are not known to be worse."""
+    lines = []
+    for metric in found.objectives:
+        leaders = found.leaders(metric)
+        interval = found.interval(leaders[0], metric) if leaders else None
+        if interval is None or interval[0] == interval[1]:
+            continue
+        best, *others = leaders
+        ends = f"{format_figure(interval[0], metric.unit)} to {format_figure(interval[1], metric.unit)}"
+        told = f"{metric.short}: {format_figure(best.mean[metric.name], metric.unit)} ({ends})"
+        if others:
+            lines.append(f"{told} is among the best: {len(others)} more of the front cannot be told from it")
+        else:
+            lines.append(f"{told} is the best, beyond the interval of every difference")
+    return Text("\n".join([*lines, "intervals and ±: 95 %, over utterances and seeds"] if lines else ""))
+
+
 def _sparklines(done: Sequence[Configuration], objectives: Sequence[Metric], swept: Sequence[str]) -> Table:
     """One line for each swept key and objective: the mean over all else, at each of the key's values."""
-    table = PlainTable(box=None, pad_edge=False)
+    table = PlainTable()
     table.add_column("mean over all else, along", style="dim")
     for metric in objectives:
         table.add_column(metric.short)

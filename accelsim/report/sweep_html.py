@@ -182,11 +182,19 @@ def _clipped(c: Configuration) -> float | None:
 
 
 def _card(metric: Metric, found: Front) -> dict[str, Any]:
-    """Return the best value of an objective on the front, and the settings that give it."""
-    on_front = found.front()
-    if not on_front:
-        return {"name": FIGURES[metric.name], "value": "-", "number": None, "keys": {}}
-    best = min(on_front, key=lambda c: metric.badness(c.mean[metric.name]))
+    """Return the best value of an objective on the front with its interval, and the settings that give it.
+
+    ``others``: how many more of the front cannot be told from it.
+    """
+    leaders = found.leaders(metric)
+    if not leaders:
+        return {"name": FIGURES[metric.name], "value": "-", "number": None, "keys": {}, "interval": "", "others": 0}
+    best = leaders[0]
     keys = {key.removeprefix("components."): value for key, value in best.keys.items()}
     value = shown(best.mean[metric.name], metric.unit)
-    return {"name": FIGURES[metric.name], "value": value, "number": best.number, "keys": keys}
+    ends = found.interval(best, metric)
+    interval = "" if ends is None or ends[0] == ends[1] else " to ".join(shown(end, metric.unit) for end in ends)
+    return {
+        "name": FIGURES[metric.name], "value": value, "number": best.number, "keys": keys, "interval": interval,
+        "others": len(leaders) - 1 if interval else 0,
+    }  # fmt: skip

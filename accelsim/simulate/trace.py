@@ -44,7 +44,7 @@ class Window:
         counts = [side.isdecimal() for side in (begin, end) if side]
         if any(counts) and not all(counts):
             raise InputError.of(f"'{text}' mixes a time and a number of frames", hint=hint)
-        read = int if all(counts) else lambda side: round(min(parse_quantity(side, "time") * 1e12, 2.0**62))
+        read = int if all(counts) else _picoseconds
         try:
             window = cls(read(begin) if begin else None, read(end) if end else None, all(counts))
         except InputError as error:
@@ -67,6 +67,11 @@ class Window:
         if arrived == finished:
             raise InputError.of("the frames of the window take no time")
         return arrived, finished
+
+
+def _picoseconds(text: str) -> int:
+    """Return a time in whole picoseconds: no run lasts 2^62 of them, and -1 is before all runs already."""
+    return round(min(max(parse_quantity(text, "time") * 1e12, -1.0), 2.0**62))
 
 
 class Trace:

@@ -14,8 +14,9 @@ from harness import Case
 FORMATS = (("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
            ("OGG", "OPUS"), ("AIFF", "PCM_16"), ("W64", "PCM_16"), ("CAF", "PCM_16"), ("AU", "PCM_16"),
            ("MP3", "MPEG_LAYER_III"))  # fmt: skip
-TABLE = "file\ttext\tspeaker\na\tyes\tme"
-CELLS = ("", "a", "b", "../a", "/etc/passwd", "x" * 300, "a\0b", ".", "recordings.tsv", "a\x1b[31m", "yes\tno", '"',
+TABLES = ("file\ttext\tspeaker\na\tyes\tme", "path\tstart\tend\tclass\tsplit\na\t0\t0.1\tyes\ttest")
+CELLS = ("", "a", "0.2", "1e9", "-1", "nan", "path",
+         "b", "../a", "/etc/passwd", "x" * 300, "a\0b", ".", "recordings.tsv", "a\x1b[31m", "yes\tno", '"',
          "\r", "\u2028", "\ufeff", "a" * 150_000)  # fmt: skip
 FEATURES = ("bands: 6", "kind: waveform, rate_hz: 4000, samples: 40", "kind: micro, bands: 6",
             "kind: mfcc, bands: 8, coefficients: 6, hop_s: 0.01", "kind: mel_spectrogram, bands: 6, hop_s: 0.01",
@@ -58,15 +59,16 @@ def recording(rng: random.Random) -> bytes:
 
 
 def table(rng: random.Random) -> bytes:
+    table = rng.choice(TABLES)
     if rng.random() < 0.5:
-        return TABLE.encode()
-    lines = TABLE.split("\n")
+        return table.encode()
+    lines = table.split("\n")
     for _ in range(rng.choice((1, 2, 5))):
         cells = lines[at := rng.randrange(len(lines))].split("\t")
         cells[rng.randrange(len(cells))] = rng.choice(CELLS)
         lines[at] = "\t".join(cells)
     if rng.random() < 0.1:
-        lines += ["a\tyes\tme"] * rng.choice((2, 200))
+        lines += [table.split("\n")[1]] * rng.choice((2, 200))
     raw = "\n".join(lines).encode()
     return damaged(rng, raw) if rng.random() < 0.2 else raw
 
@@ -78,8 +80,12 @@ class Recordings:
 
     def case(self, rng: random.Random) -> Case:
         more = rng.choice(("", "", "", ", trim_db: 30", ", length_s: 0.2", ", longest_s: 0.1", ", seconds: 0.05"))
-        inputs = f"{{source: folder, path: mine, features: {{{rng.choice(FEATURES)}}}{more}}}"
+        own = rng.choice(("source: folder, path: mine", "source: recordings, manifest: mine/recordings.tsv"))
+        own += rng.choice(("", "", ", skip: bad", ", skip: [clipped, damaged]", ", channels: mix", ", split: test"))
+        inputs = f"{{{own}, features: {{{rng.choice(FEATURES)}}}{more}}}"
         files = {"workload.yaml": network(inputs), "mine/recordings.tsv": table(rng), "mine/a": recording(rng)}
+        if rng.random() < 0.1:
+            return Case(files, ["data", "check", "mine", *rng.choice(([], ["-w", "workload.yaml"]))])
         return Case(files, ["run", "rsnn28nm", "-w", "workload.yaml", "--out", "out"])
 
 

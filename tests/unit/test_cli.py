@@ -367,8 +367,12 @@ def test_what_ships_follows_the_json_schemas(accelsim, kind, file, broken):
 def test_run_prints_what_a_person_asks_for(accelsim):
     outcome = accelsim("run", "rsnn28nm", *SHORT)
     assert outcome.code == 0 and outcome.err == ""
-    for words in ("cycles per frame", "MMAC/s", "mm2", "TOPS/W", "calibrated", "weights_fc", "assumed"):
+    for words in ("cycles a frame", "mm2", "TOPS/W", "weights_fc", "--full shows", "8 assumed"):
         assert words in outcome.out
+    full = accelsim("run", "rsnn28nm", *SHORT, "--full")
+    assert full.code == 0 and full.err == ""
+    for words in ("cycles per frame", "MMAC/s", "mm2", "TOPS/W", "calibrated", "weights_fc", "assumed"):
+        assert words in full.out
 
 
 def test_set_reaches_the_chip_and_the_network(accelsim):

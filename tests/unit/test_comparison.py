@@ -186,7 +186,7 @@ def side_by_side(
         }  # fmt: skip
         made.append(base.model_copy(update={"arch": base.arch.model_copy(update={"name": f"chip{number}"}), **whole}))
     later = iter(made)
-    monkeypatch.setattr(explored, "run", lambda *_, **__: next(later))
+    monkeypatch.setattr(explored, "_run_chip", lambda *_, **__: (next(later), {}))
     results, rows = compare_chips(["rsnn28nm"] * len(made), "rsnn_paper_activity", overrides=SHORT)
     return results, {row.metric.name: row for row in rows}
 
@@ -391,7 +391,9 @@ def test_three_chips_from_the_command_line(call, chips: list[Path], monkeypatch:
     code, out, _ = call("compare", *files, *short, "--json", "-o", "runs")
     data = json.loads(out)
     assert data["chips"] == ["base", "fast", "packed"]
-    assert {tuple(row) for row in data["figures"]} == {("name", "unit", "values", "ratios")}
+    assert {tuple(row) for row in data["figures"]} == {
+        ("name", "unit", "values", "ratios", "intervals", "ratio_intervals", "best")
+    }
     duty = next(row for row in data["figures"] if row["name"] == "duty_cycle")
     assert duty["values"][2] == 1 and duty["ratios"][0] == pytest.approx(0.5)
     for place_, name in zip(("first", "second", "third"), data["chips"], strict=True):

@@ -84,7 +84,7 @@ def test_quiet_prints_warnings_errors_and_json_alone(accelsim, tmp_path: Path) -
     wrong = accelsim("run", "rsnn28mn", "-q")
     assert wrong.code == 2 and wrong.out == "" and wrong.err.startswith("error: ")
     assert accelsim("run", "rsnn28nm", *SHORT).out, "quiet for one command alone"
-    swept = accelsim("sweep", "rsnn28nm", *SHORT, "pe.switch_cycles=1,2", "-o", "swept", "-q")
+    swept = accelsim("sweep", "rsnn28nm", *SHORT, "lif.membrane_bits=12,16", "-o", "swept", "-q")
     assert (swept.code, swept.out, swept.err) == (0, "", "")
     slow = accelsim("sweep", "rsnn28nm", *SHORT, "clocks.main.frequency=1 kHz,2 kHz", "-o", "slow", "-q")
     assert slow.code == 0 and slow.out == "" and slow.err.startswith("warning: ") and "late" in slow.err

@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def shown(result: Result) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(summary(result))
+    console.print(summary(result, full=True))
     return console.export_text()
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from accelsim.result import Result
 from accelsim.workload import listen, load_batch, load_workload
 
 RATE = 16_000
+Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def word(seconds: float = 0.5, hz: float = 500.0, rate: int = RATE) -> np.ndarray:
@@ -228,7 +232,7 @@ def test_every_kind_of_bad_recording_is_found(tmp_path: Path) -> None:
     texts = [one.problem.message for one in found.findings]
     assert texts[7].startswith("tiny.wav: is shorter than one frame of the features: 0.005 s")
     assert texts[8] == "good.wav: has no 'class', which score 'output_class' compares"
-    assert texts[9] == "good.wav: 'maybe' is none of classes"
+    assert texts[9] == "good.wav: 'maybe' is none of the classes"
 
 
 def test_a_run_refuses_all_of_them_at_once(tmp_path: Path) -> None:
@@ -253,6 +257,59 @@ def test_bad_ones_are_skipped_and_counted(tmp_path: Path) -> None:
     assert len(batch.names) == 10 and batch.doubtful == {"silent": 1, "clipped": 1}
     with pytest.raises(InputError, match=r"skip.*'bade'|'bade'"):
         load_workload(path, {"inputs.skip": "bade"})
+
+
+def test_data_check_lists_them_all(tmp_path: Path, accelsim_run: Shell) -> None:
+    path = bad_recordings(tmp_path)
+    network(tmp_path, "source: recordings, manifest: my.tsv", CLASSES)
+    alone = accelsim_run("data", "check", "my.tsv")
+    assert alone.returncode == 2 and not alone.stderr
+    told = alone.stdout.splitlines()
+    lines = [int(line.split(":")[1]) for line in told if line.startswith("my.tsv:")]
+    labelled = [line for line in range(FIRST_BAD, FIRST_BAD + len(KINDS)) if line not in (17, 19)]
+    assert lines == labelled, "without a workload nobody knows frames and classes"
+    assert told[len(lines) :] == [
+        "12 of 20 recordings can be used: 4.7 s",
+        "sample rates: 16,000 Hz (14)",
+        "labels: yes (9), no (2), maybe (1)",
+        "wrong: 1 missing, 1 damaged, 1 empty, 1 not finite, 1 wrong rate, 1 stereo, 1 segment, 1 unlabelled, "
+        "1 silent, 1 clipped",
+    ]
+    heard = accelsim_run("data", "check", "my.tsv", "--workload", "workload.yaml")
+    assert heard.returncode == 2 and heard.stdout.count("my.tsv:") == len(KINDS)
+    assert "'maybe' is none of the classes (one of: yes, no, other)" in heard.stdout
+    good = "\n".join(path.read_text().splitlines()[: FIRST_BAD - 1]) + "\nloud.wav\t\t\tyes\n"
+    path.write_text(good)
+    usable = accelsim_run("data", "check", "my.tsv", "-w", "workload.yaml", "-s", "workload.inputs.trim_db=30")
+    assert usable.returncode == 0 and usable.stdout.splitlines()[-1] == "wrong: 1 clipped"
+    assert accelsim_run("data", "check", "my.tsv", "-s", "inputs.trim_db=30").returncode == 2
+
+
+def test_a_run_of_the_command_line_hears_them(tmp_path: Path, accelsim_run: Shell) -> None:
+    (tmp_path / "net").mkdir()
+    network(tmp_path / "net", "source: speech, dataset: timit_sample, split: test", CLASSES)
+    bad_recordings(tmp_path)
+    command = ("run", "rsnn28nm", "-w", "net", "--inputs", "my.tsv")
+    refused = accelsim_run(*command)
+    assert refused.returncode == 2 and refused.stderr.count("my.tsv:") == len(KINDS) - 2
+    done = accelsim_run(*command, "-s", "workload.inputs.skip=bad", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["accuracy"]["dataset"] == "my.tsv" and record["skipped"] == dict.fromkeys(KINDS, 1)
+    by_key = accelsim_run("run", "rsnn28nm", "-w", "net", "-s", "workload.inputs.skip=bad", "-s",
+                          "workload.inputs=my.tsv", "--json")  # fmt: skip
+    assert json.loads(by_key.stdout)["accuracy"] == record["accuracy"]
+
+
+@pytest.fixture
+def accelsim_run(tmp_path: Path) -> Shell:
+    """Return what runs the command line in a folder of its own."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "accelsim", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    return run
 
 
 def test_where_all_are_bad_that_is_said(tmp_path: Path) -> None:

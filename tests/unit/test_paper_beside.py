@@ -30,7 +30,7 @@ def beside(chip: str | Path = "rsnn28nm", workload: str | Path | None = ACTIVITY
 def shown(result: Result) -> str:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(summary(result, paper_beside(result)))
+        console.print(summary(result, paper_beside(result), full=True))
     return capture.get()
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pages import FRONT, GRID, HOSTILE, hostile_run, small_run, small_sweep
+from pages import FRONT, GRID, HOSTILE, as_chip, hostile_run, small_run, small_sweep
 
 from accelsim.explore import load_paper
 from accelsim.explore.store import Store
@@ -39,13 +39,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """Return the files of four pages: a run, a sweep, and both with hostile names."""
+    """Return the files of pages: a run, a sweep, both with hostile names, and chips of many components."""
     folder, result = tmp_path_factory.mktemp("pages"), small_run()
     bad = hostile_run(result)
     texts = {"run": run_page(result, load_paper("rsnn28nm")), "hostile_run": run_page(bad, load_paper("rsnn28nm"))}
     for name, of, key in (("sweep", result, "components.crossbar.rows"), ("hostile_sweep", bad, HOSTILE)):
         with Store.open(small_sweep(folder / f"{name}_store", of, key)) as store:
             texts[name] = sweep_page(store)
+    for name in ("tiles_and_pes", "memristor_conformer_wide", "edge_npu_tiles", "rsnn28nm"):
+        texts[name] = run_page(as_chip(result, name))
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in texts}
@@ -91,7 +93,7 @@ def test_a_page_loads_in_silence_and_nothing_is_wider_than_the_window(browser, p
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("h1").is_visible()
         charts = {"run": 1, "sweep": 2}[name.removeprefix("hostile_")]
-        assert page.locator("figure svg").count() == charts
+        assert page.locator("figure svg:not(.diagram)").count() == charts
 
 
 def test_the_policy_of_a_page_keeps_foreign_scripts_out(browser, pages, tmp_path):
@@ -140,6 +142,50 @@ def test_the_roofline_shows_every_layer_on_the_chosen_path(browser, pages):
         assert chart.locator("circle").count() == 1
         chart.locator("circle").hover()
         assert re.search(r"^fc\n.* MOPS, [\d.]+% of the roof", page.locator(".tip").inner_text())
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_names_in_the_diagram_and_floor_plan_stay_within_their_boxes_and_apart(browser, pages, width):
+    """Every shipped chip with long names of its own; measured as the browser draws them."""
+    outside = """() => [...document.querySelectorAll('.diagram .block')].filter(g => g.getBoundingClientRect().width)
+      .flatMap(g => { const box = g.querySelector('.ground').getBoundingClientRect();
+        const texts = [...g.querySelectorAll('text')].map(t => t.getBoundingClientRect()).filter(t => t.width);
+        const over = texts.some((t, i) => texts.some((u, j) => i < j && t.top < u.bottom - 3 && u.top < t.bottom - 3));
+        return over || texts.some(t => t.left < box.left || t.right > box.right || t.bottom > box.bottom + 1)
+          ? [g.dataset.name] : []; })
+      .concat([...document.querySelectorAll('.plan > div')].filter(d => d.scrollWidth > d.clientWidth + 1 ||
+        d.scrollHeight > d.clientHeight + 1).map(d => 'plan ' + d.dataset.name))"""
+    for name in ("run", "tiles_and_pes", "memristor_conformer_wide", "edge_npu_tiles", "rsnn28nm"):
+        with opened(browser, pages[name], width) as page:
+            assert page.evaluate(outside) == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            shown = page.locator(".diagram:visible .block").count()
+            assert shown == int(page.evaluate("document.querySelectorAll('.diagram.wide .block').length")) > 5
+
+
+def test_components_are_coloured_by_what_is_chosen(browser, pages):
+    with opened(browser, pages["run"]) as page:
+        page.locator("#chip").scroll_into_view_if_needed()
+        assert page.locator(".diagram.wide .share.of-energy:visible").count() == 12
+        assert (
+            page.locator(".diagram.wide .figure:visible").all_inner_texts()
+            == page.locator(".diagram.wide .figure.of-energy").all_inner_texts()
+        )
+        page.get_by_label("utilisation", exact=True).check()
+        assert page.locator(".diagram.wide .share.of-energy:visible").count() == 0
+        assert page.locator(".diagram.wide .share.of-utilisation:visible").count() == 12
+        assert page.locator(".plan .of-energy:visible").count() == 0
+
+
+def test_the_timeline_stays_in_its_frame_on_any_screen(browser, pages):
+    for width in (1280, 400):
+        with opened(browser, pages["run"], width) as page:
+            whole = page.locator("#frame").bounding_box()
+            assert whole is not None
+            for box in page.locator(".moment i, .moment .ticks span").all():
+                place = box.bounding_box()
+                assert place is not None and place["width"] >= 0.9
+                assert whole["x"] - 1 <= place["x"] and place["x"] + place["width"] <= whole["x"] + whole["width"] + 1
 
 
 def test_pointing_at_a_configuration_shows_it(browser, pages):

@@ -13,22 +13,30 @@ trains and writes the networks of `BITS` alone: bits of A, B and C each for itse
 and some in the wide one. Their readouts lie in readout_bits8.safetensors; readout_bits7 to 4 have the same ones for
 converters of so many bits: an output of 8 - n fewer bits is 2^-n of it, so that its weight is 2^n times as large. Last
 it writes bits_seeds.csv: what every seed of some, also those that were not kept, comes to without and with write noise.
+
+    python train.py --data my.tsv --out mywords
+
+trains the 2-bit network and its float twin on words of your own, see own.py: the words and the longest length come from
+the training recordings, the trimming and the seed from the dev speakers; the rate is 2 kHz, as above. Writes a workload
+with its weights into the folder, and speakers.csv: how much each test speaker is misheard, in float and with 2 bits.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import own
 import torch
 from safetensors.numpy import load_file
 from torch import nn
 from tqdm import tqdm
 
-from accelsim.data import Waveform, load
+from accelsim.data import Utterance, Waveform, load
 from accelsim.data.clip import trimmed
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.devices import load_device
@@ -40,10 +48,10 @@ HERE = Path(__file__).parent
 RATE_HZ, STATES, SEGMENTS = 2000, 14, 4
 TRIM_DB, LONGEST_S = 60, 1.0  # of every utterance, in a run too: keys of the workload's inputs
 LONGEST = round(LONGEST_S * RATE_HZ)
+FINE_LEVEL = 32.0  # RMS in codes that training reads; the shipped networks take their own
 CODE_BITS = 8
 FINE_BITS = 7  # levels for ranges that follow the weights: the cells take conductances in between
 RESPONSE = 200  # steps of an impulse response: 0.98^200 = 0.02
-POINTS = 2304  # of a Fourier transform: at least LONGEST + RESPONSE, so that the convolution does not wrap around
 LARGEST_RADIUS = 0.98
 STEPS, BATCH, RATE = 400, 128, 0.01
 SEEDS = 4
@@ -75,9 +83,9 @@ NOISE_S, READ_VOLTAGE, PROGRAMMINGS = 10e-6, 0.2, 4  # of the table of seeds
 
 @dataclass(frozen=True)
 class Recordings:
-    """Utterances as samples of RMS 1, zero-padded [utterances, LONGEST], their lengths, classes and speakers.
+    """Utterances as samples of RMS 1, zero-padded [utterances, longest], their lengths, classes and speakers.
 
-    ``spectrum``: of the samples, over `POINTS` of them.
+    ``spectrum``: of the samples, over `points_for` their longest; ``words``: how many classes there are.
     """
 
     samples: torch.Tensor
@@ -86,40 +94,50 @@ class Recordings:
     labels: torch.Tensor
     speakers: np.ndarray
     segments: torch.Tensor
+    words: int
 
     def part(self, chosen: np.ndarray) -> Recordings:
         pick = torch.from_numpy(np.flatnonzero(chosen))
         return Recordings(
             self.samples[pick], self.spectrum[pick], self.lengths[pick], self.labels[pick], self.speakers[chosen],
-            self.segments[pick],
+            self.segments[pick], self.words,
         )  # fmt: skip
+
+
+def points_for(longest: int) -> int:
+    """Return the points of a Fourier transform: longest + RESPONSE and more, so that no convolution wraps around."""
+    return -(-(longest + RESPONSE) // 256) * 256
 
 
 def recordings(splits: tuple[str, ...] = ("train", "test")) -> tuple[Recordings, np.ndarray]:
     """Return all utterances and which of them belong to the test speakers."""
     utterances = [(u, split == "test") for split in splits for u in load("zero_one", split)]
-    level = 32.0  # fine codes; the shipped networks take their own
+    table = prepared([u for u, _ in utterances], WORDS, TRIM_DB, LONGEST_S)
+    return table, np.array([test for _, test in utterances])
+
+
+def prepared(utterances: Sequence[Utterance], words: Sequence[str], trim_db: float, longest_s: float) -> Recordings:
+    """Return utterances as the network hears them: trimmed, cut, at one loudness."""
+    longest = round(longest_s * RATE_HZ)
+    waveform = Waveform(rate_hz=RATE_HZ, level=FINE_LEVEL)
     codes = [
-        (Waveform(rate_hz=RATE_HZ, level=level).codes(trimmed(u.audio, TRIM_DB))[:LONGEST, 0] - float(ZERO_CODE))
-        / level
-        for u, _ in utterances
+        (waveform.codes(trimmed(u.audio, trim_db))[:longest, 0] - float(ZERO_CODE)) / FINE_LEVEL for u in utterances
     ]
     lengths = np.array([len(c) for c in codes])
-    samples = np.zeros((len(codes), LONGEST), np.float32)
+    samples = np.zeros((len(codes), longest), np.float32)
     for row, code in zip(samples, codes, strict=True):
         row[: len(code)] = code
-    labels = np.array([WORDS.index(u.text) for u, _ in utterances])
-    # [utterances, segments, LONGEST]: 1 / n at the n samples of each equal part
-    place = np.arange(LONGEST)[None] * SEGMENTS // lengths[:, None]
-    inside = np.arange(LONGEST)[None] < lengths[:, None]
+    labels = np.array([words.index(own.word_of(u)) for u in utterances])
+    # [utterances, segments, longest]: 1 / n at the n samples of each equal part
+    place = np.arange(longest)[None] * SEGMENTS // lengths[:, None]
+    inside = np.arange(longest)[None] < lengths[:, None]
     part = np.stack([(place == k) & inside for k in range(SEGMENTS)], axis=1).astype(np.float32)
     part /= part.sum(axis=2, keepdims=True)
-    table = Recordings(
-        torch.from_numpy(samples), torch.fft.rfft(torch.from_numpy(samples), POINTS), torch.from_numpy(lengths),
-        torch.from_numpy(labels), np.array([u.speaker for u, _ in utterances]),
-        torch.from_numpy(part),
+    return Recordings(
+        torch.from_numpy(samples), torch.fft.rfft(torch.from_numpy(samples), points_for(longest)),
+        torch.from_numpy(lengths), torch.from_numpy(labels), np.array([u.speaker for u in utterances]),
+        torch.from_numpy(part), len(words),
     )  # fmt: skip
-    return table, np.array([test for _, test in utterances])
 
 
 class Kernel(nn.Module):
@@ -129,7 +147,7 @@ class Kernel(nn.Module):
     that follow each part of A, B, C.
     """
 
-    def __init__(self, bits: int | PartBits, scale: float | None) -> None:
+    def __init__(self, bits: int | PartBits, scale: float | None, words: int = len(WORDS)) -> None:
         super().__init__()
         self.bits = (bits,) * 3 if isinstance(bits, int) else bits
         self.scale = scale
@@ -141,7 +159,7 @@ class Kernel(nn.Module):
         self.b = nn.Parameter(start * (2 * torch.rand(STATES, 2) - 1))
         self.c = nn.Parameter(start * (2 * torch.rand(STATES, 2) - 1))
         self.gain = nn.Parameter(torch.zeros(()))
-        self.readout = nn.Linear(SEGMENTS, len(WORDS))
+        self.readout = nn.Linear(SEGMENTS, words)
 
     def ranges(self) -> list[torch.Tensor]:
         """Return the range of A, B and C: [2] for (re, im), or [1] for both."""
@@ -183,7 +201,9 @@ class Kernel(nn.Module):
         a, b, c = (torch.view_as_complex(w.contiguous()) for w in self.weights())
         powers = torch.exp(torch.log(a + 1e-6)[:, None] * torch.arange(RESPONSE - 1))
         response = nn.functional.pad(((b * c)[:, None] * powers).real.sum(0), (1, 0))
-        y = torch.fft.irfft(data.spectrum * torch.fft.rfft(response, POINTS), POINTS)[:, :LONGEST].abs()
+        longest = data.samples.shape[1]
+        points = points_for(longest)
+        y = torch.fft.irfft(data.spectrum * torch.fft.rfft(response, points), points)[:, :longest].abs()
         return torch.einsum("ut,ukt->uk", y, data.segments)
 
     def forward(self, data: Recordings) -> torch.Tensor:
@@ -198,7 +218,7 @@ def accuracy(model: Kernel, data: Recordings) -> float:
 def train(bits: int | PartBits, scale: float | None, data: Recordings, seed: int) -> tuple[Kernel, float]:
     """Minimise the cross-entropy with Adam; returns the network and its loss on all training data."""
     torch.manual_seed(seed)
-    model = Kernel(bits, scale)
+    model = Kernel(bits, scale, data.words)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
     for step in range(STEPS):
         optimiser.param_groups[0]["lr"] = RATE * min(1.0, 2 * (1 - step / STEPS))
@@ -277,28 +297,42 @@ WORKLOAD = """\
 schema: accelsim/workload@1
 name: {title}
 description: >
-  Zero against one from 2 kHz samples: one S4D kernel of 14 complex states, {weights_are} in a range of
+  {what} from 2 kHz samples: one S4D kernel of 14 complex states, {weights_are} in a range of
   {scale:.4g}{free},
   the mean of |y| over four equal parts of an utterance and a linear readout.
 weights: {weights}
 reference_weights: float.safetensors
 reference_unit: {level}
 inputs:
-  {{source: speech, dataset: zero_one, split: test, trim_db: {trim_db}, longest_s: {longest_s},
+  {{{heard}, trim_db: {trim_db:g}, longest_s: {longest_s},
    features: {{kind: waveform, rate_hz: {rate}, level: {level}}}}}
 graph:
   - {{name: s4d, op: s4d, input: features, kernels: 1, states: {states}, weight_bits: {bits}, scale: {scale!r},
      weights: s4d, input_offset: 128, output_gain: {output_gain}}}
-score: {{kind: utterance_class, decoder: {decoder}, readout: {name}, classes: [zero, one],
+score: {{kind: utterance_class, decoder: {decoder}, readout: {name}, classes: [{words}],
         segments: {segments}, pool: magnitude}}
 """
 
 
-def write(name: str, network: Deployed, decoder: str, trained: int | None = None) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where a network is written, and what its workload file says of its words and its inputs."""
+
+    folder: Path = HERE
+    name: str = "s4d_digits"
+    what: str = "Zero against one"
+    heard: str = "source: speech, dataset: zero_one, split: test"
+    words: Sequence[str] = WORDS
+    trim_db: float = TRIM_DB
+    longest_s: float = LONGEST_S
+
+
+def write(name: str, network: Deployed, decoder: str, trained: int | None = None, place: Place | None = None) -> None:
     """Write the levels of a network and its workload file; ``trained``: bits of the ranges it was trained in."""
+    to = place or Place()
     weights = "weights.safetensors" if name == "2bit" else f"{name}.safetensors"
-    save_weights(HERE / weights, {"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c})
-    title = "s4d_digits" if name == "2bit" else f"s4d_digits_{name}"
+    save_weights(to.folder / weights, {"s4d.a": network.a, "s4d.b": network.b, "s4d.c": network.c})
+    title = to.name if name == "2bit" else f"{to.name}_{name}"
     a, b, c = network.bits
     alike = a == b == c
     text = WORKLOAD.format(
@@ -306,9 +340,10 @@ def write(name: str, network: Deployed, decoder: str, trained: int | None = None
         weights_are=f"{a}-bit weights" if alike else f"A of {a} bits, B of {b} and C of {c}",
         free=f", trained with {trained} bits in ranges of their own" if trained else "", decoder=decoder,
         weights=weights, rate=RATE_HZ, level=network.level, states=STATES, output_gain=network.output_gain,
-        segments=SEGMENTS, trim_db=TRIM_DB, longest_s=LONGEST_S,
+        segments=SEGMENTS, trim_db=to.trim_db, longest_s=to.longest_s, words=", ".join(to.words), heard=to.heard,
+        what=to.what,
     )  # fmt: skip
-    (HERE / ("workload.yaml" if name == "2bit" else f"{name}.yaml")).write_text(text, encoding="utf-8")
+    (to.folder / ("workload.yaml" if name == "2bit" else f"{name}.yaml")).write_text(text, encoding="utf-8")
 
 
 def kept(
@@ -427,16 +462,73 @@ def table_of_seeds(work: Path, training: Recordings, held_out: Recordings) -> No
     (HERE / "bits_seeds.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
+def own_words(manifest: Path, out: Path) -> None:
+    """Train on a manifest's training speakers, choose by its dev speakers, and measure on its test speakers."""
+    spoken = own.read(manifest)
+
+    def part_of(split: str, trim_db: float) -> Recordings:
+        return prepared(getattr(spoken, split), spoken.words, trim_db, spoken.longest_s(trim_db))
+
+    def judged(model: Kernel, data: Recordings) -> tuple[float, float]:
+        return 1 - accuracy(model, data), loss(model, data)
+
+    floats: dict[float, Kernel] = {}
+
+    def of_trim(trim_db: float) -> tuple[float, float]:
+        training = part_of("train", trim_db)
+        floats[trim_db] = best_of(SEEDS, 0, 1.0, training, f"float, {trim_db:g} dB")
+        return judged(floats[trim_db], part_of("dev", trim_db))
+
+    trim_db = own.best(own.TRIMS_DB, of_trim, "trim_db")
+    reference, longest_s = floats[trim_db], spoken.longest_s(trim_db)
+    own.say_clips(spoken, trim_db, longest_s)
+    training, dev, test = (part_of(split, trim_db) for split in ("train", "dev", "test"))
+    models: dict[float, Kernel] = {}
+
+    def of_seed(seed: float) -> tuple[float, float]:
+        models[seed] = train(*NETWORKS["2bit"], training, int(seed))[0]
+        return judged(models[seed], dev)
+
+    model = models[own.best(tuple(map(float, range(SEEDS))), of_seed, "seed")]
+    out.mkdir(parents=True, exist_ok=True)
+    heard = f"source: recordings, manifest: {json.dumps(str(spoken.manifest))}, split: test, skip: [clipped, silent]"
+    quoted = [json.dumps(word) for word in spoken.words]
+    what = f"{len(quoted)} spoken words"
+    network = deploy(model, training)
+    place = Place(out, out.resolve().name, what, heard, quoted, trim_db, longest_s)
+    write("2bit", network, "readout.safetensors", place=place)
+    save_reference(out, reference, {"2bit.weight": network.readout, "2bit.bias": network.bias})
+    wrong = {"float": errors(reference, test), "2bit": errors(model, test)}
+    own.say_speakers(out / "speakers.csv", spoken.test, wrong)
+
+
+def errors(model: Kernel, data: Recordings) -> list[bool]:
+    """Return which utterances a network gets wrong, by convolution."""
+    with torch.no_grad():
+        return [bool(one) for one in model(data).argmax(1) != data.labels]
+
+
+def save_reference(folder: Path, reference: Kernel, readouts: dict[str, np.ndarray]) -> None:
+    """Write the float network, and its readout beside those of the others."""
+    a, b, c = (weight.detach().numpy()[None] for weight in reference.weights())
+    save_weights(folder / "float.safetensors", {"s4d.a": a, "s4d.b": b, "s4d.c": c})
+    gain = float(torch.exp(reference.gain.detach()))
+    weight = reference.readout.weight.detach().numpy().T * np.float32(gain)
+    bias = reference.readout.bias.detach().numpy()
+    save_weights(folder / "readout.safetensors", {"reference.weight": weight, "reference.bias": bias} | readouts)
+
+
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--bits", action="store_true", help="train the networks with bits for each of A, B and C")
     parser.add_argument("--leave-one-out", action="store_true", help="also test on each FSDD speaker in turn")
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    arguments = own.arguments(parser)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    if arguments.data is not None:
+        own_words(arguments.data, arguments.out)
+        return
     data, test = recordings()
     training, held_out = data.part(~test), data.part(test)
     if arguments.bits:
@@ -446,11 +538,6 @@ def main() -> None:
 
     readouts = {}
     reference = kept(arguments.work, "float", 0, 1.0, training)
-    a, b, c = (weight.detach().numpy()[None] for weight in reference.weights())
-    save_weights(HERE / "float.safetensors", {"s4d.a": a, "s4d.b": b, "s4d.c": c})
-    gain = float(torch.exp(reference.gain.detach()))
-    readouts["reference.weight"] = reference.readout.weight.detach().numpy().T * np.float32(gain)
-    readouts["reference.bias"] = reference.readout.bias.detach().numpy()
     print(f"float: {100 * accuracy(reference, training):.2f} % train, {100 * accuracy(reference, held_out):.2f} % test")
     for name, (bits, scale) in NETWORKS.items():
         model = kept(arguments.work, name, bits, scale, training)
@@ -459,7 +546,7 @@ def main() -> None:
         readouts[f"{name}.weight"], readouts[f"{name}.bias"] = network.readout, network.bias
         seen, unseen = accuracy(model, training), accuracy(model, held_out)
         print(f"{name}: {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by convolution")
-    save_weights(HERE / "readout.safetensors", readouts)
+    save_reference(HERE, reference, readouts)
 
     if arguments.leave_one_out:
         recorded = np.array([not speaker.isdigit() for speaker in data.speakers])  # FSDD's speakers have names

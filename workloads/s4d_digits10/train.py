@@ -7,13 +7,21 @@ the kernels have 3 bits in one fixed range, those of E and M have 4. Straight-th
 convolution (FFT). A checkpoint per epoch lies in the work folder, so that a run which was stopped goes on where it was.
 Writes weights.safetensors, float.safetensors and readout.safetensors beside this file and prints the gains of
 workload.yaml.
+
+    python train.py --data my.tsv --out mywords
+
+trains the same network on words of your own, see ../s4d_digits/own.py: the words, the highest band and the longest
+length come from the training recordings, the trimming and the seed from the dev speakers. Writes a workload with its
+weights into the folder, and speakers.csv: how much each test speaker is misheard, in float and in whole numbers.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +29,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from accelsim.data import LogMel, load
+sys.path += [str(Path(__file__).parent.parent / "s4d_digits")]
+
+import own
+
+from accelsim.data import LogMel, Utterance, load
 from accelsim.data.clip import trimmed
 from accelsim.data.digits import WORDS
 from accelsim.devices import load_device
@@ -42,6 +54,8 @@ SCALE, LARGEST_RADIUS = 0.9, 0.98
 READ_VOLTAGE = 0.2  # of arch/imssa10.yaml, whose 64 x 64 cells hold four kernels
 CROSSBARS = CHANNELS // (64 // side(STATES))  # of a layer
 EPOCHS, BATCH, RATE = 25, 64, 6e-3
+HIGHEST_SHARE = 0.475  # of a sample rate, up to where a recording has anything: 3.8 of 8 kHz
+OWN_SEEDS = (1.0, 2.0)  # of the quantised half, of words of one's own
 
 
 @dataclass(frozen=True)
@@ -61,24 +75,39 @@ class Recordings:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is to be told apart, and how a recording becomes rows of features: that of the digits unless said."""
+
+    words: tuple[str, ...] = WORDS
+    features: LogMel = FEATURES
+    trim_db: float = TRIM_DB
+    longest_s: float = LONGEST_S
+
+
 def recordings() -> tuple[Recordings, np.ndarray]:
     """Return all of FSDD and zero to three of AudioMNIST's training speakers, and which are FSDD's test speaker."""
     sets = (("fsdd", "train"), ("audiomnist", "train"), ("fsdd", "test"))
     utterances = [(u, split == "test") for name, split in sets for u in load(name, split)]
-    inputs = np.zeros((len(utterances), LONGEST, FEATURES.bands), np.float32)
-    segments = np.zeros((len(utterances), SEGMENTS, LONGEST), np.float32)
+    return prepared([u for u, _ in utterances], Task()), np.array([test for _, test in utterances])
+
+
+def prepared(utterances: Sequence[Utterance], task: Task) -> Recordings:
+    """Return utterances as the network hears them: trimmed, cut, as codes."""
+    longest = round(task.longest_s / task.features.hop_s)
+    inputs = np.zeros((len(utterances), longest, task.features.bands), np.float32)
+    segments = np.zeros((len(utterances), SEGMENTS, longest), np.float32)
     lengths = np.zeros(len(utterances), np.int64)
-    for i, (utterance, _) in enumerate(tqdm(utterances, desc="features", mininterval=2)):
-        codes = FEATURES.codes(trimmed(utterance.audio, TRIM_DB))[:LONGEST].astype(np.float32) - OFFSET
+    for i, utterance in enumerate(tqdm(utterances, desc="features", mininterval=2)):
+        codes = task.features.codes(trimmed(utterance.audio, task.trim_db))[:longest].astype(np.float32) - OFFSET
         n = lengths[i] = len(codes)
         inputs[i, :n] = np.clip(codes, -128, 127) / FULL_SCALE
         place = np.arange(n) * SEGMENTS // n
         for k in range(SEGMENTS):
             segments[i, k, :n] = (place == k) / max((place == k).sum(), 1)
-    labels = torch.tensor([WORDS.index(u.text) for u, _ in utterances])
-    speakers = np.array([u.speaker for u, _ in utterances])
-    table = Recordings(torch.from_numpy(inputs), torch.from_numpy(segments), lengths, labels, speakers)
-    return table, np.array([test for _, test in utterances])
+    labels = torch.tensor([task.words.index(own.word_of(u)) for u in utterances])
+    speakers = np.array([u.speaker for u in utterances])
+    return Recordings(torch.from_numpy(inputs), torch.from_numpy(segments), lengths, labels, speakers)
 
 
 def through(weight: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
@@ -136,20 +165,21 @@ class Kernels(nn.Module):
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
         a, b, c = (torch.view_as_complex(w.contiguous()) for w in self.weights())
-        powers = torch.exp(torch.log(a + 1e-6)[..., None] * torch.arange(LONGEST - 1))
-        response = nn.functional.pad(((b * c)[..., None] * powers).real.sum(1), (1, 0))  # [channels, LONGEST]
-        points = 2 * LONGEST
+        frames = u.shape[1]
+        powers = torch.exp(torch.log(a + 1e-6)[..., None] * torch.arange(frames - 1))
+        response = nn.functional.pad(((b * c)[..., None] * powers).real.sum(1), (1, 0))  # [channels, frames]
+        points = 2 * frames
         spectrum = torch.fft.rfft(u, points, dim=1) * torch.fft.rfft(response, points).T
-        return torch.fft.irfft(spectrum, points, dim=1)[:, :LONGEST]
+        return torch.fft.irfft(spectrum, points, dim=1)[:, :frames]
 
 
 class Network(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, words: int = len(WORDS)) -> None:
         super().__init__()
         self.encoder = Mixing(FEATURES.bands, CHANNELS)
         self.kernels = nn.ModuleList(Kernels() for _ in range(LAYERS))
         self.mixing = nn.ModuleList(Mixing(CHANNELS, CHANNELS) for _ in range(LAYERS))
-        self.readout = nn.Linear(SEGMENTS * CHANNELS, len(WORDS))
+        self.readout = nn.Linear(SEGMENTS * CHANNELS, words)
 
     def quantise(self) -> None:
         self.encoder.bits = MIXING_BITS
@@ -176,6 +206,20 @@ def accuracy(model: Network, data: Recordings) -> float:
     model.eval()
     with torch.no_grad():
         return float((model(data.inputs, data.segments).argmax(1) == data.labels).float().mean())
+
+
+def loss(model: Network, data: Recordings) -> float:
+    """Return the cross-entropy."""
+    model.eval()
+    with torch.no_grad():
+        return float(nn.functional.cross_entropy(model(data.inputs, data.segments), data.labels))
+
+
+def float_errors(model: Network, data: Recordings) -> list[bool]:
+    """Return which utterances the float network gets wrong."""
+    model.eval()
+    with torch.no_grad():
+        return [bool(one) for one in model(data.inputs, data.segments).argmax(1) != data.labels]
 
 
 def train(
@@ -295,6 +339,7 @@ def integers(model: Network, data: Recordings) -> Integers:
     """Round a trained network; gains leave all states and outputs but one in a thousand within the converters."""
     top = 7 / 8 * 2 ** (CODE_BITS - 1)
     codes, starts = end_to_end(data)
+    longest = data.inputs.shape[1]
     encoder = model.encoder.levels().numpy().astype(np.int8)
     unit = float(model.encoder.step()) / FULL_SCALE  # of h
     h, layers = codes @ encoder.astype(float), []
@@ -302,14 +347,14 @@ def integers(model: Network, data: Recordings) -> Integers:
         for kernels, mixing in zip(model.kernels, model.mixing, strict=True):
             u = torch.from_numpy((h * unit).astype(np.float32))
             padded = nn.utils.rnn.pad_sequence(list(u.split(list(np.diff(starts)))), batch_first=True)
-            padded = nn.functional.pad(padded, (0, 0, 0, LONGEST - padded.shape[1]))
+            padded = nn.functional.pad(padded, (0, 0, 0, longest - padded.shape[1]))
             a, b, _ = (torch.view_as_complex(w.contiguous()) for w in kernels.weights())
-            powers = torch.exp(torch.log(a + 1e-6)[..., None] * torch.arange(LONGEST))
-            spectrum = torch.fft.fft(padded, 2 * LONGEST, dim=1)
+            powers = torch.exp(torch.log(a + 1e-6)[..., None] * torch.arange(longest))
+            spectrum = torch.fft.fft(padded, 2 * longest, dim=1)
             largest = 0.0
             for n in range(STATES):
-                response = torch.fft.fft(b[:, n, None] * powers[:, n], 2 * LONGEST).T
-                state = torch.fft.ifft(spectrum * response, dim=1)[:, :LONGEST]
+                response = torch.fft.fft(b[:, n, None] * powers[:, n], 2 * longest).T
+                state = torch.fft.ifft(spectrum * response, dim=1)[:, :longest]
                 parts = torch.view_as_real(state).abs().amax(-1).numpy()
                 largest = max(largest, float(np.quantile(parts, 0.999)))
             per_unit = top / max(largest, float(u.abs().max()))  # codes of u and x in one real unit
@@ -327,13 +372,18 @@ def integers(model: Network, data: Recordings) -> Integers:
 
 def integer_accuracy(network: Integers, data: Recordings, cells: Cells) -> float:
     """Return the share of utterances that the network gets right on such cells."""
+    return (len(data.labels) - sum(integer_errors(network, data, cells))) / len(data.labels)
+
+
+def integer_errors(network: Integers, data: Recordings, cells: Cells) -> list[bool]:
+    """Return which utterances the network gets wrong on such cells."""
     codes, starts = end_to_end(data)
     h = network.forward(codes, starts, cells)
-    right = 0
+    wrong = []
     for i, (first, n) in enumerate(zip(starts, data.lengths, strict=False)):
         pooled = data.segments[i, :, :n].numpy() @ h[first : first + n]
-        right += int((pooled.ravel() @ network.readout + network.bias).argmax() == data.labels[i])
-    return right / len(data.labels)
+        wrong.append(bool((pooled.ravel() @ network.readout + network.bias).argmax() != data.labels[i]))
+    return wrong
 
 
 def tensors(network: Integers) -> dict[str, np.ndarray]:
@@ -344,8 +394,8 @@ def tensors(network: Integers) -> dict[str, np.ndarray]:
     return found
 
 
-def write(network: Integers, reference: Network) -> None:
-    """Write the tensors of both networks beside this file."""
+def write(network: Integers, reference: Network, folder: Path = HERE) -> None:
+    """Write the tensors of both networks into a folder."""
     floats = {"encoder": reference.encoder.weight.detach().numpy()}
     for n, (kernels, mixing) in enumerate(zip(reference.kernels, reference.mixing, strict=True), 1):
         weights = [weight.detach().numpy() for weight in kernels.weights()]
@@ -357,18 +407,106 @@ def write(network: Integers, reference: Network) -> None:
         "reference.bias": reference.readout.bias.detach().numpy(),
     }  # fmt: skip
     for name, found in (("weights", tensors(network)), ("float", floats), ("readout", readout)):
-        save_weights(HERE / f"{name}.safetensors", found)
+        save_weights(folder / f"{name}.safetensors", found)
+
+
+WORKLOAD = """\
+# Written by train.py of s4d_digits10.
+schema: accelsim/workload@1
+name: {name}
+description: >
+  {count} spoken words from log-mel frames: an encoder, two S4D layers of 16 kernels with 3 complex states each (3-bit
+  weights in one range), ReLU, mixing and residual, the mean of the last layer over four equal parts of an utterance and
+  a linear readout.
+weights: weights.safetensors
+reference_weights: float.safetensors
+reference_unit: {full_scale}
+inputs:
+  source: recordings
+  manifest: {manifest}
+  split: test
+  skip: [clipped, silent]
+  trim_db: {trim_db:g}
+  longest_s: {longest_s:g}
+  features: {{bands: {bands}, low_hz: {low_hz}, high_hz: {high_hz}, floor: {floor}, mean_prior: {mean_prior},
+             initial_mean: {initial_mean}}}
+graph:
+  - {{name: encoder, op: linear, gives: codes, input: features, outputs: 16, weight_bits: 4, weights: encoder,
+     input_offset: {offset}}}
+{layers}
+score: {{kind: utterance_class, decoder: readout.safetensors, readout: readout, classes: {words}, segments: {segments}}}
+"""
+LAYER = """\
+  - {{name: s4d{n}, op: s4d, input: {before}, kernels: 16, states: 3, weight_bits: 3, scale: {scale}, weights: s4d{n},
+     input_scale: {layer.input_scale}, output_gain: {layer.output_gain}}}
+  - {{name: mix{n}, op: linear, gives: codes, input: s4d{n}, input_activation: relu, outputs: 16, weight_bits: 4,
+     weights: mix{n}, residual: {before}, output_scale: {layer.residual_scale}}}"""
+
+
+def write_workload(network: Integers, task: Task, manifest: Path, folder: Path) -> None:
+    """Write workload.yaml, whose inputs are the test speakers of a manifest."""
+    before = ("encoder", *(f"mix{n}" for n in range(1, LAYERS)))
+    layers = [
+        LAYER.format(n=n, before=of, layer=layer, scale=SCALE)
+        for n, (of, layer) in enumerate(zip(before, network.layers, strict=True), 1)
+    ]
+    f = task.features
+    text = WORKLOAD.format(
+        name=folder.resolve().name, count=len(task.words), full_scale=FULL_SCALE, manifest=json.dumps(str(manifest)),
+        trim_db=task.trim_db, longest_s=task.longest_s, bands=f.bands, low_hz=f.low_hz, high_hz=f.high_hz,
+        floor=f.floor, mean_prior=f.mean_prior, initial_mean=f.initial_mean, offset=OFFSET, layers="\n".join(layers),
+        words=json.dumps(task.words), segments=SEGMENTS,
+    )  # fmt: skip
+    (folder / "workload.yaml").write_text(text, encoding="utf-8")
+
+
+def own_words(manifest: Path, out: Path, epochs: int) -> None:
+    """Train on a manifest's training speakers, choose by its dev speakers, and measure on its test speakers."""
+    spoken = own.read(manifest)
+    features = replace(FEATURES, high_hz=min(FEATURES.high_hz, HIGHEST_SHARE * spoken.rate_hz))
+    floats: dict[float, tuple[Network, Task]] = {}
+
+    def of_trim(trim_db: float) -> tuple[float, float]:
+        task = Task(spoken.words, features, trim_db, spoken.longest_s(trim_db))
+        torch.manual_seed(0)
+        model = Network(len(spoken.words))
+        train(model, prepared(spoken.train, task), RATE, 0, f"float, {trim_db:g} dB", None, epochs=epochs)
+        floats[trim_db] = model, task
+        dev = prepared(spoken.dev, task)
+        return 1 - accuracy(model, dev), loss(model, dev)
+
+    reference, task = floats[own.best(own.TRIMS_DB, of_trim, "trim_db")]
+    own.say_clips(spoken, task.trim_db, task.longest_s)
+    training, dev, test = (prepared(part, task) for part in (spoken.train, spoken.dev, spoken.test))
+    networks: dict[float, Integers] = {}
+
+    def of_seed(seed: float) -> tuple[float, float]:
+        model = Network(len(spoken.words))
+        model.load_state_dict(reference.state_dict())
+        model.quantise()
+        train(model, training, RATE / 3, int(seed), f"quantised, seed {seed:g}", None, epochs=epochs)
+        networks[seed] = integers(model, training)
+        return 1 - integer_accuracy(networks[seed], dev, ideal_cells()), loss(model, dev)
+
+    network = networks[own.best(OWN_SEEDS, of_seed, "seed")]
+    out.mkdir(parents=True, exist_ok=True)
+    write(network, reference, out)
+    write_workload(network, task, spoken.manifest, out)
+    wrong = {"float": float_errors(reference, test), "integer": integer_errors(network, test, ideal_cells())}
+    own.say_speakers(out / "speakers.csv", spoken.test, wrong)
 
 
 def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each half, on words of your own")
+    arguments = own.arguments(parser)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
+    if arguments.data is not None:
+        own_words(arguments.data, arguments.out, arguments.epochs)
+        return
     data, test = recordings()
     training, held_out = data.part(~test), data.part(test)
     reference, model = Network(), Network()
