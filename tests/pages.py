@@ -161,3 +161,19 @@ def as_chip(result: Result, name: str) -> Result:
         update={"arch": identity, "components": components, "channels": channels, "engines": engines, "layers": [],
                 "frame": None}
     )  # fmt: skip
+
+
+def many_layers(result: Result) -> Result:
+    """Return a run of a hundred layers and one, in twelve blocks of eight and their like, of any figures."""
+    layers = [
+        result.layers[(i + j) % len(result.layers)].model_copy(
+            update={
+                "name": f"blocks.{i}.layer{j}", "macs_performed": 1000 * (1 + i) * (1 + j), "pace_s": 1e-3 * (1 + j),
+                "moved_bytes": {"weight_bus": 500.0 * (1 + i % 3) * (1 + j)},
+            }
+        )
+        for i in range(12)
+        for j in range(9 if i < 4 else 8)
+    ]  # fmt: skip
+    front = layers[0].model_copy(update={"name": "front"})
+    return result.model_copy(update={"layers": [front, *layers]})

@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from accelsim.explore.estimate import Estimate
     from accelsim.pipeline import Progress
 
 
@@ -124,6 +125,19 @@ def say_json(text: str) -> None:
         typer.echo(shown, nl=not text.endswith("\n"))
 
 
+def say_estimate(estimates: Sequence[Estimate], as_json: bool = False) -> None:
+    """Print what runs would take, each, and all of them together."""
+    if as_json:
+        say_json(json_text([one.figures() for one in estimates]))
+        return
+    for one in estimates:
+        say("\n".join(one.lines()))
+    if len(estimates) > 1:
+        from accelsim.explore.estimate import in_words
+
+        say(f"time of all: {in_words(sum(one.seconds for one in estimates))}")
+
+
 def command_line() -> str:
     """Return the command line as it is recorded, without passwords."""
     return printable(shlex.join(["accelsim", *masked_arguments(sys.argv[1:])]))
@@ -224,7 +238,7 @@ def progress() -> Iterator[Progress]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
-        Times(table_column=Column(no_wrap=True)),
+        Times(table_column=Column(no_wrap=True, min_width=16)),  # beside a long stage too
         console=console,
         transient=True,
     )

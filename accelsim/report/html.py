@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from accelsim.report import chip
+from accelsim.report.blocks import legible
 from accelsim.report.diagram import BOX_HEIGHT, BOX_WIDTH
 from accelsim.report.headline import LARGEST, columns, headlines, longest, notes, portion, ratio, share, warnings
 from accelsim.report.roofline import roofline
@@ -96,7 +97,8 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
         area_total=f"{result.area_mm2:.3f} mm2",
         energy_bars=_energy_bars(components),
         area_bars=_area_bars(components),
-        layers=_layers(result.layers),
+        layers=_layers(legible(result.layers)),
+        all_layers=_layers(result.layers),
         state_bars=[_state_bar(c) for c in result.components],
         roofline=spots,
         peak=spots[0].peak if spots else 0.0,

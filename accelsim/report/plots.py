@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import Metric
-from accelsim.explore.store import Configuration, Store
+from accelsim.explore.store import Store
 from accelsim.report.headline import LARGEST, drawable, portion
 from accelsim.report.html import typeset
 from accelsim.report.roofline import Spot, roofline
+from accelsim.report.steps import Slice, Steps, slice_of, steps_of
 from accelsim.report.sweep_html import FIGURES
 from accelsim.result import FrameRecord, Result, written_whole
 from accelsim.schema import format_si
@@ -26,6 +26,7 @@ from accelsim.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
 FORMATS = ("pdf", "svg", "png")
@@ -78,18 +79,22 @@ def run_figures(result: Result) -> dict[str, Figure]:
 
 
 def sweep_figures(store: Store) -> dict[str, Figure]:
-    """Return the figures of a sweep by name: its front in each pair of the first objective with another, and curves.
+    """Return the figures of a sweep by name: its front in each pair of the first objective with another, and slices.
 
-    Curves show the first objective along an axis of numbers, one line for every value of the other axis, if there are
-    no more than two axes.
+    They show every objective along the longest axis of numbers, with a line for every step of the next axis or, where
+    both have three steps or more, a heat map, see `slice_of`.
     """
-    found = front_of(store)
+    found, meta = front_of(store), store.meta()
     if len(found.objectives) < 2 or not found.best.any():
         raise InputError.of("no front to draw: that takes two objectives and a configuration that is done")
     first, *others = found.objectives
     figures = {f"pareto_{other.short}": _pareto(found, first, other) for other in others}
-    if axes := _curve_axes(found):
-        figures[f"curves_{first.short}"] = _curves(found, first, *axes)
+    if shown := slice_of(steps_of(meta["axes"], meta["swept"], found.done), found):
+        for metric in found.objectives:
+            if shown.other is None or len(shown.other.texts) <= len(_LINES):
+                figures[f"curves_{metric.short}"] = _curves(found, metric, shown, shown.other)
+            if shown.other is not None and len(shown.other.texts) > 2:
+                figures[f"heat_{metric.short}"] = _heat(found, metric, shown, shown.other)
     return figures
 
 
@@ -210,8 +215,6 @@ def _roofline(spots: Sequence[Spot]) -> Figure:
 
         axes.loglog([low, ridge, high], [low * bytes_per_s, peak, peak], color="black", linewidth=1)
         axes.loglog([s.intensity for s in spots], [s.rate for s in spots], "o", color=_BLUE)
-        for s in spots:
-            axes.annotate(label(s.layer), (s.intensity, s.rate), xytext=(4, -7), textcoords="offset points")
         roof = f"multipliers {format_si(peak, 'OPS')}"
         axes.annotate(roof, (high, peak), xytext=(0, 3), textcoords="offset points", ha="right")
         axes.set(xlim=(low, high), ylim=(bottom, 2 * peak))
@@ -222,7 +225,33 @@ def _roofline(spots: Sequence[Spot]) -> Figure:
         axes.yaxis.set_major_formatter(partial(_tick, "OPS"))
         axes.set_xlabel(f"operations per byte of {label(path)} ({typeset(format_si(bytes_per_s, 'B/s'))})")
         axes.set_ylabel("operations per second")
+        _name_spots(figure, axes, spots)
     return figure
+
+
+_PLACES: tuple[tuple[float, float, Literal["left", "right"]], ...] = (
+    (4, -7, "left"), (4, 2, "left"), (-4, -7, "right"), (-4, 2, "right"), (4, -14, "left"), (-4, 9, "right"),
+)  # fmt: skip
+"""Where the name of a spot may stand, in points from it, the best place first."""
+
+
+def _name_spots(figure: Figure, axes: Axes, spots: Sequence[Spot]) -> None:
+    """Write the names beside the spots as far as there is room: none over another, over a spot or beyond the frame."""
+    figure.draw_without_rendering()  # places are known from here on
+    frame = axes.get_window_extent()
+    at = axes.transData.transform([(s.intensity, s.rate) for s in spots])
+    taken = [text.get_window_extent() for text in axes.texts]
+    for spot in sorted(spots, key=lambda s: -s.rate):
+        for across, up, side in _PLACES:
+            text = axes.annotate(
+                label(spot.layer), (spot.intensity, spot.rate), xytext=(across, up), textcoords="offset points", ha=side
+            )
+            box = text.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not box.count_contains(at) and not box.count_overlaps(taken):
+                taken.append(box)
+                break
+            text.remove()
 
 
 def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
@@ -238,68 +267,118 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
                 continue
             points = [_shown(c.mean[across.name]) for c in chosen], [_shown(c.mean[up.name]) for c in chosen]
             axes.plot(*points, mark, color=colour, label=meaning)
-        for metric, axis in ((across, axes.xaxis), (up, axes.yaxis)):
-            prefixed = metric.unit in PREFIXED
-            if prefixed:
-                axis.set_major_formatter(partial(_tick, metric.unit))
-            unit = f", {typeset(metric.unit)}" if metric.unit and not prefixed else ""
-            axis.set_label_text(typeset(FIGURES[metric.name]) + unit)
+        _set_figure(axes.xaxis, across)
+        _set_figure(axes.yaxis, up)
         axes.legend(loc="best")
     return figure
 
 
-def _curve_axes(found: Front) -> tuple[str, str | None] | None:
-    """Return the key with the most different numbers, and the other key that varies, if there is at most one."""
-    shared = [key for key in found.done[0].keys if all(key in c.keys for c in found.done)]
-    values = {key: {c.keys[key] for c in found.done} for key in shared}
-    varied = {key: texts for key, texts in values.items() if len(texts) > 1}
-    numbers = [key for key, texts in varied.items() if len(texts) > 2 and all(_number(text) for text in texts)]
-    if not numbers or len(varied) > 2:
-        return None
-    along = max(numbers, key=lambda key: len(varied[key]))
-    other = next((key for key in varied if key != along), None)
-    return None if other is not None and len(varied[other]) > len(_LINES) else (along, other)
-
-
-def _curves(found: Front, metric: Metric, along: str, other: str | None) -> Figure:
-    """Draw means over the seeds, with bars from the lowest to the highest."""
-    groups: dict[str, list[Configuration]] = {}
-    for c in found.done:
-        groups.setdefault(c.keys[other] if other else "", []).append(c)
+def _curves(found: Front, metric: Metric, shown: Slice, other: Steps | None) -> Figure:
+    """Draw means over the seeds, with their 95 % intervals over utterances and seeds."""
+    along = shown.along
+    assert along.numbers is not None
+    groups: dict[int | None, list[int]] = {}
+    for i in sorted(shown.chosen, key=lambda i: (other.places[i] if other else 0, along.places[i])):
+        groups.setdefault(other.places[i] if other else None, []).append(i)
     with _axes(height_in=2.3 + 0.13 * len(groups)) as (figure, axes):
-        for (text, configurations), (colour, mark) in zip(groups.items(), _LINES, strict=False):
-            line = sorted(configurations, key=lambda c: _at(c.keys[along]))
-            mean = [_shown(c.mean[metric.name]) for c in line]
+        for (step, line), (colour, mark) in zip(groups.items(), _LINES, strict=False):
+            of_line = [found.done[i] for i in line]
+            mean = [_shown(c.mean[metric.name]) for c in of_line]
+            ends = [found.interval(c, metric) or (m, m) for c, m in zip(of_line, mean, strict=True)]
             # A mean of equal values may come out a rounding error beyond them.
-            below = [max(m - _shown(c.lowest[metric.name]), 0) for m, c in zip(mean, line, strict=True)]
-            above = [max(_shown(c.highest[metric.name]) - m, 0) for m, c in zip(mean, line, strict=True)]
+            below = [max(m - _shown(low), 0) for m, (low, _) in zip(mean, ends, strict=True)]
+            above = [max(_shown(high) - m, 0) for m, (_, high) in zip(mean, ends, strict=True)]
             axes.errorbar(
-                [_at(c.keys[along]) for c in line], mean, yerr=(below, above), label=label(text), fmt=f"{mark}-",
-                color=colour, linewidth=0.9, elinewidth=0.5, capsize=1.5,
+                [along.numbers[place] for i in line if (place := along.places[i]) is not None], mean,
+                yerr=(below, above), label=label(other.texts[step]) if other and step is not None else "",
+                fmt=f"{mark}-", color=colour, linewidth=0.9, elinewidth=0.5, capsize=1.5,
             )  # fmt: skip
-        unit = next((match[2] for c in found.done if (match := _number(c.keys[along])) and match[2]), "")
-        axes.set_xlabel(label(along.rpartition(".")[2].replace("_", " ")) + (f", {typeset(unit)}" if unit else ""))
-        axes.set_ylabel(typeset(FIGURES[metric.name]) + (f", {typeset(metric.unit)}" if metric.unit else ""))
+        _set_steps(axes, along)
+        _set_figure(axes.yaxis, metric)
+        _say_held(axes, shown)
         if other:
-            title = label(other.rpartition(".")[2].replace("_", " "))
-            figure.legend(title=title, loc="outside upper center", ncols=min(len(groups), 3))
+            figure.legend(title=label(_said(other)), loc="outside upper center", ncols=min(len(groups), 3))
     return figure
+
+
+def _heat(found: Front, metric: Metric, shown: Slice, other: Steps) -> Figure:
+    """Draw the mean over the seeds at each pair of steps; pairs that were not run stay empty."""
+    import numpy as np
+
+    along = shown.along
+    cells = np.full((len(other.texts), len(along.texts)), math.nan)
+    for i in shown.chosen:
+        cells[other.places[i], along.places[i]] = _shown(found.done[i].mean[metric.name])
+    with _axes(height_in=min(0.9 + 0.2 * len(other.texts), 4.5)) as (figure, axes):
+        image = axes.imshow(cells, cmap="viridis", aspect="auto", origin="lower")
+        for axis, steps in ((axes.xaxis, along), (axes.yaxis, other)):
+            every = -(-len(steps.texts) // 12)
+            ticks = range(0, len(steps.texts), every)
+            axis.set_ticks(list(ticks), [label(_tick_text(steps, i)) for i in ticks])
+            axis.set_label_text(_label_of(steps))
+        bar = figure.colorbar(image, ax=axes)
+        _set_figure(bar.ax.yaxis, metric)
+        _say_held(axes, shown)
+    return figure
+
+
+def _set_steps(axes: Axes, steps: Steps) -> None:
+    """Label the steps of an axis of numbers as they are written, or, where they are many, at round numbers."""
+    from matplotlib.ticker import NullLocator
+
+    assert steps.numbers is not None
+    if steps.logarithmic:
+        axes.set_xscale("log")
+    if len(steps.numbers) <= _MOST_TICKS:
+        axes.set_xticks(list(steps.numbers), [label(_tick_text(steps, i)) for i in range(len(steps.texts))])
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif steps.multiple:
+        axes.xaxis.set_major_formatter(partial(_tick, steps.unit))
+    axes.set_xlabel(_label_of(steps))
+
+
+_MOST_TICKS = 8
+
+
+def _unit_of(steps: Steps) -> str:
+    """Return the unit that stands at an axis rather than at its ticks: the one that all steps are written in."""
+    return "" if steps.multiple or " & " in steps.name else steps.unit
+
+
+def _tick_text(steps: Steps, place: int) -> str:
+    return steps.texts[place].removesuffix(_unit_of(steps)).strip()
+
+
+def _said(steps: Steps) -> str:
+    """Return the name of an axis in a figure, which has no room for the whole keys."""
+    for sign in (" & ", " = "):
+        if sign in steps.name:
+            return sign.join(key.rpartition(".")[2].replace("_", " ") for key in steps.name.split(sign))
+    return steps.name.rpartition(".")[2].replace("_", " ")
+
+
+def _label_of(steps: Steps) -> str:
+    unit = _unit_of(steps)
+    return label(_said(steps)) + (f", {typeset(f'1 {unit}')[2:]}" if unit else "")
+
+
+def _say_held(axes: Axes, shown: Slice) -> None:
+    if shown.held:
+        axes.set_title("at " + label(", ".join(f"{name} = {text}" for name, text in shown.held.items())), fontsize=6.5)
+
+
+def _set_figure(axis: XAxis | YAxis, metric: Metric) -> None:
+    """Label the axis of a figure, in multiples of its unit."""
+    prefixed = metric.unit in PREFIXED
+    if prefixed:
+        axis.set_major_formatter(partial(_tick, metric.unit))
+    unit = f", {typeset(f'1 {metric.unit}')[2:]}" if metric.unit and not prefixed else ""
+    axis.set_label_text(typeset(FIGURES[metric.name]) + unit)
 
 
 def _shown(value: float) -> float:
     """Return a figure as it is drawn: NaN, which no mark stands for, where no axis can show it."""
     return value if abs(value) < LARGEST else math.nan
-
-
-def _number(text: str) -> re.Match[str] | None:
-    match = re.fullmatch(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*([^0-9\s]*)", text)
-    return match if match and abs(float(match[1])) < LARGEST else None
-
-
-def _at(text: str) -> float:
-    match = _number(text)
-    assert match is not None  # asked before: only axes of numbers are drawn
-    return float(match[1])
 
 
 def _tick(unit: str, value: float, _: int | None) -> str:

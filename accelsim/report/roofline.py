@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accelsim.report.blocks import legible
 from accelsim.report.headline import drawable
 from accelsim.result import Result
 
@@ -43,7 +44,9 @@ class Spot:
 
 
 def roofline(result: Result) -> list[Spot]:
-    """Return every layer with multiplications on every data path that it used, the busiest path first.
+    """Return every layer, or block of many, with multiplications on every data path it used, the busiest path first.
+
+    See `accelsim.report.blocks.legible`; the time of a block is the sum of its layers'.
 
     Source: Williams, Waterman and Patterson, Roofline, CACM 2009; two operations per MAC that was performed.
     """
@@ -51,7 +54,7 @@ def roofline(result: Result) -> list[Spot]:
         return []
     peak = result.efficiency.definitions["peak"].gops * 1e9
     rates = {c.name: c.peak_bytes_per_s for c in result.components if c.peak_bytes_per_s}
-    layers = [layer for layer in result.layers if layer.macs_performed and layer.pace_s and peak]
+    layers = legible([layer for layer in result.layers if layer.macs_performed and layer.pace_s and peak])
     seconds = {path: sum(layer.moved_bytes.get(path, 0.0) for layer in layers) / rate for path, rate in rates.items()}
     return [
         Spot(

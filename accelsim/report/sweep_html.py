@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
-from accelsim.errors import InputError
 from accelsim.explore.front import Front, front_of
 from accelsim.explore.metrics import METRICS, Metric
 from accelsim.explore.store import Configuration, Store
 from accelsim.report.html import render, typeset
+from accelsim.report.steps import steps_of
 from accelsim.schema import format_si
-from accelsim.schema.quantity import PREFIXED, parse_quantity
+from accelsim.schema.quantity import PREFIXED, measured
 
 FIGURES = {
     "error_percent": "error",
@@ -43,7 +42,6 @@ FIGURES = {
     "extrapolated": "reasons why it is extrapolated",
 }
 _SAID_BY_OTHERS = {"accuracy", "energy_j", "seconds", "gops", "extrapolated"}  # shown only where they are objectives
-_QUANTITIES = ("frequency", "voltage", "time", "length", "temperature", "energy", "power", "conductance", "resistance")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class Axis:
     """One key or figure over all configurations.
 
     ``texts``: the values that a key took, in order, of which ``values`` holds places; None for a figure, whose means
-    ``values`` holds, and whose ``low`` and ``high`` ends over the seeds. ``better``: "less", "more" or "".
+    ``values`` holds, and the ends of whose 95 % intervals over utterances and seeds are ``low`` and ``high``.
+    ``better``: "less", "more" or "".
     """
 
     name: str
@@ -80,7 +79,7 @@ def sweep_page(store: Store) -> str:
     found = front_of(store)
     done = found.done
     settings = [_setting(key, done) for key in meta["swept"]]
-    figures = _figures(done, found.objectives)
+    figures = _figures(found)
     axes = [*(axis for axis in settings if axis.varies()), *figures]
     chosen = [typeset(FIGURES[metric.name]) for metric in found.objectives]
     plotted = [name for name in chosen if any(axis.name == name for axis in figures)]
@@ -89,9 +88,16 @@ def sweep_page(store: Store) -> str:
     example = next(iter(found.front()), None)
     across = [axis for axis in axes if axis.texts is not None or axis.name in (*chosen, "ADC clipped")]
     parallel = [axis.name for axis in across if axis.varies()]
+    varied = [steps for steps in steps_of(meta["axes"], meta["swept"], done) if steps.varies]
+    # Numbers make the better lines, and the longest axis the better picture.
+    first = sorted(varied, key=lambda steps: (steps.numbers is None, -len(steps.texts)))
+    along, other = [*first, None, None][:2]
+    best = next((place for place, on_front in enumerate(found.best) if on_front), 0)
+    held = {steps.name: steps.places[best] for steps in first[2:]} if meta["method"] == "grid" else {}
     sections = {
         "summary": "Summary",
         "pareto": "Pareto front" if done and figures else "",
+        "along": "Along the keys" if along and figures else "",
         "parallel": "Parallel coordinates" if len(parallel) > 1 else "",
         "points": "Configurations" if done else "",
         "failed": "Failed" if failed else "",
@@ -110,6 +116,10 @@ def sweep_page(store: Store) -> str:
             "x": plotted[0] if plotted else "",
             "y": plotted[min(1, len(plotted) - 1)] if plotted else "",
             "parallel": parallel,
+            "steps": [asdict(steps) | {"logarithmic": steps.logarithmic} for steps in varied],
+            "along": along.name if along else "",
+            "lines": other.name if other else "",
+            "held": held,
         },
         meta=meta,
         done=done,
@@ -119,6 +129,7 @@ def sweep_page(store: Store) -> str:
         cards=[_card(metric, found) for metric in found.objectives],
         settings=settings,
         figures=figures,
+        along=along,
         parallel=len(parallel) > 1,
         example=example,
         example_result=store.result(example.points[0]) if example else None,
@@ -134,45 +145,33 @@ def shown(value: float, unit: str) -> str:
 
 def _setting(key: str, done: Sequence[Configuration]) -> Axis:
     texts = list(dict.fromkeys(c.keys[key] for c in done if key in c.keys))
-    magnitudes = {text: _magnitude(text) for text in texts}
-    if None not in magnitudes.values():
-        texts.sort(key=lambda text: magnitudes[text] or 0.0)
+    numbers = {text: found[0] for text in texts if (found := measured(text)) is not None}
+    if len(numbers) == len(texts):
+        texts.sort(key=numbers.__getitem__)
     places: dict[str, float] = {text: place for place, text in enumerate(texts)}
     return Axis(key.removeprefix("components."), "", "", texts, [places.get(c.keys.get(key, "")) for c in done])
 
 
-def _magnitude(text: str) -> float | None:
-    """Return the number that a value of a key stands for, in SI units; None where it is none."""
-    readers: list[Callable[[str], float]] = [float, *(partial(parse_quantity, kind=kind) for kind in _QUANTITIES)]
-    for read in readers:
-        try:
-            return read(text)
-        except (ValueError, InputError):
-            continue
-    return None
-
-
-def _figures(done: Sequence[Configuration], objectives: Sequence[Metric]) -> list[Axis]:
+def _figures(found: Front) -> list[Axis]:
     """Return the objectives, then every other figure that differs between configurations."""
-    others = [m for m in METRICS.values() if m not in objectives and m.name not in _SAID_BY_OTHERS]
-    axes = [_figure(metric, done) for metric in objectives]
+    others = [m for m in METRICS.values() if m not in found.objectives and m.name not in _SAID_BY_OTHERS]
+    axes = [_figure(metric, found) for metric in found.objectives]
     for metric in others:
-        axis = _figure(metric, done)
+        axis = _figure(metric, found)
         if metric.name == "adc_clipped":
-            axis = Axis("ADC clipped", "%", "less", None, [_clipped(c) for c in done])
+            axis = Axis("ADC clipped", "%", "less", None, [_clipped(c) for c in found.done])
         if axis.varies():
             axes.append(axis)
     return axes
 
 
-def _figure(metric: Metric, done: Sequence[Configuration]) -> Axis:
-    def over(ends: Callable[[Configuration], Mapping[str, float]]) -> list[float | None]:
-        return [ends(c).get(metric.name) for c in done]
-
+def _figure(metric: Metric, found: Front) -> Axis:
+    known = [metric.name in c.mean for c in found.done]
+    ends = [found.interval(c, metric) if has else None for c, has in zip(found.done, known, strict=True)]
+    low, high = ([None if of is None else of[end] for of in ends] if any(ends) else None for end in (0, 1))
     better = "more" if metric.higher_is_better else "less"
-    name, several = FIGURES[metric.name], any(len(c.points) > 1 for c in done)
-    low, high = (over(lambda c: c.lowest), over(lambda c: c.highest)) if several else (None, None)
-    return Axis(typeset(name), typeset(metric.unit), better, None, over(lambda c: c.mean), low, high)
+    means = [c.mean.get(metric.name) for c in found.done]
+    return Axis(typeset(FIGURES[metric.name]), typeset(metric.unit), better, None, means, low, high)
 
 
 def _clipped(c: Configuration) -> float | None:

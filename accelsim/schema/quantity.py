@@ -302,6 +302,20 @@ def parse_quantity(text: str, kind: str) -> float:
         raise InputError.of(str(error), hint=error.hint) from None
 
 
+def measured(text: str) -> tuple[float, str] | None:
+    """Return the SI value and unit of a text such as '100 kHz', (64.0, "") of '64'; None where it is no number."""
+    try:
+        return float(text), ""
+    except ValueError:
+        pass
+    for kind in _KINDS.values():
+        try:
+            return float(_number(_convert(text, kind), text, kind)), kind.unit
+        except _Refused:
+            continue
+    return None
+
+
 def largest(kind: str) -> float:
     """Return the largest quantity of a kind that a file may have, in SI units."""
     return _KINDS[kind].most

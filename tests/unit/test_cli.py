@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import webbrowser
 from pathlib import Path
 
 import jsonschema
@@ -558,3 +559,20 @@ def test_a_closed_pipe_is_not_an_error_to_shout_about(tmp_path):
     err = process.stderr.read()
     process.wait(timeout=30)
     assert "Traceback" not in err
+
+
+def test_a_report_is_opened_in_the_browser_that_a_person_has(accelsim, tmp_path, monkeypatch):
+    assert accelsim("run", "rsnn28nm", *SHORT, "--out", "a").code == 0
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n', encoding="utf-8")
+    browser.chmod(0o755)
+    monkeypatch.setattr(webbrowser, "_tryorder", None)  # it looks for browsers once a process
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    told = accelsim("report", "a", "--open")
+    assert (told.code, told.err) == (0, "wrote a/report.html\n")
+    assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == (tmp_path / "a" / "report.html").as_uri()
+
+    monkeypatch.setattr(webbrowser, "_tryorder", [])
+    told = accelsim("report", "a", "--open")
+    assert told.code == 0 and "no browser to open a/report.html with" in told.err

@@ -221,7 +221,7 @@ def test_figures_for_papers(made, swept, tmp_path):
     names = [path.name for path in (*of_run, *of_sweep)]
     assert names == [
         "energy.pdf", "energy.svg", "energy.png", "roofline.pdf", "roofline.svg", "roofline.png", "pareto_error.pdf",
-        "curves_energy.pdf",
+        "curves_energy.pdf", "curves_error.pdf",
     ]  # fmt: skip
     for path in (*of_run, *of_sweep):
         data = path.read_bytes()

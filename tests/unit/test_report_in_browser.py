@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pages import FRONT, GRID, HOSTILE, as_chip, hostile_run, small_run, small_sweep
+from pages import FRONT, GRID, HOSTILE, as_chip, hostile_run, many_layers, small_run, small_sweep
 
 from accelsim.explore import load_paper
 from accelsim.explore.store import Store
@@ -46,6 +46,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     for name, of, key in (("sweep", result, "components.crossbar.rows"), ("hostile_sweep", bad, HOSTILE)):
         with Store.open(small_sweep(folder / f"{name}_store", of, key)) as store:
             texts[name] = sweep_page(store)
+    texts["many_layers"] = run_page(many_layers(result))
     for name in ("tiles_and_pes", "memristor_conformer_wide", "edge_npu_tiles", "rsnn28nm"):
         texts[name] = run_page(as_chip(result, name))
     for name, text in texts.items():
@@ -92,7 +93,7 @@ def test_a_page_loads_in_silence_and_nothing_is_wider_than_the_window(browser, p
     with opened(browser, pages[name], width, dark) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("h1").is_visible()
-        charts = {"run": 1, "sweep": 2}[name.removeprefix("hostile_")]
+        charts = {"run": 1, "sweep": 3}[name.removeprefix("hostile_")]
         assert page.locator("figure svg:not(.diagram)").count() == charts
 
 
@@ -235,6 +236,67 @@ def test_a_drag_selects_in_all_views(browser, pages):
         assert shown_rows(page) == set(range(len(GRID)))
         page.get_by_label("front only").check()
         assert shown_rows(page) == set(FRONT)
+
+
+def test_a_figure_along_one_key_with_a_line_for_each_value_of_another(browser, pages):
+    with opened(browser, pages["sweep"]) as page:
+        chart = page.locator("#along-chart")
+        chart.scroll_into_view_if_needed()
+        assert chart.locator(".dot").count() == len(GRID) and chart.locator("path.curve").count() == 2
+        assert page.locator("#along-legend li").all_inner_texts() == [
+            "adc.precision_bits = 4",
+            "adc.precision_bits = 6",
+        ]
+        labels = chart.locator("text").all_text_contents()
+        assert {"64", "128", "256", "crossbar.rows"} <= set(labels) and any("nJ" in text for text in labels)
+        chart.locator(".dot").first.hover()
+        assert page.locator(".tip").inner_text() == "crossbar.rows = 64\nadc.precision_bits = 4\nenergy per frame 9 nJ"
+        heights = [box["y"] for dot in chart.locator(".dot.curve-0").all() if (box := dot.bounding_box())]
+        assert heights[1] > heights[2] > heights[0], "of 4 bits 64 rows take 9 nJ, 128 take 2 and 256 take 4"
+        page.select_option("#along-x", "adc.precision_bits")
+        page.select_option("#along-lines", "")
+        assert chart.locator(".dot").count() == 2
+        chart.locator(".dot").first.hover()
+        assert (
+            page.locator(".tip").inner_text().endswith("energy per frame 5 nJ (2 nJ to 9 nJ)\nmean of 3 configurations")
+        )
+        page.get_by_label("crossbar.rows =").select_option("256")
+        assert page.locator("#along-chart .dot").count() == 2
+        chart.locator(".dot").first.hover()
+        assert "energy per frame 4 nJ" in page.locator(".tip").inner_text()
+
+
+def test_two_keys_make_a_heat_map(browser, pages):
+    with opened(browser, pages["sweep"]) as page:
+        page.select_option("#along-kind", "heat")
+        page.select_option("#along-figure", "error")
+        chart = page.locator("#along-chart")
+        assert chart.locator("rect.cell").count() == len(GRID)
+        told = chart.locator(".inside").all_text_contents()
+        assert sorted(told) == sorted(f"{error:g} %" for _, error in GRID.values())
+        opacities = chart.locator("rect.cell").evaluate_all("cells => cells.map(c => +c.style.fillOpacity)")
+        assert min(opacities) == pytest.approx(0.05) and max(opacities) == pytest.approx(0.65)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("name", ["many_layers", "sweep"])
+def test_no_text_of_a_chart_lies_on_another(browser, pages, name, width):
+    """A roofline of a hundred layers in twelve blocks; curves and heat maps of a sweep."""
+    over = """(figure) => {
+      const texts = [...document.querySelectorAll(figure + ' text')].filter(t => !t.getAttribute('transform'))
+        .map(t => [t.textContent, t.getBoundingClientRect()]);
+      return texts.flatMap(([a, p], i) => texts.slice(i + 1).filter(([, q]) => p.left < q.right - 1 &&
+        q.left < p.right - 1 && p.top + 3 < q.bottom && q.top + 3 < p.bottom).map(([b]) => a + ' on ' + b)); }"""
+    with opened(browser, pages[name], width) as page:
+        if name == "many_layers":
+            assert page.locator("#roofline-chart circle").count() == 13
+            assert page.evaluate(over, "#roofline-chart") == []
+            assert page.locator("#roofline-chart text.name").count() > 4, "some names have room"
+            assert page.locator("#layers table").first.locator("tbody tr").count() == 13
+        else:
+            assert page.evaluate(over, "#along-chart") == []
+            page.select_option("#along-kind", "heat")
+            assert page.evaluate(over, "#along-chart") == []
 
 
 def test_a_drag_along_a_parallel_axis_selects_its_range(browser, pages):

@@ -175,25 +175,178 @@ function roofline(spots, figure, select) {
       x: x.at(middle), y: y.at(middle * bytes_per_s) - 7, "text-anchor": "middle",
       transform: `rotate(${angle} ${x.at(middle)} ${y.at(middle * bytes_per_s)})`,
     }, svg, `${select.value} ${show(bytes_per_s, "B/s")}`);
-    for (const s of shown) {
-      const roof = Math.min(peak, s.intensity * bytes_per_s);
-      const dot = element("circle", { class: "layer", cx: x.at(s.intensity), cy: y.at(s.rate), r: 6 }, svg);
-      const right = x.at(s.intensity) < box.right - 90;
-      element("text", {
-        class: "name", x: x.at(s.intensity) + (right ? 10 : -10), y: y.at(s.rate) + 14, "text-anchor": right ? "start" : "end",
-      }, svg, s.layer);
+    const taken = [...svg.querySelectorAll("text")].map((text) => text.getBoundingClientRect());
+    const dots = shown.map((s) => element("circle", { class: "layer", cx: x.at(s.intensity), cy: y.at(s.rate), r: 6 }, svg));
+    taken.push(...dots.map((dot) => dot.getBoundingClientRect()));
+    const area = svg.getBoundingClientRect();
+    for (const [n, s] of shown.entries()) {
+      const roof = Math.min(peak, s.intensity * bytes_per_s), dot = dots[n];
+      name(s, area, taken);
       const text = `${s.layer}\n${show(s.rate, "OPS")}, ${(100 * s.rate / roof).toFixed(1)}% of the roof\n` +
         `${plain(s.intensity, 3)} operations per byte of ${s.path}`;
       dot.addEventListener("pointerenter", (event) => showTip(text, event.clientX, event.clientY));
       dot.addEventListener("pointerleave", () => showTip(""));
     }
+
+    /** Write a layer's name beside its dot, where it lies on no other name or dot; else pointing at the dot says it. */
+    function name(s, area, taken) {
+      for (const [across, down] of [[10, 14], [10, -6], [-10, 14], [-10, -6], [10, 28], [-10, 28], [10, -20], [-10, -20]]) {
+        const text = element("text", {
+          class: "name", x: x.at(s.intensity) + across, y: y.at(s.rate) + down, "text-anchor": across > 0 ? "start" : "end",
+        }, svg, s.layer);
+        const at = text.getBoundingClientRect();
+        const free = taken.every((o) => at.left >= o.right || o.left >= at.right || at.top + 2 >= o.bottom - 2 || o.top + 2 >= at.bottom - 2);
+        if (free && at.left >= area.left + box.left && at.right <= area.right && at.bottom <= area.top + box.bottom) {
+          taken.push(at);
+          return;
+        }
+        text.remove();
+      }
+    }
   };
   select.addEventListener("change", draw(figure, render));
 }
 
+/* ---- A sweep along its keys: lines with their ends over the seeds, or a heat map ---- */
+
+function alongKeys({ axes, steps, along: first, lines: second, held: best }) {
+  const figure = document.getElementById("along-chart"), legend = document.getElementById("along-legend");
+  const [chooseFigure, chooseX, chooseLines, chooseKind] = ["figure", "x", "lines", "kind"].map((id) => document.getElementById("along-" + id));
+  const others = document.getElementById("along-held");
+  const figures = axes.filter((axis) => !axis.texts);
+  for (const axis of figures) chooseFigure.append(new Option(axis.name, axis.name));
+  for (const axis of steps) {
+    chooseX.append(new Option(axis.name, axis.name));
+    chooseLines.append(new Option(axis.name, axis.name));
+  }
+  chooseLines.prepend(new Option("nothing else", ""));
+  chooseX.value = first;
+  chooseLines.value = second;
+  const holds = new Map(steps.map((axis) => {
+    const choose = document.createElement("select"), label = document.createElement("label");
+    choose.append(new Option("any, their mean", ""), ...axis.texts.map((text, place) => new Option(text, place)));
+    choose.value = best[axis.name] ?? "";
+    label.append(axis.name + " = ", choose);
+    others.append(label);
+    return [axis, choose];
+  }));
+
+  /** What is drawn: [place along x, place on the other axis, mean, lowest, highest, how many]. */
+  function cells(of, x, other) {
+    const found = new Map();
+    of.values.forEach((value, i) => {
+      const at = x.places[i], on = other ? other.places[i] : 0;
+      const kept = steps.every((axis) => axis === x || axis === other || holds.get(axis).value === "" || axis.places[i] === Number(holds.get(axis).value));
+      if (value === null || at === null || on === null || !kept) return;
+      const key = at + " " + on, cell = found.get(key) || [at, on, 0, Infinity, -Infinity, 0];
+      cell[2] += value;
+      cell[3] = Math.min(cell[3], of.low?.[i] ?? value);
+      cell[4] = Math.max(cell[4], of.high?.[i] ?? value);
+      cell[5] += 1;
+      found.set(key, cell);
+    });
+    return [...found.values()].map((cell) => [cell[0], cell[1], cell[2] / cell[5], cell[3], cell[4], cell[5]]).sort((a, b) => a[0] - b[0]);
+  }
+
+  const again = draw(figure, (width) => {
+    const of = figures.find((axis) => axis.name === chooseFigure.value), x = steps.find((axis) => axis.name === chooseX.value);
+    const other = steps.find((axis) => axis.name === chooseLines.value && axis !== x);
+    for (const [axis, choose] of holds) choose.parentElement.hidden = axis === x || axis === other;
+    const shown = cells(of, x, other);
+    const tell = ([at, on, mean, low, high, n]) => [
+      `${x.name} = ${x.texts[at]}`, ...(other ? [`${other.name} = ${other.texts[on]}`] : []),
+      `${of.name} ${show(mean, of.unit, 4)}` + (low < high ? ` (${show(low, of.unit, 4)} to ${show(high, of.unit, 4)})` : ""),
+      ...(n > 1 ? [`mean of ${n} configurations`] : []),
+    ].join("\n");
+    const pointed = (made, cell) => {
+      made.addEventListener("pointerenter", (event) => showTip(tell(cell), event.clientX, event.clientY));
+      made.addEventListener("pointerleave", () => showTip(""));
+    };
+    legend.replaceChildren();
+    if (!shown.length) {
+      figure.replaceChildren(document.createTextNode("No configuration has these values."));
+      return;
+    }
+    (chooseKind.value === "heat" && other ? heat : lines)(width, of, x, other, shown, pointed);
+  });
+  for (const choose of [chooseFigure, chooseX, chooseLines, chooseKind, ...holds.values()]) choose.addEventListener("change", again);
+
+  /** Labels of steps along x, as many as have room; `at`: from a step's place to pixels. */
+  function labelSteps(svg, axis, at, bottom, right) {
+    let free = -Infinity;
+    for (const [place, text] of axis.texts.entries()) {
+      const half = 3.6 * text.length;
+      const middle = Math.min(at(place), right - half);
+      if (middle - half < free) continue;
+      free = middle + half + 8;
+      element("line", { class: "axis", x1: at(place), x2: at(place), y1: bottom, y2: bottom + 4 }, svg);
+      element("text", { x: middle, y: bottom + 18, "text-anchor": "middle" }, svg, text);
+    }
+    element("text", { class: "name", x: right, y: bottom + 37, "text-anchor": "end" }, svg, axis.name);
+  }
+
+  function lines(width, of, x, other, shown, pointed) {
+    const height = Math.max(280, Math.min(440, width * 0.5)), box = { left: 78, right: width - 20, top: 28, bottom: height - 48 };
+    const svg = canvas(figure, width, height, `${of.name} along ${x.name}` + (other ? `, a line for each ${other.name}` : ""));
+    const places = x.numbers || x.texts.map((_, place) => place), inset = 14;
+    const across = scaleOf(places, Boolean(x.logarithmic)), up = scaleOf(shown.flatMap((cell) => [cell[2], cell[3], cell[4]]));
+    const px = (place) => box.left + inset + across.at(places[place]) * (box.right - box.left - 2 * inset);
+    const py = (value) => box.bottom - inset - up.at(value) * (box.bottom - box.top - 2 * inset);
+    for (const tick of ticksOf(up, Math.max(2, Math.floor((box.bottom - box.top) / 60)))) {
+      element("line", { class: "grid", x1: box.left, x2: box.right, y1: py(tick), y2: py(tick) }, svg);
+      element("text", { x: box.left - 8, y: py(tick) + 4, "text-anchor": "end" }, svg, show(tick, of.unit));
+    }
+    element("path", { class: "axis", d: `M${box.left},${box.top}V${box.bottom}H${box.right}` }, svg);
+    element("text", { class: "name", x: 4, y: 13 }, svg, of.title);
+    labelSteps(svg, x, px, box.bottom, box.right);
+    for (const on of [...new Set(shown.map((cell) => cell[1]))].sort((a, b) => a - b)) {
+      const line = shown.filter((cell) => cell[1] === on), kind = "curve-" + (on % 8);
+      element("path", { class: "curve " + kind, d: "M" + line.map((cell) => `${px(cell[0])},${py(cell[2])}`).join("L") }, svg);
+      for (const cell of line) {
+        const [at, , mean, low, high] = cell;
+        if (low < high) element("path", { class: "curve " + kind, d: `M${px(at) - 4},${py(low)}h8m-4,0V${py(high)}m-4,0h8` }, svg);
+        pointed(element("circle", { class: "dot " + kind, cx: px(at), cy: py(mean), r: 5 }, svg), cell);
+      }
+      if (other) {
+        const item = document.createElement("li"), mark = document.createElement("i");
+        mark.className = kind;
+        item.append(mark, `${other.name} = ${other.texts[on]}`);
+        legend.append(item);
+      }
+    }
+  }
+
+  function heat(width, of, x, other, shown, pointed) {
+    const rows = other.texts.length, longest = Math.max(...other.texts.map((text) => text.length));
+    const left = Math.min(20 + 7.2 * longest, width / 3), right = width - 10, top = 28;
+    const tall = Math.max(16, Math.min(44, 420 / rows)), bottom = top + rows * tall, wide = (right - left) / x.texts.length;
+    const svg = canvas(figure, width, bottom + 48, `${of.name} for each ${x.name} and ${other.name}`);
+    element("text", { class: "name", x: 4, y: 13 }, svg, other.name);
+    const scale = scaleOf(shown.map((cell) => cell[2]));
+    for (const cell of shown) {
+      const [at, on, mean] = cell, y = bottom - (on + 1) * tall;
+      const made = element("rect", { class: "cell", x: left + at * wide, y, width: wide, height: tall, style: `fill-opacity: ${0.05 + 0.6 * scale.at(mean)}` }, svg);
+      const text = show(mean, of.unit);
+      if (wide > 7 * text.length && tall > 15) element("text", { class: "inside", x: left + (at + 0.5) * wide, y: y + tall / 2 + 4, "text-anchor": "middle" }, svg, text);
+      pointed(made, cell);
+    }
+    const every = Math.ceil(16 / tall);
+    for (const [on, text] of other.texts.entries()) {
+      if (on % every) continue;
+      const most = Math.floor((left - 14) / 7), told = text.length > most ? text.slice(0, most - 2) + ".." : text;
+      element("text", { x: left - 8, y: bottom - (on + 0.5) * tall + 4, "text-anchor": "end" }, svg, told);
+    }
+    labelSteps(svg, x, (place) => left + (place + 0.5) * wide, bottom, right);
+    const item = document.createElement("li"), ramp = document.createElement("i");
+    ramp.className = "ramp";
+    item.append(`${of.title} ${show(scale.low, of.unit)} `, ramp, ` ${show(scale.high, of.unit)}`);
+    legend.append(item);
+  }
+}
+
 /* ---- A sweep: the front, parallel coordinates and the table show one selection ---- */
 
-function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
+function sweep({ axes, points, x: firstX, y: firstY, parallel, steps, along, lines, held }) {
   for (const axis of axes) {
     axis.scale = scaleOf(axis.texts ? axis.texts.map((_, i) => i) : axis.values, axis.texts ? false : undefined);
     axis.at = (i) => (axis.values[i] === null ? null : axis.scale.at(axis.values[i]));
@@ -243,7 +396,7 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
     lines.push("");
     for (const axis of axes) {
       if (axis.texts || axis.values[i] === null) continue;
-      const spread = axis.low && axis.low[i] !== axis.high[i] ? ` (${show(axis.low[i], axis.unit, 4)} to ${show(axis.high[i], axis.unit, 4)})` : "";
+      const spread = axis.low && axis.low[i] !== null && axis.low[i] < axis.high[i] ? ` (${show(axis.low[i], axis.unit, 4)} to ${show(axis.high[i], axis.unit, 4)})` : "";
       lines.push(`${axis.name} ${axis.text(i)}${spread}`);
     }
     const head = `configuration ${point.number}` + (point.front ? ", on the Pareto front" : point.allowed ? "" : ", breaks a constraint");
@@ -254,6 +407,7 @@ function sweep({ axes, points, x: firstX, y: firstY, parallel }) {
   frontOnly.addEventListener("change", select);
   views.push(front(), coordinates());
   select();
+  if (steps.length) alongKeys({ axes, steps, along, lines, held });
 
   /** The points in two figures, to hover, walk along with the arrow keys, and brush. */
   function front() {
