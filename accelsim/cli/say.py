@@ -76,8 +76,14 @@ PIPED_WIDTH = 160
 
 
 def show(what: RenderableType, style: str | None = None) -> None:
-    """Print a table or a text as wide as the terminal, and where nobody looks on 160 columns wide and without style."""
+    """Print a table or a text as wide as the terminal.
+
+    What goes into a pipe is plain and the same everywhere: a text on a line of its own, tables 160 columns wide.
+    """
     if _quiet:
+        return
+    if isinstance(what, str) and not sys.stdout.isatty():
+        say(what)
         return
     from rich.console import Console
     from rich.segment import Segment

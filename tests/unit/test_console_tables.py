@@ -98,6 +98,15 @@ def test_piped_output_is_plain_and_the_same_everywhere(accelsim, monkeypatch: py
     assert accelsim(*command).out == plain
     assert plain.isascii() and "\x1b" not in plain, "no bars, no colours"
     assert not any(line != line.rstrip() for line in plain.splitlines())
+    listed = accelsim("list").out.splitlines()
+    assert [line.partition(": ")[0] for line in listed] == [
+        "architectures",
+        "workloads",
+        "cost tables",
+        "devices",
+        "wires",
+        "papers",
+    ], "a text is one line, however long"
 
 
 CELLS = st.text(
