@@ -16,6 +16,7 @@ EXTRAPOLATED = "extrapolated"
 LARGEST, SMALLEST = 1e30, 1e-30
 """No figure of a chip lies beyond; what does is shown as text, and left out of drawings."""
 
+_NOISY = 0.05  # share of words with silence or noise around them, from where the score is another one
 _KEEPS_UP = 1.0005
 """Up to this, frames are finished as often as they come."""
 
@@ -401,8 +402,8 @@ def between(interval: tuple[float, float], unit: str) -> str:
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
 
 
-def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): samples, what was cut off, the plan of a chunk, wrong numbers."""
+def speech_notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know) of the speech: samples, what was left out, cut off or added."""
     found: list[tuple[str, str]] = []
     if result.instead_of:
         said = f"of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
@@ -419,8 +420,7 @@ def notes(result: Result) -> list[tuple[str, str]]:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
         found.append(("silence", f"{off}, {clips.trimmed_s:.3g} s in all"))
     if clips.quiet:
-        still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than 0.2 s of it"
-        found.append(("noise", f"{still}, 30 dB below their loudest: a lower workload.inputs.trim_db cuts it off"))
+        found.append(("noise", _noise(result)))
     if clips.cut:
         off = f"{clips.cut:,} of {clips.utterances:,} utterances, {clips.cut_s:.3g} s in all"
         found.append(
@@ -432,6 +432,12 @@ def notes(result: Result) -> list[tuple[str, str]]:
     if clips.padded:
         made = f"{clips.padded:,} of {clips.utterances:,} utterances with silence, {clips.padded_s:.3g} s in all"
         found.append(("made longer", f"{made}, to the length that the network takes (workload.inputs.length_s)"))
+    return found
+
+
+def notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know): of the speech, the plan of a chunk, numbers that went wrong."""
+    found = speech_notes(result)
     if reached := result.programming.reached_by_read:
         cells = result.programming.cells
         found.append(
@@ -470,10 +476,17 @@ def notes(result: Result) -> list[tuple[str, str]]:
     return found
 
 
+def _noise(result: Result) -> str:
+    clips = result.clips
+    still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than 0.2 s of silence or noise"
+    return f"{still}, 30 dB below their loudest: workload.inputs.trim_db cuts it off, a lower one more of it"
+
+
 def warnings(result: Result) -> list[str]:
-    """Return what nobody may miss: frames that are late, and figures that the prices do not hold for."""
+    """Return what nobody may miss: frames that are late, words in noise, figures that the prices do not hold for."""
     guess = "no figure of time, energy or area is more than a guess"
-    return [*_late(result), *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
+    around = [_noise(result)] if result.clips.quiet > _NOISY * result.clips.utterances else []
+    return [*_late(result), *around, *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
 
 
 def _late(result: Result) -> list[str]:
