@@ -12,7 +12,7 @@ from accelsim.api.notebook import shown
 from accelsim.api.results import Result
 from accelsim.architecture import AnyArchitecture, Architecture, load_architecture
 from accelsim.errors import InputError, did_you_mean
-from accelsim.explore.front import front_of
+from accelsim.explore.front import Front, front_of
 from accelsim.explore.search import run_search
 from accelsim.explore.space import Axis, read_axes, read_axis
 from accelsim.explore.store import Configuration, Store
@@ -73,9 +73,10 @@ class Sweep:
     def to_frame(self, table: Table = "configurations") -> pandas.DataFrame:
         """Return the swept keys and all metrics as a pandas DataFrame.
 
-        ``configurations``: means over the seeds, and ``on_front``, whether no other one beats it; ``points``: every
-        run, with its seed and its error if it failed. Keys whose values are all numbers are numbers, with a column of
-        their own for a unit. Raises InputError for another name, and where pandas is not installed.
+        ``configurations``: means over the seeds, ``on_front``, whether no other one is known to beat it, and for each
+        objective that has one the ends of its 95 % interval over utterances and seeds, ``_low`` and ``_high``;
+        ``points``: every run, with its seed and its error if it failed. Keys whose values are all numbers are numbers,
+        with a column of their own for a unit. Raises InputError for another name, and where pandas is not installed.
 
         >>> sweep = accelsim.sweep("rsnn28nm", {"pe.sets": [2, 4]}, workload="rsnn_paper_activity",
         ...                        overrides={"workload.inputs.frames": 20})
@@ -93,12 +94,13 @@ class Sweep:
             best = {c.number: bool(on) for c, on in zip(found.done, found.best, strict=True)}
             rows = [
                 {"configuration": c.number, **c.keys, **c.mean, "seeds": len(c.points), "on_front": best.get(c.number)}
+                | _ends(found, c)
                 for c in store.configurations()
             ]
             return frames.typed(frames.frame(rows, "configuration"), store.meta()["swept"])
 
     def pareto(self) -> list[dict[str, Any]]:
-        """Return the configurations that keep the constraints and that no other one beats in all objectives.
+        """Return the configurations that keep the constraints and that no other one is known to beat.
 
         Each is a mapping of the swept keys, as text, and the objectives, as means over the seeds; with pandas,
         ``pandas.DataFrame(sweep.pareto())``.
@@ -122,6 +124,16 @@ class Sweep:
     def plot(self) -> SweepPlots:
         """The figures of the sweep, drawn with matplotlib: ``sweep.plot.pareto()``."""
         return SweepPlots(self)
+
+
+def _ends(found: Front, configuration: Configuration) -> dict[str, float]:
+    """Return the ends of the intervals of a configuration's objectives; none where one of its seeds failed."""
+    if configuration.errors:
+        return {}
+    ends = {m.name: found.interval(configuration, m) for m in found.objectives if m.name in configuration.mean}
+    return {
+        f"{name}_{end}": at for name, two in ends.items() if two for end, at in zip(("low", "high"), two, strict=True)
+    }
 
 
 class SweepPlots:

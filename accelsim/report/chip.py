@@ -18,8 +18,8 @@ _PLAN_SHAPE = 4 / 3
 _LONGEST_NAME = 18
 _STRONGEST = 0.6
 """How opaque the colour of the largest share is: names stay legible on it."""
-MOST_DRAWN = 150
-"""Components of a block diagram, and a quarter of its channels."""
+MOST_DRAWN = 60
+"""Components of a block diagram, and a quarter of its channels: it takes a second then, and nobody reads more."""
 ENGINES = 6
 """Engines that have a colour of their own."""
 
@@ -141,7 +141,7 @@ def scales(result: Result) -> dict[str, str]:
 
 def drawings(result: Result) -> list[Drawing]:
     """Return the block diagram at each of `WIDTHS`; none of more components or channels than anybody could read."""
-    names = [component.name for component in result.components]
+    names = list(dict.fromkeys(component.name for component in result.components))
     if len(names) > MOST_DRAWN or len(result.channels) > 4 * MOST_DRAWN:
         return []
     links = links_of(names, result.channels)

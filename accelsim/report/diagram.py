@@ -18,6 +18,9 @@ _GAP, _LANE, _ROW_GAP, _MARGIN = 22.0, 12.0, 46.0, 14.0
 """Between two boxes, for a line that passes between boxes, between rows, and around it all."""
 _SWEEPS = 24
 
+_Place = str | tuple[int, int]
+"""What stands in a row: a component by its name, or the lane of a link by its number and the row."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -129,8 +132,8 @@ class _Layout:
     components: Sequence[str]
     down: Sequence[tuple[str, str, Link]]
     most: int
-    rows: list[list[str]] = field(default_factory=list)
-    chains: list[tuple[Link, list[str], bool]] = field(default_factory=list)
+    rows: list[list[_Place]] = field(default_factory=list)
+    chains: list[tuple[Link, list[_Place], bool]] = field(default_factory=list)
     """Every link with what it passes from above to below, and whether it runs upwards."""
 
     def __post_init__(self) -> None:
@@ -139,12 +142,12 @@ class _Layout:
         for name in self.components:
             self.rows[rank[name]].append(name)
         for number, (upper, lower, link) in enumerate(self.down):
-            lanes = [f"\n{number}.{row}" for row in range(rank[upper] + 1, rank[lower])]  # no component is called so
+            lanes: list[_Place] = [(number, row) for row in range(rank[upper] + 1, rank[lower])]
             for row, lane in enumerate(lanes, rank[upper] + 1):
                 self.rows[row].append(lane)
             self.chains.append((link, [upper, *lanes, lower], upper != link.start))
-        self.above: dict[str, list[str]] = {name: [] for row in self.rows for name in row}
-        self.below: dict[str, list[str]] = {name: [] for row in self.rows for name in row}
+        self.above: dict[_Place, list[_Place]] = {name: [] for row in self.rows for name in row}
+        self.below: dict[_Place, list[_Place]] = {name: [] for row in self.rows for name in row}
         for _, chain, _ in self.chains:
             for one, other in pairwise(chain):
                 self.below[one].append(other)
@@ -190,19 +193,19 @@ class _Layout:
             total += sum(a > b for i, a in enumerate(ends) for b in ends[i + 1 :])
         return total
 
-    def size(self, name: str) -> float:
-        return _LANE if name.startswith("\n") else BOX_WIDTH
+    def size(self, name: _Place) -> float:
+        return BOX_WIDTH if isinstance(name, str) else _LANE
 
-    def needed(self, row: Sequence[str]) -> float:
+    def needed(self, row: Sequence[_Place]) -> float:
         """Return the least width of a row."""
         return sum(map(self.size, row)) + sum(self._between(a, b) for a, b in pairwise(row))
 
-    def _between(self, one: str, other: str) -> float:
-        return 0.0 if one.startswith("\n") and other.startswith("\n") else _GAP / 2 if "\n" in one + other else _GAP
+    def _between(self, one: _Place, other: _Place) -> float:
+        return _GAP / 2 * (isinstance(one, str) + isinstance(other, str))
 
-    def _places(self, width: float) -> dict[str, float]:
+    def _places(self, width: float) -> dict[_Place, float]:
         """Return the middle of every box and lane: as near to its neighbours' as its row allows, by least squares."""
-        at: dict[str, float] = {}
+        at: dict[_Place, float] = {}
         for row in self.rows:
             left = (width - self.needed(row)) / 2
             for name, before in zip(row, [None, *row], strict=False):
@@ -249,9 +252,9 @@ class _Layout:
         height = 2 * _MARGIN + len(self.rows) * (BOX_HEIGHT + _ROW_GAP) - _ROW_GAP
         return Drawing(width, height, boxes, wires)
 
-    def _ports(self, at: Mapping[str, float]) -> dict[tuple[int, str, str], float]:
+    def _ports(self, at: Mapping[_Place, float]) -> dict[tuple[int, _Place, str], float]:
         """Return where each link meets the upper or the lower edge of a box, spread along it in order."""
-        ends: dict[tuple[str, str], list[tuple[float, int]]] = {}
+        ends: dict[tuple[_Place, str], list[tuple[float, int]]] = {}
         for number, (_, chain, _) in enumerate(self.chains):
             ends.setdefault((chain[0], "below"), []).append((at[chain[1]], number))
             ends.setdefault((chain[-1], "above"), []).append((at[chain[-2]], number))
@@ -262,7 +265,9 @@ class _Layout:
         return found
 
 
-def _middle(neighbours: Mapping[str, Sequence[str]], at: Mapping[str, int], own: Mapping[str, int], name: str) -> float:
+def _middle(
+    neighbours: Mapping[_Place, Sequence[_Place]], at: Mapping[_Place, int], own: Mapping[_Place, int], name: _Place
+) -> float:
     """Return the middle of the shares of their row at which something's neighbours lie, its own where it has none."""
     places = [(at[other] + 0.5) / len(at) for other in neighbours[name]]
     return sum(places) / len(places) if places else (own[name] + 0.5) / len(own)

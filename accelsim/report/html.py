@@ -87,6 +87,7 @@ def run_page(result: Result, paper: Paper | None = None) -> str:
         scales=chip.scales(result),
         engines=result.engines[: chip.ENGINES],
         drawings=chip.drawings(result),
+        widths=chip.WIDTHS,
         box_width=BOX_WIDTH,
         box_height=BOX_HEIGHT,
         plots=plots,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from accelsim.report.steps import Slice, Steps, slice_of, steps_of
 from accelsim.report.sweep_html import FIGURES
 from accelsim.result import FrameRecord, Result, written_whole
 from accelsim.schema import format_si
-from accelsim.schema.quantity import PREFIXED
+from accelsim.schema.quantity import PREFIXED, multiple_of
 from accelsim.text import printable
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ def _pareto(found: Front, across: Metric, up: Metric) -> Figure:
                 continue
             points = [_shown(c.mean[across.name]) for c in chosen], [_shown(c.mean[up.name]) for c in chosen]
             axes.plot(*points, mark, color=colour, label=meaning)
-        _set_figure(axes.xaxis, across)
-        _set_figure(axes.yaxis, up)
+        _set_figure(axes.xaxis, across, (_shown(c.mean[across.name]) for c in found.done))
+        _set_figure(axes.yaxis, up, (_shown(c.mean[up.name]) for c in found.done))
         axes.legend(loc="best")
     return figure
 
@@ -294,7 +294,7 @@ def _curves(found: Front, metric: Metric, shown: Slice, other: Steps | None) -> 
                 fmt=f"{mark}-", color=colour, linewidth=0.9, elinewidth=0.5, capsize=1.5,
             )  # fmt: skip
         _set_steps(axes, along)
-        _set_figure(axes.yaxis, metric)
+        _set_figure(axes.yaxis, metric, (_shown(found.done[i].mean[metric.name]) for i in shown.chosen))
         _say_held(axes, shown)
         if other:
             figure.legend(title=label(_said(other)), loc="outside upper center", ncols=min(len(groups), 3))
@@ -317,7 +317,7 @@ def _heat(found: Front, metric: Metric, shown: Slice, other: Steps) -> Figure:
             axis.set_ticks(list(ticks), [label(_tick_text(steps, i)) for i in ticks])
             axis.set_label_text(_label_of(steps))
         bar = figure.colorbar(image, ax=axes)
-        _set_figure(bar.ax.yaxis, metric)
+        _set_figure(bar.ax.yaxis, metric, cells.flat)
         _say_held(axes, shown)
     return figure
 
@@ -367,13 +367,13 @@ def _say_held(axes: Axes, shown: Slice) -> None:
         axes.set_title("at " + label(", ".join(f"{name} = {text}" for name, text in shown.held.items())), fontsize=6.5)
 
 
-def _set_figure(axis: XAxis | YAxis, metric: Metric) -> None:
-    """Label the axis of a figure, in multiples of its unit."""
-    prefixed = metric.unit in PREFIXED
-    if prefixed:
-        axis.set_major_formatter(partial(_tick, metric.unit))
-    unit = f", {typeset(f'1 {metric.unit}')[2:]}" if metric.unit and not prefixed else ""
-    axis.set_label_text(typeset(FIGURES[metric.name]) + unit)
+def _set_figure(axis: XAxis | YAxis, metric: Metric, values: Iterable[float]) -> None:
+    """Label the axis of a figure, in the multiple of its unit that the largest value drawn has."""
+    scale, unit = 1.0, metric.unit
+    if unit in PREFIXED:
+        scale, unit = multiple_of(unit, max((abs(value) for value in values if math.isfinite(value)), default=0.0))
+        axis.set_major_formatter(lambda value, _: f"{value / scale:.6g}")
+    axis.set_label_text(typeset(FIGURES[metric.name]) + (f", {typeset(f'1 {unit}')[2:]}" if unit else ""))
 
 
 def _shown(value: float) -> float:

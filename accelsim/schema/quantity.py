@@ -339,6 +339,13 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     return f"{number} {prefix}{unit}".strip()
 
 
+def multiple_of(unit: str, value: float) -> tuple[float, str]:
+    """Return the multiple of a unit in which a value is written, and its name: (1e-9, "nJ") of joules for 2.3e-8."""
+    powers = sorted(_PREFIXES.items(), key=lambda prefix: prefix[1])
+    prefix, power = next(((p, e) for p, e in reversed(powers) if abs(value) >= 10.0**e * 0.9995), powers[0])
+    return (10.0**power, prefix + unit) if value else (1.0, unit)
+
+
 PREFIXED = frozenset(("J", "W", "s", "B/s"))
 """Units whose figures are shown with a prefix, as 1.5 mJ; all others are shown as they are."""
 

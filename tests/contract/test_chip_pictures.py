@@ -103,6 +103,20 @@ def test_a_chip_of_one_component_and_links_that_go_everywhere() -> None:
     assert links_of(["a"], [ChannelRecord(from_="a", to="elsewhere")]) == [], "a record of others may name anything"
 
 
+def test_names_of_others_are_drawn_whatever_they_are(made: Result) -> None:
+    """A record of others may hold names that are ours inside, one name twice, and more than can be drawn."""
+    names = ["(0, 1)", "\n0.1", "a", "a", "", "b" * 400]
+    components = [c.model_copy(update={"name": n}) for c, n in zip(made.components, names, strict=False)]
+    channels = [ChannelRecord(from_=a, to=b) for a in names for b in names]
+    odd = made.model_copy(update={"components": components, "channels": channels})
+    for drawing in pictures.drawings(odd):
+        assert set(drawing.boxes) == set(names)
+    assert "<svg" in run_page(odd)
+    many = [made.components[0].model_copy(update={"name": f"n{i}"}) for i in range(pictures.MOST_DRAWN + 1)]
+    page = run_page(made.model_copy(update={"components": many, "channels": []}))
+    assert "61 components and 0 channels are more than a diagram can show" in page
+
+
 def test_the_floor_plan_is_to_scale_fills_its_frame_and_overlaps_nowhere(made: Result) -> None:
     plots, unseen = pictures.floor_plan(made, pictures.blocks_of(made))
     areas = {c.name: c.area_mm2 for c in made.components}

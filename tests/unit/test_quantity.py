@@ -27,7 +27,7 @@ from accelsim.schema import (
     json_schema,
     parse_quantity,
 )
-from accelsim.schema.quantity import _KINDS, Quantity
+from accelsim.schema.quantity import _KINDS, Quantity, measured, multiple_of
 
 
 @pytest.mark.parametrize(
@@ -223,3 +223,23 @@ def test_a_limit_of_a_field_is_told_first():
         Quantity("time", above=0, at_most=3600.0).read("1e20 s")
     with pytest.raises(PydanticCustomError, match="must be at least 1 as, found"):
         Quantity("time", above=0).read("1e-300 s")
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [("J", 2.3e-8, (1e-9, "nJ")), ("W", 1.5, (1.0, "W")), ("s", 0.99996e-3, (1e-3, "ms")), ("J", 0.0, (1.0, "J")),
+     ("Hz", -2e6, (1e6, "MHz")), ("J", 1e-25, (1e-18, "aJ"))],
+)  # fmt: skip
+def test_the_multiple_of_a_unit_in_which_a_value_is_written(unit, value, expected):
+    scale, name = multiple_of(unit, value)
+    assert (scale, name) == (pytest.approx(expected[0]), expected[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("100 kHz", (1e5, "Hz")), ("64", (64.0, "")), ("8 W/bit", (8.0, "W/bit")), ("5 uS", (5e-6, "S")), ("linear", None),
+     ("64 KiB", (524288.0, "bit")), ("25 degC", (298.15, "K")), ("", None)],
+)  # fmt: skip
+def test_what_a_text_measures(text, expected):
+    found = measured(text)
+    assert found == (expected if expected is None else (pytest.approx(expected[0]), expected[1]))
