@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -100,6 +101,9 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
             (f"{rate.tops_per_w:.4g} TOPS/W, {rate.gops_per_mm2:.4g} GOPS/mm2", f"{rate.op_definition} operations"),
         ),
     ]
+    if fitted := result.provenance.calibrated:
+        # What it was fitted to, and where, is for --full.
+        lines.append(Line("calibrated", tuple(re.split(r", fitted to| \(", what)[0] for what in fitted)))
     others = [
         Line(
             name,
@@ -131,7 +135,11 @@ def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
     ends = a.interval()
     interval = "one utterance, so without an interval" if ends is None else f"95 %: {ends[0]:.1f} to {ends[1]:.1f}"
     chief = f"{a.value:.2f} {a.unit} ({interval})"
-    lines = [Line(a.metric, (chief, *in_float, *runs, counted, *beside("accuracy.value", "accuracy.loss")))]
+    lost = []
+    if a.loss is not None:
+        points = f"lost on the chip {a.loss:+.2f} {'points' if a.unit == '%' else a.unit}"
+        lost = ["; ".join((points, *beside("accuracy.loss")))]
+    lines = [Line(a.metric, (chief, *in_float, *beside("accuracy.value"), *runs, counted, *lost))]
     if a.further:
         told = (f"{other.metric} {other.value:.3g} {other.unit} ({other.low:.3g} to {other.high:.3g})"
                 for other in a.further)  # fmt: skip
