@@ -67,8 +67,10 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
     count = f"{p.utterances:,} utterance{'s' if p.utterances > 1 else ''}"
     rate = result.efficiency
     heard = f"{count}, {format_si(p.audio_seconds, 's')}"
+    bad = sum(result.skipped.values())
+    left_out = (f"{bad:,} bad recordings left out",) if bad else ()
     lines = [
-        Line("speech", (f"{heard} {source}".rstrip(), f"{p.frames:,} frames"))
+        Line("speech", (f"{heard} {source}".rstrip(), *left_out, f"{p.frames:,} frames"))
         if result.instead_of is None
         else Line("sample", (f"{heard}: {_whole(result.instead_of)}", source, f"{p.frames:,} frames")),
         *_recognised(result, beside),
@@ -402,8 +404,8 @@ def between(interval: tuple[float, float], unit: str) -> str:
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
 
 
-def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): samples, what was cut off, the plan of a chunk, wrong numbers."""
+def speech_notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know) of the speech: samples, what was left out, cut off or added."""
     found: list[tuple[str, str]] = []
     if result.instead_of:
         said = f"of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
@@ -432,6 +434,12 @@ def notes(result: Result) -> list[tuple[str, str]]:
     if clips.padded:
         made = f"{clips.padded:,} of {clips.utterances:,} utterances with silence, {clips.padded_s:.3g} s in all"
         found.append(("made longer", f"{made}, to the length that the network takes (workload.inputs.length_s)"))
+    return found
+
+
+def notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know): of the speech, the plan of a chunk, numbers that went wrong."""
+    found = speech_notes(result)
     if reached := result.programming.reached_by_read:
         cells = result.programming.cells
         found.append(
