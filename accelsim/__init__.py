@@ -8,7 +8,14 @@
 import typing as _typing
 
 if _typing.TYPE_CHECKING:
-    from accelsim.api.chips import list_architectures, list_workloads, load_architecture, load_workload, save_weights
+    from accelsim.api.chips import (
+        list_architectures,
+        list_workloads,
+        load_architecture,
+        load_inputs,
+        load_workload,
+        save_weights,
+    )
     from accelsim.api.comparisons import ChipComparison, compare
     from accelsim.api.reports import write_report
     from accelsim.api.results import Result, run
@@ -37,6 +44,7 @@ _HOMES = {
     "list_architectures": "accelsim.api.chips",
     "list_workloads": "accelsim.api.chips",
     "load_architecture": "accelsim.api.chips",
+    "load_inputs": "accelsim.api.chips",
     "load_plugin": "accelsim.plugins",
     "load_workload": "accelsim.api.chips",
     "run": "accelsim.api.results",
@@ -60,6 +68,7 @@ __all__ = [
     "list_architectures",
     "list_workloads",
     "load_architecture",
+    "load_inputs",
     "load_plugin",
     "load_workload",
     "run",

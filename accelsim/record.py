@@ -318,11 +318,12 @@ def _accuracy(run: Run) -> r.AccuracyRecord | None:
 def _by_speaker(run: Run, runs: tuple[Accuracy, ...]) -> list[r.SpeakerRecord]:
     """Return the error rate of each speaker who said something, where there are several and all are known."""
     lengths = np.array(runs[0].lengths, np.int64)
-    if not len(lengths) or run.batch.speakers is None:
+    heard = runs[0].heard or range(len(run.batch.spoken_by))
+    if run.batch.speakers is None or len(lengths) != len(heard):
         return []
     reference = run.reference if run.reference is not None and run.reference.lengths == runs[0].lengths else None
-    spoken_by, found = np.array(run.batch.spoken_by), []
-    for name in sorted({*run.batch.spoken_by}):
+    spoken_by, found = np.array([run.batch.spoken_by[place] for place in heard]), []
+    for name in sorted({*spoken_by.tolist()}):
         mine = spoken_by == name
         n = int(lengths[mine].sum())
         if n:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from accelsim import limits
-from accelsim.data import DATASETS, Featured, Utterance, feature_set, load, load_features
-from accelsim.data.clip import WHOLE, Clips, is_quiet, of_length, trimmed
+from accelsim.data import DATASETS, DataSet, Featured, Utterance, feature_set, load, load_features
+from accelsim.data.clip import WHOLE, Clips, at_loudness, is_quiet, of_length, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import beside, is_file, read_whole
 from accelsim.data.from_file import read_features
@@ -222,7 +222,7 @@ class Workload:
             save_weights(folder / file, found)
             data[first] = {**data[first], last: file} if last else file
         inputs = data["inputs"]
-        for key in _FILES_OF_INPUTS:
+        for key in FILES_OF_INPUTS:
             if isinstance(inputs.get(key), str):
                 inputs = {**inputs, key: os.path.abspath(self.folder / inputs[key])}
         with written_whole(folder / "workload.yaml") as file_:
@@ -302,7 +302,8 @@ class _Given:
 AnyWorkload = str | Path | Mapping[str, Any] | Workload
 """A workload by name, folder or path, the keys of its file as a mapping, or one that is loaded."""
 
-_FILES_OF_INPUTS = ("path", "manifest")
+FILES_OF_INPUTS = ("path", "manifest")
+"""Keys of ``inputs`` that name a file or folder beside the workload, or an absolute one."""
 _TENSORS = ("weights", "reference_weights")
 """Keys that name a file of tensors, in whose place Python may give the tensors."""
 
@@ -480,7 +481,7 @@ def workload_name(workload: AnyWorkload) -> str | None:
     return data.get("name") if isinstance(data, Mapping) else None
 
 
-_OF_AUDIO = ("features", "context", "trim_db", "longest_s", "length_s")
+_OF_AUDIO = ("features", "context", "loudness", "trim_db", "longest_s", "length_s")
 
 
 def _hearing(source: Source, given: Given, file: str) -> Source:
@@ -501,7 +502,11 @@ def _hearing(source: Source, given: Given, file: str) -> Source:
             message = f"recordings need features, which 'source: {before.get('source')}' has not"
             hint = "give 'features' beside them, as the network was trained with"
             raise InputError([source.problem(message, ("inputs",), hint)])
-        new = {**{key: before[key] for key in _OF_AUDIO if key in before}, **new}
+        stays = {key: before[key] for key in _OF_AUDIO if key in before}
+        known = DATASETS[before["dataset"]] if before.get("dataset") in DATASETS else None
+        if isinstance(known, DataSet) and known.loudness is not None and new["source"] != "speech":
+            stays.setdefault("loudness", known.loudness)
+        new = {**stays, **new}
     return source.with_value(("inputs",), new, file)
 
 
@@ -613,9 +618,13 @@ def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int,
             message = f"the references of score '{score.kind}' are those of other utterances, found {place}"
             raise InputError.of(message, hint="leave out 'score': -s workload.score=null")
 
-    def look(one: Utterance) -> Iterator[tuple[str, str, str | None]]:
+    highest_hz = getattr(inputs.features, "high_hz", 0.0)
+
+    def look(one: Utterance, rate_hz: int) -> Iterator[tuple[str, str, str | None]]:
         if len(audio := _prepared(one.audio, inputs)) < least:
             yield "short", f"is shorter than one frame of the features: {len(audio) / SAMPLE_RATE_HZ:.3g} s", None
+        if 2 * highest_hz > rate_hz:
+            yield "narrow", f"is narrow: {rate_hz:,} Hz, and the features reach up to {highest_hz:,.0f} Hz", None
         if score is None:
             return
         said = score.said(one)
@@ -665,7 +674,8 @@ def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips])
     size = 0.0
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
     for one in heard:
-        audio = one.audio if inputs.trim_db is None else trimmed(one.audio, inputs.trim_db)
+        audio = one.audio if inputs.loudness is None else at_loudness(one.audio, inputs.loudness)
+        audio = audio if inputs.trim_db is None else trimmed(audio, inputs.trim_db)
         silence, quiet, spare = len(one.audio) - len(audio), is_quiet(audio), 0.0
         if inputs.length_s is not None:
             spare = inputs.length_s - len(audio) / SAMPLE_RATE_HZ

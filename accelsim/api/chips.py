@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from accelsim import library, weights
 from accelsim.architecture import load_architecture
-from accelsim.workload import AnyWorkload, load_workload, save_weights_of
+from accelsim.schema import Overrides
+from accelsim.workload import AnyWorkload, Batch, Given, load_batch, load_workload, save_weights_of
 
-__all__ = ["list_architectures", "list_workloads", "load_architecture", "load_workload", "save_weights"]
+__all__ = ["list_architectures", "list_workloads", "load_architecture", "load_inputs", "load_workload", "save_weights"]
 
 
 def list_architectures() -> list[str]:
@@ -30,6 +31,23 @@ def list_workloads() -> list[str]:
     True
     """
     return library.workload_names()
+
+
+def load_inputs(
+    workload: AnyWorkload, *, inputs: Given | None = None, overrides: Overrides | None = None
+) -> Batch:  # fmt: skip
+    """Return what a network hears, as it hears it: to train one on the very codes that the chip gets.
+
+    ``workload``, ``inputs``: as for `run`; ``overrides``: dotted key -> value of the workload, without a prefix. Of
+    what is returned ``features`` are the codes of all utterances end to end, [frames, width] unsigned or spikes
+    [frames, steps, width]; ``starts`` cut them, [utterances + 1]; ``names``, ``references`` and ``spoken_by`` are those
+    of each utterance. Raises InputError where the recordings cannot be read.
+
+    >>> heard = accelsim.load_inputs("s4d_digits", overrides={"inputs.utterances": 2})
+    >>> len(heard.names), heard.references[0], heard.features.shape == (heard.starts[-1], 1)
+    (2, ('zero',), True)
+    """
+    return load_batch(load_workload(workload, overrides, inputs))
 
 
 def save_weights(

@@ -61,7 +61,8 @@ class Sweep:
         total = len(found.done) + len(found.failed)
         over = ", ".join(key.removeprefix("components.") for key in meta["swept"])
         what = f"{meta['workload']['name']} on {meta['architecture']['name']} over {over}"
-        return f"<{meta['kind'].capitalize()} of {what}: {len(found.done)} of {total} configurations done>"
+        why = f", {len(found.failed)} failed: {found.failed[0].errors[0]}" if found.failed else ""
+        return f"<{meta['kind'].capitalize()} of {what}: {len(found.done)} of {total} configurations done{why}>"
 
     def _repr_html_(self) -> str:
         from accelsim.report.notebook import sweep_html

@@ -10,6 +10,7 @@ import typer
 
 from accelsim.cli.app import app
 from accelsim.cli.options import (
+    DryRunOption,
     JsonOption,
     LimitOption,
     MemoryOption,
@@ -24,7 +25,7 @@ from accelsim.cli.options import (
     overrides_of,
     power_rule,
 )
-from accelsim.cli.say import Runs, command_line, is_quiet, json_text, progress, say, say_json, show, warn
+from accelsim.cli.say import Runs, command_line, is_quiet, json_text, progress, say, say_estimate, say_json, show, warn
 from accelsim.errors import InputError
 
 
@@ -64,6 +65,7 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
     strict: StrictOption = False,
+    dry_run: DryRunOption = False,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
@@ -84,6 +86,8 @@ def compare(
         raise InputError.of("--against is for papers; architectures have no verdicts")
     if len(what) < 2 and strict:
         raise InputError.of("--strict is for two or more architectures; verdicts of papers have --against PAGE.md")
+    if len(what) < 2 and dry_run:
+        raise InputError.of("--dry-run is for two or more architectures; a paper names its own runs")
     if len(what) < 2 and table is not None:
         raise InputError.of("--table is for two or more architectures; figures of papers go to --out PAGE.md")
     if against is not None and not os.path.isfile(against):
@@ -99,6 +103,15 @@ def compare(
         check_writable(out.parent if out.suffix == ".md" else out)
     if table is not None:
         check_writable(table.parent)
+    if dry_run:
+        with progress() as tell:
+            from accelsim.explore.comparison import settings_of_each
+            from accelsim.explore.estimate import estimate_run
+
+            each = zip(what, settings_of_each(what, overrides), strict=True)
+            estimates = [estimate_run(chip, workload, overrides=its, seed=seed, progress=tell) for chip, its in each]
+        say_estimate(estimates, as_json)
+        return
     if len(what) > 1:
         warned = _compare_chips(what, workload, overrides, seed, out, as_json, table)
         if strict and warned:

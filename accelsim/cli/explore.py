@@ -12,6 +12,7 @@ from accelsim.cli.options import (
     Architecture,
     AxisOption,
     ConstraintOption,
+    DryRunOption,
     LimitOption,
     MemoryOption,
     ObjectivesOption,
@@ -23,7 +24,7 @@ from accelsim.cli.options import (
     WorkloadOption,
     names_of,
 )
-from accelsim.cli.say import command_line, is_quiet, progress, say, show, warn
+from accelsim.cli.say import command_line, is_quiet, progress, say, say_estimate, show, warn
 from accelsim.errors import InputError, Problem
 from accelsim.limits import LARGEST_SEED
 
@@ -54,6 +55,7 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler (tcp://host:port) to run on instead.")] = None,
     resume: ResumeOption = False,
     strict: StrictOption = False,
+    dry_run: DryRunOption = False,
     objectives: ObjectivesOption = None,
     constraint: ConstraintOption = [],  # noqa: B006
     export: Annotated[list[str], typer.Option(help="csv or parquet: tables to write beside the store.")] = [],  # noqa: B006
@@ -81,6 +83,13 @@ def sweep(
         objectives=names_of(objectives), constraints=tuple(constraint) or None,
         command=command_line(),
     )  # fmt: skip
+    if dry_run:
+        with progress() as tell:
+            from accelsim.explore.estimate import estimate_sweep
+
+            estimate = estimate_sweep(what, jobs=jobs, done=_done_in(out, resume), progress=tell)
+        say_estimate([estimate])
+        return
     with progress() as tell:
         store = run_sweep(what, out, jobs=jobs, scheduler=scheduler, resume=resume, progress=tell)
     with store:
@@ -115,6 +124,7 @@ def search(
     seed: SeedOption = 0,
     resume: ResumeOption = False,
     strict: StrictOption = False,
+    dry_run: DryRunOption = False,
     plugin: PluginOption = [],  # noqa: B006
     limit: LimitOption = [],  # noqa: B006
     memory: MemoryOption = None,
@@ -130,11 +140,28 @@ def search(
         axes=set_, workload=workload, seed=seed, objectives=names_of(objectives), constraints=tuple(constraint),
         command=command,
     )  # fmt: skip
+    if dry_run:
+        with progress() as tell:
+            from accelsim.explore.estimate import estimate_search
+
+            estimate = estimate_search(what, trials=trials, done=_done_in(out, resume), progress=tell)
+        say_estimate([estimate])
+        return
     with progress() as tell:
         store = run_search(what, out, trials=trials, sampler=sampler, storage=storage, resume=resume, progress=tell)
     with store:
         show(sweep_table(store))
         _end_of_points(store, out, strict)
+
+
+def _done_in(out: Path, resume: bool) -> int:
+    """Return how many points a sweep or search that goes on has done."""
+    from accelsim.explore.store import Store
+
+    if not resume or not Store.begun(out):
+        return 0
+    with Store.open(out) as store:
+        return len(store.done())
 
 
 def _end_of_points(store: Store, out: Path, strict: bool) -> None:

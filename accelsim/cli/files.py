@@ -75,4 +75,4 @@ def list_(
         "papers": names("arch/papers"),
     }
     for shelf, entries in shelves.items():
-        say(f"{shelf}: {', '.join(entries)}")
+        show(f"{shelf}: {', '.join(entries)}")

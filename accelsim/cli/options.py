@@ -110,6 +110,14 @@ QuietOption = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=_hush, is_eager=True, help="Print nothing but warnings, errors and JSON."),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say how much time and memory it would take, and how many points, and write nothing: features are made, "
+        "and a short beginning is run.",
+    ),
+]
 StrictOption = Annotated[
     bool,
     typer.Option(

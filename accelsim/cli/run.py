@@ -10,6 +10,7 @@ import typer
 from accelsim.cli.app import app
 from accelsim.cli.options import (
     Architecture,
+    DryRunOption,
     InputsOption,
     JsonOption,
     LimitOption,
@@ -31,7 +32,7 @@ from accelsim.cli.options import (
     own_inputs,
     power_rule,
 )
-from accelsim.cli.say import command_line, is_quiet, progress, say, say_json, show, warn
+from accelsim.cli.say import command_line, is_quiet, progress, say, say_estimate, say_json, show, warn
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def run(
     full: Annotated[bool, typer.Option("--full", help="Show every figure, layer, note and assumption.")] = False,
     as_json: JsonOption = False,
     strict: StrictOption = False,
+    dry_run: DryRunOption = False,
     trace: TraceOption = [],  # noqa: B006
     trace_window: WindowOption = None,
     placement: PlacementOption = None,
@@ -85,6 +87,13 @@ def run(
         from accelsim.result import check_writable
 
         check_writable(out)
+    if dry_run:
+        with progress() as tell:
+            from accelsim.explore.estimate import estimate_run
+
+            estimate = estimate_run(architecture, workload, overrides=overrides, seed=seed, progress=tell)
+        say_estimate([estimate], as_json)
+        return
     with progress() as tell:
         from accelsim.pipeline import run_in_full
         from accelsim.record import record
@@ -147,11 +156,10 @@ def schedule(
         with written_whole(placement) as file:
             file.write(placement_text(deployment.placement, chip.spec.name, network.spec.name).encode())
         say(f"wrote {placement}", err=True)
-    show(rows_table(deployment.placement.table(network.graph)))
-    for engine in deployment.engines.values():
-        for table in engine.tables():
-            show(placement_table(table))
-    show(schedule_table(deployment.schedule))
+    lie = [placement_table(table) for engine in deployment.engines.values() for table in engine.tables()]
+    for table in (rows_table(deployment.placement.table(network.graph)), *lie, schedule_table(deployment.schedule)):
+        show(table)
+        show("")
     show(memory_line(memory_of(deployment, 0)))
 
 

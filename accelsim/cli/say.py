@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from accelsim.explore.estimate import Estimate
     from accelsim.pipeline import Progress
 
 
@@ -75,8 +76,14 @@ PIPED_WIDTH = 160
 
 
 def show(what: RenderableType, style: str | None = None) -> None:
-    """Print a table or a text as wide as the terminal, and where nobody looks on 160 columns wide and without style."""
+    """Print a table or a text as wide as the terminal.
+
+    What goes into a pipe is plain and the same everywhere: a text on a line of its own, tables 160 columns wide.
+    """
     if _quiet:
+        return
+    if isinstance(what, str) and not sys.stdout.isatty():
+        say(what)
         return
     from rich.console import Console
     from rich.segment import Segment
@@ -122,6 +129,19 @@ def say_json(text: str) -> None:
     shown = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     with printing():
         typer.echo(shown, nl=not text.endswith("\n"))
+
+
+def say_estimate(estimates: Sequence[Estimate], as_json: bool = False) -> None:
+    """Print what runs would take, each, and all of them together."""
+    if as_json:
+        say_json(json_text([one.figures() for one in estimates]))
+        return
+    for one in estimates:
+        say("\n".join(one.lines()))
+    if len(estimates) > 1:
+        from accelsim.explore.estimate import in_words
+
+        say(f"time of all: {in_words(sum(one.seconds for one in estimates))}")
 
 
 def command_line() -> str:
@@ -224,7 +244,7 @@ def progress() -> Iterator[Progress]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
-        Times(table_column=Column(no_wrap=True)),
+        Times(table_column=Column(no_wrap=True, min_width=16)),  # beside a long stage too
         console=console,
         transient=True,
     )

@@ -19,6 +19,12 @@ QUIET_DB = 30.0
 QUIET_S = 0.2
 
 
+def at_loudness(audio: NDArray[np.float32], rms: float) -> NDArray[np.float32]:
+    """Return audio [samples] with another root mean square; silence alone stays as it is."""
+    found = float(np.sqrt(np.mean(audio.astype(np.float64) ** 2))) if len(audio) else 0.0
+    return audio * np.float32(rms / found) if found > 0 else audio
+
+
 def trimmed(audio: NDArray[np.float32], trim_db: float) -> NDArray[np.float32]:
     """Return audio [samples] without the silence at its ends.
 

@@ -24,6 +24,13 @@ class Recording:
     """A recording from Python: ``audio`` [samples] or [samples, channels], floats in [-1, 1) at ``rate_hz``.
 
     ``text``: what is said; ``label``: the class that it is an example of; ``phones``: what is said, phone by phone.
+
+    >>> import numpy as np
+    >>> hum = 0.1 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    >>> heard = [accelsim.Recording(hum, label=label) for label in ("zero", "one")]
+    >>> result = accelsim.run("imssa", inputs=heard)
+    >>> result.accuracy.value
+    50.0
     """
 
     audio: NDArray[Any]
@@ -94,7 +101,9 @@ class DataSet:
     """Speech as audio; ``read``: the utterances of a split, in a fixed order.
 
     A set without a ``download`` lies in the folder that ``shipped`` returns, or is made of ``parts``, other sets.
-    ``sample``: the name of a set that ships, which a run reads where this one is not on the machine.
+    ``sample``: the name of a set that ships, which a run reads where this one is not on the machine. ``loudness``: the
+    root mean square to which ``read`` brings every utterance, if it does; recordings of one's own that are heard in the
+    place of the set are brought to it too.
     """
 
     splits: tuple[str, ...]
@@ -103,6 +112,7 @@ class DataSet:
     shipped: Callable[[], Path] | None = None
     parts: tuple[str, ...] = ()
     sample: str | None = None
+    loudness: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim import library
+from accelsim.data.clip import at_loudness
 from accelsim.data.dataset import DATASETS, DataSet, Download, Utterance, data_folder, missing
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import check_rate, read_packed, read_recording
@@ -66,12 +67,7 @@ def _recordings(folder: Path, packed: str, tree: str, wanted: Wanted) -> list[Di
 
 
 def _in_order(found: Iterable[Digit]) -> list[Digit]:
-    return sorted((one._replace(audio=_at_loudness(one.audio)) for one in found), key=lambda one: one[:3])
-
-
-def _at_loudness(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    rms = float(np.sqrt(np.mean(audio.astype(np.float64) ** 2))) if len(audio) else 0.0
-    return audio * np.float32(LOUDNESS / rms) if rms > 0 else audio
+    return sorted((one._replace(audio=at_loudness(one.audio, LOUDNESS)) for one in found), key=lambda one: one[:3])
 
 
 def _packed(path: Path, wanted: Wanted) -> Iterator[Digit]:
@@ -164,14 +160,17 @@ def _sample(name: str, network: str, split: str) -> list[Utterance]:
     return _utterances(name, _in_order(_files(sample_folder(network), lambda digit, speaker: True, ".flac")))
 
 
+_set = partial(DataSet, loudness=LOUDNESS)
+
+
 def _shipped(name: str, network: str) -> DataSet:
-    return DataSet(("test",), partial(_sample, name, network), shipped=partial(sample_folder, network))
+    return _set(("test",), partial(_sample, name, network), shipped=partial(sample_folder, network))
 
 
-DATASETS.register("fsdd", DataSet(("train", "test"), partial(_digits, "fsdd"), FSDD, sample="fsdd_sample"))
-DATASETS.register("audiomnist", DataSet(("train", "test"), partial(_digits, "audiomnist"), AUDIOMNIST))
+DATASETS.register("fsdd", _set(("train", "test"), partial(_digits, "fsdd"), FSDD, sample="fsdd_sample"))
+DATASETS.register("audiomnist", _set(("train", "test"), partial(_digits, "audiomnist"), AUDIOMNIST))
 DATASETS.register(
-    "zero_one", DataSet(("train", "test"), _zero_one, parts=("fsdd", "audiomnist"), sample="zero_one_sample")
+    "zero_one", _set(("train", "test"), _zero_one, parts=("fsdd", "audiomnist"), sample="zero_one_sample")
 )
 DATASETS.register("zero_one_sample", _shipped("audiomnist", "s4d_digits"))
 DATASETS.register("fsdd_sample", _shipped("fsdd", "s4d_digits10"))

@@ -9,6 +9,7 @@ names that these may have; more columns are not read. Its name ends in .tsv (tab
 from __future__ import annotations
 
 import hashlib
+import numbers
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from accelsim.data.manifest import COLUMNS, Row, rows_of_file
 from accelsim.errors import InputError, Problem, did_you_mean, show
 
 __all__ = [
-    "COLUMNS", "KINDS", "SPLITS", "TABLE", "Finding", "Found", "Recording", "Row", "chosen", "digest_of", "hear",
+    "BAD", "COLUMNS", "KINDS", "SPLITS", "TABLE", "Finding", "Found", "Recording", "Row", "chosen", "digest_of", "hear",
     "labelled", "read_recordings", "rows_of", "rows_of_arrays", "split_of", "used",
 ]  # fmt: skip
 
@@ -50,10 +51,13 @@ KINDS: Mapping[str, str] = {
     "unknown": "its label is none of the classes",
     "silent": "all its samples have one value",
     "clipped": "its loudest samples are cut off, it was recorded too loud",
+    "narrow": "its sample rate is too low for the highest frequency of the features",
 }
 """What can be wrong with a recording."""
-USABLE = frozenset({"silent", "clipped"})
+USABLE = frozenset({"silent", "clipped", "narrow"})
 """Kinds that a run reads and counts unless it is told to skip them; it refuses the others."""
+BAD = tuple(kind for kind in KINDS if kind != "narrow")
+"""Kinds that ``skip: bad`` leaves out: all but those of a whole data set."""
 
 SPLITS = ("train", "dev", "test")
 _HELD_OUT = 0.2
@@ -97,8 +101,8 @@ class Found:
         return [one.problem for one in self.findings if one.kind not in USABLE and one.kind not in skip]
 
 
-Look = Callable[[Utterance], Iterable[tuple[str, str, str | None]]]
-"""What else may be wrong with an utterance: kind, message and hint of each."""
+Look = Callable[[Utterance, int], Iterable[tuple[str, str, str | None]]]
+"""What else may be wrong with an utterance of so many Hz: kind, message and hint of each."""
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -145,7 +149,9 @@ def rows_of_arrays(recordings: Sequence[Recording]) -> list[Row]:
         place = Path(f"recording {at}")
         if isinstance(one, Recording):
             row = Row(place, place, name=one.name or f"recording-{at}", speaker=one.speaker, given=one)
-            rows.append(replace(row, text=one.text, label=one.label, phones=one.phones))
+            rows.append(
+                replace(row, text=one.text, label=one.label, phones=None if one.phones is None else tuple(one.phones))
+            )
         else:
             problems.append(Problem(f"expected an accelsim.Recording, found {type(one).__name__}", place))
     if problems:
@@ -271,7 +277,7 @@ def hear(
     for given, row in enumerate(rows, 1):
         utterance, rate_hz, found = _heard(row, mix)
         if utterance is not None and len(utterance.audio) and look is not None:
-            found += [Finding(kind, row.problem(message, hint)) for kind, message, hint in look(utterance)]
+            found += [Finding(kind, row.problem(message, hint)) for kind, message, hint in look(utterance, rate_hz)]
         rates.update([rate_hz] if rate_hz else [])
         findings += found
         kinds = [one.kind for one in found]
@@ -316,7 +322,7 @@ def _heard(row: Row, mix: bool) -> tuple[Utterance | None, int, list[Finding]]:
     return utterance, rate_hz, found
 
 
-def labelled(utterance: Utterance) -> Iterator[tuple[str, str, str | None]]:
+def labelled(utterance: Utterance, rate_hz: int) -> Iterator[tuple[str, str, str | None]]:
     """Find that nothing says what an utterance is, as `hear` looks."""
     if not (utterance.text or utterance.label or utterance.phones):
         yield "unlabelled", "nothing says what it is", "fill 'text', 'class' or 'phones'"
@@ -344,16 +350,17 @@ def _audio_of_array(row: Row, given: Recording, mix: bool) -> tuple[NDArray[np.f
     if audio.shape[1] != 1 and not mix:
         message = f"expected one channel, found {audio.shape[1]}"
         raise RecordingError.because("stereo", message, row.path, _MIX)
-    if not isinstance(given.rate_hz, int):
+    if not isinstance(given.rate_hz, numbers.Integral):
         raise RecordingError.because(
             "wrong_rate", f"expected a sample rate in whole Hz, found {given.rate_hz!r}", row.path
         )
-    check_rate(given.rate_hz, row.path, None)
+    rate_hz = int(given.rate_hz)
+    check_rate(rate_hz, row.path, None)
     if not np.isfinite(audio).all():
         raise RecordingError.because("not_finite", "holds samples that are NaN or infinite", row.path)
     if (loudest := float(np.abs(audio).max(initial=0))) > LOUDEST:
         raise RecordingError.because("damaged", f"a sample of {loudest:g}, at most {LOUDEST:g} is read", row.path)
-    return audio.astype(np.float32), given.rate_hz
+    return audio.astype(np.float32), rate_hz
 
 
 def clipped_samples(audio: NDArray[np.float32]) -> int:

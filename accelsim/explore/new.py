@@ -24,7 +24,7 @@ from accelsim.schema.names import as_name
 from accelsim.schema.source import Location
 from accelsim.schema.workload import AudioInputs
 from accelsim.text import printable, printable_lines
-from accelsim.workload import WorkloadSpec
+from accelsim.workload import FILES_OF_INPUTS, WorkloadSpec
 
 _WIDTH = 118
 
@@ -76,6 +76,12 @@ NETWORK_KEYS = {
     "score": "How the outputs are scored. Without a score: cycles, energy and area alone.",
 }
 """What the keys of a workload's file are, for one who reads it first."""
+
+_OWN_RECORDINGS = (
+    "Recordings of your own: `source: recordings` and `manifest: my.tsv` in the place of `dataset` and `split`, a "
+    "table of paths and what is said in them; or `source: folder` and `path: FOLDER`. `accelsim data check my.tsv` "
+    "says what is wrong with them."
+)
 
 
 def new_chip(name: str, begin: str | Path | None, out: str | Path | None = None) -> Path:
@@ -132,6 +138,7 @@ def new_network(name: str, begin: str | Path | None, out: str | Path | None = No
     comments["inputs",] += f" {_doc(type(spec.inputs))}"
     if isinstance(spec.inputs, AudioInputs):
         comments["inputs",] += f"\n\n{_doc(AudioInputs)}\n\nFeatures: {_doc(type(spec.inputs.features))}"
+        comments["inputs",] += f"\n\n{_OWN_RECORDINGS}"
     if spec.score is not None:
         comments["score",] += f" {_doc(type(spec.score))}"
     seen: set[str] = set()
@@ -151,6 +158,10 @@ def new_network(name: str, begin: str | Path | None, out: str | Path | None = No
     places: dict[Location, str | None] = {(key,): file for key, file in files.items()}
     if spec.score is not None:
         places["score", "decoder"] = spec.score.decoder_file()
+    for key in FILES_OF_INPUTS:
+        if (data := getattr(spec.inputs, key, None)) is not None and not os.path.isabs(data):
+            hint = "give its absolute path there first"
+            raise InputError([source.problem(f"'{data}' is not found from another folder", ("inputs", key), hint)])
     copied = {}
     for where, one in places.items():
         if one is None or os.path.isabs(one):

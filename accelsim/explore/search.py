@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accelsim.architecture import load_architecture
+from accelsim.architecture import Architecture, load_architecture
 from accelsim.errors import AccelsimError, InputError, Problem, did_you_mean
 from accelsim.explore.metrics import Constraint, Metric, read_constraints
 from accelsim.explore.reuse import Reuse
@@ -51,12 +51,9 @@ def run_search(
     """
     tell = progress or (lambda stage, done, total: None)
     tell("check", None, None)
-    chip = load_architecture(what.architecture)
-    fixed, axes = fixed_and_varied(full_axes(what.axes, chip))
     objectives = what.metrics()
     sampler = sampler or ("tpe" if len(objectives) == 1 else "nsga2")
-    limits = _checked(sampler, trials, axes, what.constraints)
-    check_axes(what.architecture, what.workload, fixed, axes)
+    chip, fixed, axes, limits = prepared(what, trials, sampler)
     asked = describe(what, fixed, axes, chip) | {
         "kind": "search", "method": sampler, "points": None, "seeds": 1,
     }  # fmt: skip
@@ -77,6 +74,17 @@ def run_search(
                 _report(study, trial, outcome, objectives, limits)
             told.next()
     return store
+
+
+def prepared(
+    what: Sweep, trials: int, sampler: str = SAMPLERS[0]
+) -> tuple[Architecture, dict[str, str], tuple[Axis, ...], list[Constraint]]:
+    """Return the chip of a search, what all of its trials set, its axes and its constraints; raises InputError."""
+    chip = load_architecture(what.architecture)
+    fixed, axes = fixed_and_varied(full_axes(what.axes, chip))
+    limits = _checked(sampler, trials, axes, what.constraints)
+    check_axes(what.architecture, what.workload, fixed, axes)
+    return chip, fixed, axes, limits
 
 
 def _checked(sampler: str, trials: int, axes: Sequence[Axis], constraints: Sequence[str]) -> list[Constraint]:

@@ -174,16 +174,7 @@ def run_sweep(
     """Run the points of a sweep that are not in the store yet, each durable as soon as it is done."""
     tell = progress or (lambda stage, done, total: None)
     tell("check", None, None)
-    chip = load_architecture(what.architecture)
-    axes = full_axes(what.axes, chip)
-    _check_options(what, jobs)
-    places = {key: axis.place for axis in axes for key in axis.keys if axis.place is not None}
-    fixed, axes = fixed_and_varied(axes)
-    points = points_of(axes, what.method, what.points, what.seed, what.seeds)
-    try:
-        check_axes(what.architecture, what.workload, fixed, axes)
-    except InputError as error:
-        raise error.said_at(places) from None
+    chip, fixed, axes, points = prepared(what, jobs)
     asked = describe(what, fixed, axes, chip) | {
         "kind": "sweep", "method": what.method, "points": what.points, "seeds": what.seeds,
     }  # fmt: skip
@@ -196,6 +187,22 @@ def run_sweep(
             store.add(outcome)
             told.next()
     return store
+
+
+def prepared(what: Sweep, jobs: int = 1) -> tuple[Architecture, dict[str, str], tuple[Axis, ...], list[Point]]:
+    """Return the chip of a sweep, what all of its points set, its axes and its points; raises InputError."""
+    chip = load_architecture(what.architecture)
+    axes = full_axes(what.axes, chip)
+    _check_options(what, jobs)
+    places = {key: axis.place for axis in axes for key in axis.keys if axis.place is not None}
+    fixed, axes = fixed_and_varied(axes)
+    points = points_of(axes, what.method, what.points, what.seed, what.seeds)
+    what.metrics()
+    try:
+        check_axes(what.architecture, what.workload, fixed, axes)
+    except InputError as error:
+        raise error.said_at(places) from None
+    return chip, fixed, axes, points
 
 
 class PointsTold:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
 
 from accelsim.explore.comparison import CANNOT_TELL, HOLDS, MISSES, ChipRow, Comparison, Row
 from accelsim.explore.intervals import Spread
-from accelsim.report.console import ROLE_STYLE, PlainTable
+from accelsim.report.console import ROLE_STYLE, WORDS, PlainTable
 from accelsim.report.headline import EXTRAPOLATED, between, of_rate, warnings
 from accelsim.result import Interval, Result
 from accelsim.schema import format_figure
@@ -163,9 +164,7 @@ def chips_table(results: Sequence[Result], rows: Sequence[ChipRow]) -> Table:
     Behind ± stands half of a 95 % interval.
     """
     chips = [f"{name}\n{r.workload.name}" for name, r in zip(_names(results), results, strict=True)]
-    ratios = [f"{place(index)} / first" for index in range(1, len(results))]
-    if len(ratios) > 1:
-        ratios = [ratio.replace(" / ", "\n/ ") for ratio in ratios]
+    ratios = [f"{place(index)}\n/ first" for index in range(1, len(results))]
     table = _table(None, ("", *chips, *ratios), (*chips, *ratios))
     for row in rows:
         name, *cells = _chip_cells(row, results, _half)
@@ -333,5 +332,6 @@ def _table(title: str | None, columns: Sequence[str], numbers: Sequence[str]) ->
     shown = None if title is None else Text(title, "table.title")
     table = PlainTable(title=shown, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
+        justify: Literal["left", "right"] = "right" if column in numbers else "left"
+        table.add_column(column, justify=justify, wraps=WORDS if column in ("figure", "verdict") else 0)
     return table

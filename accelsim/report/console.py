@@ -74,7 +74,10 @@ class PlainTable(Table):
         if rest and taken(keys) + _GAP + max(widths[i] for i in rest) > room:
             keys, rest = shown[:1], shown[1:]
         if keys and rest:
-            widths[keys[0]] = min(widths[keys[0]], max(room - _GAP - max(widths[i] for i in rest), _NARROWEST))
+            least = max(room - _GAP - max(widths[i] for i in rest), room // 3, _NARROWEST)
+            widths[keys[0]] = min(widths[keys[0]], least)
+            for i in rest:
+                widths[i] = min(widths[i], max(room - taken(keys) - _GAP, _NARROWEST))
         pieces = [list(keys)]
         for i in rest:
             if len(pieces[-1]) > len(keys) and taken([*pieces[-1], i]) > room:
@@ -126,6 +129,8 @@ _GAP = 2
 """Blanks between two columns."""
 _NARROWEST = 12
 """No names are cut shorter than this."""
+WORDS = 24
+"""A column of texts is not made narrower than this: no column is of single words."""
 
 
 def _plain(what: Any) -> Any:
@@ -357,7 +362,9 @@ def schedule_table(schedule: Schedule) -> Table:
 
 def plugin_table(entries: Sequence[Listed]) -> Table:
     """Return what is registered, one entry a line, and where each comes from; broken ones are marked."""
-    table = _table("group", "name", "distribution", "version", "module", "", numbers=False)
+    table = PlainTable(header_style="bold")
+    for column, rank in (("group", 0), ("name", 0), ("distribution", 1), ("version", 2), ("module", 0), ("", 0)):
+        table.add_column(column, rank=rank)
     for entry in entries:
         origin = entry.origin
         where = origin.module if origin.distribution or origin.file is None else origin.file
@@ -381,8 +388,10 @@ def placement_table(rows: Sequence[Mapping[str, int | str]]) -> Table:
 
 
 def rows_table(rows: Sequence[dict[str, str]]) -> Table:
-    """Return rows of text as a table."""
-    table = _table(*rows[0], numbers=False)
+    """Return rows of text as a table, of which long texts break between words."""
+    table = PlainTable(header_style="bold")
+    for index, column in enumerate(rows[0]):
+        table.add_column(column, wraps=WORDS if index else 0)
     for row in rows:
         table.add_row(*row.values())
     return table

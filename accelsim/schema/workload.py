@@ -13,7 +13,7 @@ from accelsim.data.featured import feature_set
 from accelsim.data.features import LogMel
 from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
 from accelsim.data.micro import Micro
-from accelsim.data.recordings import KINDS
+from accelsim.data.recordings import BAD, KINDS
 from accelsim.data.waveform import Waveform
 from accelsim.schema.parse import Model
 from accelsim.schema.quantity import FramePeriod
@@ -55,14 +55,16 @@ class RecordedInputs(Heard):
 class AudioInputs(Heard):
     """What inputs of audio share: it is cut into frames of features; see `accelsim.data`.
 
-    ``trim_db``: silence at the ends of an utterance is cut off first, what lies so many decibels below its loudest
-    10 ms, see `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every
-    utterance is made so long, silence added or its end cut off, before its features are computed. They are to be what
-    the network was trained with; a run counts what they cut and add.
+    ``loudness``: every utterance is first brought to this root mean square, where audio reaches +-1. ``trim_db``:
+    silence at the ends of an utterance is cut off, what lies so many decibels below its loudest 10 ms, see
+    `accelsim.data.clip`. ``longest_s``: frames beyond so many seconds are cut off. ``length_s``: every utterance is
+    made so long, silence added or its end cut off, before its features are computed. They are to be what the network
+    was trained with; a run counts what they cut and add.
     """
 
     features: Annotated[AnyFeatures, Field(discriminator="kind")] = LogMel()
     context: Context = Context()
+    loudness: Annotated[float, Field(ge=1e-4, le=1.0)] | None = None
     trim_db: Annotated[float, Field(ge=10, le=120)] | None = None
     longest_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
     length_s: Annotated[float, Field(ge=0.01, le=3600)] | None = None
@@ -108,8 +110,9 @@ class OwnInputs(AudioInputs):
     """What recordings of one's own share, see `AudioInputs` and `accelsim.data.recordings`.
 
     ``split`` and ``speakers``: only those, see `accelsim.data.recordings.chosen`. ``channels: mix`` averages several
-    channels, which are refused otherwise. ``skip: bad`` leaves out and counts whatever is wrong with (`KINDS` there),
-    or some kinds alone; without it a run refuses bad recordings, all at once, but for clipped ones, which it counts.
+    channels, which are refused otherwise. ``skip``: kinds of bad recordings that are left out and counted, a list of
+    `accelsim.data.recordings.KINDS`, or ``bad`` for `BAD` there. Without it a run refuses bad recordings, all at once,
+    but for those of `USABLE` there, which it counts.
     """
 
     split: str | None = None
@@ -123,7 +126,7 @@ class OwnInputs(AudioInputs):
 
     def skipped(self) -> tuple[str, ...]:
         """Return the kinds of bad recordings that are left out."""
-        return tuple(KINDS) if "bad" in self.skip else self.skip
+        return BAD if "bad" in self.skip else self.skip
 
     def origin(self) -> str:
         place = self.place()

@@ -104,7 +104,7 @@ class Detections:
         Pearson; Poisson). Without a wake word in the data, the false accepts stand alone. ``progress`` is called with
         (done, total).
         """
-        missed, delays, accepts, hours = [], [], [], []
+        missed, delays, accepts, hours, heard = [], [], [], [], []
         for done, (utterance, (what, end_s)) in enumerate(zip(outputs, references, strict=True), 1):
             found = self.rows(utterance)
             if what == OTHER:
@@ -112,6 +112,7 @@ class Detections:
                 hours.append(len(utterance) * self.row_s / 3600)
             else:
                 missed.append(int(not found))
+                heard.append(done - 1)
                 if found and end_s:
                     delays.append((found[0] + 1) * self.row_s - float(end_s))
             if progress is not None:
@@ -122,7 +123,7 @@ class Detections:
         if delays:
             further.append(mean_of("delay of detections", np.array(delays), "wake words", "s"))
         if missed:
-            return replace(_misses(np.array(missed)), further=tuple(further))
+            return replace(_misses(np.array(missed)), heard=tuple(heard), further=tuple(further))
         if not further:
             raise ValueError("there is neither a wake word nor other speech in the data")
         return further[0]

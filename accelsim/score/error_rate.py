@@ -19,6 +19,7 @@ class Accuracy:
     """How well a batch was recognised; ``low`` and ``high``: 95 % bootstrap interval, ``n``: of what is ``counted``.
 
     ``errors`` and ``lengths``: of each utterance, value = 100 sum(errors) / sum(lengths); empty where a judge has none.
+    ``heard``: places in the batch of the utterances that these are of; empty where they are of all.
     ``further``: what else was measured on the same outputs, such as the false accepts beside the misses.
     """
 
@@ -32,6 +33,7 @@ class Accuracy:
     detail: Mapping[str, int]
     errors: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
+    heard: tuple[int, ...] = ()
     further: tuple[Accuracy, ...] = ()
 
 

@@ -102,6 +102,23 @@ def test_tensors_that_lie_elsewhere_are_not_copied(tmp_path: Path) -> None:
     assert not (tmp_path / "mine").exists()
 
 
+def test_recordings_of_ones_own_are_found_from_the_new_folder_too(tmp_path: Path) -> None:
+    begun = new_network("first", "s4d_digits", tmp_path / "first") / "workload.yaml"
+    text = begun.read_text()
+    for word in ("source: recordings", "manifest: my.tsv", "accelsim data check", "trim_db"):
+        assert word in comments(text)
+    shipped = "source: speech, dataset: zero_one, split: test"
+    assert shipped in text
+    begun.write_text(text.replace(shipped, "source: recordings, manifest: my.tsv"))
+    told = refused(new_network, "second", tmp_path / "first", tmp_path / "second")
+    assert "'my.tsv' is not found from another folder" in told and f"{begun}:" in told
+    begun.write_text(text.replace(shipped, f"source: recordings, manifest: {tmp_path / 'my.tsv'}"))
+    assert (
+        str(tmp_path / "my.tsv")
+        in (new_network("second", tmp_path / "first", tmp_path / "second") / "workload.yaml").read_text()
+    )
+
+
 @pytest.mark.parametrize("seen", [*itertools.permutations(("b: 1", "name: x", "a: 'one\n  two'"))])
 def test_a_layout_that_bears_no_comments_is_refused(tmp_path: Path, seen: tuple[str, ...]) -> None:
     """On one line with others ``name`` cannot be replaced; a chip that loads is never written as another one."""

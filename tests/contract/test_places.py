@@ -30,6 +30,7 @@ WITHOUT_A_FILE: dict[str, str] = {
     **{f"cli/{family}.py": OPTION for family in ("compare", "explore", "importing", "options", "run")},
     **{f"api/{module}.py": OPTION for module in ("comparisons", "frames", "results", "sweeps")},
     "limits.py": OPTION,
+    "cli/data.py": OPTION,
     "cost/lookup.py": CALLER,
     "cost/window.py": GIVEN,
     "data/dataset.py": HERE,

@@ -83,7 +83,7 @@ def check(out: Path, manifest: Path, chip: str, key: str, said: str) -> None:
     spec = load_workload(out).spec
     assert spec.score is not None and spec.score.classes == ["down", "up"]  # type: ignore[attr-defined]
     assert spec.inputs.trim_db in (60, 40, 30) and spec.inputs.split == "test"  # type: ignore[union-attr]
-    assert spec.inputs.longest_s == 0.5, "the longest word of training, without the silence around it"  # type: ignore[union-attr]
+    assert spec.inputs.longest_s == 0.65, "1.25 times the longest word of training, without the silence around it"  # type: ignore[union-attr]
     ideal = {"components.crossbar.wires": "none", "components.crossbar.device": "ideal"}
     found = accelsim.run(load_architecture(chip).spec.name, out, overrides=ideal).accuracy
     assert found is not None and found.n == 12

@@ -26,6 +26,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from accelsim.text import printable
+
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 
@@ -248,7 +250,8 @@ def _left_over(case: Case, base: Path) -> Iterator[str]:
 def _nameable(case: Case) -> list[str]:
     """Return what a message may point at: files of the case, arguments, the usage."""
     names = [os.path.basename(name) for name in case.files]
-    parts = [part for text in case.argv for part in (text, *re.split(r"[=<>,;]+", text))]
+    told = map(printable, case.argv)
+    parts = [part for text in told for part in (text, *re.split(r"[=<>,;]+", text))]
     arguments = [part for part in parts if len(part) > 1 or (part and not part.isalnum())]
     return [*names, *arguments, *(f"'{part}'" for part in parts), "an empty text", "Usage:", "--"]
 

@@ -349,6 +349,15 @@ def test_accuracy_of_each_speaker() -> None:
     assert (ann.name, ann.value, ann.n, ann.reference_value) == ("ann", 30.0, 10, 10.0)
     assert (bob.name, bob.value, bob.n, bob.reference_value) == ("bob", 22.5, 40, 5.0)
     assert found.speaker_sd == pytest.approx(7.5 / 2**0.5)
+    misses = Accuracy("missed wake words", 50.0, 0, 100, 2, "wake words", "%", {}, (0, 1), (1, 1), heard=(0, 2))
+    of_words = record(replace(run, accuracy=misses, programmed_again=(), reference=None)).accuracy
+    assert of_words is not None and [(one.name, one.value) for one in of_words.by_speaker] == [
+        ("ann", 0.0),
+        ("cid", 100.0),
+    ]
+    plugged = replace(misses, heard=())  # of a plug-in that says not which utterances it counted
+    unknown = record(replace(run, accuracy=plugged, programmed_again=(), reference=None)).accuracy
+    assert unknown is not None and unknown.by_speaker == []
     for spoken_by in (("ann", "ann", "ann"), ("ann", "", "cid"), ()):
         alone = record(replace(run, batch=replace(batch, spoken_by=spoken_by))).accuracy
         assert alone is not None and (alone.by_speaker, alone.speaker_sd) == ([], None)

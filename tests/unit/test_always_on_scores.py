@@ -59,6 +59,7 @@ def test_misses_false_accepts_an_hour_and_delay_by_hand():
     assert delay.value == pytest.approx(4 * 0.03 - 0.09) and delay.n == 1
     assert found.low <= found.value <= found.high and accepts.low <= accepts.value <= accepts.high
     assert seen[-1] == (5, 5)
+    assert found.heard == (0, 1, 2) and JUDGE.score(outputs[::-1], said[::-1]).heard == (2, 3, 4)
 
 
 @pytest.mark.parametrize("outputs", [rows(1, 1, 1), rows(0, 0, 0)])

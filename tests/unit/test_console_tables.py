@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from accelsim.report.console import MOST_ROWS, PlainTable, summary
+from accelsim.report.console import MOST_ROWS, PlainTable, rows_table, summary
 from accelsim.report.headline import MOST_LINES, head, headlines
 from accelsim.result import Result
 
@@ -98,6 +98,15 @@ def test_piped_output_is_plain_and_the_same_everywhere(accelsim, monkeypatch: py
     assert accelsim(*command).out == plain
     assert plain.isascii() and "\x1b" not in plain, "no bars, no colours"
     assert not any(line != line.rstrip() for line in plain.splitlines())
+    listed = accelsim("list").out.splitlines()
+    assert [line.partition(": ")[0] for line in listed] == [
+        "architectures",
+        "workloads",
+        "cost tables",
+        "devices",
+        "wires",
+        "papers",
+    ], "a text is one line, however long"
 
 
 CELLS = st.text(
@@ -138,6 +147,16 @@ def test_a_column_of_words_wraps_before_the_table_is_parted() -> None:
     assert len(shown) > 2 and "12.5%" in shown[1], "in one piece"
     assert shown[1].split()[1:3] == ["many", "words"]
     assert max(map(cell_len, shown)) <= 60
+
+
+def test_long_texts_leave_names_whole() -> None:
+    """A schedule: a column of words wider than the room breaks between them, below the others, beside whole names."""
+    rows = [{"job": f"l1.feedforward.{i}", "component": "fc_accumulator", "work": "matrix=recurrent, walk=shared, " * 4}
+            for i in range(2)]  # fmt: skip
+    shown = lines(rows_table(rows), 80)
+    assert sum(line.startswith("l1.feedforward.1 ") for line in shown) in (1, 2)
+    assert max(map(cell_len, shown)) <= 80 and not any("…" in line for line in shown)
+    assert sum(line.count("walk=shared") for line in shown) == 8
 
 
 def test_a_drawn_column_is_for_those_who_look() -> None:

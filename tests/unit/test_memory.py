@@ -67,7 +67,7 @@ def test_it_is_said_only_where_it_is_much(monkeypatch: pytest.MonkeyPatch) -> No
     few = ["run", "rsnn28nm", "-w", ACTIVITY, "-s", "workload.inputs.frames=8"]
     quiet = CliRunner().invoke(cli.app, few)
     assert quiet.exit_code == 0 and "needs" not in quiet.stderr
-    monkeypatch.setattr(cli, "_MUCH_MEMORY", 0)
+    monkeypatch.setattr(cli.run, "_MUCH_MEMORY", 0)
     told = CliRunner().invoke(cli.app, few)
     assert re.search(r"^needs about [0-9.]+ [MG]B$", told.stderr, re.MULTILINE)
     assert told.stdout == quiet.stdout

@@ -14,9 +14,19 @@ import soundfile
 from chips import random_weights, write_speech_network
 
 import accelsim
+from accelsim.data import get
 from accelsim.data.clip import speech_end_s
 from accelsim.data.dataset import Recording, Utterance
-from accelsim.data.recordings import KINDS, clipped_samples, hear, read_recordings, rows_of, rows_of_arrays, split_of
+from accelsim.data.digits import WORDS
+from accelsim.data.recordings import (
+    BAD,
+    clipped_samples,
+    hear,
+    read_recordings,
+    rows_of,
+    rows_of_arrays,
+    split_of,
+)
 from accelsim.errors import InputError
 from accelsim.result import Result
 from accelsim.workload import listen, load_batch, load_workload
@@ -227,8 +237,8 @@ CLASSES = "score: {kind: output_class, classes: ['yes', 'no', other]}\n"
 def test_every_kind_of_bad_recording_is_found(tmp_path: Path) -> None:
     bad_recordings(tmp_path)
     found = listen(load_workload(network(tmp_path, "source: recordings, manifest: my.tsv", CLASSES)))
-    assert [one.kind for one in found.findings] == list(KINDS)
-    assert [one.problem.line for one in found.findings] == list(range(FIRST_BAD, FIRST_BAD + len(KINDS)))
+    assert [one.kind for one in found.findings] == list(BAD)
+    assert [one.problem.line for one in found.findings] == list(range(FIRST_BAD, FIRST_BAD + len(BAD)))
     texts = [one.problem.message for one in found.findings]
     assert texts[7].startswith("tiny.wav: is shorter than one frame of the features: 0.005 s")
     assert texts[8] == "good.wav: has no 'class', which score 'output_class' compares"
@@ -241,18 +251,18 @@ def test_a_run_refuses_all_of_them_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as told:
         load_batch(workload)
     lines = [one.line for one in told.value.problems]
-    assert lines == list(range(FIRST_BAD, FIRST_BAD + len(KINDS) - 2)), "but the silent and the clipped one"
+    assert lines == list(range(FIRST_BAD, FIRST_BAD + len(BAD) - 2)), "but the silent and the clipped one"
 
 
 def test_bad_ones_are_skipped_and_counted(tmp_path: Path) -> None:
     bad_recordings(tmp_path)
     path = network(tmp_path, "source: recordings, manifest: my.tsv, skip: bad", CLASSES)
     batch = load_batch(load_workload(path))
-    assert len(batch.names) == 8 and batch.skipped == dict.fromkeys(KINDS, 1) and batch.doubtful == {}
+    assert len(batch.names) == 8 and batch.skipped == dict.fromkeys(BAD, 1) and batch.doubtful == {}
     assert batch.references == (("yes",),) * 6 + (("no",),) * 2
     mixed = load_batch(load_workload(path, {"inputs.channels": "mix"}))
     assert len(mixed.names) == 9 and "stereo" not in mixed.skipped
-    some = [kind for kind in KINDS if kind not in ("silent", "clipped")]
+    some = [kind for kind in BAD if kind not in ("silent", "clipped")]
     batch = load_batch(load_workload(path, {"inputs.skip": f"[{', '.join(some)}]"}))
     assert len(batch.names) == 10 and batch.doubtful == {"silent": 1, "clipped": 1}
     with pytest.raises(InputError, match=r"skip.*'bade'|'bade'"):
@@ -266,7 +276,7 @@ def test_data_check_lists_them_all(tmp_path: Path, accelsim_run: Shell) -> None:
     assert alone.returncode == 2 and not alone.stderr
     told = alone.stdout.splitlines()
     lines = [int(line.split(":")[1]) for line in told if line.startswith("my.tsv:")]
-    labelled = [line for line in range(FIRST_BAD, FIRST_BAD + len(KINDS)) if line not in (17, 19)]
+    labelled = [line for line in range(FIRST_BAD, FIRST_BAD + len(BAD)) if line not in (17, 19)]
     assert lines == labelled, "without a workload nobody knows frames and classes"
     assert told[len(lines) :] == [
         "12 of 20 recordings can be used: 4.7 s",
@@ -276,7 +286,7 @@ def test_data_check_lists_them_all(tmp_path: Path, accelsim_run: Shell) -> None:
         "1 silent, 1 clipped",
     ]
     heard = accelsim_run("data", "check", "my.tsv", "--workload", "workload.yaml")
-    assert heard.returncode == 2 and heard.stdout.count("my.tsv:") == len(KINDS)
+    assert heard.returncode == 2 and heard.stdout.count("my.tsv:") == len(BAD)
     assert "'maybe' is none of the classes (one of: yes, no, other)" in heard.stdout
     good = "\n".join(path.read_text().splitlines()[: FIRST_BAD - 1]) + "\nloud.wav\t\t\tyes\n"
     path.write_text(good)
@@ -291,11 +301,11 @@ def test_a_run_of_the_command_line_hears_them(tmp_path: Path, accelsim_run: Shel
     bad_recordings(tmp_path)
     command = ("run", "rsnn28nm", "-w", "net", "--inputs", "my.tsv")
     refused = accelsim_run(*command)
-    assert refused.returncode == 2 and refused.stderr.count("my.tsv:") == len(KINDS) - 2
+    assert refused.returncode == 2 and refused.stderr.count("my.tsv:") == len(BAD) - 2
     done = accelsim_run(*command, "-s", "workload.inputs.skip=bad", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
-    assert record["accuracy"]["dataset"] == "my.tsv" and record["skipped"] == dict.fromkeys(KINDS, 1)
+    assert record["accuracy"]["dataset"] == "my.tsv" and record["skipped"] == dict.fromkeys(BAD, 1)
     by_key = accelsim_run("run", "rsnn28nm", "-w", "net", "-s", "workload.inputs.skip=bad", "-s",
                           "workload.inputs=my.tsv", "--json")  # fmt: skip
     assert json.loads(by_key.stdout)["accuracy"] == record["accuracy"]
@@ -323,6 +333,17 @@ def test_only_so_many_are_read(tmp_path: Path) -> None:
     bad_recordings(tmp_path)
     workload = load_workload(network(tmp_path, "source: recordings, manifest: my.tsv, utterances: 3", CLASSES))
     assert len(load_batch(workload).names) == 3
+
+
+def test_a_rate_that_is_too_low_for_the_features_is_told(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", word(rate=8000), 8000)
+    manifest(tmp_path, "path\tclass\na.wav\tyes\n")
+    path = network(tmp_path, "source: recordings, manifest: my.tsv, skip: bad", CLASSES)
+    batch = load_batch(load_workload(path))
+    assert batch.doubtful == {"narrow": 1} and not batch.skipped, "a whole data set has one rate"
+    assert load_batch(load_workload(path, {"inputs.features.high_hz": 4000})).doubtful == {}
+    with pytest.raises(InputError, match="no recording is left of 1: 1 narrow"):
+        load_batch(load_workload(path, {"inputs.skip": "narrow"}))
 
 
 @pytest.mark.parametrize(
@@ -382,7 +403,7 @@ def test_words_phones_and_detections(tmp_path: Path) -> None:
 def test_arrays_from_python() -> None:
     ints = Recording((word() * 2**15).astype(np.int16))
     two = Recording(np.stack([word(), word()], axis=1), text="yes")
-    rows = rows_of_arrays([Recording(word(rate=8000), 8000, label="no", speaker="me"), ints, two])
+    rows = rows_of_arrays([Recording(word(rate=8000), np.int64(8000), label="no", speaker="me"), ints, two])
     heard = hear(rows)
     assert [one.kind for one in heard.findings] == ["damaged", "stereo"]
     assert str(heard.findings[0].problem).startswith("recording 1: expected floats [samples], found int16")
@@ -431,6 +452,21 @@ def test_a_run_hears_them_and_its_record_counts(tmp_path: Path) -> None:
     path = network(tmp_path, "source: recordings, manifest: my.tsv, skip: bad", CLASSES)
     bad_recordings(tmp_path)
     result = accelsim.run("rsnn28nm", path)
-    assert result.skipped == dict.fromkeys(KINDS, 1) and result.performance.utterances == 8
+    assert result.skipped == dict.fromkeys(BAD, 1) and result.performance.utterances == 8
     assert result.accuracy is not None and result.accuracy.n == 8 and result.accuracy.dataset == "my.tsv"
     assert Result.from_json(result.to_json()).skipped == result.skipped
+
+
+def test_they_are_as_loud_as_the_data_set_that_the_network_learned_from(tmp_path: Path) -> None:
+    folder, rows = get("fsdd_sample"), ["path\tclass\tspeaker"]
+    for path in sorted(folder.glob("*.flac")):
+        digit, speaker, _ = path.stem.split("_")
+        audio, rate = soundfile.read(path)
+        soundfile.write(tmp_path / f"{path.stem}.wav", audio / 16, rate, subtype="FLOAT")  # another microphone
+        rows.append(f"{path.stem}.wav\t{WORDS[int(digit)]}\t{speaker}")
+    table = manifest(tmp_path, "\n".join(rows) + "\n")
+    sample = {"inputs.dataset": "fsdd_sample"}
+    ours, theirs = (load_batch(load_workload("s4d_digits10", *one)) for one in (({}, table), (sample,)))
+    assert np.array_equal(ours.features, theirs.features) and ours.references == theirs.references
+    softer = load_batch(load_workload("s4d_digits10", {"inputs.loudness": 0.01}, table))
+    assert not np.array_equal(softer.features, theirs.features)

@@ -15,7 +15,6 @@ import pytest
 import pywellen
 from chips import batch_of
 
-from accelsim import cli
 from accelsim.cost import Power
 from accelsim.errors import InputError
 from accelsim.pipeline import Stages, run_in_full, trace
@@ -171,24 +170,6 @@ def test_names_in_a_dump(tmp_path: Path) -> None:
     assert {"components.b(7).state", "channels.a->b"} <= names
 
 
-@pytest.fixture
-def accelsim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in an empty folder and return its exit code and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-
-    def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["accelsim", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().err
-
-    return call
-
-
 def spent_in(events: list[dict], period_us: Decimal) -> Counter[tuple[str, str]]:
     """Return the cycles of all copies of a component in a state, from the spans."""
     tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
@@ -200,10 +181,10 @@ def spent_in(events: list[dict], period_us: Decimal) -> Counter[tuple[str, str]]
 
 
 def test_the_files_hold_the_run(accelsim, tmp_path: Path) -> None:
-    code, err = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "perfetto", "--trace", "vcd")
-    assert code == 0, err
+    done = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "perfetto", "--trace", "vcd")
+    assert done.code == 0, done.err
     written = ["runs/result.json", "runs/trace.json.gz", "runs/trace.vcd"]
-    assert err.splitlines() == [f"wrote {name}" for name in written]
+    assert done.err.splitlines() == [f"wrote {name}" for name in written]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [Path(name).name for name in written]
 
     result = json.loads((tmp_path / "runs/result.json").read_text())
@@ -256,8 +237,8 @@ def test_copies_in_tiles_have_tracks_of_their_own() -> None:
 
 
 def test_a_window_on_the_command_line(accelsim, tmp_path: Path) -> None:
-    code, _ = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "perfetto", "--trace-window", "2:4")
-    assert code == 0
+    done = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "perfetto", "--trace-window", "2:4")
+    assert done.code == 0
     with gzip.open("runs/trace.json.gz") as file:
         content = json.load(file, parse_float=Decimal)
     # A frame arrives every 10 ms: the window lasts from 20 ms until frame 3 is finished.
@@ -279,15 +260,15 @@ def test_a_window_on_the_command_line(accelsim, tmp_path: Path) -> None:
     ],
 )
 def test_bad_traces_leave_no_trace(accelsim, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    code, err = accelsim(*ARGUMENTS, *arguments)
-    assert (code, err.removeprefix("wrote runs/result.json\n")) == (2, message)
+    done = accelsim(*ARGUMENTS, *arguments)
+    assert (done.code, done.err.removeprefix("wrote runs/result.json\n")) == (2, message)
     assert not list(tmp_path.glob("runs/*trace*"))
 
 
 def test_a_cut_trace_is_told(accelsim) -> None:
-    code, err = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "vcd", "--limit", "events=50")
-    assert code == 0
-    assert "the trace ends at " in err and "after 50 events" in err and "--trace-window" in err
+    done = accelsim(*ARGUMENTS, "--out", "runs", "--trace", "vcd", "--limit", "events=50")
+    assert done.code == 0
+    assert "the trace ends at " in done.err and "after 50 events" in done.err and "--trace-window" in done.err
 
 
 @pytest.mark.parametrize("text", ["1e309ms:", "1:" + "9" * 5000, "0ms:1e400 s"])
