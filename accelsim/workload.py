@@ -33,6 +33,7 @@ from accelsim.data.recordings import (
     rows_of,
     rows_of_arrays,
     used,
+    write_recordings,
 )  # fmt: skip
 from accelsim.errors import DataError, InputError, did_you_mean, show
 from accelsim.generated import generated_tensors
@@ -208,12 +209,13 @@ class Workload:
     def write(self, folder: str | Path) -> Path:
         """Write the workload into a folder, ``workload.yaml`` and its tensors, and return the path of the first.
 
-        Comments of its own file are not taken over; inputs that lie beside it are named by their whole path. Raises
-        InputError where the folder cannot be written.
+        Comments of its own file are not taken over; inputs that lie beside it are named by their whole path, and
+        recordings from Python are written as WAV, with a manifest. Raises InputError where the folder cannot be
+        written.
         """
         assert self.source is not None
         folder, data = Path(folder), dict(self.source.data)
-        tensors = {"weights": self.tensors, "reference_weights": self.reference, "score.decoder": self.decoder}
+        tensors = {"weights": self.tensors, "reference_weights": self.reference, _DECODER: self.decoder}
         for key, found in tensors.items():
             first, _, last = key.partition(".")
             if found is None or first not in data:  # weights that are drawn are in no file
@@ -225,6 +227,9 @@ class Workload:
         for key in FILES_OF_INPUTS:
             if isinstance(inputs.get(key), str):
                 inputs = {**inputs, key: os.path.abspath(self.folder / inputs[key])}
+        if self.recordings:
+            manifest = write_recordings(self.recordings, folder / "recordings")
+            inputs = {**inputs, "source": "recordings", "manifest": f"recordings/{manifest.name}"}
         with written_whole(folder / "workload.yaml") as file_:
             file_.write(as_yaml({"schema": "accelsim/workload@1", **data, "inputs": inputs}).encode())
         return folder / "workload.yaml"
@@ -306,6 +311,8 @@ FILES_OF_INPUTS = ("path", "manifest")
 """Keys of ``inputs`` that name a file or folder beside the workload, or an absolute one."""
 _TENSORS = ("weights", "reference_weights")
 """Keys that name a file of tensors, in whose place Python may give the tensors."""
+_DECODER = "score.decoder"
+"""Another one, within the score."""
 
 
 def load_workload(
@@ -314,13 +321,13 @@ def load_workload(
     """Read and check a workload.
 
     ``workload``: a name of the library, a folder or a path, a mapping with the keys of such a file, in which
-    ``weights`` and ``reference_weights`` may be mappings of arrays, name -> array, instead of the names of files; or a
-    workload that is loaded. ``inputs``: what the network hears in the place of the workload's own: the path of a
-    manifest or a folder of recordings, recordings as arrays, or keys of ``inputs``. Features, context and the treatment
-    of silence and length stay the workload's, unless these keys say otherwise. ``overrides``: dotted key -> value, as
-    `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too; a path for the key ``inputs`` is what it is
-    in ``inputs``. Raises InputError with every problem of the file, and of its tensors: missing, truncated, wrong shape
-    or type, out of the weight range.
+    ``weights``, ``reference_weights`` and the ``decoder`` of its score may be mappings of arrays, name -> array,
+    instead of the names of files; or a workload that is loaded. ``inputs``: what the network hears in the place of the
+    workload's own: the path of a manifest or a folder of recordings, recordings as arrays, or keys of ``inputs``.
+    Features, context and the treatment of silence and length stay the workload's, unless these keys say otherwise.
+    ``overrides``: dotted key -> value, as `--set workload.KEY=VALUE` gives them, numbers, lists and mappings too; a
+    path for the key ``inputs`` is what it is in ``inputs``. Raises InputError with every problem of the file, and of
+    its tensors: missing, truncated, wrong shape or type, out of the weight range.
 
     >>> accelsim.load_workload("rsnn_paper_activity", {"inputs.frames": 20})
     <Workload rsnn_paper_activity: 3 layers, 0 weights, random activity, 1 set>
@@ -343,9 +350,13 @@ def _what(workload: str | Path | Mapping[str, Any]) -> _Given:
 
 def _given(keys: Mapping[str, Any]) -> _Given:
     """Return the keys of a workload in Python, without the tensors among them, in whose place names of files stand."""
-    named = {key: f"{key}.safetensors" for key in _TENSORS if isinstance(keys.get(key), Mapping)}
-    source = given({"schema": "accelsim/workload@1", **keys, **named}, "workload")
-    return _Given(source, {key: contiguous(keys[key], f"workload: {key}") for key in named})
+    named: dict[str, Any] = {key: f"{key}.safetensors" for key in _TENSORS if isinstance(keys.get(key), Mapping)}
+    found = {key: contiguous(keys[key], f"workload: {key}") for key in named}
+    score = keys.get("score")
+    if isinstance(score, Mapping) and isinstance(decoder := score.get("decoder"), Mapping):
+        named["score"] = {**score, "decoder": "decoder.safetensors"}
+        found[_DECODER] = contiguous(decoder, f"workload: {_DECODER}")
+    return _Given(given({"schema": "accelsim/workload@1", **keys, **named}, "workload"), found)
 
 
 def save_weights_of(
@@ -368,8 +379,8 @@ def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
     source, folder = what.source, Path(what.source.path).parent
     for key, value in sorted(settings.items(), key=lambda item: item[0] != "inputs"):  # whole first, its keys after
         said = source.override(key, value, prefix="workload.")
-        if key == "inputs" and isinstance(said.data["inputs"], str):
-            said = _hearing(source, said.data["inputs"], "--set workload.inputs")
+        if key == "inputs" and (isinstance(new := said.data["inputs"], str) or _is_own(new)):
+            said = _hearing(source, new, "--set workload.inputs")
         source = said
     spec = parse(WorkloadSpec, source)
     digest = hashlib.sha256(source.content + repr(sorted(settings.items())).encode())
@@ -380,9 +391,9 @@ def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
 
     def read(key: str, file: str) -> Tensors:
         found = what.tensors.get(key)
-        if found is None or file != what.source.data[key]:  # another file was set
-            return _read_tensors(folder / file, digest, source, (key,))
-        found = graph.laid_out(found, reference=key == "reference_weights")
+        if found is None or file != f"{key.rpartition('.')[2]}.safetensors":  # another file was set
+            return _read_tensors(folder / file, digest, source, tuple(key.split(".")))
+        found = found if key == _DECODER else graph.laid_out(found, reference=key == "reference_weights")
         digest.update(as_safetensors(found, f"workload: {key}"))
         return found
 
@@ -411,7 +422,7 @@ def _load(what: _Given, settings: Mapping[str, str]) -> Workload:
     decoder = None
     decoder_file = None if spec.score is None else spec.score.decoder_file()
     if decoder_file is not None:
-        decoder = _read_tensors(folder / decoder_file, digest, source, ("score", "decoder"))
+        decoder = read(_DECODER, decoder_file)
     workload = Workload(
         spec, graph, tensors, reference, decoder, folder, digest.hexdigest(), source, recordings, what, settings
     )  # fmt: skip
@@ -482,6 +493,10 @@ def workload_name(workload: AnyWorkload) -> str | None:
 
 
 _OF_AUDIO = ("features", "context", "loudness", "trim_db", "longest_s", "length_s")
+
+
+def _is_own(inputs: Any) -> bool:
+    return isinstance(inputs, dict) and inputs.get("source") in ("recordings", "folder", "array")
 
 
 def _hearing(source: Source, given: Given, file: str) -> Source:

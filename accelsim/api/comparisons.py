@@ -43,13 +43,18 @@ class ChipComparison:
 
     def to_frame(self) -> pandas.DataFrame:
         """Return a row for each figure: its unit, the value of each chip, and the ratio of each further one to the
-        first. Raises InputError where pandas is not installed.
+        first, with the ends of its 95 % interval. Raises InputError where pandas is not installed.
         """
         names = self.names()
         rows = [
             {"figure": row.metric.name, "unit": row.metric.unit}
             | dict(zip(names, row.values, strict=True))
             | {f"ratio {i}": ratio for i, ratio in enumerate(row.ratios, 2)}
+            | {
+                f"ratio {i} {end}": at
+                for i, ends in enumerate(row.ratio_intervals, 2)
+                for end, at in zip(("low", "high"), ends or (None, None), strict=True)
+            }
             for row in self.rows
         ]
         return frames.frame(rows, "figure")

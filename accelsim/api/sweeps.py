@@ -12,16 +12,16 @@ from accelsim.api.notebook import shown
 from accelsim.api.results import Result
 from accelsim.architecture import AnyArchitecture, Architecture, load_architecture
 from accelsim.errors import InputError, did_you_mean
-from accelsim.explore.front import front_of
+from accelsim.explore.front import Front, front_of
 from accelsim.explore.search import run_search
 from accelsim.explore.space import Axis, read_axes, read_axis
 from accelsim.explore.store import Configuration, Store
 from accelsim.explore.sweep import OBJECTIVES, run_sweep
 from accelsim.explore.sweep import Sweep as Asked
-from accelsim.pipeline import WORKLOAD_PREFIX, Progress
+from accelsim.pipeline import WORKLOAD_PREFIX, Progress, network_on
 from accelsim.schema import Overrides, override_texts
 from accelsim.schema.given import plain
-from accelsim.workload import AnyWorkload, Workload, load_workload
+from accelsim.workload import AnyWorkload, Given, Workload, load_workload
 
 if TYPE_CHECKING:
     import pandas
@@ -73,9 +73,10 @@ class Sweep:
     def to_frame(self, table: Table = "configurations") -> pandas.DataFrame:
         """Return the swept keys and all metrics as a pandas DataFrame.
 
-        ``configurations``: means over the seeds, and ``on_front``, whether no other one beats it; ``points``: every
-        run, with its seed and its error if it failed. Keys whose values are all numbers are numbers, with a column of
-        their own for a unit. Raises InputError for another name, and where pandas is not installed.
+        ``configurations``: means over the seeds, ``on_front``, whether no other one is known to beat it, and for each
+        objective that has one the ends of its 95 % interval over utterances and seeds, ``_low`` and ``_high``;
+        ``points``: every run, with its seed and its error if it failed. Keys whose values are all numbers are numbers,
+        with a column of their own for a unit. Raises InputError for another name, and where pandas is not installed.
 
         >>> sweep = accelsim.sweep("rsnn28nm", {"pe.sets": [2, 4]}, workload="rsnn_paper_activity",
         ...                        overrides={"workload.inputs.frames": 20})
@@ -93,12 +94,13 @@ class Sweep:
             best = {c.number: bool(on) for c, on in zip(found.done, found.best, strict=True)}
             rows = [
                 {"configuration": c.number, **c.keys, **c.mean, "seeds": len(c.points), "on_front": best.get(c.number)}
+                | _ends(found, c)
                 for c in store.configurations()
             ]
             return frames.typed(frames.frame(rows, "configuration"), store.meta()["swept"])
 
     def pareto(self) -> list[dict[str, Any]]:
-        """Return the configurations that keep the constraints and that no other one beats in all objectives.
+        """Return the configurations that keep the constraints and that no other one is known to beat.
 
         Each is a mapping of the swept keys, as text, and the objectives, as means over the seeds; with pandas,
         ``pandas.DataFrame(sweep.pareto())``.
@@ -122,6 +124,16 @@ class Sweep:
     def plot(self) -> SweepPlots:
         """The figures of the sweep, drawn with matplotlib: ``sweep.plot.pareto()``."""
         return SweepPlots(self)
+
+
+def _ends(found: Front, configuration: Configuration) -> dict[str, float]:
+    """Return the ends of the intervals of a configuration's objectives; none where one of its seeds failed."""
+    if configuration.errors:
+        return {}
+    ends = {m.name: found.interval(configuration, m) for m in found.objectives if m.name in configuration.mean}
+    return {
+        f"{name}_{end}": at for name, two in ends.items() if two for end, at in zip(("low", "high"), two, strict=True)
+    }
 
 
 class SweepPlots:
@@ -159,6 +171,7 @@ def sweep(
     out: str | Path | None = None,
     *,
     workload: AnyWorkload | None = None,
+    inputs: Given | None = None,
     overrides: Overrides | None = None,
     method: str = "grid",
     points: int | None = None,
@@ -173,7 +186,8 @@ def sweep(
 ) -> Sweep:
     """Run every combination of some keys' values, each point durable as soon as it is done.
 
-    ``architecture``, ``workload``: as for `run`; those without a file are written into ``out``, beside the results.
+    ``architecture``, ``workload``, ``inputs``: as for `run`; what has no file, such as recordings that Python gives, is
+    written into ``out``, beside the results.
     ``axes``: {key: values}, with a list of values or a range such as "1:8" for each key (``adc.units`` is short for
     ``components.adc.units``); a list of such mappings for keys that step together. ``out``: the folder of the store;
     without one it is a temporary folder, which goes with the Sweep. ``overrides``: set for all points. ``method``:
@@ -188,7 +202,7 @@ def sweep(
     <Sweep of rsnn_paper_activity on rsnn28nm over pe.sets: 2 of 2 configurations done>
     """
     made = _folder(out)
-    what = _asked(architecture, workload, axes, overrides, made[0])
+    what = _asked(architecture, workload, inputs, axes, overrides, made[0])
     what = what.changed(
         method=method, points=points, seed=seed, seeds=seeds, objectives=tuple(objectives),
         constraints=tuple(constraints),
@@ -205,6 +219,7 @@ def search(
     *,
     trials: int,
     workload: AnyWorkload | None = None,
+    inputs: Given | None = None,
     overrides: Overrides | None = None,
     sampler: str | None = None,
     storage: str | None = None,
@@ -225,7 +240,7 @@ def search(
     <Search of rsnn_paper_activity on rsnn28nm over technology.voltage: 3 of 3 configurations done>
     """
     made = _folder(out)
-    what = _asked(architecture, workload, axes, overrides, made[0])
+    what = _asked(architecture, workload, inputs, axes, overrides, made[0])
     what = what.changed(seed=seed, objectives=tuple(objectives), constraints=tuple(constraints))
     with shown(progress) as tell:
         run_search(
@@ -248,10 +263,17 @@ def _found(folder: Path, temporary: tempfile.TemporaryDirectory[str] | None) -> 
 
 
 def _asked(
-    architecture: AnyArchitecture, workload: AnyWorkload | None, axes: Axes, overrides: Overrides | None, out: Path
+    architecture: AnyArchitecture,
+    workload: AnyWorkload | None,
+    inputs: Given | None,
+    axes: Axes,
+    overrides: Overrides | None,
+    out: Path,
 ) -> Asked:
     """Return what is swept by names of files: other processes, and those who go on later, read it from there."""
     chip, of_chip = _named_chip(architecture, out)
+    if inputs is not None:
+        workload = network_on(load_architecture(architecture), workload, {}, inputs=inputs)
     network, of_network = (None, {}) if workload is None else _named_workload(workload, out)
     fixed = {**of_chip, **of_network, **override_texts(overrides)}
     swept = _axes(axes)
@@ -274,7 +296,7 @@ def _named_workload(workload: AnyWorkload, out: Path) -> tuple[str, Mapping[str,
     if isinstance(workload, str | Path):
         return str(workload), {}
     network = load_workload(workload)
-    if _is_file(network):
+    if _is_file(network) and network.as_given is not None and network.as_given.inputs is None:
         assert network.source is not None
         return network.source.path, {f"{WORKLOAD_PREFIX}{key}": text for key, text in network.settings.items()}
     return str(network.write(out / "workload")), {}

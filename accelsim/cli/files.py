@@ -38,7 +38,12 @@ def validate(
 
 @app.command(epilog="Example:\n\n  accelsim schema arch > arch.schema.json")
 def schema(
-    name: Annotated[str, typer.Argument(help="arch, cost, device, workload, paper, sweep or result.", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="arch, workload, cost, device, converters, wires, placement, sweep, paper or result.", metavar="NAME"
+        ),
+    ],
     plugin: PluginOption = [],  # noqa: B006
 ) -> None:
     """Print the JSON schema of a kind of file, for editors and other tools."""

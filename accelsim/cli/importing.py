@@ -20,6 +20,7 @@ from accelsim.errors import InputError, Problem
     "  accelsim import okay_nabu.tflite --out mynet\n\n"
     "  accelsim import okay_nabu.tflite --out mynet --rounding double_up --frame-period '10 ms'\n\n"
     "  accelsim import kws.onnx --out kws --dataset mini_librispeech --split test\n\n"
+    "  accelsim import kws.onnx --out kws --recordings my.tsv --features mfcc\n\n"
     "  accelsim import braille.nir --out braille --dt '0.1 ms' --reset subtract --order new --bits 4\n\n"
     "  accelsim import vad.onnx --out vad --calibrate recordings --bits 8 --bits output=4\n\n"
     "  accelsim run edge_npu -w mynet",
@@ -35,6 +36,10 @@ def import_(
     dataset: Annotated[
         str | None,
         typer.Option(metavar="SET", help="Recorded speech as inputs (accelsim data list), instead of a features file."),
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(metavar="RECORDINGS", help="Recordings of your own as inputs: a manifest (.tsv ..) or a folder."),
     ] = None,
     split: Annotated[str | None, typer.Option(metavar="SPLIT", help="Part of the data set; test by default.")] = None,
     features: Annotated[
@@ -92,7 +97,8 @@ def import_(
 
     given = {
         "name": name, "dataset": dataset, "split": split, "features": features, "frame_period": frame_period,
-        "rounding": rounding, "calibrate": None if calibrate is None else str(calibrate), "calibration": calibration,
+        "recordings": None if recordings is None else str(recordings), "rounding": rounding,
+        "calibrate": None if calibrate is None else str(calibrate), "calibration": calibration,
         "dt": dt, "reset": reset, "order": order,
     }  # fmt: skip
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}

@@ -8,7 +8,9 @@ names that these may have; more columns are not read. Its name ends in .tsv (tab
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import numbers
 import os
 from collections import Counter
@@ -26,6 +28,7 @@ from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.files import LOUDEST, RATES_HZ, RecordingError, check_rate, is_file, read_channels, read_whole
 from accelsim.data.manifest import COLUMNS, Row, rows_of_file
 from accelsim.errors import InputError, Problem, did_you_mean, show
+from accelsim.result import written_whole
 
 __all__ = [
     "BAD", "COLUMNS", "KINDS", "SPLITS", "TABLE", "Finding", "Found", "Recording", "Row", "chosen", "digest_of", "hear",
@@ -157,6 +160,26 @@ def rows_of_arrays(recordings: Sequence[Recording]) -> list[Row]:
     if problems:
         raise InputError(problems)
     return rows
+
+
+def write_recordings(recordings: Sequence[Recording], folder: Path) -> Path:
+    """Write recordings from Python as WAV of 32-bit floats into a folder, and return their manifest.
+
+    Raises InputError where the folder cannot be written.
+    """
+    import soundfile
+
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["path", "text", "class", "phones", "speaker"])
+    for number, one in enumerate(recordings):
+        file = f"{number:05}.wav"
+        with written_whole(folder / file) as stream:
+            soundfile.write(stream, np.asarray(one.audio, np.float32), one.rate_hz, subtype="FLOAT", format="WAV")
+        rows.writerow([file, one.text or "", one.label or "", " ".join(one.phones or ()), one.speaker])
+    with written_whole(folder / "recordings.csv") as stream:
+        stream.write(table.getvalue().encode())
+    return folder / "recordings.csv"
 
 
 def digest_of(rows: Sequence[Row]) -> bytes:

@@ -16,7 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.data.files import beside, cuts, file_size, read_arrays, read_audio
+from accelsim.data.digits import resampled
+from accelsim.data.features import SAMPLE_RATE_HZ
+from accelsim.data.files import beside, cuts, file_size, read_arrays, read_recording
+from accelsim.data.recordings import SUFFIXES
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.importers.importer import Imported, Note
 from accelsim.ops.graph import Graph
@@ -76,11 +79,11 @@ def read_recordings(
                     raise InputError.of(f"{size / 1e6:.0f} MB of features, at most "
                                         f"{LARGEST_FILE / 1e6:.0f} are read", file=path)  # fmt: skip
                 rows, starts = _arrays(path, width)
-            elif kind in (".wav", ".flac"):
+            elif kind in SUFFIXES:
                 if features is None:
-                    hint = "--dataset SET --features KIND, or .npz files with 'features'"
+                    hint = "--recordings PATH --features KIND, or .npz files with 'features'"
                     raise InputError.of("a recording, and no option says its features", file=path, hint=hint)
-                rows, starts = features(read_audio(path)), np.zeros(1, np.int64)
+                rows, starts = features(resampled(*read_recording(path), SAMPLE_RATE_HZ)), np.zeros(1, np.int64)
                 if rows.shape[1:] != (width,):
                     raise InputError.of(f"{rows.shape[1]} features a frame, the network reads {width}", file=path)
             else:
@@ -99,7 +102,8 @@ def read_recordings(
     if problems:
         raise InputError(problems)
     if not parts or not ends[-1]:
-        raise InputError.of(f"no recordings or features in {folder}", hint=".wav, .flac, .npz, .safetensors are read")
+        hint = f"{', '.join(SUFFIXES)}, .npz and .safetensors are read"
+        raise InputError.of(f"no recordings or features in {folder}", hint=hint)
     return Recordings(np.concatenate(parts), np.array(ends, np.int64))
 
 

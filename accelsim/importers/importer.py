@@ -7,6 +7,7 @@ format. It reads a file of others, so it trusts nothing in it: whatever is wrong
 from __future__ import annotations
 
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from accelsim import limits
 from accelsim.data.files import beside, is_file
@@ -46,11 +48,13 @@ How = Literal["exact", "approximate"]
 class Options(Model):
     """What every importer can be told about the inputs of the workload that it writes.
 
-    ``dataset``, ``split``, ``features``: recorded speech, as `inputs` of a workload names it; ``frame_period``: of the
-    file of features that it reads instead where no data set is named. ``name``: of the workload.
+    ``dataset``, ``split``, ``features``: recorded speech, as `inputs` of a workload names it; ``recordings``: of one's
+    own in its place, a manifest or a folder; ``frame_period``: of the file of features that it reads instead where no
+    speech is named. ``name``: of the workload.
     """
 
     dataset: str | None = None
+    recordings: str | None = None
     split: str = "test"
     features: str = "log_mel"
     frame_period: str = "10 ms"
@@ -60,14 +64,28 @@ class Options(Model):
         """Return the name of the workload: that of the model's file, as far as it can be shown, where none is given."""
         return self.name or printable(path.stem).strip()[:LONGEST_LABEL].strip() or "network"
 
+    @model_validator(mode="after")
+    def _one_source(self) -> Options:
+        if self.dataset is not None and self.recordings is not None:
+            raise ValueError("'dataset' and 'recordings': give one of them")
+        return self
+
+    def hears(self) -> bool:
+        """Return whether the network reads features of speech that is named, not a file of features."""
+        return self.dataset is not None or self.recordings is not None
+
     def inputs(self, width: int) -> dict[str, Any]:
         """Return the ``inputs`` of a workload whose network reads rows of so many features."""
-        if self.dataset is None:
+        if not self.hears():
             return {"source": "file", "path": NO_FILE, "frame_period": self.frame_period, "width": width}
         features: dict[str, Any] = {"kind": self.features}
         if self.features == "log_mel":
             features["bands"] = width
-        return {"source": "speech", "dataset": self.dataset, "split": self.split, "features": features}
+        if self.recordings is None:
+            return {"source": "speech", "dataset": self.dataset, "split": self.split, "features": features}
+        place, folder = os.path.abspath(self.recordings), os.path.isdir(self.recordings)
+        named = {"source": "folder", "path": place} if folder else {"source": "recordings", "manifest": place}
+        return {**named, "features": features}
 
 
 @dataclass(frozen=True)

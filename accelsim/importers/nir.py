@@ -313,8 +313,9 @@ class _Network:
         """Note what is not said and must be: no file says it, and every choice gives other spikes."""
         kinds = {self.kind(name) for name in self.nodes}
         missing = []
-        if self.options.dataset is not None:
-            message = "a network of spikes does not hear recordings: leave out --dataset, and give spikes in a file"
+        if self.options.hears():
+            said = "--recordings" if self.options.dataset is None else "--dataset"
+            message = f"a network of spikes does not hear recordings: leave out {said}, and give spikes in a file"
             self.refused.found.append(Problem(message, self.path, hint="-O spikes=FILE.npz"))
         if isinstance(self.options.bits, dict):
             known = ["all", *self.nodes]

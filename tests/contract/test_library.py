@@ -9,11 +9,13 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import typer
 from chips import text, write_random_network
 from graphs import IDEAL, ON_TILES, Shape, Streaming, tile_keys, write_graph
 
 import accelsim
 from accelsim.architecture import load_architecture, load_cost
+from accelsim.cli import app
 from accelsim.components import KINDS
 from accelsim.cost.pricing import price_list
 from accelsim.engines.deploy import deploy
@@ -70,6 +72,11 @@ def test_every_published_schema_has_files_to_follow_it() -> None:
     tags = {load_yaml(root() / file).data["schema"] for file in FILES}
     # A placement is written by a run, see below; converters are measured ones, of which none is public.
     assert tags == {f"accelsim/{name}@1" for name in SCHEMAS.keys() - {"placement", "converters"}}
+
+
+def test_the_command_line_names_every_published_schema() -> None:
+    (argument,) = (one for one in typer.main.get_command(app).commands["schema"].params if one.name == "name")
+    assert {*re.findall(r"\w+", argument.help)} - {"or"} == {*SCHEMAS, "result"}
 
 
 def test_a_placement_that_is_written_follows_its_schema(tmp_path: Path) -> None:

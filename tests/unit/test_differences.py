@@ -14,6 +14,8 @@ import pytest
 from pages import small_run
 from rich.console import Console
 
+from accelsim.api.comparisons import ChipComparison
+from accelsim.api.sweeps import Sweep
 from accelsim.errors import InputError
 from accelsim.explore import comparison
 from accelsim.explore.comparison import compare_chips
@@ -93,6 +95,17 @@ def test_a_frame_of_two_thousand_makes_nothing_best(made: Result, tmp_path: Path
         assert (low, high) == pytest.approx((49.20, 51.77), abs=0.01)
         assert "50.47 % ±1.28" in text
         assert "1 more cannot be told from it" in sweep_page(store)
+
+
+def test_a_table_of_python_has_the_ends(made: Result, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    folder = store_of(tmp_path, [[with_errors(made, FRAMES, errors)] for errors in BY_A_FRAME], ["error_percent"])
+    frame = Sweep(folder).to_frame()
+    assert frame["on_front"].all()
+    with Store.open(folder) as store:
+        found = front_of(store)
+        ends = [found.interval(c, ERROR) for c in found.done]
+    assert list(zip(frame["error_percent_low"], frame["error_percent_high"], strict=True)) == ends
 
 
 def test_a_small_difference_in_every_utterance_is_told(made: Result, tmp_path: Path) -> None:
@@ -194,6 +207,7 @@ def test_chips_that_cannot_be_told_apart_share_what_is_best(monkeypatch: pytest.
 
 def test_costs_whose_prices_move_together_are_told_apart(monkeypatch: pytest.MonkeyPatch, made: Result) -> None:
     together, apart = np.linspace(0.5, 2.0, 4096), np.linspace(2.0, 0.5, 4096)
+    pytest.importorskip("pandas")
     chips = [made.model_copy(update={"power_w": value}) for value in (1.0, 1.1, 1.1)]
     draws = [{"power_w": together}, {"power_w": 1.1 * together}, {"power_w": 1.1 * apart}]
     results, rows = side_by_side(monkeypatch, chips, draws)
@@ -203,6 +217,8 @@ def test_costs_whose_prices_move_together_are_told_apart(monkeypatch: pytest.Mon
     assert row.ratio_intervals[1][0] < 0.4 and row.ratio_intervals[1][1] > 3
     page = chips_markdown(results, list(rows.values()), "accelsim compare a b c")
     low, high = row.ratio_intervals[1]
+    frame = ChipComparison(results, tuple(rows.values())).to_frame()
+    assert frame.loc["power_w", ["ratio 3 low", "ratio 3 high"]].tolist() == [low, high]
     assert f"| **1 W** | 1.1 W | **1.1 W** | 1.1 | 1.1 ({low:.3g} to {high:.3g}) |" in page
 
 

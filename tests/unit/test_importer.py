@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from accelsim import cli
@@ -27,6 +28,7 @@ from accelsim.importers.importer import (
 )
 from accelsim.schema import parse_yaml
 from accelsim.schema.written import as_yaml
+from accelsim.workload import load_batch, load_workload
 
 
 class ToyOptions(Options):
@@ -167,3 +169,14 @@ def test_the_command_ends_with_2_for_a_bad_model(model: Path, monkeypatch: pytes
         cli.main()
     assert ended.value.code == 2
     assert "no such model file" in capsys.readouterr().err
+
+
+def test_recordings_of_ones_own_are_heard_by_what_is_imported(model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(8000)), 8000)
+    (tmp_path / "my.tsv").write_text("path\ttext\na.wav\tyes\n")
+    done = run(str(model), "--out", str(tmp_path / "net"), "--recordings", str(tmp_path / "my.tsv"))
+    assert done.exit_code == 0, done.output
+    batch = load_batch(load_workload(tmp_path / "net"))
+    assert batch.source == "my.tsv" and batch.names == ("a",) and len(batch.features) == 98
+    both = run(str(model), "-o", "x", "--recordings", "my.tsv", "--dataset", "librivox_sample")
+    assert "'--dataset' and '--recordings': give one of them" in str(both.exception)

@@ -272,3 +272,58 @@ def test_a_bar_says_what_is_left() -> None:
     )
     assert "2 min left" in notebook.bar_html("x", 2, 4, 12.3, 120.0)
     assert not notebook.in_notebook()
+
+
+WORDS = ("rising", "falling")
+
+
+def spoken(speakers: int, seed: int = 0) -> list[accelsim.Recording]:
+    """Return recordings of two words, a tone that rises and one that falls."""
+    random, t = np.random.default_rng(seed), np.arange(4000) / 8000
+    return [
+        accelsim.Recording(
+            np.sin(6.283 * np.cumsum(400 * (1 + (t if word == "rising" else 0.5 - t)) / 8000))
+            + 0.02 * random.standard_normal(len(t)),
+            8000, label=word, speaker=f"s{number}",
+        )
+        for number in range(speakers)
+        for word in WORDS
+    ]  # fmt: skip
+
+
+def listener() -> dict[str, Any]:
+    """Return a network of one layer as Python writes it, with a decoder in arrays."""
+    random = np.random.default_rng(1)
+    return {
+        "name": "listener",
+        "weights": {"fc.weight": random.integers(-7, 8, (40, 3))},
+        "inputs": {"source": "array"},
+        "graph": [{"name": "fc", "op": "linear", "gives": "codes", "input": "features", "outputs": 3,
+                   "weight_bits": 4, "input_offset": 80}],
+        "score": {"kind": "utterance_class", "classes": [*WORDS], "readout": "mine",
+                  "decoder": {"mine.weight": random.normal(size=(3, 2)), "mine.bias": np.zeros(2)}},
+    }  # fmt: skip
+
+
+def test_a_network_and_recordings_of_python_alone(tmp_path: Path) -> None:
+    heard = spoken(2)
+    result = accelsim.run("memristor_tile", listener(), inputs=heard, keep=True)
+    assert result.accuracy is not None and result.accuracy.n == 4 and result.accuracy.speakers == 2
+    network = accelsim.load_workload(listener(), inputs=heard)
+    assert accelsim.run("memristor_tile", network).accuracy == result.accuracy
+    written = accelsim.load_workload(network.write(tmp_path / "listener"))
+    again = accelsim.run("memristor_tile", written, keep=True)
+    assert all(np.array_equal(a, b) for a, b in zip(again.outputs, result.outputs, strict=True)), "the WAVs are exact"
+    assert again.accuracy is not None and again.accuracy.value == result.accuracy.value
+
+
+def test_a_sweep_over_recordings_of_python(tmp_path: Path) -> None:
+    axes, heard = {"adc.precision_bits": [2, 4]}, spoken(1)
+    found = accelsim.sweep("memristor_tile", axes, tmp_path / "a", workload=listener(), inputs=heard)
+    alone = accelsim.run("memristor_tile", listener(), inputs=heard, overrides={"adc.precision_bits": 2})
+    first = found.result(0)
+    assert first is not None and first.accuracy is not None and alone.accuracy is not None
+    assert (first.accuracy.value, first.energy) == (alone.accuracy.value, alone.energy)
+    network = accelsim.load_workload("tile_frames", inputs={"utterances": 1})
+    other = accelsim.sweep("memristor_tile", axes, workload=network)
+    assert other.result(0).performance.utterances == 1

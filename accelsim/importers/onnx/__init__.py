@@ -21,7 +21,7 @@ from accelsim.importers.onnx.lower import Lowered, lower
 from accelsim.importers.onnx.lowering import Lowering
 from accelsim.importers.onnx.proto import Malformed, OnnxModel, read_model
 from accelsim.schema import parse, parse_yaml
-from accelsim.schema.workload import SpeechInputs
+from accelsim.schema.workload import AudioInputs, FolderInputs, RecordingInputs, SpeechInputs
 from accelsim.schema.written import as_yaml
 
 __all__ = ["OnnxImporter", "OnnxOptions"]
@@ -80,12 +80,15 @@ class OnnxImporter(Importer):
         return calibrated(whole, recordings, lowered.features, options.bits, options.calibration)
 
 
+_HEARD: dict[str, type[AudioInputs]] = {"speech": SpeechInputs, "recordings": RecordingInputs, "folder": FolderInputs}
+
+
 def _features(options: OnnxOptions, lowered: Lowered) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
-    """Return what makes codes of a recording, as the inputs of the workload do; None where no data set is named."""
-    if options.dataset is None:
+    """Return what makes codes of a recording, as the inputs of the workload do; None where no speech is named."""
+    if not options.hears():
         return None
-    inputs = parse(SpeechInputs, parse_yaml(as_yaml(options.inputs(lowered.features.width))))
-    return inputs.features.codes
+    keys = options.inputs(lowered.features.width)
+    return parse(_HEARD[keys["source"]], parse_yaml(as_yaml(keys))).features.codes
 
 
 def lowered_model(model: OnnxModel, path: Path, options: OnnxOptions) -> tuple[Lowered, list[str]]:
