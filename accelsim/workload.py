@@ -567,7 +567,7 @@ def _batch(workload: Workload, progress: Callable[[str, int, int], None] | None,
         else:
             inputs, instead_of, spoken = _at_hand(load, inputs, samples)
         heard = _chosen(spoken, inputs, score)
-        chosen, of_each = [*heard], _clipped(heard, inputs, told)
+        chosen, of_each = [*heard], _clipped(heard, inputs, told, whole=score is not None and score.whole)
         period = inputs.features.hop_s
     most = None if inputs.seconds is None else max(1, round(inputs.seconds / period))
     codes: list[NDArray[np.uint8]] = []
@@ -683,8 +683,13 @@ def _prepared(audio: NDArray[np.float32], inputs: AudioInputs) -> NDArray[np.flo
     return audio if inputs.length_s is None else of_length(audio, inputs.length_s)
 
 
-def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the features of each utterance, trimmed and cut as its inputs ask for; ``told`` gets what was cut off."""
+def _clipped(
+    heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips], *, whole: bool
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the features of each utterance, trimmed and cut as its inputs ask for; ``told`` gets what was cut off.
+
+    ``whole``: quiet ends count without ``trim_db`` as well.
+    """
     features = inputs.features
     size = 0.0
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
@@ -706,7 +711,7 @@ def _clipped(heard: Sequence[Utterance], inputs: AudioInputs, told: list[Clips])
                 trimmed_s=silence / SAMPLE_RATE_HZ,
                 cut=int(cut_s > 0),
                 cut_s=max(cut_s, 0.0),
-                quiet=int(inputs.trim_db is not None and quiet),
+                quiet=int(quiet and (whole or inputs.trim_db is not None)),
                 padded=int(spare > 0),
                 padded_s=max(spare, 0.0),
             )

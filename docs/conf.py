@@ -22,7 +22,7 @@ extensions = [
     "sphinx_design",
     "reference",  # docs/_ext/reference.py
 ]
-exclude_patterns = ["_ext", "README.md"]
+exclude_patterns = ["_ext", "notebooks/*"]
 default_role = "code"  # docstrings have names in single backticks
 
 myst_enable_extensions = ["colon_fence", "deflist"]

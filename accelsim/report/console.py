@@ -16,7 +16,7 @@ from accelsim.engines.memory import Memory
 from accelsim.limits import rounded
 from accelsim.plugins import Listed
 from accelsim.report.blocks import alike, together
-from accelsim.report.headline import Line, columns, head, headlines, notes, portion, share, warnings
+from accelsim.report.headline import Line, columns, head, headlines, notes, portion, share, speech_notes, warnings
 from accelsim.result import LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
@@ -146,7 +146,10 @@ def summary(result: Result, paper: Paper | None = None, full: bool = False) -> R
     ``full``: with every figure, the paper's beside it, every layer and all that was noted and assumed.
     """
     said = [Text.assemble(("warning ", "bold red"), (text, "red")) for text in warnings(result)]
-    parts: list[RenderableType] = [*said, _Head(*head(result, paper)), Text()]
+    parts: list[RenderableType] = [*said, _Head(*head(result, paper))]
+    if not full:
+        parts += [Text.assemble((f"{name} ", "yellow"), text) for name, text in speech_notes(result)]
+    parts += [Text()]
     if full:
         parts += [_headline(result, paper), Text()]
     parts += [_layers(result, full), Text(), _components(result, full), Text()]
@@ -178,7 +181,7 @@ class _Head:
 def _more(result: Result, paper: Paper | None) -> Text:
     """Return what else ``--full`` says, in a line."""
     told = ["every figure", *(["the paper's beside them"] if paper is not None else [])]
-    told += dict.fromkeys(name for name, _ in notes(result))
+    told += dict.fromkeys(name for name, _ in notes(result)[len(speech_notes(result)) :])
     for what, there in (("calibrated", result.provenance.calibrated), ("assumed", result.provenance.assumptions)):
         told += [f"{len(there)} {what}"] if there else []
     return Text.assemble(("--full shows ", "dim"), (", ".join(told), "dim"))

@@ -16,6 +16,7 @@ EXTRAPOLATED = "extrapolated"
 LARGEST, SMALLEST = 1e30, 1e-30
 """No figure of a chip lies beyond; what does is shown as text, and left out of drawings."""
 
+_NOISY = 0.05  # share of words with silence or noise around them, from where the score is another one
 _KEEPS_UP = 1.0005
 """Up to this, frames are finished as often as they come."""
 
@@ -62,11 +63,14 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
         return [f"the paper: {figure.short} ({figure.role})" for figure in figures]
 
     title = f"{result.workload.name} on {result.arch.name}"
-    source = f" of {result.accuracy.dataset}" if result.accuracy else ""
+    source = f"of {result.accuracy.dataset}" if result.accuracy else ""
     count = f"{p.utterances:,} utterance{'s' if p.utterances > 1 else ''}"
     rate = result.efficiency
+    heard = f"{count}, {format_si(p.audio_seconds, 's')}"
     lines = [
-        Line("speech", (f"{count}, {format_si(p.audio_seconds, 's')}{source}", f"{p.frames:,} frames")),
+        Line("speech", (f"{heard} {source}".rstrip(), f"{p.frames:,} frames"))
+        if result.instead_of is None
+        else Line("sample", (f"{heard}: {_whole(result.instead_of)}", source, f"{p.frames:,} frames")),
         *_recognised(result, beside),
         Line(
             "speed",
@@ -110,6 +114,10 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
     return title, [*lines, *others][: MOST_LINES - 1]
 
 
+def _whole(dataset: str) -> str:
+    return f"`accelsim data get {dataset.partition('/')[0]}` for all"
+
+
 def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
     """Return the lines of the score: the chief one, and one for what else it measures."""
     a = result.accuracy
@@ -118,8 +126,8 @@ def _recognised(result: Result, beside: Callable[..., list[str]]) -> list[Line]:
     in_float = [] if a.reference_value is None else [f"in float {a.reference_value:.2f} {a.unit}"]
     runs = [f"mean of {len(a.runs)} programmings"] if a.runs else []
     counted = f"{a.n:,} {a.counted}" + (f" of {a.speakers} speakers" if a.speakers and a.speakers > 1 else "")
-    one = result.performance.utterances == 1 and a.low == a.high
-    interval = "one utterance, so without an interval" if one else f"95 %: {a.low:.1f} to {a.high:.1f}"
+    ends = a.interval()
+    interval = "one utterance, so without an interval" if ends is None else f"95 %: {ends[0]:.1f} to {ends[1]:.1f}"
     chief = f"{a.value:.2f} {a.unit} ({interval})"
     lines = [Line(a.metric, (chief, *in_float, *runs, counted, *beside("accuracy.value", "accuracy.loss")))]
     if a.further:
@@ -394,12 +402,12 @@ def between(interval: tuple[float, float], unit: str) -> str:
     return f"{format_si(interval[0], unit)} to {format_si(interval[1], unit)}"
 
 
-def notes(result: Result) -> list[tuple[str, str]]:
-    """Return (what it is about, what to know): samples, what was cut off, the plan of a chunk, wrong numbers."""
+def speech_notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know) of the speech: samples, what was left out, cut off or added."""
     found: list[tuple[str, str]] = []
     if result.instead_of:
-        said = f"sample of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
-        found.append(("sample", f"{said}: `accelsim data get {result.instead_of.partition('/')[0]}` for all"))
+        said = f"of {result.performance.utterances:,} utterances that ship, instead of {result.instead_of}"
+        found.append(("sample", f"{said}: {_whole(result.instead_of)}"))
     for about, counts, what in (
         ("left out", result.skipped, "of the recordings, as 'skip' of workload.inputs says"),
         ("doubtful", result.doubtful, "of the recordings, which were heard all the same"),
@@ -412,8 +420,7 @@ def notes(result: Result) -> list[tuple[str, str]]:
         off = f"cut off at the ends of {clips.trimmed:,} of {clips.utterances:,} utterances"
         found.append(("silence", f"{off}, {clips.trimmed_s:.3g} s in all"))
     if clips.quiet:
-        still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than 0.2 s of it"
-        found.append(("noise", f"{still}, 30 dB below their loudest: a lower workload.inputs.trim_db cuts it off"))
+        found.append(("noise", _noise(result)))
     if clips.cut:
         off = f"{clips.cut:,} of {clips.utterances:,} utterances, {clips.cut_s:.3g} s in all"
         found.append(
@@ -425,6 +432,12 @@ def notes(result: Result) -> list[tuple[str, str]]:
     if clips.padded:
         made = f"{clips.padded:,} of {clips.utterances:,} utterances with silence, {clips.padded_s:.3g} s in all"
         found.append(("made longer", f"{made}, to the length that the network takes (workload.inputs.length_s)"))
+    return found
+
+
+def notes(result: Result) -> list[tuple[str, str]]:
+    """Return (what it is about, what to know): of the speech, the plan of a chunk, numbers that went wrong."""
+    found = speech_notes(result)
     if reached := result.programming.reached_by_read:
         cells = result.programming.cells
         found.append(
@@ -463,10 +476,17 @@ def notes(result: Result) -> list[tuple[str, str]]:
     return found
 
 
+def _noise(result: Result) -> str:
+    clips = result.clips
+    still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than 0.2 s of silence or noise"
+    return f"{still}, 30 dB below their loudest: workload.inputs.trim_db cuts it off, a lower one more of it"
+
+
 def warnings(result: Result) -> list[str]:
-    """Return what nobody may miss: frames that are late, and figures that the prices do not hold for."""
+    """Return what nobody may miss: frames that are late, words in noise, figures that the prices do not hold for."""
     guess = "no figure of time, energy or area is more than a guess"
-    return [*_late(result), *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
+    around = [_noise(result)] if result.clips.quiet > _NOISY * result.clips.utterances else []
+    return [*_late(result), *around, *(f"{EXTRAPOLATED}, {guess}: {why}" for why in result.provenance.extrapolated)]
 
 
 def _late(result: Result) -> list[str]:

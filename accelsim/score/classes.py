@@ -25,6 +25,7 @@ class ClassScore(DecoderScore):
 
     vocabulary = "classes"
     closed = True
+    whole = True
     kind: Literal["utterance_class"]
     readout: str
     classes: Annotated[list[str], Field(min_length=2)]

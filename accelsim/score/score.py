@@ -48,6 +48,8 @@ class Score(Model):
     """The key that lists what can be recognised, where there is one."""
     closed: ClassVar[bool] = False
     """Whether any other unit in the data is a mistake of a file, rather than one more thing to get wrong."""
+    whole: ClassVar[bool] = False
+    """Whether outputs are averaged over whole utterances, so that silence around a word makes another one of it."""
     kind: str
 
     def decoder_file(self) -> str | None:

@@ -1,7 +1,7 @@
 """The picture of README.md and of the site's first page, made anew: python docs/_ext/picture.py
 
-Wants playwright and a browser (ACCELSIM_BROWSER names one). The picture is the head of the report of `accelsim run
-rsnn28nm`.
+Wants playwright and a browser (ACCELSIM_BROWSER names one). The picture is the block diagram in the report of
+`accelsim run rsnn28nm`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 1000, 760
 
 
 def main() -> None:
-    """Run the chip, write its report, and save what a browser shows of it first."""
+    """Run the chip, write its report, and save what a browser shows of its diagram."""
     with tempfile.TemporaryDirectory() as folder:
         for words in (["run", "rsnn28nm", "--out", folder], ["report", folder]):
             subprocess.run([sys.executable, "-m", "accelsim", *words], check=True, stdout=subprocess.DEVNULL)
@@ -27,7 +27,7 @@ def main() -> None:
             browser = tools.chromium.launch(executable_path=os.environ.get("ACCELSIM_BROWSER"), args=["--no-sandbox"])
             shown = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             shown.goto((Path(folder) / "report.html").as_uri())
-            shown.screenshot(path=PICTURE)
+            shown.locator("#diagram").screenshot(path=PICTURE)
             browser.close()
 
 

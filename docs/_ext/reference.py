@@ -731,6 +731,19 @@ def reports() -> dict[str, str]:
     return found
 
 
+def notebooks(folder: Path) -> dict[str, str]:
+    """Return the notebooks of a folder as pages for docs/reference/, without what their cells gave."""
+    found = {}
+    for file in sorted(folder.glob("*.ipynb")):
+        parts = [f"In the checkout: `docs/notebooks/{file.name}`, which runs in CI."]
+        for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts[0], parts[1] = parts[1], parts[0]  # the title comes first
+        found[f"notebook_{file.stem}.md"] = "\n\n".join(parts) + "\n"
+    return found
+
+
 def write(folder: Path, pages: Mapping[str, str]) -> None:
     """Write pages; one that says what it said before is left alone, so that Sphinx need not read it again."""
     folder.mkdir(exist_ok=True)
@@ -742,7 +755,7 @@ def write(folder: Path, pages: Mapping[str, str]) -> None:
 
 def write_all(docs: Path) -> None:
     """Write all pages that are made, below docs/."""
-    write(docs / "reference", pages())
+    write(docs / "reference", pages() | notebooks(docs / "notebooks"))
     write(docs / "reports", reports())
 
 

@@ -102,6 +102,15 @@ def test_dev_brings_every_extra() -> None:
     assert reached("dev") == set(extras)
 
 
+@pytest.mark.parametrize("module", ["accelsim", "accelsim.kernels.ssm"])
+def test_a_warning_of_our_own_code_is_an_error(module: str) -> None:
+    code = compile("import warnings; warnings.warn('old', DeprecationWarning)", "made_up.py", "exec")
+    with pytest.raises(DeprecationWarning, match="old"):
+        exec(code, {"__name__": module})
+    with pytest.warns(DeprecationWarning, match="old"):
+        exec(code, {"__name__": "accelsim_of_somebody_else"})
+
+
 def test_notes_of_a_release(tmp_path: Path) -> None:
     """Tag, pyproject.toml, CITATION.cff and a section that says something; all that differs is told at once."""
     sys.path.insert(0, str(ROOT / ".github"))

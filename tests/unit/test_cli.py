@@ -166,7 +166,8 @@ BAD_TENSORS = {
     ),
     "wrong shape": (
         lambda f: change(f / "weights.safetensors", l0_w=np.zeros((4, 40), INT8)),
-        r"tiny/workload\.yaml:10: tensor 'l0\.w' has shape \[4, 40\], expected \[40, 4\] in weights\.safetensors",
+        r"tiny/workload\.yaml:10: tensor 'l0\.w' has shape \[4, 40\], expected \[40, 4\] in weights\.safetensors "
+        r"\(its transpose fits: give array\.T\)",
     ),
     "wrong type": (
         lambda f: change(f / "weights.safetensors", out_w=np.zeros((4, 3), np.float32)),

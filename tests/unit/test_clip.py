@@ -11,7 +11,7 @@ import accelsim.workload
 from accelsim.data import data_folder
 from accelsim.data.clip import Clips, is_quiet, of_length, trimmed
 from accelsim.errors import InputError
-from accelsim.report.headline import notes
+from accelsim.report.headline import notes, warnings
 from accelsim.workload import load_batch, load_workload
 
 DIGITS = pytest.mark.skipif(not (data_folder() / "fsdd_8k_int16.npz").exists(), reason="FSDD is not at hand")
@@ -74,6 +74,7 @@ def test_a_word_with_silence_around_it_is_the_same_word(name, changed):
     assert np.abs(difference).mean() < 2
     assert padded.clips.trimmed == padded.clips.utterances == 40
     assert padded.clips.trimmed_s == pytest.approx(40 * 0.6, abs=0.4) and untrimmed.clips.trimmed == 0
+    assert untrimmed.clips.quiet == 40 and padded.clips.quiet <= 4, "silence around words counts without trim_db too"
 
 
 @DIGITS
@@ -101,6 +102,15 @@ def test_the_console_and_the_record_say_what_was_cut_off(changed):
     told = dict(notes(result))
     assert told["silence"].startswith("cut off at the ends of 3 of 3 utterances, 1.7")
     assert told["cut short"].startswith("3 of 3 utterances, ")
+
+
+@DIGITS
+@pytest.mark.parametrize(("trim_db", "warned"), [("null", True), (60, False)])
+def test_words_in_silence_are_a_warning(changed, trim_db, warned):
+    changed(around(0.3))
+    result = accelsim.run("imssa28", overrides={"workload.inputs.utterances": 3, "workload.inputs.trim_db": trim_db})
+    said = "3 of 3 utterances begin or end with more than 0.2 s of silence or noise"
+    assert any(one.startswith(said) for one in warnings(result)) == warned
 
 
 def test_speech_recognisers_are_left_alone():

@@ -90,6 +90,16 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert "assumed" in "\n".join(lines(summary(record, full=True), 80))
 
 
+def test_what_was_heard_stands_below_the_first_block() -> None:
+    record = result("rsnn28nm").model_copy(update={"instead_of": "mini_librispeech/test", "skipped": {"empty": 2}})
+    shown = lines(summary(record), 160)
+    end = 1 + len(head(record)[1])
+    assert shown[end].startswith("sample of 5 utterances that ship, instead of mini_librispeech/test: ")
+    assert shown[end + 1] == "left out 2 empty of the recordings, as 'skip' of workload.inputs says"
+    assert "sample" not in shown[-1], "what is shown is not among what --full adds"
+    assert sum("left out 2 empty" in line for line in lines(summary(record, full=True), 160)) == 1
+
+
 def test_piped_output_is_plain_and_the_same_everywhere(accelsim, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("run", "rsnn28nm", "-w", "rsnn_paper_activity", "-s", "workload.inputs.frames=20")
     plain = accelsim(*command).out

@@ -2,15 +2,21 @@
 
 import os
 import re
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+from scipy.stats import beta
 
+import accelsim
 from accelsim.data import DATASETS, Featured, feature_set, load, load_features
 from accelsim.data.digits import AUDIOMNIST_TEST_SPEAKERS, FSDD_TEST_SPEAKERS, WORDS
 from accelsim.errors import DataError, InputError
 from accelsim.library import root
+from accelsim.report.console import summary
+from accelsim.result import AccuracyRecord, UtteranceRecord
 from accelsim.workload import load_batch, load_workload
 
 DATA = os.environ.get("ACCELSIM_DATA")
@@ -106,3 +112,37 @@ def test_features_of_the_sample_are_those_of_the_set(monkeypatch: pytest.MonkeyP
 
 def _same(one: Featured, other: Featured) -> bool:
     return np.array_equal(one.codes, other.codes) and (one.text, one.speaker) == (other.text, other.speaker)
+
+
+@pytest.mark.parametrize(
+    ("errors", "interval"),
+    [
+        ([0] * 36, (0.0, 100 * float(beta.ppf(0.975, 1, 36)))),  # Clopper and Pearson, of 0 in 36: 9.7 %
+        ([0] * 35 + [1], (1.0, 2.0)),  # that of the record
+        ([1], None),
+        ([0], None),
+    ],
+)
+def test_a_rate_without_an_error_has_an_interval_and_one_utterance_has_none(
+    errors: list[int], interval: tuple[float, float] | None
+) -> None:
+    low, high = (1.0, 2.0) if any(errors) else (0.0, 0.0)
+    found = AccuracyRecord(
+        metric="classification error", value=low, low=low, high=high, reference_value=None, loss=None, n=len(errors),
+        counted="utterances", unit="%", dataset="d",
+        per_utterance=UtteranceRecord(lengths=[1] * len(errors), errors=[errors]),
+    )  # fmt: skip
+    assert found.interval() == (None if interval is None else pytest.approx(interval))
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_first_lines_of_a_run_say_that_it_heard_a_sample(width: int) -> None:
+    result = accelsim.run("imssa", overrides={"workload.inputs.utterances": 2})
+    assert result.instead_of == "zero_one/test" and result.accuracy is not None
+    console = Console(width=width, file=StringIO())
+    console.print(summary(result))
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()[:10]
+    (said,) = [line for line in lines if "accelsim data get zero_one` for all" in line]
+    assert said.startswith("sample") and "2 utterances" in said
+    assert any("classification error" in line and "(95 %: 0.0 to 84.2)" in line for line in lines)

@@ -34,8 +34,8 @@ sys.path += [str(Path(__file__).parent.parent / "s4d_digits")]
 import own
 
 from accelsim.data import LogMel, Utterance, load
-from accelsim.data.clip import trimmed
-from accelsim.data.digits import WORDS
+from accelsim.data.clip import at_loudness, trimmed
+from accelsim.data.digits import LOUDNESS, WORDS
 from accelsim.devices import load_device
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.crossbar import Curves, Program
@@ -83,6 +83,7 @@ class Task:
     features: LogMel = FEATURES
     trim_db: float = TRIM_DB
     longest_s: float = LONGEST_S
+    loudness: float | None = None  # the digits come at one loudness
 
 
 def recordings() -> tuple[Recordings, np.ndarray]:
@@ -99,7 +100,8 @@ def prepared(utterances: Sequence[Utterance], task: Task) -> Recordings:
     segments = np.zeros((len(utterances), SEGMENTS, longest), np.float32)
     lengths = np.zeros(len(utterances), np.int64)
     for i, utterance in enumerate(tqdm(utterances, desc="features", mininterval=2)):
-        codes = task.features.codes(trimmed(utterance.audio, task.trim_db))[:longest].astype(np.float32) - OFFSET
+        audio = utterance.audio if task.loudness is None else at_loudness(utterance.audio, task.loudness)
+        codes = task.features.codes(trimmed(audio, task.trim_db))[:longest].astype(np.float32) - OFFSET
         n = lengths[i] = len(codes)
         inputs[i, :n] = np.clip(codes, -128, 127) / FULL_SCALE
         place = np.arange(n) * SEGMENTS // n
@@ -426,6 +428,7 @@ inputs:
   manifest: {manifest}
   split: test
   skip: [clipped, silent]
+  loudness: {loudness:g}
   trim_db: {trim_db:g}
   longest_s: {longest_s:g}
   features: {{bands: {bands}, low_hz: {low_hz}, high_hz: {high_hz}, floor: {floor}, mean_prior: {mean_prior},
@@ -453,7 +456,8 @@ def write_workload(network: Integers, task: Task, manifest: Path, folder: Path) 
     f = task.features
     text = WORKLOAD.format(
         name=folder.resolve().name, count=len(task.words), full_scale=FULL_SCALE, manifest=json.dumps(str(manifest)),
-        trim_db=task.trim_db, longest_s=task.longest_s, bands=f.bands, low_hz=f.low_hz, high_hz=f.high_hz,
+        trim_db=task.trim_db,
+        loudness=task.loudness, longest_s=task.longest_s, bands=f.bands, low_hz=f.low_hz, high_hz=f.high_hz,
         floor=f.floor, mean_prior=f.mean_prior, initial_mean=f.initial_mean, offset=OFFSET, layers="\n".join(layers),
         words=json.dumps(task.words), segments=SEGMENTS,
     )  # fmt: skip
@@ -467,7 +471,7 @@ def own_words(manifest: Path, out: Path, epochs: int) -> None:
     floats: dict[float, tuple[Network, Task]] = {}
 
     def of_trim(trim_db: float) -> tuple[float, float]:
-        task = Task(spoken.words, features, trim_db, spoken.longest_s(trim_db))
+        task = Task(spoken.words, features, trim_db, spoken.longest_s(trim_db), LOUDNESS)
         torch.manual_seed(0)
         model = Network(len(spoken.words))
         train(model, prepared(spoken.train, task), RATE, 0, f"float, {trim_db:g} dB", None, epochs=epochs)
