@@ -148,7 +148,8 @@ def summary(result: Result, paper: Paper | None = None, full: bool = False) -> R
     said = [Text.assemble(("warning ", "bold red"), (text, "red")) for text in warnings(result)]
     parts: list[RenderableType] = [*said, _Head(*head(result, paper))]
     if not full:
-        parts += [Text.assemble((f"{name} ", "yellow"), text) for name, text in speech_notes(result)]
+        told = [note for note in speech_notes(result) if note[0] != "sample"]  # of that a line of the block speaks
+        parts += [Text.assemble((f"{name} ", "yellow"), text) for name, text in told]
     parts += [Text()]
     if full:
         parts += [_headline(result, paper), Text()]
