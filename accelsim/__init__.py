@@ -79,12 +79,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> _typing.Any:
-    import importlib
+if not _typing.TYPE_CHECKING:  # to a type checker a name that is none stays one
 
-    if name not in _HOMES:
-        raise AttributeError(f"module 'accelsim' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> _typing.Any:
+        import importlib
+
+        if name not in _HOMES:
+            raise AttributeError(f"module 'accelsim' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -521,7 +521,7 @@ class Result(OperationRecord):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, file: str | None = None) -> Result:
+    def from_json(cls, text: str, file: str | None = None) -> Self:
         """Read a record back; raises InputError with what is wrong with a text that is none."""
         try:
             return cls.model_validate_json(text)
@@ -529,7 +529,7 @@ class Result(OperationRecord):
             raise InputError(problems_of(error, f"not an {SCHEMA} record", file)) from None
 
     @classmethod
-    def read(cls, path: Path) -> Result:
+    def read(cls, path: Path) -> Self:
         """Read the record in a file; raises InputError where there is none, or where it is too large."""
         return cls.from_json(limits.read_text(path, "record_bytes"), str(path))
 

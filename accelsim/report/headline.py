@@ -67,8 +67,10 @@ def head(result: Result, paper: Paper | None = None) -> tuple[str, list[Line]]:
     count = f"{p.utterances:,} utterance{'s' if p.utterances > 1 else ''}"
     rate = result.efficiency
     heard = f"{count}, {format_si(p.audio_seconds, 's')}"
+    bad = sum(result.skipped.values())
+    left_out = (f"{bad:,} bad recordings left out",) if bad else ()
     lines = [
-        Line("speech", (f"{heard} {source}".rstrip(), f"{p.frames:,} frames"))
+        Line("speech", (f"{heard} {source}".rstrip(), *left_out, f"{p.frames:,} frames"))
         if result.instead_of is None
         else Line("sample", (f"{heard}: {_whole(result.instead_of)}", source, f"{p.frames:,} frames")),
         *_recognised(result, beside),

@@ -103,7 +103,7 @@ def test_a_key_stands_with_its_limits_its_default_and_its_effect() -> None:
 
 @pytest.mark.parametrize("page", prose.pages())
 def test_links_lead_somewhere(page: str) -> None:
-    """Files and headings of this checkout; Sphinx looks at those within docs/ too, and CI at those of the web."""
+    """Files and headings of this checkout, offline; `python -m sphinx -b linkcheck docs public` looks at the web."""
     wrong = []
     here = (library.root() / page).parent
     for token in MarkdownIt().enable("table").parse(prose.words_of(page)):

@@ -28,6 +28,7 @@ from accelsim.data.recordings import (
     split_of,
 )
 from accelsim.errors import InputError
+from accelsim.report.headline import head
 from accelsim.result import Result
 from accelsim.workload import listen, load_batch, load_workload
 
@@ -455,6 +456,8 @@ def test_a_run_hears_them_and_its_record_counts(tmp_path: Path) -> None:
     assert result.skipped == dict.fromkeys(BAD, 1) and result.performance.utterances == 8
     assert result.accuracy is not None and result.accuracy.n == 8 and result.accuracy.dataset == "my.tsv"
     assert Result.from_json(result.to_json()).skipped == result.skipped
+    speech = next(line for line in head(result)[1] if line.name == "speech")
+    assert f"{len(BAD)} bad recordings left out" in speech.parts
 
 
 def test_they_are_as_loud_as_the_data_set_that_the_network_learned_from(tmp_path: Path) -> None:

@@ -327,3 +327,19 @@ def test_a_sweep_over_recordings_of_python(tmp_path: Path) -> None:
     network = accelsim.load_workload("tile_frames", inputs={"utterances": 1})
     other = accelsim.sweep("memristor_tile", axes, workload=network)
     assert other.result(0).performance.utterances == 1
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_the_public_names(tmp_path: Path) -> None:
+    mypy = pytest.importorskip("mypy.api")
+    (tmp_path / "mine.py").write_text(
+        "import accelsim\n"
+        "reveal_type(accelsim.run('x'))\n"
+        "reveal_type(accelsim.Result.read)\n"
+        "accelsim.runn('x')\n"
+    )  # fmt: skip
+    told, _, _ = mypy.run(["--config-file=", "--ignore-missing-imports", "--follow-imports=silent",
+                           f"--cache-dir={tmp_path / 'cache'}", str(tmp_path / "mine.py")])  # fmt: skip
+    assert 'Revealed type is "accelsim.api.results.Result"' in told
+    assert "-> accelsim.api.results.Result" in told or "-> Result" in told
+    assert 'Module has no attribute "runn"' in told
