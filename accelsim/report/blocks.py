@@ -1,7 +1,8 @@
-"""Layers folded by block: a network of a hundred layers as its dozen blocks."""
+"""Many layers as few: a network of a hundred layers as its dozen blocks, or as what is alike in all of them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from accelsim.result import AdcRecord, LayerRecord
@@ -27,7 +28,21 @@ def folded(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
     blocks: dict[str, list[LayerRecord]] = {}
     for layer in layers:
         blocks.setdefault(block_of(layer.name), []).append(layer)
-    return [_sum(name, among) for name, among in blocks.items()]
+    return [
+        together(f"{name} ({len(among)} layers)", among) if len(among) > 1 else among[0]
+        for name, among in blocks.items()
+    ]
+
+
+def alike(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
+    """Return the layers with those put together that differ in a number alone, as the blocks of a network do.
+
+    ``blocks.0.ff1`` to ``blocks.3.ff1`` become ``blocks.*.ff1 x 4``, with the sums of their figures.
+    """
+    groups: dict[str, list[LayerRecord]] = {}
+    for layer in layers:
+        groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", layer.name), []).append(layer)
+    return [together(f"{name} x {len(among)}", among) if len(among) > 1 else among[0] for name, among in groups.items()]
 
 
 def legible(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
@@ -36,9 +51,8 @@ def legible(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
     return list(blocks if len(blocks) < len(layers) else layers)
 
 
-def _sum(name: str, layers: Sequence[LayerRecord]) -> LayerRecord:
-    if len(layers) == 1:
-        return layers[0]
+def together(name: str, layers: Sequence[LayerRecord]) -> LayerRecord:
+    """Return several layers as one of a name, with the sums of their figures; sparsities are none."""
     moved: dict[str, float] = {}
     faults: dict[str, int] = {}
     for layer in layers:
@@ -51,7 +65,7 @@ def _sum(name: str, layers: Sequence[LayerRecord]) -> LayerRecord:
         AdcRecord(conversions=sum(a.conversions for a in adcs), clipped=sum(a.clipped for a in adcs)) if adcs else None
     )
     return LayerRecord(
-        name=f"{name} ({len(layers)} layers)",
+        name=name,
         cycles=sum(layer.cycles for layer in layers),
         macs_dense=sum(layer.macs_dense for layer in layers),
         macs_performed=sum(layer.macs_performed for layer in layers),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,8 +15,9 @@ from rich.text import Text
 from accelsim.engines.memory import Memory
 from accelsim.limits import rounded
 from accelsim.plugins import Listed
+from accelsim.report.blocks import alike, together
 from accelsim.report.headline import Line, columns, head, headlines, notes, portion, share, speech_notes, warnings
-from accelsim.result import AdcRecord, LayerRecord, Result
+from accelsim.result import LayerRecord, Result
 from accelsim.schedule import Schedule
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper
@@ -208,13 +208,13 @@ def _headline(result: Result, paper: Paper | None) -> Table:
 def _layers(result: Result, full: bool) -> Table:
     layers: Sequence[LayerRecord] = result.layers
     if len(layers) > (MOST_LAYERS if full else MOST_ROWS):
-        layers = folded(layers)
+        layers = alike(layers)
     total = sum(layer.energy_j for layer in layers)
     if not full:
         kept = _dearest([layer.energy_j for layer in layers])
         rest = [layer for i, layer in enumerate(layers) if i not in kept]
         layers = [layer for i, layer in enumerate(layers) if i in kept]
-        layers += [_together(f"{len(rest)} others", rest)] if rest else []
+        layers += [together(f"{len(rest)} others", rest)] if rest else []
     clips = any(layer.adc for layer in layers)
     table = PlainTable(header_style="bold")
     table.add_column("layer")
@@ -250,39 +250,6 @@ def _dearest(costs: Sequence[float]) -> set[int]:
     # A figure that is no number comes last, and equal ones in their order.
     order = sorted(range(len(costs)), key=lambda i: (not costs[i] >= 0, -costs[i]))
     return set(order[: MOST_ROWS - 1])
-
-
-def folded(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
-    """Return the layers with those put together that differ in a number alone, as the blocks of a network do.
-
-    ``blocks.0.ff1`` to ``blocks.3.ff1`` become ``blocks.*.ff1 x 4``, with the sums of their figures.
-    """
-    groups: dict[str, list[LayerRecord]] = {}
-    for layer in layers:
-        groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", layer.name), []).append(layer)
-    return [
-        _together(f"{name} x {len(alike)}", alike) if len(alike) > 1 else alike[0] for name, alike in groups.items()
-    ]
-
-
-def _together(name: str, layers: Sequence[LayerRecord]) -> LayerRecord:
-    """Return several layers as one, with the sums of their figures."""
-    converters = [layer.adc for layer in layers if layer.adc]
-    return LayerRecord(
-        name=name,
-        cycles=sum(layer.cycles for layer in layers),
-        macs_dense=sum(layer.macs_dense for layer in layers),
-        macs_performed=sum(layer.macs_performed for layer in layers),
-        sparsity=None,
-        saturations=sum(layer.saturations for layer in layers),
-        adc=AdcRecord(
-            conversions=sum(adc.conversions for adc in converters),
-            clipped=sum(adc.clipped for adc in converters),
-        )
-        if converters
-        else None,
-        energy_j=sum(layer.energy_j for layer in layers),
-    )
 
 
 def _components(result: Result, full: bool) -> Table:

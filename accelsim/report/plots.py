@@ -64,7 +64,7 @@ _METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {
 
 
 def run_figures(result: Result) -> dict[str, Figure]:
-    """Return the figures of a run by name: energy by component, and the roofline where there is one.
+    """Return the figures of a run by name: energy by component, roofline and timeline of a frame where there are such.
 
     Raises InputError where the record has no figure that can be drawn.
     """
@@ -73,6 +73,8 @@ def run_figures(result: Result) -> dict[str, Figure]:
         figures["energy"] = _breakdown(result)
     if spots := [spot for spot in roofline(result) if spot.drawable]:
         figures["roofline"] = _roofline(spots)
+    if result.frame is not None and any(job.left_ps for job in result.frame.jobs):
+        figures["timeline"] = timeline_figure(result.frame)
     if not figures:
         raise InputError.of(f"no energy to draw: it is {format_si(result.energy.total_j, 'J')} in all")
     return figures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from accelsim.report.blocks import LEGIBLE, block_of, folded, legible
+from accelsim.report.blocks import LEGIBLE, alike, block_of, folded, legible
 from accelsim.result import AdcRecord, LayerRecord
 
 
@@ -41,3 +41,9 @@ def test_few_layers_are_left_as_they_are_and_so_are_those_of_no_block():
     assert [one.name for one in legible([*few, layer("blocks.0.more")])] == [f"blocks.0 ({LEGIBLE + 1} layers)"]
     of_none = [layer(f"conv_{i}") for i in range(LEGIBLE + 1)]
     assert legible(of_none) == of_none
+
+
+def test_layers_that_differ_in_a_number_alone_are_alike():
+    found = alike([layer("blocks.0.a"), layer("blocks.1.a", 2), layer("blocks.0.b"), layer("front.1")])
+    assert [one.name for one in found] == ["blocks.*.a x 2", "blocks.0.b", "front.1"]
+    assert found[0] == layer("blocks.*.a x 2", 3).model_copy(update={"sparsity": None})

@@ -220,7 +220,8 @@ def test_figures_for_papers(made, swept, tmp_path):
     of_sweep = write_report(swept, ["pdf"], tmp_path / "figures", lambda _: None)
     names = [path.name for path in (*of_run, *of_sweep)]
     assert names == [
-        "energy.pdf", "energy.svg", "energy.png", "roofline.pdf", "roofline.svg", "roofline.png", "pareto_error.pdf",
+        "energy.pdf", "energy.svg", "energy.png", "roofline.pdf", "roofline.svg", "roofline.png",
+        "timeline.pdf", "timeline.svg", "timeline.png", "pareto_error.pdf",
         "curves_energy.pdf", "curves_error.pdf",
     ]  # fmt: skip
     for path in (*of_run, *of_sweep):
