@@ -18,6 +18,7 @@ from accelsim.engines.deploy import Deployment, check_pace, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.engines.memory import Memory, check_memory
 from accelsim.errors import InputError
+from accelsim.inputs import Batch, load_batch
 from accelsim.kernels.compile import watched
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
@@ -40,7 +41,7 @@ from accelsim.simulate import (
     simulate,
     watch,
 )
-from accelsim.workload import AnyWorkload, Batch, Given, Workload, load_batch, load_workload
+from accelsim.workload import AnyWorkload, Given, Workload, load_workload
 
 Progress = Callable[[str, int | None, int | None], None]
 """Called with the name of the stage, and how much of how much of it is done where that is known."""

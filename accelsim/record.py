@@ -17,6 +17,7 @@ from accelsim.architecture import Architecture
 from accelsim.components.abstract import Converter
 from accelsim.cost import Bill, extrapolated, job_energy_j, quiet_converters
 from accelsim.engines.execute import Execution, service_of
+from accelsim.inputs import Batch
 from accelsim.kernels.arrays import Drops
 from accelsim.placement import sites_of
 from accelsim.plugins import used
@@ -24,7 +25,7 @@ from accelsim.schedule import Schedule, part_of
 from accelsim.score import Accuracy
 from accelsim.simulate import Ledger, OneFrame, Timeline
 from accelsim.throughput import DEFAULT_DEFINITION, Multiplied, definitions
-from accelsim.workload import Batch, Workload
+from accelsim.workload import Workload
 
 KIB_BITS = 8 * 1024
 _LIBRARIES = ("numpy", "numba", "scipy", "simpy", "pydantic")

@@ -41,6 +41,7 @@ from accelsim.engines.engine import Engine, Grid, Run
 from accelsim.engines.execute import execute, frame_starts, service_of
 from accelsim.engines.wires import TRANSFER
 from accelsim.errors import InputError
+from accelsim.inputs import Batch
 from accelsim.kernels.cells import RESTING
 from accelsim.kernels.number import Arithmetic, Number
 from accelsim.ops import plain
@@ -53,7 +54,7 @@ from accelsim.schema import json_schema, parse, parse_yaml, undeclared
 from accelsim.schema.cost import EVERY
 from accelsim.schema.placement import PlacementSpec
 from accelsim.simulate import Clocking, Link, simulate
-from accelsim.workload import Batch, Workload, load_workload
+from accelsim.workload import Workload, load_workload
 
 Data = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from accelsim.architecture import Architecture, ArchitectureSpec, load_architecture
+from accelsim.inputs import Batch
 from accelsim.simulate import Clocking, Link
-from accelsim.workload import Batch
 
 
 def text(value: Any) -> str:

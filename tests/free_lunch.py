@@ -27,12 +27,13 @@ from accelsim.architecture import Architecture, load_architecture
 from accelsim.components import KINDS
 from accelsim.cost.pricing import DYNAMIC, PROGRAMMING
 from accelsim.errors import InputError
+from accelsim.inputs import Batch, load_batch
 from accelsim.pipeline import Stages, run_in_full
 from accelsim.record import Run
 from accelsim.schedule import part_of
 from accelsim.schema import Effect, effects_of, numeric_keys
 from accelsim.schema.quantity import Quantity
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 EQUAL = 1e-9
 """Relative; sums of floats in another order."""

@@ -16,8 +16,9 @@ from accelsim.architecture import Architecture, ArchitectureSpec, load_architect
 from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Grid
 from accelsim.engines.execute import Activity, activity_of
+from accelsim.inputs import Batch
 from accelsim.ops.conformer import Positions
-from accelsim.workload import Batch, Workload, load_workload
+from accelsim.workload import Workload, load_workload
 
 ON_TILES = ", ".join(f"'op:{kind}': {{engine: crossbar_tiles}}" for kind in ("linear", "depthwise", "conv"))
 """Of a placement: matrices lie on tiles, unless something more specific is said of a layer."""

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 from accelsim import library, weights
 from accelsim.architecture import load_architecture
+from accelsim.inputs import Batch, load_batch
 from accelsim.schema import Overrides
-from accelsim.workload import AnyWorkload, Batch, Given, load_batch, load_workload, save_weights_of
+from accelsim.workload import AnyWorkload, Given, load_workload, save_weights_of
 
 __all__ = ["list_architectures", "list_workloads", "load_architecture", "load_inputs", "load_workload", "save_weights"]
 

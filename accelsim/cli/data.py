@@ -66,7 +66,8 @@ def data_check(
     """
     from accelsim.data.recordings import hear, labelled, rows_of
     from accelsim.errors import InputError
-    from accelsim.workload import listen, load_workload
+    from accelsim.inputs import listen
+    from accelsim.workload import load_workload
 
     with progress() as tell:
         if workload is None:

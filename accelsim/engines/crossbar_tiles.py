@@ -34,6 +34,7 @@ from accelsim.engines.cells import Cells, check_wires, first_tile, tiles_bytes
 from accelsim.engines.cluster import CODE_BITS, Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.errors import InputError, did_you_mean
+from accelsim.inputs import Batch
 from accelsim.kernels import converters
 from accelsim.kernels.conv import Starts
 from accelsim.kernels.conversion import Product, Words
@@ -63,7 +64,6 @@ from accelsim.schedule.mapping import Matrix, TileMap, TileMapping, map_matrices
 from accelsim.schedule.windows import FrameWindow
 from accelsim.schema.placement import PlacementSpec
 from accelsim.schema.source import Key, Location
-from accelsim.workload import Batch
 
 HUB = 0
 """The tile at whose router the source of the inputs and the accumulator are, on a mesh."""

@@ -29,6 +29,7 @@ from accelsim.engines import readout
 from accelsim.engines.cluster import Cluster
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.recurrence import Columns
+from accelsim.inputs import Batch
 from accelsim.kernels.activation import LARGEST_CODE
 from accelsim.kernels.fixed_point import signed_range
 from accelsim.kernels.number import Arithmetic
@@ -52,7 +53,6 @@ from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
 from accelsim.placement import ENGINES, Parts, Problems, of_class, stores
 from accelsim.schedule.job import Job, Work
 from accelsim.schedule.windows import FrameWindow
-from accelsim.workload import Batch
 
 QUEUED = frozenset({"queue", "vector", "activations"})
 ARRAY = frozenset({"array", "weights"})

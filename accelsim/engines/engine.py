@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.architecture import Architecture
+from accelsim.inputs import Batch
 from accelsim.kernels.arrays import Drops
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import ANY_LENGTH, Edge, Op, Signal
@@ -25,7 +26,7 @@ from accelsim.schedule.windows import FrameWindow
 from accelsim.schema.placement import PlacementSpec
 from accelsim.schema.source import Key, Location
 from accelsim.schema.workload import RandomInputs
-from accelsim.workload import Batch, Workload
+from accelsim.workload import Workload
 
 Counts = Mapping[str, NDArray[np.int64]]
 """What happened on one component in a job: name of the count -> value per frame."""

@@ -15,13 +15,13 @@ from accelsim.engines.deploy import Deployment
 from accelsim.engines.engine import Counts, Grid, Run
 from accelsim.engines.wires import SOURCE, TRANSFER, Load, Transfer
 from accelsim.errors import InputError
+from accelsim.inputs import Batch
 from accelsim.kernels.arrays import Drops
 from accelsim.ops.graph import Graph
 from accelsim.ops.op import FEATURES, Signal, outputs_of
 from accelsim.placement import Problems
 from accelsim.schedule.job import Job, Schedule, Tokens, part_of
 from accelsim.schema.workload import RandomInputs
-from accelsim.workload import Batch
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from accelsim import limits
 from accelsim.engines.deploy import Deployment
 from accelsim.errors import InputError
+from accelsim.inputs import Batch
 from accelsim.ops.op import FEATURES, Edge
 from accelsim.schema.workload import RandomInputs
-from accelsim.workload import Batch
 
 # Bytes, measured. Machine code with the libraries that it needs; it takes half as much where it is read from the disk.
 # A component in a job and frame: its counts, its cycles and its ticks; a job in a frame: its durations and tokens, as

@@ -28,6 +28,7 @@ from accelsim.components.lif import Lif
 from accelsim.components.pe_array import PeArray
 from accelsim.components.zero_skip import ZeroSkip
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.inputs import Batch
 from accelsim.kernels.accumulate import bit_serial, spike_rows
 from accelsim.kernels.delays import delayed, delayed_rows
 from accelsim.kernels.fixed_point import shift_array, signed_range
@@ -39,7 +40,6 @@ from accelsim.ops.op import FEATURES, Edge, Op, Signal
 from accelsim.placement import ENGINES, Parts, Problems, of_class, stores
 from accelsim.schedule.job import Job, Work
 from accelsim.schema.workload import RandomInputs
-from accelsim.workload import Batch
 
 # The readout's wide sums are made for so many frames at a time and kept in the width of the output register.
 _FRAMES_PER_READOUT = 8192

@@ -23,6 +23,7 @@ from accelsim.engines.cells import Cells, array_model, check_wires, first_tile, 
 from accelsim.engines.engine import Assignment, Counts, Engine, Grid, Macs, Run, Tell, Wires
 from accelsim.engines.kernel_map import map_kernels, too_large
 from accelsim.engines.readout import READOUT, Readout, check_sums, check_word, readout_counts, readout_job
+from accelsim.inputs import Batch
 from accelsim.kernels.converter_errors import Assigned, converters_of_columns
 from accelsim.kernels.crossbar import PLANES_PER_TILE
 from accelsim.kernels.read_noise import SILENT, ReadNoise
@@ -31,7 +32,6 @@ from accelsim.ops.op import Edge, Op, Signal
 from accelsim.ops.s4d import MACS_PER_STATE, S4dOp
 from accelsim.placement import ENGINES, Parts, Problems, Role, of_class
 from accelsim.schedule.job import Job, Work
-from accelsim.workload import Batch
 
 _IN_TILES = ("driver", "sample_hold", "converter", "states", "outputs")
 """Roles of which every crossbar has a tile of its own."""

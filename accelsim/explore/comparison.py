@@ -38,6 +38,7 @@ from accelsim.explore.spreads import interval, is_less
 from accelsim.explore.store import Store
 from accelsim.explore.studies import SHELF, StudyRow, evidence, read_table, rows_of
 from accelsim.explore.sweep import Sweep, fixed_and_varied, full_axes, load_sweep
+from accelsim.inputs import load_batch
 from accelsim.library import find, find_workload, names
 from accelsim.pipeline import Progress, Stages, network_on, run_in_full, split_overrides
 from accelsim.record import record
@@ -45,7 +46,7 @@ from accelsim.result import Interval, Result
 from accelsim.schema import Overrides, Source, check_schema_tag, load_yaml, override_texts, parse
 from accelsim.schema.paper import JUDGED, Figure, Paper, PaperRun, StudyRun
 from accelsim.schema.source import Location
-from accelsim.workload import AnyWorkload, load_batch, load_workload, workload_name
+from accelsim.workload import AnyWorkload, load_workload, workload_name
 
 CHIP_METRICS = (
     "error_percent", "audio_per_frame_s", "cycles_per_frame", "latency_p50_s", "latency_p99_s", "latency_max_s",

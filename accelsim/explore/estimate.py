@@ -17,10 +17,11 @@ from accelsim.explore import search, sweep
 from accelsim.explore.reuse import Reuse, is_functional
 from accelsim.explore.space import Axis
 from accelsim.explore.sweep import Sweep
+from accelsim.inputs import Batch
 from accelsim.kernels.compile import watched
 from accelsim.pipeline import Progress, Stages, run_in_full
 from accelsim.schema import Overrides
-from accelsim.workload import AnyWorkload, Batch, Given
+from accelsim.workload import AnyWorkload, Given
 
 VALUES, CYCLES, REST, _NOT_COUNTED = "values", "cycles", "rest", "features"
 """Parts of a run: values and scores, the engine's timeline, and all else; features are made once."""

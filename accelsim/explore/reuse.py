@@ -22,13 +22,14 @@ from accelsim.architecture import Architecture, ArchitectureSpec
 from accelsim.components.crossbar import Crossbar
 from accelsim.engines.deploy import Deployment
 from accelsim.engines.execute import Activity, Execution, execute
+from accelsim.inputs import Batch, load_batch
 from accelsim.pipeline import Stages, score, score_reference
 from accelsim.schedule import Job, Schedule
 from accelsim.schema import keeps_values
 from accelsim.score import Accuracy
 from accelsim.simulate import Clocking, Link, Timeline, simulate
 from accelsim.simulate.domain import in_ticks
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 T = TypeVar("T")
 

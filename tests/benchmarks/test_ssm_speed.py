@@ -16,10 +16,11 @@ from accelsim.architecture import load_architecture
 from accelsim.devices import Gaussian
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
+from accelsim.inputs import load_batch
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import program_kernels, recurrence
 from accelsim.pipeline import operate
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 pytestmark = pytest.mark.benchmark
 

@@ -54,6 +54,7 @@ WITHOUT_A_FILE: dict[str, str] = {
     "importers/calibrate.py": OPTION,
     "importers/importer.py": OPTION,
     "importers/onnx/__init__.py": OPTION,
+    "inputs.py": CALLER,
     "library.py": CALLER,
     "pipeline.py": CALLER,
     "placement.py": GIVEN,

@@ -11,8 +11,9 @@ import pytest
 from accelsim import library
 from accelsim.data import data_folder
 from accelsim.data.an4 import FILE, feature_codes, load_an4, load_dictionary
+from accelsim.inputs import load_batch
 from accelsim.score import CtcClasses, CtcWords
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 FOLDER = library.root() / "workloads" / "conformer_an4"
 if not FOLDER.joinpath("integer.py").exists():

@@ -17,10 +17,11 @@ from accelsim.data.features import LogMel
 from accelsim.engines.deploy import check_pace, deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
+from accelsim.inputs import load_batch
 from accelsim.kernels.accumulate import spike_rows
 from accelsim.kernels.zero_skip import merge
 from accelsim.ops.op import FEATURES, Datapath, Signal, evaluate
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 
 def spiking(folder: Path, steps: int) -> Path:

@@ -16,10 +16,11 @@ from safetensors.numpy import load_file
 
 from accelsim import library
 from accelsim.devices import load_device
+from accelsim.inputs import Batch, load_batch
 from accelsim.kernels.converters import DacTransfer
 from accelsim.kernels.ssm import Recurrence, convolve, largest_level, program_kernels, recurrence
 from accelsim.ops.s4d import S4dOp
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 pytestmark = pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM_DATA is not set")
 

@@ -23,9 +23,10 @@ from accelsim import library
 from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Execution, execute
+from accelsim.inputs import Batch, load_batch
 from accelsim.pipeline import operate, run_in_full
 from accelsim.record import Outcome, Run, record
-from accelsim.workload import Batch, load_batch, load_workload
+from accelsim.workload import load_workload
 
 NO_DATA = pytest.mark.skipif("ACCELSIM_DATA" not in os.environ, reason="ACCELSIM_DATA is not set")
 

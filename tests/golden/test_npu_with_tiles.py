@@ -21,11 +21,12 @@ from accelsim.cost.pricing import price_list
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Activity, Execution, execute, service_of
 from accelsim.errors import InputError
+from accelsim.inputs import Batch, load_batch
 from accelsim.kernels.activation import quantise
 from accelsim.library import find
 from accelsim.ops.op import FEATURES, Datapath, Signal, evaluate
 from accelsim.simulate.trace import Trace
-from accelsim.workload import Batch, Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 IDEAL = {
     "components.crossbar.device": "ideal",

@@ -16,6 +16,7 @@ from accelsim.architecture import load_architecture
 from accelsim.cost.lookup import Range
 from accelsim.cost.pricing import Bill, Term
 from accelsim.engines.execute import Activity, Execution
+from accelsim.inputs import Batch
 from accelsim.record import Outcome, Run, record
 from accelsim.report.roofline import roofline
 from accelsim.result import Latency, Result
@@ -23,7 +24,7 @@ from accelsim.schedule.job import Job, Schedule
 from accelsim.schedule.plan import Summary
 from accelsim.score.error_rate import Accuracy
 from accelsim.simulate import Ledger, Timeline
-from accelsim.workload import Batch, load_workload
+from accelsim.workload import load_workload
 
 CYCLE_PS = 1_000_000
 FRAMES = 200

@@ -19,10 +19,11 @@ from accelsim.architecture import Architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
+from accelsim.inputs import Batch
 from accelsim.ops.attention import AttentionOp
 from accelsim.record import Outcome
 from accelsim.schedule import Schedule
-from accelsim.workload import Batch, Workload
+from accelsim.workload import Workload
 
 PERIOD_PS = 40_000_000_000
 """Of a frame of the output on `memristor_conformer`."""

@@ -18,10 +18,10 @@ from reference_engine import TickLoop
 from accelsim.architecture import Architecture
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Execution, execute, service_of
+from accelsim.inputs import Batch
 from accelsim.ops.op import FEATURES, Signal
 from accelsim.pipeline import arbitration, clocking, links
 from accelsim.simulate import close_books, simulate
-from accelsim.workload import Batch
 
 seeds = st.integers(0, 2**31)
 lengths = st.lists(st.integers(1, 3), min_size=1, max_size=2)

@@ -14,11 +14,12 @@ from accelsim.devices import load_device
 from accelsim.engines import crossbar_tiles
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
+from accelsim.inputs import Batch
 from accelsim.kernels.converters import AdcTransfer, DacTransfer
 from accelsim.kernels.crossbar import program_tiles
 from accelsim.kernels.product import multiply
 from accelsim.ops.recurrent import steps
-from accelsim.workload import Batch, Workload
+from accelsim.workload import Workload
 
 UNITS, INPUTS = 12, 9
 TWO_ROUNDS = INTEGERS[3]  # the reset gate stands before the second product with h

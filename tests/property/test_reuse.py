@@ -23,10 +23,11 @@ from accelsim.errors import InputError
 from accelsim.explore.reuse import Reuse, functional, is_functional, rescaled
 from accelsim.explore.space import Point
 from accelsim.explore.workers import RunTemplate, evaluate
+from accelsim.inputs import load_batch
 from accelsim.pipeline import clocking, links, run
 from accelsim.schema import json_schema, keeps_values
 from accelsim.simulate import simulate
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 FRAMES = {"workload.inputs.frames": "12"}
 SPIKING = ("rsnn28nm", "rsnn_paper_activity")

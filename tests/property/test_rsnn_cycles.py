@@ -24,9 +24,10 @@ from reference_chip import Chip, Link, Loop, Matrix, Task
 from accelsim.architecture import Architecture, load_architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import Activity, execute, service_of
+from accelsim.inputs import load_batch
 from accelsim.schedule import Schedule
 from accelsim.simulate import Timeline, close_books, simulate
-from accelsim.workload import Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 ACTIONS = {"accumulate", "idle", "select", "read", "write", "transfer", "dispatch", "update"}
 CYCLE_PS = 10_000_000  # 100 kHz

@@ -20,8 +20,9 @@ from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
+from accelsim.inputs import load_batch
 from accelsim.ops.op import FEATURES, Signal
-from accelsim.workload import Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 INPUTS, HIDDEN, OUTPUTS = 5, 7, 3
 OWN = ("beta", "threshold", "synapse_beta", "rest", "recurrent_bias", "bias")

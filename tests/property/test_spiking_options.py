@@ -16,8 +16,9 @@ from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.execute import Execution, execute
 from accelsim.errors import InputError
+from accelsim.inputs import Batch
 from accelsim.ops.op import FEATURES
-from accelsim.workload import Batch, Workload
+from accelsim.workload import Workload
 
 WIDE = {
     "components.pe.accumulator_bits": "24", "components.lif.membrane_bits": "31", "components.membranes.width_bits":

@@ -18,11 +18,12 @@ from accelsim.errors import InputError
 from accelsim.explore import compare_chips
 from accelsim.explore.front import front_of
 from accelsim.explore.store import Store
+from accelsim.inputs import load_batch
 from accelsim.library import find, find_workload
 from accelsim.result import Result
 from accelsim.score.frames import FrameClasses
 from accelsim.score.score import SCORES
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 DIGITS = pytest.mark.skipif(not (data_folder() / "fsdd_8k_int16.npz").exists(), reason="FSDD is not at hand")
 AN4 = pytest.mark.skipif(not (data_folder() / "an4_mfcc13.npz").exists(), reason="AN4 is not at hand")

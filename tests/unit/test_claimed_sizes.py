@@ -24,7 +24,8 @@ from accelsim.data.from_file import read_features
 from accelsim.data.mel import MelSpectrogram, Mfcc, Spectrum
 from accelsim.data.recordings import read_recordings
 from accelsim.errors import InputError
-from accelsim.workload import load_batch, load_workload
+from accelsim.inputs import load_batch
+from accelsim.workload import load_workload
 
 MEGABYTE = 1 << 20
 

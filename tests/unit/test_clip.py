@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import accelsim.workload
+import accelsim.inputs
 from accelsim.data import data_folder
 from accelsim.data.clip import Clips, is_quiet, of_length, trimmed
 from accelsim.errors import InputError
+from accelsim.inputs import load_batch
 from accelsim.report.headline import notes, warnings
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 DIGITS = pytest.mark.skipif(not (data_folder() / "fsdd_8k_int16.npz").exists(), reason="FSDD is not at hand")
 WORD = np.full(1600, 0.5, np.float32)  # ten windows of 10 ms
@@ -52,7 +53,7 @@ def changed(monkeypatch):
 
     def use(change):
         read = accelsim.data.load
-        monkeypatch.setattr(accelsim.workload, "load", lambda name, split: [*map(change, read(name, split))])
+        monkeypatch.setattr(accelsim.inputs, "load", lambda name, split: [*map(change, read(name, split))])
 
     return use
 

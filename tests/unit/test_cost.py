@@ -17,10 +17,11 @@ from accelsim.cost.scaling import node_energy_factor, voltage_energy_factor
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
+from accelsim.inputs import load_batch
 from accelsim.library import find
 from accelsim.pipeline import operate
 from accelsim.schema.cost import CostTable
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 HERE = OperatingPoint(voltage=0.9, temperature=300.0, node=28e-9)
 

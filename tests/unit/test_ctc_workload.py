@@ -10,8 +10,9 @@ from chips import random_weights, write_an4, write_speech_network, write_timit
 from safetensors.numpy import save_file
 
 from accelsim.errors import InputError
+from accelsim.inputs import load_batch
 from accelsim.score import CtcClasses, CtcWords
-from accelsim.workload import Workload, load_batch, load_workload
+from accelsim.workload import Workload, load_workload
 
 WORDS = "{kind: ctc_words, decoder: decoder.safetensors, words: [A, 'YES'], lm_weight: 0.5, insertion_penalty: -1}"
 PHONES = "{kind: ctc_classes, names: ['', AH, EY, S, S]}"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import accelsim
 from accelsim.data.from_file import read_features
 from accelsim.errors import InputError
-from accelsim.workload import load_batch, load_workload
+from accelsim.inputs import load_batch
+from accelsim.workload import load_workload
 
 WIDTH = 6
 CODES = np.random.default_rng(0).integers(0, 256, (30, WIDTH)).astype(np.uint8)

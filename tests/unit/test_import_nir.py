@@ -18,8 +18,9 @@ from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute
 from accelsim.errors import InputError
 from accelsim.importers.importer import Imported, import_model, size_of, write
+from accelsim.inputs import load_batch
 from accelsim.ops.op import FEATURES, Datapath, Signal
-from accelsim.workload import Workload, load_batch
+from accelsim.workload import Workload
 
 nir = pytest.importorskip("nir")
 

@@ -26,9 +26,10 @@ from accelsim.importers.importer import (
     size_of,
     write,
 )
+from accelsim.inputs import load_batch
 from accelsim.schema import parse_yaml
 from accelsim.schema.written import as_yaml
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 
 class ToyOptions(Options):

@@ -27,7 +27,7 @@ FLOORS = [
     {"ops"},
     {"generated"},
     {"architecture", "workload"},
-    {"importers", "placement"},
+    {"importers", "inputs", "placement"},
     {"schedule"},
     {"engines"},
     {"simulate"},

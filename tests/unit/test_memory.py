@@ -15,8 +15,9 @@ from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import Deployment, deploy
 from accelsim.engines.memory import check_memory, memory_of
 from accelsim.errors import InputError
+from accelsim.inputs import load_batch
 from accelsim.limits import Limits
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 ACTIVITY = "rsnn_paper_activity"
 

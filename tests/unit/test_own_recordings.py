@@ -28,9 +28,10 @@ from accelsim.data.recordings import (
     split_of,
 )
 from accelsim.errors import InputError
+from accelsim.inputs import listen, load_batch
 from accelsim.report.headline import head
 from accelsim.result import Result
-from accelsim.workload import listen, load_batch, load_workload
+from accelsim.workload import load_workload
 
 RATE = 16_000
 Shell = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,7 +11,8 @@ from chips import random_weights, write_speech_network
 
 from accelsim.data.recordings import read_recordings
 from accelsim.errors import InputError
-from accelsim.workload import load_batch, load_workload
+from accelsim.inputs import load_batch
+from accelsim.workload import load_workload
 
 
 def write(folder: Path, table: str = "file\ttext\tspeaker\na.wav\tokay nabu\tme\nb.flac\t\tyou\n") -> Path:

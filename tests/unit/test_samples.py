@@ -14,10 +14,11 @@ import accelsim
 from accelsim.data import DATASETS, Featured, feature_set, load, load_features
 from accelsim.data.digits import AUDIOMNIST_TEST_SPEAKERS, FSDD_TEST_SPEAKERS, WORDS
 from accelsim.errors import DataError, InputError
+from accelsim.inputs import load_batch
 from accelsim.library import root
 from accelsim.report.console import summary
 from accelsim.result import AccuracyRecord, UtteranceRecord
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 DATA = os.environ.get("ACCELSIM_DATA")
 WITH_SAMPLE = {

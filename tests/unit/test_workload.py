@@ -12,7 +12,8 @@ import pytest
 from chips import random_weights, write_random_network, write_speech_network, write_timit
 
 from accelsim.errors import InputError
-from accelsim.workload import in_float, load_batch, load_workload
+from accelsim.inputs import load_batch
+from accelsim.workload import in_float, load_workload
 
 FEATURES, HIDDEN, CLASSES = 6, [4], 3
 

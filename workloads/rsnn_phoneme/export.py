@@ -18,10 +18,11 @@ import torch
 from align import NAMES, STATES
 from train import BETA_BITS, CLASSES, DELAY, MATRICES, Rsnn
 
+from accelsim.inputs import load_batch
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
 from accelsim.weights import save_weights
-from accelsim.workload import load_batch, load_workload
+from accelsim.workload import load_workload
 
 HERE = Path(__file__).parent
 NAMED = ("l0.weight_in", "l0.weight_rec", "l1.weight_in", "l1.weight_rec", "fc.weight")

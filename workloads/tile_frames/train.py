@@ -24,9 +24,9 @@ sys.path.insert(0, str(HERE.parent / "rsnn_phoneme"))
 from align import NAMES, STATES, Mixtures, align, aligner_features, build_graph, pronounce, read_lexicon  # noqa: E402
 
 from accelsim.data import load  # noqa: E402
+from accelsim.inputs import stacked  # noqa: E402
 from accelsim.schema.workload import Context  # noqa: E402
 from accelsim.weights import save_weights  # noqa: E402
-from accelsim.workload import stacked  # noqa: E402
 
 CONTEXT = Context(before=4, after=4)
 OFFSET, FULL_SCALE = 80, 128

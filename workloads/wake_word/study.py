@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from make import make, model_folder
 
+from accelsim.inputs import Batch, load_batch
 from accelsim.pipeline import Run, run_in_full
 from accelsim.record import record
-from accelsim.workload import Batch, load_batch, load_workload
+from accelsim.workload import load_workload
 
 NO_WIRES = {"components.crossbar.wires": "none"}
 CHIPS: dict[str, tuple[str, dict[str, str]]] = {

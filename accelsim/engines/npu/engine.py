@@ -60,6 +60,7 @@ from accelsim.engines.npu.work import (
     Vector,
 )
 from accelsim.errors import did_you_mean
+from accelsim.inputs import Batch
 from accelsim.kernels.activation import LARGEST_CODE
 from accelsim.ops.attention import AttentionOp, PositionsOp
 from accelsim.ops.op import FEATURES, FLOAT_BITS, OPS, Op, VectorOp, WeightedOp, magnitudes
@@ -67,7 +68,7 @@ from accelsim.ops.recurrent import RecurrentOp
 from accelsim.placement import ENGINES, Problems, of_class
 from accelsim.schedule.job import Job
 from accelsim.schedule.plan import Summary
-from accelsim.workload import Batch, Workload
+from accelsim.workload import Workload
 
 WEIGHTS, STREAMS = "[0]", "[1]"
 """The DMA engines: one for weights, one for what does not stay in L2."""

@@ -13,10 +13,10 @@ from pydantic import PositiveInt
 from accelsim.components import ComponentSpec, Effect, component_kind
 from accelsim.components.kind import Counts
 from accelsim.engines.engine import Engine, Grid, Macs, Run, Tell, Wires
+from accelsim.inputs import Batch
 from accelsim.ops.op import EXACT, Datapath, Edge, Op, Signal, VectorOp, evaluate
 from accelsim.placement import ENGINES, Parts, of_class
 from accelsim.schedule.job import Job, Work
-from accelsim.workload import Batch
 
 
 class ActivationUnit(ComponentSpec):
