@@ -472,6 +472,7 @@ _MOST_JOBS = 1000
 
 
 def _frame(run: Run) -> r.FrameRecord | None:
+    """Return what happened to one frame since it arrived: a job may have begun, or be done, before that."""
     seen, timeline = run.frame, run.outcome.timeline
     if seen is None:
         return None
@@ -488,9 +489,9 @@ def _frame(run: Run) -> r.FrameRecord | None:
                 layer=layers[job.job],
                 ready_ps=max(job.ready - begin, 0),
                 start_ps=max(job.start - begin, 0),
-                end_ps=job.end - begin,
+                end_ps=max(job.end - begin, 0),
                 left_ps=min(job.left, end) - begin,
-                busy_ps=job.busy,
+                busy_ps={member: max(ps - max(begin - job.start, 0), 0) for member, ps in job.busy.items()},
             )
             for job in jobs[:_MOST_JOBS]
         ],

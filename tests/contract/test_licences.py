@@ -93,6 +93,6 @@ def test_what_accelsim_imports_is_declared(module: str) -> None:
     if not brought:
         pytest.skip(f"{module} is not installed")
     extras = set().union(*(DECLARED[name][1] for name in brought if name in DECLARED))
-    assert extras & ({""} if top else {"", "explore", "import", "plots", "notebook"}), (
+    assert extras & ({""} if top else {"", "explore", "import", "parquet", "plots", "notebook"}), (
         f"{path} imports {module}: {brought}"
     )
