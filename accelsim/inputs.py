@@ -176,7 +176,7 @@ def listen(workload: Workload, progress: Callable[[str, int, int], None] | None 
 def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int, int], None] | None) -> Found:
     rows, place, score = rows_heard(workload, inputs), inputs.origin(), workload.spec.score
     least, column = _least_samples(inputs.features), None if score is None else score.reads()
-    if score is not None and column is None:
+    if score is not None and column is None and workload.hears_others():
         with workload.at(("score",)):
             message = f"the references of score '{score.kind}' are those of other utterances, found {place}"
             raise InputError.of(message, hint="leave out 'score': -s workload.score=null")
@@ -191,7 +191,7 @@ def _listen(workload: Workload, inputs: OwnInputs, progress: Callable[[str, int,
         if score is None:
             return
         said = score.said(one)
-        if not said:
+        if not said and column is not None:
             yield "unlabelled", f"has no '{column}', which score '{score.kind}' compares", None
         for unit in said if said and score.closed else ():
             if not score.knows(unit):

@@ -218,6 +218,10 @@ class Workload:
             file_.write(as_yaml({"schema": "accelsim/workload@1", **data, "inputs": inputs}).encode())
         return folder / "workload.yaml"
 
+    def hears_others(self) -> bool:
+        """Return whether it hears other recordings than those that its file names."""
+        return "inputs" in self.settings or (self.as_given is not None and self.as_given.inputs is not None)
+
     def at(self, location: Location) -> AbstractContextManager[None]:
         """Give the place of a key path of the workload's file to the problems that come up within and have none."""
         return nullcontext() if self.source is None else self.source.at(location)

@@ -68,7 +68,7 @@ class Score(Model):
         return utterance.phones
 
     def reads(self) -> str | None:
-        """Return the column of a manifest that `said` takes; None where recordings of one's own cannot be scored."""
+        """Return the column of a manifest that `said` takes; None where the references are in the decoder's file."""
         return "phones"
 
     def knows(self, unit: str) -> bool:
