@@ -158,7 +158,8 @@ def test_a_point_is_a_run_of_its_own(points: list[dict[str, str]], seed: int) ->
         outcome = evaluate(job, point, reuse)
         assert outcome.error is None
         expected = run(architecture, workload, overrides={**FRAMES, **keys}, seed=seed, command=job.command(point))
-        assert outcome.result.to_json() == expected.to_json()
+        # Of a point nobody watches one frame.
+        assert outcome.result.to_json() == expected.model_copy(update={"frame": None}).to_json()
 
 
 def test_prices_and_clocks_never_run_the_engine_again() -> None:

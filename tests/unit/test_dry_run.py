@@ -62,7 +62,7 @@ def test_a_run(accelsim: Any) -> None:
     assert told.code == 0 and not Path("out").exists()
     first, second = told.out.splitlines()
     assert first == "rsnn_paper_activity on rsnn28nm: 8 frames of 1 utterance"
-    assert re.fullmatch(r"time: (under 1 s|about [\d.]+ s); memory: about \d+ MB", second)
+    assert re.fullmatch(r"time: (under 1 s|about [\d.]+ s); memory: about [\d.]+ [MG]B", second)
     (figures,) = json.loads(accelsim(*run, "--json").out)
     assert figures["frames"] == 8 and figures["points"] == 1 and figures["seconds"] > 0
     refused = accelsim(*run, "--memory", "20MB")
@@ -125,7 +125,7 @@ def test_a_sweep(accelsim: Any, tmp_path: Path) -> None:
     assert told.code == 0 and not Path("out").exists()
     lines = told.out.splitlines()
     assert lines[1].startswith("4 points to run, values for ")
-    same = r"if all points take as long as the first; memory: about \d+ MB in each of 3 processes"
+    same = r"if all points take as long as the first; memory: about [\d.]+ [MG]B in each of 3 processes"
     assert re.fullmatch(rf"time: .* in 3 processes, {same}", lines[2])
     what = Sweep("rsnn28nm", NETWORK, tuple(read_axes(
         ["workload.inputs.frames=8", "clocks.main.frequency=200 kHz", "components.pe.switch_cycles=0,1"]

@@ -136,5 +136,5 @@ def test_a_sweep_programs_anew_only_what_a_key_may_change() -> None:
         assert outcome.error is None
         command = job.command(point)
         expected = accelsim.run("memristor_tile", overrides=job.overrides(point), seed=seed, command=command)
-        assert outcome.result == expected
+        assert outcome.result == expected.model_copy(update={"frame": None}), "of a point nobody watches one frame"
         assert reuse.executions.computed == made
