@@ -29,6 +29,8 @@ FILES = ("chip.yaml", "net.yaml", "study.yaml", "plug.py", "table.csv", "m.tflit
 INTEGERS = ("0", "1", "2", "3", "-1", "7", "2147483648", "9223372036854775807", "18446744073709551616", "1" + "0" * 40,
             "1.5", "1e3", "x", "")  # fmt: skip
 VALUES: dict[str, tuple[str, ...]] = {
+    "--inputs": ("my.tsv", "folder", "missing.tsv", "table.csv", "empty"), "--recordings": ("my.tsv", "folder", "x"),
+    "--from": (CHIP, "chip.yaml", "net.yaml", "rsnn_paper_activity", "x", "empty"),
     "--workload": ("net.yaml", "chip.yaml", "none", "rsnn_paper_activit"),
     "--seed": INTEGERS, "--seeds": ("1", "2", *INTEGERS), "--points": INTEGERS, "--trials": ("1", "2", "0", "-1", "x"),
     "--jobs": ("1", "1", "1", "0", "-1", "x"),
@@ -67,6 +69,8 @@ POSITIONS: dict[str, tuple[str, ...]] = {
     "compare": ("chip.yaml", "chip.yaml", *FILES, "papers"), "report": ("folder", "out", *FILES),
     "import": ("m.tflite", "m.onnx", "m.nir", "m.safetensors", *FILES),
     "validate": FILES, "schema": ("arch", "cost", "workload", "paper", "result", "sweep", "device", "x", ""),
+    "chip": ("mine", "a.b", "../x", "chip", "chip.yaml"), "network": ("mine", "../x", "net"),
+    "check": ("my.tsv", "folder", *FILES),
     "get": ("x", "timit", "librivox_sample", "mini_librispeech", ""),
 }  # fmt: skip
 
@@ -107,6 +111,7 @@ def laid() -> dict[str, bytes]:
         "study.yaml": text(study).encode(), "plug.py": b"", "broken.py": b"def (:\n", "raises.py": b"1 / 0\n",
         "table.csv": b"a,b\n1,2\n", "m.tflite": b"TFL3" * 9, "m.onnx": b"\x08\x07" * 9, "m.nir": b"\x89HDF\r\n\x1a\n",
         "m.safetensors": b"\x02\0\0\0\0\0\0\0{}", "empty": b"", "folder/inside.txt": b"x",
+        "my.tsv": b"path\tclass\nfolder/a.wav\tyes\n",
     }  # fmt: skip
 
 
@@ -128,7 +133,7 @@ class Options:
         words, command = rng.choice([*commands().items()])
         argv = [*words, *self._positions(rng, words)]
         given = [option for option in options(command) if rng.random() < rng.choice((0.05, 0.2, 0.4))]
-        if words[0] in ("sweep", "search", "import") and rng.random() < 0.9:
+        if words[0] == "new" or (words[0] in ("sweep", "search", "import") and rng.random() < 0.9):
             argv += ["--out", "out"]
         if words[0] in ("run", "schedule", "search", "compare") and rng.random() < 0.8:
             argv += ["-w", "net.yaml"]
