@@ -82,8 +82,9 @@ def data_check(
         say(str(one.problem))
     for line in _summary(found):
         say(line)
-    if found.refused():
-        raise typer.Exit(2)
+    if refused := found.refused():
+        message = f"a run refuses {len(refused):,} of {found.given:,} recordings"
+        raise InputError.of(message, file=recordings, hint="mend them, or leave them out with 'skip: bad'")
 
 
 def _summary(found: Found) -> list[str]:

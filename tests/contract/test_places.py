@@ -73,6 +73,7 @@ WITHOUT_A_FILE: dict[str, str] = {
 
 BINARY = "of a file without lines: recordings, arrays, models, weights"
 WITHOUT_A_LINE: dict[str, str] = {
+    "cli/data.py": "of all recordings of a table, each of which was told with its line",
     "explore/sweep.py": FOLDER,
     "explore/workers.py": OPTION,
     "data/an4.py": BINARY,

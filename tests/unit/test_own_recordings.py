@@ -275,7 +275,9 @@ def test_data_check_lists_them_all(tmp_path: Path, accelsim_run: Shell) -> None:
     path = bad_recordings(tmp_path)
     network(tmp_path, "source: recordings, manifest: my.tsv", CLASSES)
     alone = accelsim_run("data", "check", "my.tsv")
-    assert alone.returncode == 2 and not alone.stderr
+    assert alone.returncode == 2
+    refused = "a run refuses 8 of 20 recordings (mend them, or leave them out with 'skip: bad')"
+    assert alone.stderr == f"error: my.tsv: {refused}\n"
     told = alone.stdout.splitlines()
     lines = [int(line.split(":")[1]) for line in told if line.startswith("my.tsv:")]
     labelled = [line for line in range(FIRST_BAD, FIRST_BAD + len(BAD)) if line not in (17, 19)]
