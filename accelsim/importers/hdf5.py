@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,14 @@ class Hdf5Reader:
     def close(self) -> None:
         """End the process."""
         if self._child is not None:
-            self._child.kill()
-            self._child.wait()
+            with suppress(BrokenPipeError), self._child:  # closes its streams too
+                self._child.kill()
             self._child = None
 
     def _started(self) -> subprocess.Popen[bytes]:
-        if self._child is None or self._child.poll() is not None:
+        if self._child is not None and self._child.poll() is not None:
+            self.close()
+        if self._child is None:
             script = Path(__file__).with_name("hdf5_child.py")
             one_thread = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PATH": "::"}
             self._child = subprocess.Popen(
