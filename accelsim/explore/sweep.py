@@ -87,50 +87,6 @@ class Sweep:
         return list(dict.fromkeys(metric_named(name) for name in dict.fromkeys(self.objectives)))
 
 
-def sweep(
-    architecture: str | Path,
-    axes: Mapping[str, Any] | Sequence[str],
-    out: str | Path,
-    *,
-    workload: str | Path | None = None,
-    method: str = "grid",
-    points: int | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    resume: bool = False,
-    objectives: Sequence[str] = OBJECTIVES,
-    constraints: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Store:
-    """Run a sweep into the folder ``out`` and return its store.
-
-    ``axes``: {key: values}, with a list of values or a range such as "1:8" for each key, or the texts that ``--set``
-    takes. ``constraints``: such as "area<=2 mm2". ``jobs``: processes; ``scheduler``: address of a Dask scheduler
-    instead. ``resume``: go on with the sweep in ``out``. Raises InputError before anything runs; a point that fails is
-    a row with its error.
-    """
-    what = Sweep(
-        str(architecture),
-        None if workload is None else str(workload),
-        _read(axes),
-        method,
-        points,
-        seed,
-        seeds,
-        tuple(objectives),
-        tuple(constraints),
-    )
-    return run_sweep(what, Path(out), jobs=jobs, scheduler=scheduler, resume=resume, progress=progress)
-
-
-def _read(axes: Mapping[str, Any] | Sequence[str]) -> tuple[Axis, ...]:
-    if isinstance(axes, Mapping):
-        return tuple(read_axis({key: values}) for key, values in axes.items())
-    return tuple(read_axes(axes))
-
-
 def load_sweep(path: str | Path) -> Sweep:
     """Read and check a sweep file; raises InputError with every problem of it, each with its line."""
     source = load_yaml(path)

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 import accelsim
 from accelsim.explore.store import Store
-from accelsim.explore.sweep import sweep
 
 pytestmark = pytest.mark.benchmark
 

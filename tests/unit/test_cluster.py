@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 from unit.test_sweep import CHIP, FAST, NETWORK, small, table
 
 from accelsim.errors import AccelsimError, InputError
-from accelsim.explore.sweep import sweep
 
 distributed = pytest.importorskip("distributed")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sweeps import sweep
 
 import accelsim
 from accelsim.architecture import Architecture, load_architecture, load_cost
@@ -18,7 +19,6 @@ from accelsim.cost.lookup import OperatingPoint, PriceList
 from accelsim.cost.scaling import bit_cell_area, leakage_factor, node_energy_spread, speed_factor
 from accelsim.cost.window import fastest_decision, max_frequency, settling_s
 from accelsim.errors import InputError
-from accelsim.explore.sweep import sweep
 from accelsim.library import find, names
 from accelsim.report.comparison import chips_markdown
 from accelsim.report.headline import columns, warnings

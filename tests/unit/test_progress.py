@@ -9,10 +9,10 @@ from typing import Any
 import numba
 import pytest
 from numba import njit
+from sweeps import sweep
 
 import accelsim
 from accelsim.cli.say import Runs, TimeLeft, clock, progress
-from accelsim.explore.sweep import sweep
 from accelsim.kernels.compile import watched
 from accelsim.pipeline import _compilation_told
 

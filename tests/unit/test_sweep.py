@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps import sweep
 
 import accelsim
 from accelsim.errors import AccelsimError, InputError
@@ -23,7 +24,7 @@ from accelsim.explore.metrics import METRICS
 from accelsim.explore.search import run_search
 from accelsim.explore.space import read_axes
 from accelsim.explore.store import FILE, Store
-from accelsim.explore.sweep import Sweep, load_sweep, run_sweep, sweep
+from accelsim.explore.sweep import Sweep, load_sweep, run_sweep
 from accelsim.limits import LARGEST_SEED
 
 CHIP, NETWORK = "rsnn28nm", "rsnn_paper_activity"
@@ -144,11 +145,12 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, undisturbed: Path) -> None
 KILLED = """
 import os, random, shutil, signal, sqlite3, sys, time
 from pathlib import Path
-from accelsim.explore.sweep import sweep
+from accelsim.explore.space import read_axes
+from accelsim.explore.sweep import Sweep, run_sweep
 
 chip, network, folder, *axes = sys.argv[1:]
 def run(out, **options):
-    sweep(chip, axes, out, workload=network, **options).close()
+    run_sweep(Sweep(chip, network, tuple(read_axes(axes))), Path(out), **options).close()
 
 begun = time.monotonic()
 run(folder + "/undisturbed")
