@@ -1,4 +1,4 @@
-"""One run, from files to a Result: load, schedule, execute, simulate, price, score."""
+"""One run, from files to all that a record is made of: load, schedule, execute, simulate, price, score."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from accelsim.inputs import Batch, load_batch
 from accelsim.kernels.compile import watched
 from accelsim.ops.floating import float_outputs
 from accelsim.ops.op import FEATURES
-from accelsim.record import Outcome, Run, record
-from accelsim.result import Result
+from accelsim.record import Outcome, Run
 from accelsim.schedule import Schedule, part_of
 from accelsim.schema import Overrides, override_texts
 from accelsim.score import Accuracy
@@ -49,29 +48,6 @@ Progress = Callable[[str, int | None, int | None], None]
 WORKLOAD_PREFIX = "workload."
 
 
-def run(
-    architecture: AnyArchitecture,
-    workload: AnyWorkload | None = None,
-    *,
-    overrides: Overrides | None = None,
-    inputs: Given | None = None,
-    seed: int = 0,
-    command: str = "",
-    progress: Progress | None = None,
-) -> Result:
-    """Simulate one workload on one architecture and return the record.
-
-    ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
-    the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
-    the prefix ``workload.``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
-    Raises InputError for anything wrong with the files and for a run that needs more memory than it may take, see
-    `accelsim.limits`, DeadlockError when the chip stops before its work is done.
-    """
-    return record(
-        run_in_full(architecture, workload, overrides=overrides, inputs=inputs, seed=seed, progress=progress), command
-    )
-
-
 def run_in_full(
     architecture: AnyArchitecture,
     workload: AnyWorkload | None = None,
@@ -84,10 +60,15 @@ def run_in_full(
     on_memory: Callable[[Memory], None] | None = None,
     one_frame: bool = True,
 ) -> Run:
-    """Do what `run` does, and return every intermediate product; ``stages`` of one's own are called instead.
+    """Simulate one workload on one architecture and return every product on the way; `record` makes a Result of it.
 
-    ``on_memory``: told what the run takes before it begins. ``one_frame``: whether to take down what happened to one
-    frame.
+    ``architecture``, ``workload``: see `load_architecture` and `load_workload`; the workload defaults to the one that
+    the architecture names. ``overrides``: dotted key -> value, for any key of the architecture, or of the workload with
+    the prefix ``workload.``. ``inputs``: recordings of one's own in the place of the workload's, see `load_workload`.
+    ``stages``: called instead of the stages here. ``on_memory``: told what the run takes before it begins.
+    ``one_frame``: whether to take down what happened to one frame. Raises InputError for anything wrong with the files
+    and for a run that needs more memory than it may take, see `accelsim.limits`, DeadlockError when the chip stops
+    before its work is done.
     """
     with _compilation_told(progress or (lambda stage, done, total: None)) as tell:
         done = _run(architecture, workload, overrides or {}, inputs, seed, tell, stages or Stages(), on_memory)

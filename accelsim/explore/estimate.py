@@ -97,7 +97,7 @@ def estimate_run(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Estimate:
-    """Return what `pipeline.run` would take with the same arguments.
+    """Return what `pipeline.run_in_full` would take with the same arguments.
 
     The features of all recordings are made, since their number decides; then longer and longer beginnings of them are
     run, until the time of a frame and the time that does not depend on frames are known. Kernels that have to be

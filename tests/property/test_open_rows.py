@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from property import reference_wires
 
+from accelsim import run
 from accelsim.devices import load_device
 from accelsim.engines import crossbar_tiles
 from accelsim.kernels import arrays
@@ -22,7 +23,6 @@ from accelsim.kernels.product import multiply
 from accelsim.kernels.read_power import read_power
 from accelsim.kernels.ssm import program_kernels
 from accelsim.kernels.wires import Wires
-from accelsim.pipeline import run
 from accelsim.report.headline import _wires_note
 
 VOLTS = 0.4

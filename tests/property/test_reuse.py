@@ -15,6 +15,7 @@ from graphs import IDEAL, Shape, Streaming, tile_keys, write_graph
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accelsim import run
 from accelsim.architecture import ArchitectureSpec, load_architecture
 from accelsim.components import KINDS
 from accelsim.engines.deploy import deploy
@@ -24,7 +25,7 @@ from accelsim.explore.reuse import Reuse, functional, is_functional, rescaled
 from accelsim.explore.space import Point
 from accelsim.explore.workers import RunTemplate, evaluate
 from accelsim.inputs import load_batch
-from accelsim.pipeline import clocking, links, run
+from accelsim.pipeline import clocking, links
 from accelsim.schema import json_schema, keeps_values
 from accelsim.simulate import simulate
 from accelsim.workload import load_workload

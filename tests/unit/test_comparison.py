@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from accelsim import cli
+from accelsim import cli, run
 from accelsim.errors import InputError
 from accelsim.explore import ChipRow, compare, compare_chips, load_paper
 from accelsim.explore import comparison as explored
@@ -19,7 +19,6 @@ from accelsim.explore.paths import value_at
 from accelsim.explore.store import Store
 from accelsim.explore.sweep import load_sweep, run_sweep
 from accelsim.library import root
-from accelsim.pipeline import run
 from accelsim.report.comparison import chips_markdown, chips_table, markdown, place
 from accelsim.result import AccuracyRecord, AdcRecord, PluginRecord, Result
 from accelsim.schema.paper import Figure

@@ -17,7 +17,8 @@ import accelsim
 from accelsim.api import notebook
 from accelsim.errors import InputError
 from accelsim.library import root
-from accelsim.pipeline import run as run_plainly
+from accelsim.pipeline import run_in_full
+from accelsim.record import record
 from accelsim.schema import load_yaml
 
 CHIP, NETWORK = "rsnn28nm", "rsnn_paper_activity"
@@ -56,7 +57,7 @@ def test_public_methods_have_types_and_words(name: str) -> None:
 
 
 def test_a_result_is_told_in_one_line_and_is_the_record_that_the_pipeline_makes(result: accelsim.Result) -> None:
-    plain = run_plainly(CHIP, NETWORK, overrides=FEW)
+    plain = record(run_in_full(CHIP, NETWORK, overrides=FEW), "")
     assert result == plain and plain == result and result != plain.model_copy(update={"seed": 7})
     assert result.to_json() == plain.to_json()
     assert len(repr(result)) < 200 and "\n" not in str(result) and len(repr(plain)) < 200

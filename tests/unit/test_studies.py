@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from accelsim import run
 from accelsim.errors import InputError
 from accelsim.explore import compare
 from accelsim.explore import comparison as explored
@@ -20,7 +21,6 @@ from accelsim.explore.store import Store
 from accelsim.explore.studies import StudyRow, out_of_date, read_table, rows_of, rows_of_results, write_table
 from accelsim.explore.sweep import load_sweep, run_sweep
 from accelsim.library import find, names, root
-from accelsim.pipeline import run
 from accelsim.schema.paper import StudyRun
 
 SWEEP = """\

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from accelsim import library
+from accelsim import library, run
 from accelsim.architecture import load_architecture
 from accelsim.devices.wire_tables import load_wire_table, parse_wire_table
 from accelsim.engines.deploy import deploy
 from accelsim.errors import InputError
 from accelsim.explore.validate import schema_of, validate_file
-from accelsim.pipeline import run
 from accelsim.schema import parse_yaml
 from accelsim.workload import load_workload
 
