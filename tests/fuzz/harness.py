@@ -250,7 +250,7 @@ def _left_over(case: Case, base: Path) -> Iterator[str]:
 def _nameable(case: Case) -> list[str]:
     """Return what a message may point at: files of the case, arguments, the usage."""
     names = [os.path.basename(name) for name in case.files]
-    told = map(printable, case.argv)
+    told = [printable(text.rstrip("/") or text) for text in case.argv]
     parts = [part for text in told for part in (text, *re.split(r"[=<>,;]+", text))]
     arguments = [part for part in parts if len(part) > 1 or (part and not part.isalnum())]
     return [*names, *arguments, *(f"'{part}'" for part in parts), "an empty text", "Usage:", "--"]

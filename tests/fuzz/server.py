@@ -178,6 +178,8 @@ def auditor(base: str, work: str, may_write: list[str], log: int) -> Any:
         if isinstance(path, int) or path is None:
             return  # a descriptor, which was opened before
         name = os.fsdecode(path)
+        if event == "os.mkdir" and os.path.isdir(name):
+            return  # it is there, and nothing is made
         if event == "sqlite3.connect":
             name, _, options = name.removeprefix("file:").partition("?")
             if name == ":memory:" or "mode=ro" in options:
