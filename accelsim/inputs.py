@@ -225,9 +225,13 @@ def _least_samples(features: AnyFeatures) -> int:
     )
 
 
+def _trimmed(audio: NDArray[np.float32], inputs: AudioInputs) -> NDArray[np.float32]:
+    return audio if inputs.trim_db is None else trimmed(audio, inputs.trim_db)
+
+
 def _prepared(audio: NDArray[np.float32], inputs: AudioInputs) -> NDArray[np.float32]:
     """Return audio trimmed and made one length, as inputs ask for it."""
-    audio = audio if inputs.trim_db is None else trimmed(audio, inputs.trim_db)
+    audio = _trimmed(audio, inputs)
     return audio if inputs.length_s is None else of_length(audio, inputs.length_s)
 
 
@@ -243,7 +247,7 @@ def _clipped(
     most = None if inputs.longest_s is None else max(1, round(inputs.longest_s / features.hop_s))
     for one in heard:
         audio = one.audio if inputs.loudness is None else at_loudness(one.audio, inputs.loudness)
-        audio = audio if inputs.trim_db is None else trimmed(audio, inputs.trim_db)
+        audio = _trimmed(audio, inputs)
         silence, quiet, spare = len(one.audio) - len(audio), is_quiet(audio), 0.0
         if inputs.length_s is not None:
             spare = inputs.length_s - len(audio) / SAMPLE_RATE_HZ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,6 +149,10 @@ def schedule(
     for_chip, for_network = split_overrides(overrides_of(set_))
     chip = load_architecture(architecture, for_chip)
     network = network_on(chip, workload, for_network)
+    if placement is not None and os.path.exists(placement):
+        from accelsim.placement import load_placement
+
+        load_placement(placement)  # raises: another file that is there is not written over
     deployment = deploy(network, chip)
     if placement is not None:
         from accelsim.placement import placement_text

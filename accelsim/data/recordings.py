@@ -64,9 +64,12 @@ BAD = tuple(kind for kind in KINDS if kind != "narrow")
 
 SPLITS = ("train", "dev", "test")
 _HELD_OUT = 0.2
+"""Share of the speakers in dev, and in test: ours to choose."""
 _MIX = "mix it down to mono, or 'channels: mix'"
 _FULL_SCALE = 0.98
+"""Of the largest sample that a file may hold; some recorders stop a little below it."""
 _CLIPPED_RUN = 3
+"""So many samples in a row at one largest magnitude are clipped: ours to choose."""
 
 
 @dataclass(frozen=True)

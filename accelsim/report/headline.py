@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from accelsim.data.clip import QUIET_DB, QUIET_S
 from accelsim.result import AccuracyRecord, ArrayRecord, Latency, OperationRecord, Result
 from accelsim.schema import format_si
 from accelsim.schema.paper import Paper, Role
@@ -488,8 +489,9 @@ def notes(result: Result) -> list[tuple[str, str]]:
 
 def _noise(result: Result) -> str:
     clips = result.clips
-    still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than 0.2 s of silence or noise"
-    return f"{still}, 30 dB below their loudest: workload.inputs.trim_db cuts it off, a lower one more of it"
+    still = f"{clips.quiet:,} of {clips.utterances:,} utterances begin or end with more than {QUIET_S:g} s of silence"
+    below = f"{QUIET_DB:g} dB below their loudest"
+    return f"{still} or noise, {below}: workload.inputs.trim_db cuts it off, a lower one more of it"
 
 
 def warnings(result: Result) -> list[str]:

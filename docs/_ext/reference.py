@@ -390,15 +390,20 @@ def devices() -> str:
             ),
         ),
     )
-    for name, device in sorted(DEVICES.items()):
-        schema = json_schema(device)
+    return _with_kinds(page, DEVICES)
+
+
+def _with_kinds(page: str, kinds: Mapping[str, Any]) -> str:
+    """Return a page with a section for each registered kind: what it is, its keys, and where it comes from."""
+    for name, kind in sorted(kinds.items()):
+        schema = json_schema(kind)
         names, linked = _inner(schema)
         page += "\n" + _section(
             2,
             f"`{name}`",
-            text(device.__doc__),
+            text(kind.__doc__),
             keys_table(schema, schema.get("$defs", {}), linked, skip=("kind",)),
-            _source(device),
+            _source(kind),
         )
         page += "\n" + "\n".join(_inner_sections(schema, names, linked, 3, skip=_seen(page, names)))
     return page
@@ -536,18 +541,7 @@ def result_page() -> str:
 def scores() -> str:
     """Return the page of the ways to score a network."""
     page = _section(1, "Scores", "`score:` of a workload says how its outputs are compared with what was said.")
-    for name, score in sorted(SCORES.items()):
-        schema = json_schema(score)
-        names, linked = _inner(schema)
-        page += "\n" + _section(
-            2,
-            f"`{name}`",
-            text(score.__doc__),
-            keys_table(schema, schema.get("$defs", {}), linked, skip=("kind",)),
-            _source(score),
-        )
-        page += "\n" + "\n".join(_inner_sections(schema, names, linked, 3, skip=_seen(page, names)))
-    return page
+    return _with_kinds(page, SCORES)
 
 
 def data_sets() -> str:

@@ -17,6 +17,7 @@ from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.execute import execute, service_of
 from accelsim.errors import InputError
+from accelsim.library import find
 from accelsim.pipeline import arbitration, clocking, links
 from accelsim.placement import load_placement, place, placement_text
 from accelsim.simulate import simulate
@@ -25,6 +26,17 @@ from accelsim.workload import load_workload
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "accelsim", *words], capture_output=True, text=True, check=False)
+
+
+def test_a_placement_is_written_over_another_and_over_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "chip.yaml"
+    file.write_text(chip := find("memristor_tile", "arch").read_text())
+    refused = command("schedule", str(file), "--placement", str(file))
+    assert refused.returncode == 2 and "accelsim/placement@1" in refused.stderr
+    assert file.read_text() == chip
+    placed = tmp_path / "placement.yaml"
+    for _ in range(2):
+        assert command("schedule", "memristor_tile", "--placement", str(placed)).returncode == 0
 
 
 def test_a_placement_is_written_edited_and_read_back(tmp_path: Path) -> None:
