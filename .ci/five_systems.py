@@ -18,13 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-TILES = ("-s", "programming_runs=1", "-s", "components.crossbar.wires=none")
-"""As the chip's file has it, with wires and five programmings, a first run takes minutes: the wires are solved once."""
 SYSTEMS = {
     "rsnn28nm": ("rsnn28nm",),
     "imssa": ("imssa",),
-    "memristor_asr": ("memristor_conformer", "-w", "conformer_an4/none_4", *TILES),
-    "positional_encoding": ("memristor_conformer", "-w", "conformer_an4", *TILES),
+    "memristor_asr": ("memristor_conformer", "-w", "conformer_an4/none_4"),
+    "positional_encoding": ("memristor_conformer", "-w", "conformer_an4"),
     "edge_conformer": ("edge_npu",),
 }
 SECONDS = 60

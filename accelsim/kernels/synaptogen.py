@@ -245,10 +245,58 @@ def _switches(read_volts, in_low, in_high, set_volts, reset_volts):  # type: ign
     return (not in_low and -read_volts <= set_volts) or (not in_high and read_volts > reset_volts)
 
 
+@numba.njit
+def _outer_cell(  # type: ignore[no-untyped-def]
+    lowest, set_volts, read_volts, u, drawn, c, cumulative, mean, factor, feedback, gamma, g_low, g_span
+):
+    """State, pulses and whether a read switches it, of a fresh cell that is reset, and set unless it is ``lowest``.
+
+    It is in HRS, which a reset leaves alone, and a set takes it to LRS: two features say it all.
+    """
+    k = _component(u, cumulative)
+    threshold = _first_feature(1, mean[k], factor[k], drawn, c, feedback, gamma)
+    if not lowest and set_volts <= threshold:
+        low_ohm = _first_feature(2, mean[k], factor[k], drawn, c, feedback, gamma)
+        reset = _first_feature(3, mean[k], factor[k], drawn, c, feedback, gamma)
+        return (g_low - 1.0 / low_ohm) / g_span, 2, _switches(read_volts, True, False, threshold, reset)
+    decades = _first_feature(0, mean[k], factor[k], drawn, c, feedback, gamma)
+    state = (g_low - np.exp(-_LN10 * decades)) / g_span
+    return state, 1 if lowest else 2, _switches(read_volts, False, True, threshold, 0.0)
+
+
+@compiled(parallel=True)
+def _program_outer(  # type: ignore[no-untyped-def]
+    levels, arrays, first_cell, key, seed_high, low, high, constants, cumulative, mean, factor, feedback, gamma,
+    set_volts, read_volts,
+):  # fmt: skip
+    """`_program` of fresh cells that all go to an outer level, without wear or verify: it compiles in a fraction."""
+    cells = levels.shape[1]
+    g_low = _polynomial(low, constants[0]) / constants[0]
+    g_span = g_low - _polynomial(high, constants[0]) / constants[0]
+    chunks_per_array = -(-cells // _CHUNK_CELLS)
+    chunks = len(arrays) * chunks_per_array
+    states = np.empty(levels.shape, np.float32)
+    pulses, reached = np.zeros(chunks, np.int64), np.zeros(chunks, np.int64)
+    for chunk in numba.prange(chunks):
+        n, begin = chunk // chunks_per_array, (chunk % chunks_per_array) * _CHUNK_CELLS
+        count = min(_CHUNK_CELLS, cells - begin)
+        uniforms, drawn = np.empty(_CHUNK_CELLS), np.empty((3 * FEATURES, _CHUNK_CELLS), np.float32)
+        _draw_chunk(uniforms, drawn, count, np.uint64(first_cell + begin), np.uint64(arrays[n]), seed_high, key)
+        for c in range(count):
+            states[n, begin + c], given, switched = _outer_cell(
+                levels[n, begin + c] == 0, set_volts, read_volts, uniforms[c], drawn, c, cumulative, mean, factor,
+                feedback, gamma, g_low, g_span,
+            )  # fmt: skip
+            pulses[chunk] += given
+            reached[chunk] += switched
+    return states, pulses, reached
+
+
 @compiled(parallel=True)
 def _program(  # type: ignore[no-untyped-def]
-    levels, arrays, first_cell, top, key, seed_high, low, high, constants, cumulative, mean, factor, feedback, gamma,
-    wear_cycles, reset_volts, set_volts, partial_volts, verify_pulses, verify_step, read_volts, targets, tolerance,
+    levels, arrays, first_cell, top, plain, key, seed_high, low, high, constants, cumulative, mean, factor, feedback,
+    gamma, wear_cycles, reset_volts, set_volts, partial_volts, verify_pulses, verify_step, read_volts, targets,
+    tolerance,
 ):  # fmt: skip
     cells = levels.shape[1]
     g_low = _polynomial(low, constants[0]) / constants[0]
@@ -256,10 +304,8 @@ def _program(  # type: ignore[no-untyped-def]
     read_low, read_high = _polynomial(low, read_volts), _polynomial(high, read_volts)
     chunks_per_array = -(-cells // _CHUNK_CELLS)
     chunks = len(arrays) * chunks_per_array
-    plain = wear_cycles == 0 and verify_pulses == 0 and reset_volts > 0.0
     states = np.empty(levels.shape, np.float32)
-    pulses = np.zeros(chunks, np.int64)
-    reached = np.zeros(chunks, np.int64)
+    pulses, reached = np.zeros(chunks, np.int64), np.zeros(chunks, np.int64)
     for chunk in numba.prange(chunks):
         state = np.zeros(_STATE)
         history = np.zeros((ORDER, FEATURES))
@@ -277,19 +323,12 @@ def _program(  # type: ignore[no-untyped-def]
             cell = np.uint64(first_cell + c)
             level = levels[n, c]
             if plain and (level == 0 or level == top):
-                # A fresh cell is in HRS, which a reset leaves alone, and a set takes to LRS: two features say it all.
-                k = _component(uniforms[c - begin], cumulative)
-                count += 1 if level == 0 else 2
-                threshold = _first_feature(1, mean[k], factor[k], drawn, c - begin, feedback, gamma)
-                if level == top and set_volts <= threshold:
-                    low_ohm = _first_feature(2, mean[k], factor[k], drawn, c - begin, feedback, gamma)
-                    states[n, c] = (g_low - 1.0 / low_ohm) / g_span
-                    reset = _first_feature(3, mean[k], factor[k], drawn, c - begin, feedback, gamma)
-                    switched += _switches(read_volts, True, False, threshold, reset)
-                else:
-                    decades = _first_feature(0, mean[k], factor[k], drawn, c - begin, feedback, gamma)
-                    states[n, c] = (g_low - np.exp(-_LN10 * decades)) / g_span
-                    switched += _switches(read_volts, False, True, threshold, 0.0)
+                states[n, c], given, switches = _outer_cell(
+                    level == 0, set_volts, read_volts, uniforms[c - begin], drawn, c - begin, cumulative, mean, factor,
+                    feedback, gamma, g_low, g_span,
+                )  # fmt: skip
+                count += given
+                switched += switches
                 continue
             _start(
                 state, history, uniforms[c - begin], drawn[:, c - begin], cumulative, mean, factor, offset_and_scale,
@@ -343,8 +382,7 @@ def _program(  # type: ignore[no-untyped-def]
             )
         pulses[chunk] = count
         reached[chunk] = switched
-    in_arrays = (len(arrays), chunks_per_array)
-    return states, pulses.reshape(in_arrays).sum(axis=1), reached.reshape(in_arrays).sum(axis=1)
+    return states, pulses, reached
 
 
 def program_cells(
@@ -365,12 +403,20 @@ def program_cells(
     """
     low, high = split_seed(seed)
     targets = np.zeros(len(sequence.partial_volts)) if sequence.targets is None else sequence.targets
-    states, pulses, reached = _program(
-        levels, arrays, first_cell, len(sequence.partial_volts) - 1, low, high, *parameters.arguments(),
-        sequence.wear_cycles, sequence.reset_volts, sequence.set_volts, sequence.partial_volts,
-        sequence.verify_pulses, sequence.verify_step_volts, sequence.read_volts, targets, sequence.tolerance,
-    )  # fmt: skip
-    return states, pulses, reached
+    top = len(sequence.partial_volts) - 1
+    plain = sequence.wear_cycles == 0 and sequence.verify_pulses == 0 and sequence.reset_volts > 0.0
+    if plain and ((levels == 0) | (levels == top)).all():
+        states, pulses, reached = _program_outer(
+            levels, arrays, first_cell, low, high, *parameters.arguments(), sequence.set_volts, sequence.read_volts
+        )
+    else:
+        states, pulses, reached = _program(
+            levels, arrays, first_cell, top, plain, low, high, *parameters.arguments(), sequence.wear_cycles,
+            sequence.reset_volts, sequence.set_volts, sequence.partial_volts, sequence.verify_pulses,
+            sequence.verify_step_volts, sequence.read_volts, targets, sequence.tolerance,
+        )  # fmt: skip
+    of_chunks = (len(arrays), -(-levels.shape[1] // _CHUNK_CELLS))
+    return states, pulses.reshape(of_chunks).sum(axis=1), reached.reshape(of_chunks).sum(axis=1)
 
 
 @compiled(parallel=True)

@@ -30,6 +30,8 @@ from accelsim.kernels.compile import compiled
 
 _EDGE = 8
 _EDGE_BITS = 3
+_ZERO = np.int64(0)
+"""A plain 0 has a type to itself: numba would compile what takes it once more."""
 _LANES = 32
 """Leaves are made so many at a time, one beside the other in memory: what is done to one is done to all."""
 
@@ -162,8 +164,7 @@ def _leaves(cells, along_row, along_column, heights, widths, keep_top, out):  # 
         count = min(_LANES, blocks - first)
         _single_cells(cells, along_row, along_column, first, count, one)
         a, b = one, other
-        # Plain 4 and 1 would have numba compile the first step apart from the others.
-        side, lanes, height, width = np.int64(4), _CELLS * count, np.int64(1), np.int64(1)
+        side, lanes, height, width = _ZERO + 4, _CELLS * count, _ZERO + 1, _ZERO + 1
         for bit in range(2 * _EDGE_BITS):
             lanes //= 2
             side = _merge_lanes(a, side, b, lanes, height, width, bit % 2 == 1)
@@ -178,14 +179,10 @@ def _leaves(cells, along_row, along_column, heights, widths, keep_top, out):  # 
             n = _ports(heights, widths, i, j, keep_top)
             h, w = heights[i], widths[j]
             kept = np.empty(n, np.int64)
-            kept[:h] = np.arange(h)
-            kept[h : h + w] = _EDGE + np.arange(w)
-            filled = h + w
-            if j < len(widths) - 1:
-                kept[filled : filled + h] = 2 * _EDGE + np.arange(h)
-                filled += h
-            if filled < n:
-                kept[filled:] = 3 * _EDGE + np.arange(w)
+            filled = _run(kept, _ZERO, _ZERO, h)
+            filled = _run(kept, filled, _ZERO + _EDGE, w)
+            filled = _run(kept, filled, 2 * _EDGE, h if j < len(widths) - 1 else 0)
+            _run(kept, filled, 3 * _EDGE, n - filled)
             for p in range(n):
                 for q in range(p + 1):
                     out[place + p * n + q] = a[(kept[p] * side + kept[q]) * count + lane]
@@ -269,9 +266,9 @@ def _merge_lanes(src, side, dst, half, height, width, up):  # type: ignore[no-un
     for joint in range(joints):
         far, near = rest + joint, rest + joints + joint
         alive = np.empty(rest + 2 * (joints - joint - 1), np.int64)
-        alive[:rest] = np.arange(rest)
-        alive[rest : rest + joints - joint - 1] = np.arange(far + 1, rest + joints)
-        alive[rest + joints - joint - 1 :] = np.arange(near + 1, total)
+        filled = _run(alive, _ZERO, _ZERO, rest)
+        filled = _run(alive, filled, far + 1, joints - joint - 1)
+        _run(alive, filled, near + 1, joints - joint - 1)
         ff, nf, nn = (far * total + far) * half, (near * total + far) * half, (near * total + near) * half
         for p in alive:
             f, n = (max(far, p) * total + min(far, p)) * half, (max(near, p) * total + min(near, p)) * half
@@ -317,7 +314,8 @@ def _merge_all(src, where, heights, widths, new_heights, new_widths, up, keep_to
                     a.reshape(size_a, size_a), b.reshape(size_b, size_b), *sizes, up, right, top, to.reshape(size, size)
                 )
             else:
-                to[:] = a
+                for n in range(size * size):
+                    dst[place + n] = src[where[i_a, j_a] + n]
             where_to[i, j] = place
             place += size * size
     return where_to
@@ -331,11 +329,11 @@ def _merge(a, b, h_a, h_b, w_a, w_b, up, right, top, out):  # type: ignore[no-un
     if up:
         joints, far, near = w_a, h_a + w_a + (h_a if right else 0), h_b
         height, width = h_a + h_b, w_a
-        r_a = _run(n_a, 0, 0, h_a + w_a)
+        r_a = _run(n_a, _ZERO, _ZERO, h_a + w_a)
         r_a = _run(n_a, r_a, h_a + w_a, h_a) if right else r_a
-        r_b = _run(n_b, 0, 0, h_b)
+        r_b = _run(n_b, _ZERO, _ZERO, h_b)
         r_b = _run(n_b, r_b, h_b + w_b, len(b) - h_b - w_b)
-        t = _run(to, 0, 0, h_a)
+        t = _run(to, _ZERO, _ZERO, h_a)
         t = _run(to, t, height, width)
         t = _run(to, t, height + width, h_a) if right else t
         t = _run(to, t, h_a, h_b)
@@ -344,10 +342,10 @@ def _merge(a, b, h_a, h_b, w_a, w_b, up, right, top, out):  # type: ignore[no-un
     else:
         joints, far, near = h_a, h_a + w_a, 0
         height, width = h_a, w_a + w_b
-        r_a = _run(n_a, 0, 0, h_a + w_a)
+        r_a = _run(n_a, _ZERO, _ZERO, h_a + w_a)
         r_a = _run(n_a, r_a, 2 * h_a + w_a, w_a) if top else r_a
-        r_b = _run(n_b, 0, h_b, len(b) - h_b)
-        t = _run(to, 0, 0, height + w_a)
+        r_b = _run(n_b, _ZERO, h_b, len(b) - h_b)
+        t = _run(to, _ZERO, _ZERO, height + w_a)
         t = _run(to, t, len(out) - width, w_a) if top else t
         t = _run(to, t, height + w_a, w_b)
         t = _run(to, t, height + width, height) if right else t
@@ -357,14 +355,17 @@ def _merge(a, b, h_a, h_b, w_a, w_b, up, right, top, out):  # type: ignore[no-un
     wires_a, wires_b = _rows(a, n_a[:r_a], far, joints), _rows(b, n_b[:r_b], near, joints)
     minus_z, y = _square(a, far, joints), _square(b, near, joints)
     factors, pushed = np.zeros((rest, joints)), np.zeros((joints, r_b))
-    _add_product(factors, np.ascontiguousarray(wires_a.T), y)
-    factors[r_a:] = wires_b.T
+    _add_product(factors, _turned(wires_a), y)
     _add_product(pushed, minus_z, wires_b)
-    behind = np.concatenate((wires_a, pushed), axis=1)
-    seen = np.zeros((joints, joints))
-    _add_product(seen, -minus_z, y)
+    behind, seen = np.empty((joints, rest)), np.zeros((joints, joints))
+    _add_product(seen, np.negative(minus_z), y)
     for k in range(joints):
         seen[k, k] += 1.0
+        for p in range(r_a):
+            behind[k, p] = wires_a[k, p]
+        for p in range(r_b):
+            factors[r_a + p, k] = wires_b[k, p]
+            behind[k, r_a + p] = pushed[k, p]
     _solve_in_place(seen, behind)
     row = np.empty((1, rest))
     for p in range(rest):
@@ -372,10 +373,11 @@ def _merge(a, b, h_a, h_b, w_a, w_b, up, right, top, out):  # type: ignore[no-un
             for q in range(p + 1):
                 row[0, q] = a[n_a[p], n_a[q]]
         else:
-            row[0, :r_a] = 0.0
+            for q in range(r_a):
+                row[0, q] = 0.0
             for q in range(r_a, p + 1):
                 row[0, q] = b[n_b[p - r_a], n_b[q - r_a]]
-        _add_row(row, 0, p + 1, factors, p, 0, joints, behind)
+        _add_row(row, _ZERO, p + 1, factors, p, _ZERO, joints, behind)
         d = to[p]
         for q in range(p + 1):
             e = to[q]
@@ -413,10 +415,19 @@ def _square(block, first, count):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def _turned(matrix):  # type: ignore[no-untyped-def]
+    turned = np.empty((matrix.shape[1], matrix.shape[0]))
+    for i in range(len(matrix)):
+        for j in range(matrix.shape[1]):
+            turned[j, i] = matrix[i, j]
+    return turned
+
+
+@compiled()
 def _add_product(out, left, right):  # type: ignore[no-untyped-def]
     """Add left right to the first rows of ``out``."""
     for i in range(len(left)):
-        _add_row(out, i, right.shape[1], left, i, 0, len(right), right)
+        _add_row(out, i, right.shape[1], left, i, _ZERO, len(right), right)
 
 
 @compiled()
@@ -465,7 +476,7 @@ def _solve_in_place(matrix, right):  # type: ignore[no-untyped-def]
                 matrix[i, j] -= factor * matrix[k, j]
     count = right.shape[1]
     for i in range(1, n):
-        _add_row(right, i, count, matrix, i, 0, i, right)
+        _add_row(right, i, count, matrix, i, _ZERO, i, right)
     for i in range(n - 1, -1, -1):
         for k in range(i + 1, n):
             matrix[i, k] = -matrix[i, k]
@@ -484,10 +495,11 @@ def _read_off(block, rows, columns, far_end, sensed, drivers):  # type: ignore[n
     if far_end > 0:
         # The far amplifiers: V = H_f x - Z i = far_end i.
         top = rows + columns
-        far[:] = h[top:, :rows]
-        seen = -_square(h, top, columns)
+        seen = np.negative(_square(h, top, columns))
         for j in range(columns):
             seen[j, j] += far_end
+            for i in range(rows):
+                far[j, i] = h[top + j, i]
         _solve_in_place(seen, far)
     for i in range(rows):
         for j in range(columns):

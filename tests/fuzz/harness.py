@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from accelsim.errors import show
 from accelsim.text import printable
 
 HERE = Path(__file__).parent
@@ -248,12 +249,13 @@ def _left_over(case: Case, base: Path) -> Iterator[str]:
 
 
 def _nameable(case: Case) -> list[str]:
-    """Return what a message may point at: files of the case, arguments, the usage."""
+    """Return what a message may point at: files of the case, arguments, long ones as `show` cuts them, the usage."""
     names = [os.path.basename(name) for name in case.files]
     told = [printable(text.rstrip("/") or text) for text in case.argv]
     parts = [part for text in told for part in (text, *re.split(r"[=<>,;]+", text))]
     arguments = [part for part in parts if len(part) > 1 or (part and not part.isalnum())]
-    return [*names, *arguments, *(f"'{part}'" for part in parts), "an empty text", "Usage:", "--"]
+    quoted = [*(f"'{part}'" for part in parts), *map(show, case.argv)]
+    return [*names, *arguments, *quoted, "an empty text", "Usage:", "--"]
 
 
 def _remove(base: Path) -> None:

@@ -38,7 +38,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--trace-window": ("0ms:5ms", "0:1", "1:0", "0:", ":", "5", "-1:2", "0s:1e300s", "nan:1", "0:99999999999999999999",
                        "1:2:3", "2s:", "0 years:1 s"),
     "--out": ("out", "out", "out", "out/deep/er", "chip.yaml", "", "/dev/null", "/proc/none/x"),
-    "--placement": ("out/p.yaml", "chip.yaml", "missing.yaml", "empty"),
+    "--placement": ("out/p.yaml", "out/deep/p.yaml", "chip.yaml", "empty"),
     "--plugin": ("plug.py", "broken.py", "raises.py"),
     "--limit": ("points=1", "points=1e9", "points=0", "points=-1", "points=x", "points", "=", "yaml_bytes=10",
                 "yaml_depth=1", "x=1", "frames=1", "memory=1", "points=1e400", "points=nan", "ops=1", "yaml_values=3"),

@@ -32,10 +32,10 @@ CHIPS: dict[str, tuple[str, dict[str, str]]] = {
     "NPU, weights in every step": ("wake_word_npu", {"compiler.weights": "streamed"}),
     "NPU, weights resident": ("wake_word_npu", {}),
     "digital, 28 nm": ("wake_word_digital28", {}),
-    "tiles, 28 nm": ("wake_word_tiles", NO_WIRES),
+    "tiles, 28 nm": ("wake_word_tiles", NO_WIRES | {"programming_runs": "5"}),
     "tiles, cells that hold what they are given": (
         "wake_word_tiles",
-        NO_WIRES | {"components.crossbar.device": "ideal", "programming_runs": "1"},
+        NO_WIRES | {"components.crossbar.device": "ideal"},
     ),
 }
 READ_SPEECH = "{source: speech, dataset: mini_librispeech, split: test, features: {kind: micro}}"
