@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,14 +21,9 @@ def test_a_few_inputs(fuzzer: Fuzzer, name, capsys):
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", kinds())
-def test_many_inputs(fuzzer: Fuzzer, name, capsys, pytestconfig):
+def test_many_inputs(fuzzers: list[Fuzzer], name, capsys, pytestconfig):
     count, seed = pytestconfig.getoption("--count"), pytestconfig.getoption("--seed")
-    others = [Fuzzer() for _ in range(min(2, len(os.sched_getaffinity(0))) - 1)]
-    try:
-        _search([fuzzer, *others], name, shares(count)[name], seed, capsys)
-    finally:
-        for other in others:
-            other.__exit__()
+    _search(fuzzers, name, shares(count)[name], seed, capsys)
 
 
 def _search(fuzzers: list[Fuzzer], name: str, count: int, seed: int, capsys) -> None:

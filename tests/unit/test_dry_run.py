@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from chips import batch_of
 from accelsim.architecture import load_architecture
 from accelsim.engines.deploy import deploy
 from accelsim.engines.memory import memory_of
+from accelsim.explore import estimate as estimates
 from accelsim.explore.estimate import beginning, estimate_run, estimate_search, estimate_sweep, extended, in_words
 from accelsim.explore.reuse import Reuse
 from accelsim.explore.space import read_axes
 from accelsim.explore.sweep import Sweep, prepared, run_sweep
 from accelsim.explore.workers import RunTemplate, evaluate
-from accelsim.pipeline import run_in_full
+from accelsim.inputs import Batch
+from accelsim.pipeline import Stages, run_in_full
 from accelsim.workload import load_workload
 
 NETWORK = "rsnn_paper_activity"
@@ -71,14 +74,30 @@ def test_a_run(accelsim: Any) -> None:
     assert wrong.code == 2 and "nothing" in wrong.err
 
 
-def test_time_and_memory_are_those_of_all_frames() -> None:
-    """A run is timed from a twentieth of it: within a factor of five on a machine that does other things too."""
+def test_time_and_memory_are_those_of_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that values and cycles alone move, in proportion to frames: the estimate is the time of the run."""
     keys = {"workload.inputs.frames": 20_000, "pacing.mode": "back_to_back"}
+    stages, clock, ran = Stages(), 0.0, []
+
+    def execute(deployment: Any, batch: Batch, **options: Any) -> Any:
+        nonlocal clock
+        ran.append(len(batch.features))
+        clock += 2.0 + 0.01 * ran[-1]
+        return stages.execute(deployment, batch, **options)
+
+    def simulate(*arguments: Any, **options: Any) -> Any:
+        nonlocal clock
+        clock += 0.5 + 0.002 * ran[-1]
+        return stages.simulate(*arguments, **options)
+
+    timed = replace(stages, execute=execute, simulate=simulate)
+    monkeypatch.setattr(estimates, "time", SimpleNamespace(perf_counter=lambda: clock))
+    monkeypatch.setattr(estimates, "Stages", lambda: timed)
     estimate = estimate_run("rsnn28nm", NETWORK, overrides=keys)
-    begun = time.perf_counter()
-    run_in_full("rsnn28nm", NETWORK, overrides=keys)
-    took = time.perf_counter() - begun
-    assert took / 5 < estimate.seconds < 5 * took
+    assert max(ran) < 2_000, "a beginning is run, not all"
+    clock = 0.0
+    run_in_full("rsnn28nm", NETWORK, overrides=keys, one_frame=True, stages=timed)
+    assert estimate.seconds == pytest.approx(clock) and clock > 200
     deployment = deploy(load_workload(NETWORK), load_architecture("rsnn28nm"))
     assert estimate.memory.added() == memory_of(deployment, 20_000).added()
     assert (estimate.frames, estimate.utterances) == (20_000, 1)
