@@ -93,7 +93,7 @@ def _checked(sampler: str, trials: int, axes: Sequence[Axis], constraints: Seque
     if sampler not in SAMPLERS:
         problems.append(Problem(f"unknown sampler '{sampler}'", hint=did_you_mean(sampler, SAMPLERS)))
     if trials < 1:
-        problems.append(Problem(f"trials must be at least 1, found {trials}"))
+        problems.append(Problem(f"trials must be at least 1, found {trials}", hint="--trials N"))
     if not axes:
         problems.append(Problem("nothing to search: no key has more than one value", hint="--set KEY=1:8"))
     try:

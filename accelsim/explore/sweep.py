@@ -287,10 +287,10 @@ def _check_options(what: Sweep, jobs: int) -> None:
         problems.append(Problem("a grid has as many points as its axes make", hint="--method lhs --points N"))
     for name, value in (("points", what.points), ("seeds", what.seeds), ("jobs", jobs)):
         if value is not None and value < 1:
-            problems.append(Problem(f"{name} must be at least 1, found {value}"))
+            problems.append(Problem(f"{name} must be at least 1, found {value}", hint=f"--{name} N"))
     if not 0 <= what.seed <= LARGEST_SEED - what.seeds + 1:
         found = f"{what.seed}" if what.seeds == 1 else f"{what.seed} and {what.seeds} of them"
-        problems.append(Problem(f"seeds must be from 0 to {LARGEST_SEED}, found {found}"))
+        problems.append(Problem(f"seeds must be from 0 to {LARGEST_SEED}, found {found}", hint="--seed N"))
     try:
         read_constraints(what.constraints)
     except InputError as error:

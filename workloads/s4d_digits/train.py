@@ -14,6 +14,11 @@ and some in the wide one. Their readouts lie in readout_bits8.safetensors; reado
 converters of so many bits: an output of 8 - n fewer bits is 2^-n of it, so that its weight is 2^n times as large. Last
 it writes bits_seeds.csv: what every seed of some, also those that were not kept, comes to without and with write noise.
 
+    ACCELSIM_DATA=... python train.py --work W --folds
+
+trains without each fourth of the speakers in turn, at each trimming, and writes folds.csv: what is then wrong of every
+speaker, as recorded and with 0.3 s of quiet noise at both ends.
+
     python train.py --data my.tsv --out mywords
 
 trains the 2-bit network and its float twin on words of your own, see own.py: the words and the longest length come from
@@ -24,10 +29,13 @@ with its weights into the folder, and speakers.csv: how much each test speaker i
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, stdev
 
 import numpy as np
 import own
@@ -38,6 +46,7 @@ from tqdm import tqdm
 
 from accelsim.data import Utterance, Waveform, load
 from accelsim.data.clip import trimmed
+from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.devices import load_device
 from accelsim.kernels.converters import DacTransfer
@@ -56,6 +65,7 @@ LARGEST_RADIUS = 0.98
 STEPS, BATCH, RATE = 400, 128, 0.01
 SEEDS = 4
 WORDS = ("zero", "one")
+FOLDS, NOISE_AROUND_S, NOISE_DB = 4, 0.3, 50.0  # of the test on every speaker
 
 PartBits = tuple[int, int, int]
 """Bits of A, B and C."""
@@ -502,6 +512,46 @@ def own_words(manifest: Path, out: Path) -> None:
     own.say_speakers(out / "speakers.csv", spoken.test, wrong)
 
 
+def with_noise_around(utterance: Utterance) -> Utterance:
+    """Return an utterance with white noise at both ends, 50 dB below its loudest 10 ms; its name decides the noise."""
+    window = round(0.01 * SAMPLE_RATE_HZ)
+    whole = utterance.audio[: len(utterance.audio) // window * window].reshape(-1, window)
+    level = math.sqrt(float((whole**2).mean(axis=1).max())) * 10 ** (-NOISE_DB / 20)
+    rng = np.random.default_rng(list(utterance.name.encode()))
+    before, after = level * rng.standard_normal((2, round(NOISE_AROUND_S * SAMPLE_RATE_HZ)))
+    return replace(utterance, audio=np.concatenate([before, utterance.audio, after]).astype(np.float32))
+
+
+def every_speaker(work: Path) -> None:
+    """Write folds.csv: what networks that never heard a speaker get wrong of him, by how training and run trim."""
+    utterances = [u for split in ("train", "test") for u in load("zero_one", split)]
+    noisy = [with_noise_around(u) for u in utterances]
+    speakers = np.array([u.speaker for u in utterances])
+    names, rows = sorted({*speakers.tolist()}), []
+    for trim_db in own.TRIMS_DB:
+        recorded, surrounded = (prepared(part, WORDS, trim_db, LONGEST_S) for part in (utterances, noisy))
+        for fold in range(FOLDS):
+            apart = np.isin(speakers, names[fold::FOLDS])
+            for name, (bits, scale) in {"float": (0, 1.0), "2bit": NETWORKS["2bit"]}.items():
+                model = kept(work, f"{name}_fold{fold}_{trim_db:g}dB", bits, scale, recorded.part(~apart))
+                for speaker in names[fold::FOLDS]:
+                    his = speakers == speaker
+                    wrong = [sum(errors(model, part.part(his))) for part in (recorded, surrounded)]
+                    rows.append((f"{trim_db:g}", name, speaker, int(his.sum()), *wrong))
+    with (HERE / "folds.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["trim_db", "network", "speaker", "recordings", "wrong", "wrong_with_noise_around"])
+        writer.writerows(rows)
+    for trim_db in own.TRIMS_DB:
+        for name in ("float", "2bit"):
+            chosen = [row[3:] for row in rows if row[:2] == (f"{trim_db:g}", name)]
+            said = []
+            for at, what in ((1, "as recorded"), (2, "with noise around")):
+                rates = [100 * row[at] / row[0] for row in chosen]
+                said.append(f"{what} {mean(rates):.2f} (sd {stdev(rates):.2f}, {min(rates):.1f} to {max(rates):.1f})")
+            print(f"{name} trimmed at {trim_db:g} dB, % wrong of {len(chosen)} speakers: {', '.join(said)}")
+
+
 def errors(model: Kernel, data: Recordings) -> list[bool]:
     """Return which utterances a network gets wrong, by convolution."""
     with torch.no_grad():
@@ -522,12 +572,17 @@ def main() -> None:
     """Command line of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bits", action="store_true", help="train the networks with bits for each of A, B and C")
-    parser.add_argument("--leave-one-out", action="store_true", help="also test on each FSDD speaker in turn")
+    parser.add_argument(
+        "--folds", action="store_true", help="train without each fourth of the speakers, and hear it with noise around"
+    )
     arguments = own.arguments(parser)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if arguments.data is not None:
         own_words(arguments.data, arguments.out)
+        return
+    if arguments.folds:
+        every_speaker(arguments.work)
         return
     data, test = recordings()
     training, held_out = data.part(~test), data.part(test)
@@ -547,14 +602,6 @@ def main() -> None:
         seen, unseen = accuracy(model, training), accuracy(model, held_out)
         print(f"{name}: {100 * seen:.2f} % train, {100 * unseen:.2f} % test, by convolution")
     save_reference(HERE, reference, readouts)
-
-    if arguments.leave_one_out:
-        recorded = np.array([not speaker.isdigit() for speaker in data.speakers])  # FSDD's speakers have names
-        for speaker in sorted(set(data.speakers[recorded])):
-            apart = data.speakers == speaker
-            for name, (bits, scale) in {"float": (0, 1.0), "2bit": NETWORKS["2bit"]}.items():
-                model = kept(arguments.work, f"{name}_without_{speaker}", bits, scale, data.part(~apart))
-                print(f"{name} without {speaker}: {100 * accuracy(model, data.part(apart)):.2f} % on {speaker}")
 
 
 if __name__ == "__main__":
