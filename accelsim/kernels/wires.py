@@ -31,7 +31,8 @@ from accelsim.kernels.compile import compiled
 _EDGE = 8
 _EDGE_BITS = 3
 _ZERO = np.int64(0)
-"""A plain 0 has a type to itself: numba would compile what takes it once more."""
+"""A plain 0 has a type to itself: numba would compile what takes it once more. For the same reason values are copied in
+loops: with the assignment of a slice the text of its errors is compiled, which takes longer than the kernel."""
 _LANES = 32
 """Leaves are made so many at a time, one beside the other in memory: what is done to one is done to all."""
 
