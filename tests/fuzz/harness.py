@@ -253,8 +253,8 @@ def _nameable(case: Case) -> list[str]:
     names = [os.path.basename(name) for name in case.files]
     told = [printable(text.rstrip("/") or text) for text in case.argv]
     parts = [part for text in told for part in (text, *re.split(r"[=<>,;]+", text))]
-    arguments = [part for part in parts if len(part) > 1 or not (part.isascii() and part.isalnum() or not part)]
-    quoted = [*(f"'{part}'" for part in parts), *map(show, case.argv)]
+    arguments = [part for part in parts if len(part) > 1 or not ((part.isascii() and part.isalnum()) or not part)]
+    quoted = [*(text for part in parts for text in (f"'{part}'", f"error: {part}:")), *map(show, case.argv)]
     return [*names, *arguments, *quoted, "an empty text", "Usage:", "--"]
 
 
