@@ -8,14 +8,15 @@ import typer
 from typer.core import TyperGroup
 
 from accelsim import __version__
-from accelsim.cli.options import spread
+from accelsim.cli.options import check_not_empty, spread
 from accelsim.cli.say import say
 
 
 class _Root(TyperGroup):
-    """All commands take several settings after one option, see `spread`."""
+    """All commands take several settings after one option, see `spread`, and no empty text, see `check_not_empty`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        check_not_empty(args)
         return super().parse_args(ctx, spread(args))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from accelsim.cli.say import quietly
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, show
 from accelsim.limits import LARGEST_SEED
 
 Architecture = Annotated[str, typer.Argument(help="Name (rsnn28nm) or path (arch/rsnn28nm.yaml).", metavar="ARCH")]
@@ -197,6 +197,15 @@ ObjectivesOption = Annotated[
 
 SEVERAL = ("--set", "-s", "--limit", "--option", "-O")
 """Options of KEY=VALUE after which several may stand."""
+
+
+def check_not_empty(arguments: list[str]) -> None:
+    """Raise InputError for an empty text: as a path it would be the current folder, in a script it is a lost variable."""
+    for place, one in enumerate(arguments):
+        name, equals, value = one.partition("=")
+        if one == "" or (one.startswith("--") and equals and not value):
+            behind = name or (arguments[place - 1] if place else "accelsim")
+            raise InputError.of(f"found an empty text after {show(behind)}", hint="is a variable of the shell not set?")
 
 
 def spread(arguments: list[str]) -> list[str]:

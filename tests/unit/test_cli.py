@@ -277,6 +277,11 @@ def test_bad_arguments_of_run(accelsim, arguments, message):
         (("run",), r"(?s).*Missing argument 'ARCH'.*"),
         (("rnu",), r"(?s).*No such command 'rnu'.*"),
         (("run", "rsnn28nm", "--jsn"), r"(?s).*No such option.*--jsn.*"),
+        # As a path an empty text would be the current folder.
+        (("data", "check", ""), r"error: found an empty text after 'check' \(is a variable of the shell not set\?\)"),
+        (("run", "rsnn28nm", "--out", ""), r"error: found an empty text after '--out' .*"),
+        (("run", "rsnn28nm", "--out="), r"error: found an empty text after '--out' .*"),
+        (("",), r"error: found an empty text after 'accelsim' .*"),
     ],
 )
 def test_bad_command_lines(accelsim, arguments, message):
