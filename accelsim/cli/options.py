@@ -200,7 +200,7 @@ SEVERAL = ("--set", "-s", "--limit", "--option", "-O")
 
 
 def check_not_empty(arguments: list[str]) -> None:
-    """Raise InputError for an empty text: as a path it would be the current folder, in a script it is a lost variable."""
+    """Raise InputError for an empty text: as a path it is the current folder, in a script it is an unset variable."""
     for place, one in enumerate(arguments):
         name, equals, value = one.partition("=")
         if one == "" or (one.startswith("--") and equals and not value):
