@@ -210,7 +210,8 @@ def _kinds(
     period = clocking.frame_period_ps
     in_step = all(period % clock == 0 for clock in clocking.period_ps.values())
     led = [[job for job in schedule.of(leader) if not job.once] for leader in schedule.leaders()]
-    waits_for_arrival = all(jobs[0].paced or jobs[0].takes for jobs in led if jobs)
+    only_at_first = {channel for job in schedule.jobs if job.once for channel in job.gives}
+    waits_for_arrival = all(jobs[0].paced or {*jobs[0].takes} - only_at_first for jobs in led if jobs)
     if not period or not in_step or not waits_for_arrival:
         return None
     if schedule.period() > 1 or "round_robin" in arbitration.values():

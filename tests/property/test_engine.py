@@ -290,6 +290,17 @@ def test_frames_that_repeat_are_booked_as_if_they_had_run(case: Case, kinds: int
         assert getattr(repeated, name).tolist() == getattr(every_frame, name).tolist(), name
 
 
+def test_what_waits_for_a_constant_alone_runs_ahead_of_the_frames() -> None:
+    # k works once, 0-3; b takes its token at 4 and works 4-7, then 7-10, 10-13 and so on: frames that come every 50
+    # cycles do not hold it.
+    jobs = [Job("ja", "l", "a", paced=True), Job("jk", "l", "k", gives=("k->b",), once=True),
+            Job("jb", "l", "b", takes=("k->b",), last=True)]  # fmt: skip
+    service = {(job.name, job.component): np.full(12, 3) for job in jobs}
+    clocking = Clocking(dict.fromkeys("abk", 1000), 50_000)
+    timeline = simulate(Schedule(tuple(jobs)), [Link("k", "b", 1, 1)], service, clocking, 12)
+    assert timeline.finished_ps.tolist() == [7000 + 3000 * frame for frame in range(12)]
+
+
 def test_repeated_frames_are_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty equal frames cost one; a frame longer than its period makes all of them run."""
     made = []
