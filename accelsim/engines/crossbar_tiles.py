@@ -711,7 +711,7 @@ class TileRun(Run):
         vector = EXACT if cluster is None else cluster.vector.arithmetic()
         return Datapath(
             self.engine.tensors, vector, multiplier=multiplier, reach=self.engine.graph.reach, clamped=clamped,
-            count_exceptions=cluster is not None and multiplier is not None,
+            count_exceptions=cluster is not None,
         )  # fmt: skip
 
     def _evaluate(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:

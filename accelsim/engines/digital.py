@@ -382,7 +382,7 @@ class DigitalRun(Run):
         self.columns = Columns()
 
     def values(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        unit = self._unit(self.tallies.clamped, count_exceptions=self.engine.cluster is not None)
+        unit = self._unit(self.tallies.clamped)
         self._values(ops, signals, unit)
         self.columns.note(ops, self.engine.graph, unit, self.tallies)
         if self.engine.reads_out(ops[-1]):
@@ -390,14 +390,17 @@ class DigitalRun(Run):
         self.tallies.exceptions |= {name: asdict(found) for name, found in unit.exceptions.items()}
 
     def exact(self, ops: Sequence[Op], signals: dict[str, Signal]) -> None:
-        self._values(ops, signals, self._unit({}, count_exceptions=False))
+        self._values(ops, signals, self._unit({}))
 
-    def _unit(self, clamped: dict[str, int], *, count_exceptions: bool) -> Datapath:
-        """Return the units that compute, without a vector unit nothing but integers."""
+    def _unit(self, clamped: dict[str, int]) -> Datapath:
+        """Return the units that compute, without a vector unit nothing but integers.
+
+        What goes wrong with exact values is counted too, for nobody: else kernels would be compiled once more without.
+        """
         engine = self.engine
         return Datapath(
             engine.tensors, self._arithmetic(), self._attention(), reach=engine.graph.reach, clamped=clamped,
-            count_exceptions=count_exceptions,
+            count_exceptions=engine.cluster is not None,
         )  # fmt: skip
 
     def _values(self, ops: Sequence[Op], signals: dict[str, Signal], unit: Datapath) -> None:

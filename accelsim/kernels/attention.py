@@ -168,7 +168,7 @@ def _attention(  # type: ignore[no-untyped-def]
             for d in range(size):
                 q = qkv[i, column + d]
                 query[d] = plus(q, u[head, d], half, count) if relative else q
-            _products(query, keys, 0, 0, narrow, count, scores)
+            _products(query, keys, np.int64(0), np.int64(0), narrow, count, scores)
             if relative:
                 for d in range(size):
                     query[d] = plus(qkv[i, column + d], v[head, d], half, count)
@@ -185,7 +185,7 @@ def _attention(  # type: ignore[no-untyped-def]
                 context[i, column + d] = rounded(total[d], half, np.isfinite(total[d]), count)
 
 
-@numba.njit(forceinline=True)
+@numba.njit
 def _products(x, matrix, row, column, narrow, count, sums):  # type: ignore[no-untyped-def]
     """Set sums_j = S_d x_d m_dj, m the part of the matrix that begins at (row, column)."""
     sums[:] = np.float32(0)

@@ -229,9 +229,8 @@ def _convert(  # type: ignore[no-untyped-def]
         for m in range(column_tiles):
             first = m * tile_columns
             width = min(tile_columns, outputs - first)
-            total[:width] = 0.0
-            if saturating:
-                total[:width] = values[t, first : first + width]
+            for j in range(width):  # and no assignment of slices: numba would compile the text of its errors
+                total[j] = values[t, first + j] if saturating else 0.0
             for p in range(planes):
                 tile_plane = (first_tile + np.uint64(m)) * np.uint64(PLANES_PER_TILE) + np.uint64(p)
                 column = p * outputs + first
@@ -263,12 +262,8 @@ def _convert(  # type: ignore[no-untyped-def]
                         kept = min(max(total[j], low), high)
                         saturated[t] += kept != total[j]
                         total[j] = kept
-            out = values[t, first : first + width]
-            if saturating:
-                out[:] = total[:width]
-            else:
-                for j in range(width):
-                    out[j] += total[j]
+            for j in range(width):
+                values[t, first + j] = total[j] if saturating else values[t, first + j] + total[j]
     return clipped
 
 
