@@ -229,8 +229,11 @@ def _convert(  # type: ignore[no-untyped-def]
         for m in range(column_tiles):
             first = m * tile_columns
             width = min(tile_columns, outputs - first)
-            for j in range(width):  # and no assignment of slices: numba would compile the text of its errors
-                total[j] = values[t, first + j] if saturating else 0.0
+            out = values[t, first : first + width]
+            total[:width] = 0.0
+            if saturating:
+                for j in range(width):  # for with the assignment of a slice numba compiles the text of its errors
+                    total[j] = out[j]
             for p in range(planes):
                 tile_plane = (first_tile + np.uint64(m)) * np.uint64(PLANES_PER_TILE) + np.uint64(p)
                 column = p * outputs + first
@@ -262,8 +265,12 @@ def _convert(  # type: ignore[no-untyped-def]
                         kept = min(max(total[j], low), high)
                         saturated[t] += kept != total[j]
                         total[j] = kept
-            for j in range(width):
-                values[t, first + j] = total[j] if saturating else values[t, first + j] + total[j]
+            if saturating:
+                for j in range(width):
+                    out[j] = total[j]
+            else:
+                for j in range(width):
+                    out[j] += total[j]
     return clipped
 
 
