@@ -52,13 +52,18 @@ def is_quiet(audio: NDArray[np.float32]) -> bool:
     return len(audio) - (end - first) > QUIET_S * SAMPLE_RATE_HZ
 
 
-def _span(audio: NDArray[np.float32], below_db: float) -> tuple[int, int]:
+def powers(audio: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return p[k], the mean of x^2 over every whole window of 10 ms: audio [samples] -> [windows]."""
     windows = len(audio) // WINDOW
-    if not windows:
+    return (audio[: windows * WINDOW].astype(np.float64).reshape(windows, WINDOW) ** 2).mean(axis=1)
+
+
+def _span(audio: NDArray[np.float32], below_db: float) -> tuple[int, int]:
+    power = powers(audio)
+    if not len(power):
         return 0, len(audio)
-    power = (audio[: windows * WINDOW].astype(np.float64).reshape(windows, WINDOW) ** 2).mean(axis=1)
     loud = np.flatnonzero(power >= power.max() * 10 ** (-below_db / 10))
-    return int(loud[0]) * WINDOW, len(audio) if loud[-1] == windows - 1 else int(loud[-1] + 1) * WINDOW
+    return int(loud[0]) * WINDOW, len(audio) if loud[-1] == len(power) - 1 else int(loud[-1] + 1) * WINDOW
 
 
 @dataclass(frozen=True)

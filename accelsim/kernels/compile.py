@@ -2,6 +2,10 @@
 
 A kernel holds the code of the helpers that it calls, those of other files too. Numba's own cache (``cache=True``) looks
 at the file of the kernel alone: with a warm cache a changed helper would give the old bits.
+
+**Time to compile.** It is most of a first run. Large kernels copy arrays in loops: with the assignment of a slice, or
+with ``np.concatenate``, the texts of its errors are compiled, a second each. A literal 0 has a type to itself, so that
+a helper that takes it is compiled once more; ``np.int64(0)`` has not.
 """
 
 from __future__ import annotations

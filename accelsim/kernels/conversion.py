@@ -232,7 +232,7 @@ def _convert(  # type: ignore[no-untyped-def]
             out = values[t, first : first + width]
             total[:width] = 0.0
             if saturating:
-                for j in range(width):  # for with the assignment of a slice numba compiles the text of its errors
+                for j in range(width):
                     total[j] = out[j]
             for p in range(planes):
                 tile_plane = (first_tile + np.uint64(m)) * np.uint64(PLANES_PER_TILE) + np.uint64(p)

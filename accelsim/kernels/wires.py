@@ -31,8 +31,7 @@ from accelsim.kernels.compile import compiled
 _EDGE = 8
 _EDGE_BITS = 3
 _ZERO = np.int64(0)
-"""A plain 0 has a type to itself: numba would compile what takes it once more. For the same reason values are copied in
-loops: with the assignment of a slice the text of its errors is compiled, which takes longer than the kernel."""
+"""For helpers of which one version is enough, see `accelsim.kernels.compile`."""
 _LANES = 32
 """Leaves are made so many at a time, one beside the other in memory: what is done to one is done to all."""
 
@@ -356,10 +355,10 @@ def _merge(a, b, h_a, h_b, w_a, w_b, up, right, top, out):  # type: ignore[no-un
     wires_a, wires_b = _rows(a, n_a[:r_a], far, joints), _rows(b, n_b[:r_b], near, joints)
     minus_z, y = _square(a, far, joints), _square(b, near, joints)
     factors, pushed = np.zeros((rest, joints)), np.zeros((joints, r_b))
-    _add_product(factors, _turned(wires_a), y)
+    _add_product(factors, np.ascontiguousarray(wires_a.T), y)
     _add_product(pushed, minus_z, wires_b)
     behind, seen = np.empty((joints, rest)), np.zeros((joints, joints))
-    _add_product(seen, np.negative(minus_z), y)
+    _add_product(seen, -minus_z, y)
     for k in range(joints):
         seen[k, k] += 1.0
         for p in range(r_a):
@@ -413,15 +412,6 @@ def _square(block, first, count):  # type: ignore[no-untyped-def]
         for q in range(p + 1):
             square[p, q] = square[q, p] = block[first + p, first + q]
     return square
-
-
-@compiled()
-def _turned(matrix):  # type: ignore[no-untyped-def]
-    turned = np.empty((matrix.shape[1], matrix.shape[0]))
-    for i in range(len(matrix)):
-        for j in range(matrix.shape[1]):
-            turned[j, i] = matrix[i, j]
-    return turned
 
 
 @compiled()
@@ -496,7 +486,7 @@ def _read_off(block, rows, columns, far_end, sensed, drivers):  # type: ignore[n
     if far_end > 0:
         # The far amplifiers: V = H_f x - Z i = far_end i.
         top = rows + columns
-        seen = np.negative(_square(h, top, columns))
+        seen = -_square(h, top, columns)
         for j in range(columns):
             seen[j, j] += far_end
             for i in range(rows):

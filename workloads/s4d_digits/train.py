@@ -45,7 +45,7 @@ from torch import nn
 from tqdm import tqdm
 
 from accelsim.data import Utterance, Waveform, load
-from accelsim.data.clip import trimmed
+from accelsim.data.clip import powers, trimmed
 from accelsim.data.features import SAMPLE_RATE_HZ
 from accelsim.data.waveform import ZERO_CODE
 from accelsim.devices import load_device
@@ -514,9 +514,7 @@ def own_words(manifest: Path, out: Path) -> None:
 
 def with_noise_around(utterance: Utterance) -> Utterance:
     """Return an utterance with white noise at both ends, 50 dB below its loudest 10 ms; its name decides the noise."""
-    window = round(0.01 * SAMPLE_RATE_HZ)
-    whole = utterance.audio[: len(utterance.audio) // window * window].reshape(-1, window)
-    level = math.sqrt(float((whole**2).mean(axis=1).max())) * 10 ** (-NOISE_DB / 20)
+    level = math.sqrt(powers(utterance.audio).max() * 10 ** (-NOISE_DB / 10))
     rng = np.random.default_rng(list(utterance.name.encode()))
     before, after = level * rng.standard_normal((2, round(NOISE_AROUND_S * SAMPLE_RATE_HZ)))
     return replace(utterance, audio=np.concatenate([before, utterance.audio, after]).astype(np.float32))
